@@ -1,0 +1,173 @@
+//! Run a start command, and watch over it.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use rustix::io::Errno;
+
+use crate::output::OutputLog;
+use crate::policy::Time;
+use crate::process::Pid;
+use crate::sys;
+
+/// What an init script, `service` and `systemctl` need to be found; cron's PATH has none of it.
+const SYSTEM_PATH: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
+/// The PATH where there is none: the one that login(1) gives root.
+const FULL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What the service manager says to the watchdog alone (systemd.exec(5), sd_notify(3), sd_listen_fds(3)).
+/// A daemon that took it for its own would answer in the watchdog's name.
+const NOT_INHERITED: [&str; 16] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "LISTEN_PID",
+    "LISTEN_PIDFDID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "RUNTIME_DIRECTORY",
+    "STATE_DIRECTORY",
+    "CACHE_DIRECTORY",
+    "LOGS_DIRECTORY",
+    "CONFIGURATION_DIRECTORY",
+    "CREDENTIALS_DIRECTORY",
+    "INVOCATION_ID",
+    "JOURNAL_STREAM",
+    "SYSTEMD_EXEC_PID",
+];
+
+/// A start command at work.
+#[derive(Debug)]
+pub struct StartCommand {
+    child: Child,
+    began: Time,
+    /// How long the output log was when it began.
+    output_from: u64,
+    /// It is being ended, and must stay unreaped until the last signal is sent: until then its number
+    /// is no stranger's.
+    stopping: bool,
+}
+
+/// How a start command ended.
+#[derive(Debug)]
+pub struct CommandEnd {
+    /// Its status.
+    pub status: ExitStatus,
+    /// How long it was at work.
+    pub took: Duration,
+    /// The last lines that it wrote.
+    pub said: Vec<String>,
+}
+
+impl StartCommand {
+    /// Runs `text` in a shell, with its output appended to `output`.
+    ///
+    /// # Errors
+    /// The shell could not be started.
+    pub fn run(text: &str, output: Option<&OutputLog>, now: Time) -> io::Result<Self> {
+        let output_from = output.map_or(0, OutputLog::length);
+        let file = output.and_then(|output| output.open().ok());
+        let stdout = file.as_ref().and_then(|file| file.try_clone().ok()).map_or_else(Stdio::null, Stdio::from);
+        let mut command = Command::new("/bin/sh");
+        command.arg("-c").arg(text).stdin(Stdio::null()).stdout(stdout);
+        command.stderr(file.map_or_else(Stdio::null, Stdio::from));
+        command.env("PATH", complete_path(std::env::var_os("PATH").as_deref()));
+        for name in NOT_INHERITED {
+            command.env_remove(name);
+        }
+        sys::detach(&mut command);
+        Ok(StartCommand { child: command.spawn()?, began: now, output_from, stopping: false })
+    }
+
+    /// The shell's number, which is also its session's and its process group's.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        self.child.id().cast_signed()
+    }
+
+    /// Whether it is being ended, and so not to be waited for.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
+    /// How it ended, if it has: then nothing is left of it but what it left behind.
+    pub fn end(&mut self, now: Time, output: Option<&OutputLog>) -> Option<CommandEnd> {
+        if self.stopping {
+            return None;
+        }
+        let status = self.child.try_wait().ok().flatten()?;
+        let said = output.map(|output| output.last_lines_since(self.output_from)).unwrap_or_default();
+        Some(CommandEnd { status, took: now.saturating_sub(self.began), said })
+    }
+
+    /// Asks its process group to end.
+    pub fn stop(&mut self) {
+        self.stopping = true;
+        self.signal(Signal::SIGTERM);
+    }
+
+    /// Kills its process group.
+    pub fn kill(&mut self) {
+        self.signal(Signal::SIGKILL);
+        self.stopping = false;
+    }
+
+    /// Sends a signal to its process group.
+    pub fn signal(&self, signal: Signal) {
+        // The group may be empty but for the unreaped shell.
+        let _ = killpg(nix::unistd::Pid::from_raw(self.pid()), signal);
+    }
+}
+
+/// Whether a command that could not be started failed for want of resources, which may pass, and not
+/// because of what it is.
+#[must_use]
+pub fn is_shortage(error: &io::Error) -> bool {
+    let error = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(error, Some(Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE))
+}
+
+/// `path` with the folders of the system's own commands, where they are missing.
+fn complete_path(path: Option<&OsStr>) -> OsString {
+    let Some(path) = path.filter(|path| !path.is_empty()) else {
+        return FULL_PATH.into();
+    };
+    let mut complete = path.to_owned();
+    for folder in SYSTEM_PATH {
+        if !path.as_bytes().split(|byte| *byte == b':').any(|part| part == folder.as_bytes()) {
+            complete.push(":");
+            complete.push(folder);
+        }
+    }
+    complete
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_is_completed_and_never_reordered() {
+        for (path, expected) in [
+            (None, FULL_PATH),
+            (Some(""), FULL_PATH),
+            (Some("/usr/bin:/bin"), "/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"),
+            (Some("/sbin:/opt/x"), "/sbin:/opt/x:/usr/local/sbin:/usr/sbin"),
+            (Some(FULL_PATH), FULL_PATH),
+        ] {
+            assert_eq!(complete_path(path.map(OsStr::new)), expected);
+        }
+    }
+
+    #[test]
+    fn shortages_pass_and_mistakes_do_not() {
+        let is_shortage = |errno: Errno| is_shortage(&errno.into());
+        assert!([Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE].into_iter().all(is_shortage));
+        assert!(![Errno::NOENT, Errno::ACCESS, Errno::NOEXEC].into_iter().any(is_shortage));
+    }
+}

@@ -1,0 +1,510 @@
+//! The decision: state × what was seen × time → action.
+//!
+//! Pure: no clock, no file, no log. Whoever calls [`Policy::decide`] passes in the time and what was
+//! seen, carries out the one action that comes back, and says what came of it; until the action is
+//! [`Action::Wait`], when there is nothing to do before that time unless something happens.
+
+use std::time::Duration;
+
+/// A moment: the time since the machine was booted, time asleep included (`CLOCK_BOOTTIME`).
+pub type Time = Duration;
+
+/// How long a start command that overran has between SIGTERM and SIGKILL.
+pub const KILL_AFTER: Duration = Duration::from_secs(5);
+/// The longest pause between two rounds of attempts.
+pub const LONGEST_RETRY: Duration = Duration::from_secs(3600);
+/// How a process died is known once its parent has waited for it, which takes a moment.
+const REAP_GRACE: Duration = Duration::from_millis(50);
+/// After a start command was run, the first look for the process. The next come at twice the time
+/// each, until they are `health_check_interval` apart.
+const FIRST_LOOK: Duration = Duration::from_millis(10);
+
+/// The numbers that decide. Their meaning and defaults are those of the options of the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Time between two checks.
+    pub health_check_interval: Duration,
+    /// Time from a start command to the verdict on it, and so the least time between two of them.
+    pub restart_wait_interval: Duration,
+    /// Failures in a row that make the watchdog give up; `None` is never.
+    pub max_fail_count: Option<u32>,
+    /// How long a process must have run for the failures before it to be forgotten.
+    pub stable_after: Duration,
+    /// Wait before the start after a crash or a kill.
+    pub restart_delay: Duration,
+    /// Wait before the start after a stop on purpose, or where the cause is not known.
+    pub after_stop: Duration,
+    /// How long a start command may be at work while the process is missing.
+    pub start_timeout: Duration,
+    /// Time from giving up to a fresh round; `None` is to end instead.
+    pub retry_after: Option<Duration>,
+    /// One check, and the attempts that it calls for; then the end.
+    pub once: bool,
+}
+
+/// How a process ended, as far as the decision is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// By itself, with status 0.
+    Finished,
+    /// By SIGTERM, SIGINT or SIGHUP.
+    Stopped,
+    /// By SIGKILL.
+    Killed,
+    /// In any other way.
+    Crashed,
+    /// Nobody can tell.
+    Unknown,
+}
+
+/// What was seen since the last decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// Nothing: the time that was waited for has come.
+    Nothing,
+    /// A look found the process, which started at this time.
+    Running { started: Time },
+    /// A look found nothing that counts.
+    Missing,
+    /// A look could not tell.
+    Unknown,
+    /// The followed process is dead. How it ended follows as [`Seen::Ended`], if it can be known.
+    Died { at: Time, started: Time },
+    /// How the process that died last ended.
+    Ended(Ending),
+    /// The start command has ended.
+    CommandEnded,
+    /// The start command could not even be created, for want of resources.
+    CommandRefused,
+}
+
+/// What to do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing, until this time or until something happens.
+    Wait(Time),
+    /// Look for the process, or at it.
+    Look,
+    /// Run the start command: the how manieth attempt in a row this is, from 1.
+    Start { attempt: u32 },
+    /// Ask the start command's process group to end (SIGTERM).
+    StopCommand,
+    /// Kill the start command's process group and wait for the command (SIGKILL).
+    KillCommand,
+    /// The watch is over.
+    End(Outcome),
+}
+
+/// How a watch ends by its own decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// `--once`: the process is running; `started` if it took an attempt.
+    Running { started: bool },
+    /// `max_fail_count` attempts failed in a row.
+    GaveUp,
+    /// `--once`: nobody can tell.
+    Unknown,
+}
+
+/// What has changed, for the log. Most decisions change nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// The process is there: at the first look, or `by_itself` after it was missing.
+    Found { by_itself: bool },
+    /// The process is there after the start command, which was run so long ago.
+    Appeared { after: Duration },
+    /// The attempt was judged: the process is running.
+    Succeeded { attempt: u32 },
+    /// The attempt was judged: a failure, which makes so many in a row.
+    Failed { failures: u32, why: Failure },
+    /// The attempt was judged: the process did run, but somebody ended it.
+    Undone,
+    /// The process has run long enough for the failures before it to be forgotten.
+    Stable { forgotten: u32 },
+    /// The start command has been at work for too long.
+    Overran,
+    /// A failure, and enough of them; the next round begins after `retry`, if ever.
+    GaveUp { failures: u32, why: Failure, retry: Option<Duration> },
+}
+
+/// Why an attempt is a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// It was missing when the attempt was judged.
+    Missing,
+    /// It was there, and ended before it was judged.
+    Ended,
+    /// It was missing when the start command's time was up.
+    Overran,
+    /// It ran when the attempt was judged, and crashed before it was stable.
+    Unstable,
+}
+
+/// A decision: one action, and what has changed with it, if anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decision {
+    /// What to do.
+    pub action: Action,
+    /// What to say.
+    pub news: Option<News>,
+}
+
+impl From<Action> for Decision {
+    fn from(action: Action) -> Self {
+        Decision { action, news: None }
+    }
+}
+
+impl Action {
+    fn with(self, news: News) -> Decision {
+        Decision { action: self, news: Some(news) }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nobody has looked yet.
+    Fresh,
+    /// It runs, since `started`.
+    Running { started: Time },
+    /// It is gone, and is started at `until` unless it is back.
+    Down { until: Time, death: Death },
+    /// The start command was run at `at` and is to be judged.
+    Trying { at: Time, sight: Sight },
+    /// The start command overran and is being ended.
+    Overran { since: Time, killed: bool },
+    /// Enough failures; a fresh round begins at `until`.
+    GaveUp { until: Time },
+}
+
+/// What is known of the death that led to [`State::Down`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Death {
+    /// Not yet how it ended: at `at`, after it `ran` for so long.
+    Unexplained { at: Time, ran: Duration },
+    /// A daemon's launcher, perhaps: a look will tell.
+    Launcher,
+    /// All that matters.
+    Weighed,
+}
+
+/// What an attempt has brought about so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sight {
+    NotYet,
+    Present,
+    Gone { at: Time, ran: Duration, ending: Option<Ending> },
+}
+
+/// The state of one watch.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    limits: Limits,
+    state: State,
+    /// Failed attempts in a row.
+    failures: u32,
+    /// The running process came from an attempt and is not stable yet: if it crashes, that attempt
+    /// turns into a failure.
+    on_probation: bool,
+    /// The start command is at work, and is waited for since then.
+    command: Option<Time>,
+    last_attempt: Option<Time>,
+    /// Rounds of attempts given up since the process was last stable.
+    rounds: u32,
+}
+
+impl Policy {
+    /// A watch that begins, with nothing known.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Policy {
+            limits,
+            state: State::Fresh,
+            failures: 0,
+            on_probation: false,
+            command: None,
+            last_attempt: None,
+            rounds: 0,
+        }
+    }
+
+    /// Whether a process that ended so, after it `ran` for so long, may have been a daemon's
+    /// launcher: it ends with status 0 once the daemon stands on its own feet, so what started after
+    /// the launcher's start counts, and not only what started after its end.
+    #[must_use]
+    pub fn may_be_launcher(&self, ending: Ending, ran: Duration) -> bool {
+        matches!(ending, Ending::Finished | Ending::Unknown) && ran < self.limits.restart_wait_interval
+    }
+
+    /// How long after such an end of the process the start comes, unless an attempt is being judged or
+    /// was the last.
+    #[must_use]
+    pub fn delay_after(&self, ending: Ending, ran: Duration) -> Option<Duration> {
+        let is_last = self.limits.max_fail_count.is_some_and(|max| self.failures + 1 >= max);
+        let is_down = matches!(self.state, State::Down { .. });
+        (is_down && !(is_last && self.is_failure(ending, ran))).then(|| self.delay(ending))
+    }
+
+    /// Whether the attempt that brought about what ended so turns into a failure.
+    fn is_failure(&self, ending: Ending, ran: Duration) -> bool {
+        self.on_probation && matches!(ending, Ending::Crashed | Ending::Unknown) && ran < self.limits.stable_after
+    }
+
+    /// What to do at `now`, after `seen`.
+    pub fn decide(&mut self, now: Time, seen: Seen) -> Decision {
+        if seen == Seen::CommandEnded {
+            self.command = None;
+        }
+        match self.state {
+            State::Fresh => self.fresh(now, seen),
+            State::Running { started } => self.running(now, seen, started),
+            State::Down { until, death } => self.down(now, seen, until, death),
+            State::Trying { at, sight } => self.trying(now, seen, at, sight),
+            State::Overran { since, killed } => self.overran(now, seen, since, killed),
+            State::GaveUp { until } => self.gave_up(now, seen, until),
+        }
+    }
+
+    fn fresh(&mut self, now: Time, seen: Seen) -> Decision {
+        match seen {
+            Seen::Running { started } => self.found(now, started, false),
+            Seen::Missing => self.start(now),
+            Seen::Unknown if self.limits.once => Action::End(Outcome::Unknown).into(),
+            Seen::Unknown => self.next_check(now),
+            _ => Action::Look.into(),
+        }
+    }
+
+    fn running(&mut self, now: Time, seen: Seen, started: Time) -> Decision {
+        match seen {
+            Seen::Nothing => Action::Look.into(),
+            Seen::Running { .. } if now >= started + self.limits.stable_after => self.stable(now),
+            // It lives, but is no longer what is looked for.
+            Seen::Missing => self.died(now, started),
+            Seen::Died { at, started } => self.died(at, started),
+            _ => self.next_check(now),
+        }
+    }
+
+    fn down(&mut self, now: Time, seen: Seen, until: Time, death: Death) -> Decision {
+        match (seen, death) {
+            (Seen::Running { started }, _) => {
+                // What a launcher leaves is on the same probation.
+                self.on_probation &= death == Death::Launcher;
+                self.found(now, started, true)
+            }
+            (Seen::Ended(ending), Death::Unexplained { ran, .. }) if self.may_be_launcher(ending, ran) => {
+                self.state = State::Down { until, death: Death::Launcher };
+                Action::Look.into()
+            }
+            (Seen::Ended(ending), Death::Unexplained { at, ran }) => self.weigh(now, at, ran, ending),
+            (Seen::Nothing | Seen::Missing, Death::Unexplained { at, ran }) if now >= until => {
+                self.weigh(now, at, ran, Ending::Unknown)
+            }
+            (Seen::Missing, Death::Launcher) if self.on_probation => self.failed(now, Failure::Unstable),
+            (Seen::Missing, _) if now >= until => self.start(now),
+            (Seen::Unknown, _) => self.next_check(now),
+            _ if now >= until => Action::Look.into(),
+            _ => Action::Wait(until).into(),
+        }
+    }
+
+    fn trying(&mut self, now: Time, seen: Seen, at: Time, sight: Sight) -> Decision {
+        let judged_at = at + self.limits.restart_wait_interval;
+        match seen {
+            Seen::CommandRefused => {
+                self.command = None;
+                self.last_attempt = None;
+                self.state = State::Down { until: now + self.limits.health_check_interval, death: Death::Weighed };
+                self.next_check(now)
+            }
+            Seen::Running { started } if now >= judged_at => self.succeeded(now, started),
+            Seen::Running { .. } => {
+                self.state = State::Trying { at, sight: Sight::Present };
+                let wait = Action::Wait(judged_at.min(now + self.limits.health_check_interval));
+                match sight {
+                    Sight::Present => wait.into(),
+                    _ => wait.with(News::Appeared { after: now.saturating_sub(at) }),
+                }
+            }
+            Seen::Died { at: died, started } => {
+                let ran = died.saturating_sub(started);
+                self.state = State::Trying { at, sight: Sight::Gone { at: died, ran, ending: None } };
+                self.next_look(now, at, judged_at)
+            }
+            Seen::Ended(ending) => {
+                if let Sight::Gone { at: died, ran, .. } = sight {
+                    let sight = Sight::Gone { at: died, ran, ending: Some(ending) };
+                    self.state = State::Trying { at, sight };
+                    if self.may_be_launcher(ending, ran) {
+                        return Action::Look.into();
+                    }
+                }
+                self.next_look(now, at, judged_at)
+            }
+            Seen::Missing if now < judged_at => self.next_look(now, at, judged_at),
+            Seen::Missing if self.command.is_some() => self.outwait(now),
+            Seen::Missing => match sight {
+                Sight::Gone { at: died, ending: Some(ending @ (Ending::Stopped | Ending::Killed)), .. } => {
+                    let until = now.max(died + self.delay(ending));
+                    self.state = State::Down { until, death: Death::Weighed };
+                    Action::Wait(until).with(News::Undone)
+                }
+                Sight::Gone { .. } => self.failed(now, Failure::Ended),
+                _ => self.failed(now, Failure::Missing),
+            },
+            Seen::Unknown if self.limits.once && now >= at + self.limits.start_timeout => Action::End(Outcome::Unknown).into(),
+            Seen::Unknown => self.next_check(now),
+            Seen::Nothing | Seen::CommandEnded => Action::Look.into(),
+        }
+    }
+
+    fn overran(&mut self, now: Time, seen: Seen, since: Time, killed: bool) -> Decision {
+        match seen {
+            // The rest of its process group has its five seconds even when the command itself ends.
+            Seen::CommandEnded if killed => self.failed(now, Failure::Overran),
+            _ if killed => self.next_check(now),
+            _ if now < since + KILL_AFTER => Action::Wait(since + KILL_AFTER).into(),
+            _ => {
+                self.state = State::Overran { since, killed: true };
+                Action::KillCommand.into()
+            }
+        }
+    }
+
+    fn gave_up(&mut self, now: Time, seen: Seen, until: Time) -> Decision {
+        match seen {
+            Seen::Running { started } => {
+                self.failures = 0;
+                self.found(now, started, true)
+            }
+            Seen::Missing if now >= until => {
+                self.failures = 0;
+                self.start(now)
+            }
+            Seen::Nothing => Action::Look.into(),
+            Seen::Missing => Action::Wait(until.min(now + self.limits.health_check_interval)).into(),
+            _ => self.next_check(now),
+        }
+    }
+
+    /// The process runs, and no attempt of ours is being judged.
+    fn found(&mut self, now: Time, started: Time, by_itself: bool) -> Decision {
+        if self.limits.once {
+            let started = self.last_attempt.is_some();
+            return Action::End(Outcome::Running { started }).with(News::Found { by_itself });
+        }
+        self.state = State::Running { started };
+        Action::Wait(now + self.limits.health_check_interval).with(News::Found { by_itself })
+    }
+
+    fn succeeded(&mut self, now: Time, started: Time) -> Decision {
+        let news = News::Succeeded { attempt: self.failures + 1 };
+        self.on_probation = !self.limits.stable_after.is_zero();
+        if !self.on_probation {
+            self.failures = 0;
+        }
+        if self.limits.once {
+            return Action::End(Outcome::Running { started: true }).with(news);
+        }
+        self.state = State::Running { started };
+        Action::Wait(now + self.limits.health_check_interval).with(news)
+    }
+
+    fn stable(&mut self, now: Time) -> Decision {
+        let forgotten = self.failures;
+        self.on_probation = false;
+        self.failures = 0;
+        self.rounds = 0;
+        let Decision { action, .. } = self.next_check(now);
+        if forgotten > 0 { action.with(News::Stable { forgotten }) } else { action.into() }
+    }
+
+    fn died(&mut self, at: Time, started: Time) -> Decision {
+        let until = self.earliest_start(at + self.limits.after_stop.max(REAP_GRACE));
+        let ran = at.saturating_sub(started);
+        // A command that stayed with the process has its time to end from here on.
+        self.command = self.command.map(|_| at);
+        self.state = State::Down { until, death: Death::Unexplained { at, ran } };
+        Action::Wait(until).into()
+    }
+
+    /// What follows from how the process died.
+    fn weigh(&mut self, now: Time, at: Time, ran: Duration, ending: Ending) -> Decision {
+        let until = self.earliest_start(at + self.delay(ending));
+        if self.is_failure(ending, ran) {
+            return self.failed_at(now, until, Failure::Unstable);
+        }
+        self.on_probation = false;
+        self.state = State::Down { until, death: Death::Weighed };
+        if now >= until { Action::Look.into() } else { Action::Wait(until).into() }
+    }
+
+    fn failed(&mut self, now: Time, why: Failure) -> Decision {
+        self.failed_at(now, self.earliest_start(now), why)
+    }
+
+    /// One failure more. Unless that is enough, the next attempt may come at `until`.
+    fn failed_at(&mut self, now: Time, until: Time, why: Failure) -> Decision {
+        self.on_probation = false;
+        self.failures += 1;
+        let failures = self.failures;
+        let Some(_) = self.limits.max_fail_count.filter(|max| failures >= *max) else {
+            self.state = State::Down { until, death: Death::Weighed };
+            let action = if now >= until { Action::Look } else { Action::Wait(until) };
+            return action.with(News::Failed { failures, why });
+        };
+        let Some(first) = self.limits.retry_after.filter(|_| !self.limits.once) else {
+            return Action::End(Outcome::GaveUp).with(News::GaveUp { failures, why, retry: None });
+        };
+        let pause = first.saturating_mul(1 << self.rounds.min(16)).min(LONGEST_RETRY.max(first));
+        self.rounds += 1;
+        self.state = State::GaveUp { until: now + pause };
+        let Decision { action, .. } = self.next_check(now);
+        action.with(News::GaveUp { failures, why, retry: Some(pause) })
+    }
+
+    /// The process is missing: start it, unless the command of the last start is still at it.
+    fn start(&mut self, now: Time) -> Decision {
+        if self.command.is_some() {
+            return self.outwait(now);
+        }
+        self.command = Some(now);
+        self.last_attempt = Some(now);
+        self.state = State::Trying { at: now, sight: Sight::NotYet };
+        Action::Start { attempt: self.failures + 1 }.into()
+    }
+
+    /// The process is missing and the start command at work: wait on, but not for ever.
+    fn outwait(&mut self, now: Time) -> Decision {
+        let patience_ends = self.command.map_or(now, |since| since + self.limits.start_timeout);
+        if now < patience_ends {
+            return Action::Wait(patience_ends.min(now + self.limits.health_check_interval)).into();
+        }
+        self.state = State::Overran { since: now, killed: false };
+        Action::StopCommand.with(News::Overran)
+    }
+
+    /// `wanted`, or later, so that two attempts are never closer than `restart_wait_interval`.
+    fn earliest_start(&self, wanted: Time) -> Time {
+        let spaced = self.last_attempt.map(|last| last + self.limits.restart_wait_interval);
+        spaced.map_or(wanted, |spaced| wanted.max(spaced))
+    }
+
+    fn delay(&self, ending: Ending) -> Duration {
+        match ending {
+            Ending::Killed | Ending::Crashed => self.limits.restart_delay,
+            Ending::Finished | Ending::Stopped | Ending::Unknown => self.limits.after_stop,
+        }
+    }
+
+    fn next_check(&self, now: Time) -> Decision {
+        Action::Wait(now + self.limits.health_check_interval).into()
+    }
+
+    /// While an attempt is young, looks come quickly: 10 ms after it, then at twice the time each.
+    fn next_look(&self, now: Time, at: Time, deadline: Time) -> Decision {
+        let pause = now.saturating_sub(at).max(FIRST_LOOK).min(self.limits.health_check_interval);
+        Action::Wait(deadline.min(now + pause)).into()
+    }
+}

@@ -1,0 +1,209 @@
+//! Hold one process, and not its number: a pidfd that says the moment it dies, and its open /proc entry
+//! that says whether it is still what is looked for.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::sys::signal::{Signal, kill};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use super::death::{Told, ask};
+use super::pattern::{LONGEST_NAME, Pattern, printable};
+use super::scan::{Proc, Unknown};
+use super::stat::{LONGEST_LINE, Stat};
+use super::{Pid, Seen, Trouble, open_entry};
+
+/// A process that is held.
+#[derive(Debug)]
+pub struct Followed {
+    seen: Seen,
+    pidfd: Option<OwnedFd>,
+    stat: File,
+    line: Line,
+    /// The line up to the state, when the process was last seen to match.
+    known: Known,
+}
+
+/// What a check of a held process found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// It lives and matches.
+    Alive {
+        /// A signal or a debugger has stopped it for now.
+        stopped: bool,
+    },
+    /// It is dead.
+    Dead,
+    /// It lives, but has taken a name that does not match.
+    Renamed,
+}
+
+/// How a pidfd is opened; a parameter, so that tests can be a kernel without them.
+pub type OpenPidfd = fn(Pid) -> io::Result<OwnedFd>;
+
+/// Opens a pidfd (Linux 5.3).
+///
+/// # Errors
+/// No such process, no descriptors left, or not on this kernel or for this user.
+pub fn open_pidfd(pid: Pid) -> io::Result<OwnedFd> {
+    let pid = rustix::process::Pid::from_raw(pid).ok_or(Errno::SRCH)?;
+    Ok(rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?)
+}
+
+impl Followed {
+    /// Takes hold of a process that a look has found. `None` if it has ended meanwhile, or its number
+    /// is another's.
+    ///
+    /// # Errors
+    /// Descriptors or memory ran out, or /proc cannot be read.
+    pub fn hold(proc: &Proc, seen: Seen, pattern: &Pattern, open: OpenPidfd) -> Result<Option<Self>, Unknown> {
+        // The order matters: if the process that the pidfd holds still lives after the entry was read,
+        // both are the same.
+        let pidfd = match open(seen.pid) {
+            Ok(pidfd) => Some(pidfd),
+            Err(error) => match error.raw_os_error().map(Errno::from_raw_os_error) {
+                Some(Errno::SRCH) => return Ok(None),
+                Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => {
+                    return Err(Unknown(format!("process {} cannot be held: {error}", seen.pid)));
+                }
+                // An older kernel, or a sandbox that refuses it: the interval check alone does it.
+                _ => None,
+            },
+        };
+        let stat = match open_entry(proc.root(), seen.pid).and_then(|entry| Ok(entry.open_relative("stat")?)) {
+            Ok(stat) => stat,
+            Err(Trouble::Vanished) => return Ok(None),
+            Err(Trouble::Refused) => return Err(Unknown(format!("/proc/{} cannot be read", seen.pid))),
+            Err(Trouble::Blind(error)) => {
+                return Err(Unknown(format!("/proc/{} cannot be read: {error}", seen.pid)));
+            }
+        };
+        let mut followed = Followed { seen, pidfd, stat, line: Line::default(), known: Known::default() };
+        let check = followed.check(pattern)?;
+        let same = Stat::parse(followed.line.text()).is_some_and(|stat| stat.started() == followed.seen.started);
+        Ok((matches!(check, Check::Alive { .. }) && same && !followed.pidfd_says_dead()).then_some(followed))
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
+    /// What becomes readable when it dies, where the kernel has that.
+    #[must_use]
+    pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        self.pidfd.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Looks at it: one system call, and no allocation while nothing changes.
+    ///
+    /// # Errors
+    /// It cannot be read, for another reason than that it is gone.
+    pub fn check(&mut self, pattern: &Pattern) -> Result<Check, Unknown> {
+        match self.line.read(&self.stat) {
+            Ok(()) => {}
+            Err(Errno::SRCH) => return Ok(Check::Dead),
+            Err(error) => return Err(Unknown(format!("process {} cannot be read: {error}", self.seen.pid))),
+        }
+        let line = self.line.text();
+        if let Some([b'R' | b'S' | b'D' | b'I', b' ', ..]) = self.known.strip_from(line) {
+            return Ok(Check::Alive { stopped: false });
+        }
+        let Some(stat) = Stat::parse(line) else {
+            return Err(Unknown(format!("/proc/{}/stat cannot be read as such", self.seen.pid)));
+        };
+        // A leader that has exited shows as dead a moment before its process does.
+        if stat.is_dead() && (self.pidfd.is_none() || self.pidfd_says_dead()) {
+            return Ok(Check::Dead);
+        }
+        if !pattern.matches(stat.comm) {
+            return Ok(Check::Renamed);
+        }
+        let name = printable(stat.comm);
+        if name != self.seen.name {
+            self.seen.name = name.into_owned();
+        }
+        self.known = Known::of(line);
+        Ok(Check::Alive { stopped: stat.is_stopped() })
+    }
+
+    /// How it died, once it has.
+    pub fn how(&mut self) -> Told {
+        // Its last line, if nobody has waited for it yet.
+        let _ = self.line.read(&self.stat);
+        ask(self.pidfd(), Some(self.line.text()))
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        // It may have ended a moment ago.
+        let _ = match (self.pidfd(), rustix::process::Signal::from_named_raw(signal as i32)) {
+            (Some(pidfd), Some(signal)) => rustix::process::pidfd_send_signal(pidfd, signal).map_err(io::Error::from),
+            _ => kill(nix::unistd::Pid::from_raw(self.seen.pid), signal).map_err(io::Error::from),
+        };
+    }
+
+    fn pidfd_says_dead(&self) -> bool {
+        self.pidfd().is_some_and(|pidfd| {
+            let mut fds = [PollFd::from_borrowed_fd(pidfd, PollFlags::IN)];
+            matches!(poll(&mut fds, Some(&Timespec::default())), Ok(1..))
+        })
+    }
+}
+
+/// The text of `/proc/PID/stat` as last read.
+#[derive(Debug)]
+struct Line {
+    bytes: Box<[u8; LONGEST_LINE]>,
+    length: usize,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Line { bytes: Box::new([0; LONGEST_LINE]), length: 0 }
+    }
+}
+
+impl Line {
+    /// What was read before stays when nothing can be read any more.
+    fn read(&mut self, stat: &File) -> Result<(), Errno> {
+        self.length = rustix::io::pread(stat, &mut self.bytes[..], 0)?;
+        Ok(())
+    }
+
+    fn text(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+/// `PID (NAME) `: while a line begins so, the name has not changed.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    bytes: [u8; LONGEST_NAME + 16],
+    length: usize,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Known { bytes: [0; LONGEST_NAME + 16], length: 0 }
+    }
+}
+
+impl Known {
+    fn of(line: &[u8]) -> Self {
+        let mut known = Known::default();
+        let end = line.iter().rposition(|byte| *byte == b')').map_or(0, |close| close + 2);
+        if let (Some(start), Some(room)) = (line.get(..end), known.bytes.get_mut(..end)) {
+            room.copy_from_slice(start);
+            known.length = end;
+        }
+        known
+    }
+
+    fn strip_from<'a>(&self, line: &'a [u8]) -> Option<&'a [u8]> {
+        if self.length == 0 { None } else { line.strip_prefix(&self.bytes[..self.length]) }
+    }
+}

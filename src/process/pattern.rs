@@ -1,0 +1,154 @@
+//! Does a name match?
+
+use std::borrow::Cow;
+use std::fmt;
+
+use regex_lite::{Regex, RegexBuilder};
+
+/// The longest name that the kernel gives in `/proc/PID/comm`: 15 bytes for a process, up to 63 for a
+/// kernel thread (`fs/proc/array.c`, `proc_task_name`, since Linux 4.18).
+pub const LONGEST_NAME: usize = 64;
+
+/// A process name as the administrator gives it: a regular expression, found anywhere in the name,
+/// as `pgrep` matches it.
+#[derive(Debug, Clone)]
+pub struct Pattern {
+    text: String,
+    matcher: Matcher,
+}
+
+#[derive(Debug, Clone)]
+enum Matcher {
+    /// No character of the pattern has a meaning of its own. Much quicker, and the usual case.
+    Literal,
+    Regex(Regex),
+}
+
+/// Why a pattern is no regular expression.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PatternError {
+    /// What is wrong.
+    pub what: String,
+    /// The character at which it goes wrong, from 1.
+    pub at: usize,
+}
+
+impl fmt::Display for PatternError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at character {}", self.what, self.at)
+    }
+}
+
+impl Pattern {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// It is no regular expression.
+    pub fn new(text: &str) -> Result<Self, PatternError> {
+        let literal = !text.contains(|c: char| c.is_ascii_punctuation() && !"-_:@/,".contains(c));
+        let matcher = if literal { Matcher::Literal } else { Matcher::Regex(compile(text)?) };
+        Ok(Pattern { text: text.to_owned(), matcher })
+    }
+
+    /// The pattern as it was given.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether the pattern is found in `name`, as [`printable`] gives it.
+    #[must_use]
+    pub fn matches(&self, name: &[u8]) -> bool {
+        let name = printable(name);
+        match &self.matcher {
+            Matcher::Literal => name.contains(&self.text),
+            Matcher::Regex(regex) => regex.is_match(&name),
+        }
+    }
+}
+
+fn compile(text: &str) -> Result<Regex, PatternError> {
+    // As in a POSIX expression, which pgrep uses, `.` is any character at all.
+    let build = |text: &str| RegexBuilder::new(text).dot_matches_new_line(true).build();
+    build(text).map_err(|error| {
+        // The library does not say where. It is the end of the first beginning of the pattern that is
+        // wrong in the same way as each longer one.
+        let what = error.to_string();
+        let same = |end: usize| build(&text[..end]).is_err_and(|error| error.to_string() == what);
+        let ends = text.char_indices().map(|(start, c)| start + c.len_utf8());
+        let right = ends.rev().take_while(|end| same(*end)).count();
+        PatternError { at: text.chars().count() - right.saturating_sub(1), what }
+    })
+}
+
+/// A name as `pgrep` sees it in a UTF-8 locale: control characters and bytes that are no UTF-8 become
+/// `?`, so that what is matched can also be printed.
+#[must_use]
+pub fn printable(name: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(name) {
+        Ok(name) if !name.contains(char::is_control) => Cow::Borrowed(name),
+        _ => {
+            let mut text = String::with_capacity(name.len());
+            for chunk in name.utf8_chunks() {
+                text.extend(chunk.valid().chars().map(|c| if c.is_control() { '?' } else { c }));
+                text.extend(chunk.invalid().iter().map(|_| '?'));
+            }
+            Cow::Owned(text)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_found_anywhere_in_the_name() {
+        for (pattern, name, expected) in [
+            ("docker", "dockerd", true),
+            ("docker", "containerd", false),
+            ("^nginx$", "nginx", true),
+            ("^nginx$", "nginx-debug", false),
+            ("a.c", "a\nc", true),
+            ("redis|valkey", "valkey-server", true),
+            ("[[:digit:]]", "php7", true),
+            ("", "anything", true),
+        ] {
+            let matches = Pattern::new(pattern).unwrap().matches(name.as_bytes());
+            assert_eq!(matches, expected, "{pattern:?} in {name:?}");
+        }
+    }
+
+    #[test]
+    fn a_literal_and_a_regular_expression_agree() {
+        for name in ["x", "kworker/0:1-events", "a,b@c_d", "foo bar"] {
+            let regex = compile(name).unwrap();
+            assert!(matches!(Pattern::new(name).unwrap().matcher, Matcher::Literal));
+            assert!(Pattern::new(name).unwrap().matches(name.as_bytes()) && regex.is_match(name));
+        }
+    }
+
+    #[test]
+    fn says_where_a_pattern_goes_wrong() {
+        for (pattern, at) in
+            [("foo(bar", 4), ("a[b", 2), ("*abc", 1), ("a)b", 2), ("(a)(b", 4), ("äö(", 3), ("a|(", 3), ("x{2,1}", 6)]
+        {
+            assert_eq!(Pattern::new(pattern).unwrap_err().at, at, "{pattern:?}");
+        }
+    }
+
+    #[test]
+    fn hostile_names_are_made_printable_as_pgrep_does() {
+        for (name, expected) in [
+            (&b"plain"[..], "plain"),
+            (b"a\nb\tc", "a?b?c"),
+            (b"\xff\xfe", "??"),
+            (b"caf\xc3\xa9", "caf\u{e9}"),
+            (b"cut\xc3", "cut?"),
+            (b"foo) Z ", "foo) Z "),
+            (b"\x1b[31m", "?[31m"),
+        ] {
+            assert_eq!(printable(name), expected);
+        }
+    }
+}

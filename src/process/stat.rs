@@ -1,0 +1,151 @@
+//! A process as one line of the kernel shows it: `/proc/PID/stat` (proc(5)).
+//!
+//! The procfs crate reads this file too, but replaces bytes of the name that are no UTF-8 and panics on
+//! a line that breaks off; and this parser neither allocates nor copies.
+
+use std::time::Duration;
+
+use crate::policy::Time;
+
+/// Room for the longest line: 51 numbers of up to 20 digits, and the name.
+pub const LONGEST_LINE: usize = 2048;
+
+/// Set in `flags` for a kernel thread (`PF_KTHREAD`, `include/linux/sched.h`).
+const KERNEL_THREAD: u32 = 0x0020_0000;
+
+/// What the watchdog needs of the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat<'a> {
+    /// The name as the kernel has it: any bytes, spaces, brackets and newlines among them.
+    pub comm: &'a [u8],
+    /// `R`, `S`, `D`, `Z`, `T`, …
+    pub state: u8,
+    /// The parent.
+    pub ppid: i32,
+    /// The session.
+    pub session: i32,
+    /// The controlling terminal; 0 is none.
+    pub tty: i32,
+    flags: u32,
+    threads: i64,
+    /// When it started, in ticks since boot.
+    start_ticks: u64,
+    /// How it ended, in the form of wait(2); only a zombie has it, and 0 is what a reader without
+    /// ptrace permission gets (`fs/proc/array.c`, `do_task_stat`).
+    pub exit_code: i32,
+}
+
+impl<'a> Stat<'a> {
+    /// Reads a line. `None` if it is not one, or breaks off.
+    #[must_use]
+    pub fn parse(line: &'a [u8]) -> Option<Self> {
+        // The name may hold anything, `) Z 1` too; but nothing after it holds a bracket.
+        let open = line.iter().position(|byte| *byte == b'(')?;
+        let close = line.iter().rposition(|byte| *byte == b')')?;
+        let comm = line.get(open + 1..close)?;
+        let rest = std::str::from_utf8(line.get(close + 1..)?).ok()?;
+        // The state is field 3 of proc(5).
+        let fields: [&str; 50] = {
+            let mut fields = [""; 50];
+            let mut words = rest.split_ascii_whitespace();
+            for field in &mut fields {
+                *field = words.next().unwrap_or_default();
+            }
+            fields
+        };
+        let field = |number: usize| fields[number - 3];
+        Some(Stat {
+            comm,
+            state: *field(3).as_bytes().first()?,
+            ppid: field(4).parse().ok()?,
+            session: field(6).parse().ok()?,
+            tty: field(7).parse().ok()?,
+            flags: field(9).parse().ok()?,
+            threads: field(20).parse().ok()?,
+            start_ticks: field(22).parse().ok()?,
+            exit_code: field(52).parse().unwrap_or(0),
+        })
+    }
+
+    /// Whether it is dead. A leader thread that has exited shows `Z` while the rest of its process
+    /// lives on.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        matches!(self.state, b'X' | b'x') || (self.state == b'Z' && self.threads <= 1)
+    }
+
+    /// Whether it has been stopped, by a signal or a debugger.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        matches!(self.state, b'T' | b't')
+    }
+
+    /// Whether it is a thread of the kernel.
+    #[must_use]
+    pub fn is_kernel_thread(&self) -> bool {
+        self.flags & KERNEL_THREAD != 0
+    }
+
+    /// When it started, cut to a tick (10 ms).
+    #[must_use]
+    pub fn started(&self) -> Time {
+        Duration::from_nanos(self.start_ticks.saturating_mul(tick().as_nanos().try_into().unwrap_or(u64::MAX)))
+    }
+}
+
+/// The unit of the times in this file: 10 ms on each Linux of today.
+#[must_use]
+pub fn tick() -> Duration {
+    Duration::from_secs(1) / u32::try_from(procfs::ticks_per_second()).unwrap_or(100).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(comm: &str, state: char, threads: u32) -> String {
+        format!(
+            "812 ({comm}) {state} 1 812 700 34816 -1 4194560 1 2 3 4 5 6 7 8 20 0 {threads} 0 12345 100 200 \
+             18446744073709551615 1 1 0 0 0 0 0 4096 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 9\n"
+        )
+    }
+
+    #[test]
+    fn hostile_names_do_not_move_the_fields() {
+        for comm in ["sleep", "foo) Z ", "(sd-pam)", "a b", ") R 1 (", "new\nline", "", ")))", "x) S 1 1"] {
+            let line = line(comm, 'S', 1);
+            let stat = Stat::parse(line.as_bytes()).unwrap();
+            assert_eq!((stat.comm, stat.state, stat.ppid), (comm.as_bytes(), b'S', 1));
+            assert_eq!((stat.session, stat.tty, stat.exit_code), (700, 34816, 9));
+            assert_eq!(stat.started(), tick() * 12345);
+            assert!(!stat.is_dead() && !stat.is_kernel_thread());
+        }
+    }
+
+    #[test]
+    fn dead_is_a_zombie_without_threads() {
+        for (state, threads, dead) in
+            [('Z', 1, true), ('Z', 0, true), ('Z', 2, false), ('X', 1, true), ('T', 1, false), ('D', 1, false)]
+        {
+            assert_eq!(Stat::parse(line("x", state, threads).as_bytes()).unwrap().is_dead(), dead, "{state} {threads}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_breaks_off_is_none() {
+        let line = line("x", 'S', 1);
+        let last_needed = line.find(" 12345").unwrap() + 2;
+        for end in 0..last_needed {
+            assert_eq!(Stat::parse(&line.as_bytes()[..end]), None, "{end}");
+        }
+    }
+
+    #[test]
+    fn reads_this_process() {
+        let line = std::fs::read("/proc/self/stat").unwrap();
+        assert!(line.len() < LONGEST_LINE);
+        let stat = Stat::parse(&line).unwrap();
+        assert_eq!(stat.ppid, std::os::unix::process::parent_id().cast_signed());
+        assert!(stat.threads >= 1 && stat.start_ticks > 0);
+    }
+}

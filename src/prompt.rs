@@ -1,0 +1,194 @@
+//! Asks for what is missing, over any reader and writer.
+
+use std::ffi::OsString;
+use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::cli::Cli;
+use crate::log::escaped;
+use crate::process::pattern::Pattern;
+use crate::process::scan::{Proc, Unknown};
+use crate::report;
+use crate::settings::{self, Wrong, check, default};
+
+/// The longest answer. A longer one is no answer.
+const LONGEST_ANSWER: u64 = 64 * 1024;
+
+/// Why there was no full set of answers.
+#[derive(Debug)]
+pub enum Unanswered {
+    /// The input ended, or could not be read.
+    EndOfInput,
+    /// An answer was wrong, and nobody is there to be asked again.
+    Wrong(Wrong),
+}
+
+/// One question. The order of [`QUESTIONS`] is part of the program's contract.
+struct Question {
+    text: &'static str,
+    option: &'static str,
+    default: Option<&'static str>,
+    field: fn(&mut Cli) -> &mut Option<OsString>,
+    check: fn(&OsString, &'static str) -> Result<(), Wrong>,
+}
+
+const QUESTIONS: [Question; 5] = [
+    Question {
+        text: "Process name",
+        option: "--process-name",
+        default: None,
+        field: |cli| &mut cli.what.process_name,
+        check: |answer, option| check(answer, settings::process_name, option).map(drop),
+    },
+    Question {
+        text: "Start command",
+        option: "--start-command",
+        default: None,
+        field: |cli| &mut cli.how.start_command,
+        check: |answer, option| check(answer, settings::start_command, option).map(drop),
+    },
+    Question {
+        text: "Health check interval",
+        option: "--health-check-interval",
+        default: Some(default::HEALTH_CHECK_INTERVAL),
+        field: |cli| &mut cli.when.health_check_interval,
+        check: |answer, option| check(answer, settings::interval, option).map(drop),
+    },
+    Question {
+        text: "Restart wait interval",
+        option: "--restart-wait-interval",
+        default: Some(default::RESTART_WAIT_INTERVAL),
+        field: |cli| &mut cli.when.restart_wait_interval,
+        check: |answer, option| check(answer, settings::interval, option).map(drop),
+    },
+    Question {
+        text: "Max fail count",
+        option: "--max-fail-count",
+        default: Some(default::MAX_FAIL_COUNT),
+        field: |cli| &mut cli.when.max_fail_count,
+        check: |answer, option| check(answer, settings::max_fail_count, option).map(drop),
+    },
+];
+
+/// Whether something required is missing, so that there is anything to ask.
+#[must_use]
+pub fn is_needed(cli: &Cli) -> bool {
+    cli.what.process_name.is_none() || cli.how.start_command.is_none()
+}
+
+/// Asks for each setting of the main job that `cli` does not have. Somebody who `can_answer_again` is
+/// told what is wrong with an answer and asked again. `look_up` says what a process name matches now.
+///
+/// # Errors
+/// Not all was answered.
+pub fn ask(
+    cli: &mut Cli,
+    mut answers: impl BufRead,
+    to: &mut impl Write,
+    can_answer_again: bool,
+    look_up: impl Fn(&Pattern) -> String,
+) -> Result<(), Unanswered> {
+    for question in QUESTIONS {
+        if (question.field)(cli).is_some() {
+            continue;
+        }
+        let answer = loop {
+            let default = question.default.map(|default| format!(" [{default}]")).unwrap_or_default();
+            say(to, &format!("{}{default}: ", question.text));
+            let answer = read_line(&mut answers).ok_or(Unanswered::EndOfInput)?;
+            if !can_answer_again {
+                // Nobody has typed the end of this line.
+                say(to, "\n");
+            }
+            let answer = match question.default {
+                Some(default) if answer.is_empty() => default.into(),
+                _ => answer,
+            };
+            match (question.check)(&answer, question.option) {
+                Ok(()) => break answer,
+                Err(wrong) if can_answer_again => say(to, &format!("  {wrong}\n")),
+                Err(wrong) => return Err(Unanswered::Wrong(wrong)),
+            }
+        };
+        if question.option == "--process-name"
+            && let Ok(pattern) = check(&answer, settings::process_name, question.option)
+        {
+            say(to, &format!("  {}\n", look_up(&pattern)));
+        }
+        *(question.field)(cli) = Some(answer);
+    }
+    Ok(())
+}
+
+/// What a process name matches at this moment.
+#[must_use]
+pub fn matches_now(proc: Result<&Proc, &Unknown>, pattern: &Pattern) -> String {
+    match proc.map_err(Clone::clone).and_then(|proc| proc.find(pattern, None)) {
+        Ok(matches) if matches.counting.is_empty() => "matches nothing that runs now".to_owned(),
+        Ok(matches) => format!("matches now: {}", escaped(&report::list(&matches.counting))),
+        Err(unknown) => format!("what it matches now cannot be told: {}", unknown.0),
+    }
+}
+
+/// Says which command line would have needed no questions.
+pub fn show_equivalent(cli: &Cli, to: &mut impl Write) {
+    let line = cli.command_line(&program());
+    say(to, &format!("The same without questions:\n  {line}\n"));
+    if line.contains('%') {
+        say(to, "  (in a crontab write \\% for each %, in a unit file %%)\n");
+    }
+}
+
+/// How this program is called from a crontab or a unit: by its name where these would find it.
+fn program() -> PathBuf {
+    let path = std::env::current_exe().unwrap_or_default();
+    match path.parent().map(Path::to_str) {
+        Some(Some("" | "/usr/bin" | "/bin")) | None => "watchdog".into(),
+        _ => path,
+    }
+}
+
+/// Standard input that is waited for no longer than this, unless it is a terminal: a pipe that nobody
+/// writes to and nobody closes is nobody to answer.
+const PATIENCE: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
+
+/// Standard input, with that patience.
+#[derive(Debug)]
+pub struct Patient(pub io::Stdin);
+
+impl Read for Patient {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
+        let patience = if self.0.is_terminal() { None } else { Some(&PATIENCE) };
+        match poll(&mut fds, patience)? {
+            0 => Err(io::ErrorKind::TimedOut.into()),
+            _ => self.0.read(buffer),
+        }
+    }
+}
+
+/// Nobody may be there to read it, which is no reason not to go on.
+fn say(to: &mut impl Write, text: &str) {
+    let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+}
+
+/// A line without its end and the blanks around it. `None` at the end of the input, even within a line:
+/// what is cut off is no answer.
+fn read_line(answers: &mut impl BufRead) -> Option<OsString> {
+    use std::os::unix::ffi::OsStringExt;
+    let mut line = Vec::new();
+    loop {
+        match answers.by_ref().take(LONGEST_ANSWER).read_until(b'\n', &mut line) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return None,
+            Ok(_) if line.ends_with(b"\n") => return Some(OsString::from_vec(line.trim_ascii().to_vec())),
+            // printf 'docker\nservice docker start' is how people answer too.
+            Ok(0) if !line.is_empty() => return Some(OsString::from_vec(line.trim_ascii().to_vec())),
+            Ok(0) => return None,
+            Ok(_) if line.len() as u64 >= LONGEST_ANSWER => return None,
+            Ok(_) => {}
+        }
+    }
+}

@@ -1,0 +1,475 @@
+//! What the log says of each change: the words, and the memory that keeps them from being said twice.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use log::Level;
+
+use crate::command::CommandEnd;
+use crate::log::OUTCOME;
+use crate::policy::{Ending, Failure, Outcome, Time};
+use crate::process::death::{Death, signal_name};
+use crate::process::scan::Unknown;
+use crate::process::{self, Pid, Seen};
+use crate::settings::Settings;
+
+/// How many processes are named in one record.
+const MOST_NAMED: usize = 5;
+
+/// Records, kept until there is time to write them: an action never waits for a disk.
+#[derive(Debug)]
+pub struct Report<'a> {
+    settings: &'a Settings,
+    log: PathBuf,
+    output: PathBuf,
+    records: Vec<(Level, bool, String)>,
+    /// The first record, until it is known what is followed.
+    opening: Option<String>,
+    unknown: Option<String>,
+    is_stopped: bool,
+    ever_seen: bool,
+    left_over: Vec<Seen>,
+    attempt: Attempt,
+    /// What each failure of this row looked like.
+    failures: Vec<String>,
+    first_missing: Option<Time>,
+}
+
+/// What is known of the attempt that is being judged.
+#[derive(Debug, Default)]
+struct Attempt {
+    began: Time,
+    command: Option<CommandEnd>,
+    death: Option<String>,
+    left_running: Vec<Seen>,
+}
+
+impl<'a> Report<'a> {
+    /// For a watch with these settings, whose log and output log are at these paths.
+    #[must_use]
+    pub fn new(settings: &'a Settings, log: PathBuf, output: PathBuf) -> Self {
+        let Settings { pattern, start_command, limits, .. } = settings;
+        let count = limits.max_fail_count.map_or_else(|| "unlimited".to_owned(), |count| count.to_string());
+        let retry = limits.retry_after.map(|time| format!(", retry_after {}", span(time))).unwrap_or_default();
+        let opening = format!(
+            "watchdog {} (pid {}): watching for processes named '{}'; start_command '{start_command}', \
+             health_check_interval {}, restart_wait_interval {}, max_fail_count {count}, stable_after {}, \
+             restart_delay {}, after_stop {}, start_timeout {}{retry}; log {}",
+            env!("CARGO_PKG_VERSION"),
+            std::process::id(),
+            pattern.text(),
+            span(limits.health_check_interval),
+            span(limits.restart_wait_interval),
+            span(limits.stable_after),
+            span(limits.restart_delay),
+            span(limits.after_stop),
+            span(limits.start_timeout),
+            log.display(),
+        );
+        Report {
+            settings,
+            log,
+            output,
+            records: Vec::new(),
+            opening: Some(opening),
+            unknown: None,
+            is_stopped: false,
+            ever_seen: false,
+            left_over: Vec::new(),
+            attempt: Attempt::default(),
+            failures: Vec::new(),
+            first_missing: None,
+        }
+    }
+
+    /// Writes what is kept.
+    pub fn flush(&mut self) {
+        for (level, is_outcome, text) in self.records.drain(..) {
+            let text = format!("{}: {text}", self.settings.name);
+            if is_outcome {
+                log::log!(target: OUTCOME, level, "{text}");
+            } else {
+                log::log!(level, "{text}");
+            }
+        }
+    }
+
+    fn info(&mut self, text: impl Into<String>) {
+        self.records.push((Level::Info, false, text.into()));
+    }
+
+    fn warn(&mut self, text: impl Into<String>) {
+        self.records.push((Level::Warn, false, text.into()));
+    }
+
+    /// Something about the surroundings that is no reason to stop.
+    pub fn trouble(&mut self, text: impl Into<String>) {
+        self.warn(text);
+    }
+
+    /// The watchdog before this one was cut off.
+    pub fn cut_off(&mut self, pid: Pid) {
+        self.info(format!("the watchdog before this one (pid {pid}) ended without a word"));
+    }
+
+    fn open(&mut self, what: &str) -> bool {
+        self.opening.take().map(|opening| self.info(format!("{opening}; {what}"))).is_some()
+    }
+
+    /// A look could not tell.
+    pub fn unknown(&mut self, why: &Unknown) {
+        self.open("what runs cannot be known");
+        if self.unknown.as_deref() != Some(&why.0) {
+            self.warn(format!("cannot tell whether it is running: {}; nothing is started meanwhile", why.0));
+            self.unknown = Some(why.0.clone());
+        }
+    }
+
+    /// A look could tell.
+    pub fn known(&mut self) {
+        if self.unknown.take().is_some() {
+            self.info("can tell again whether it is running");
+        }
+    }
+
+    /// The process is followed from now on.
+    pub fn following(&mut self, seen: &Seen, now: Time, others: usize) {
+        self.ever_seen = true;
+        self.is_stopped = false;
+        let others = if others == 0 { String::new() } else { format!(", the first of {} that match", others + 1) };
+        let ran = span(now.saturating_sub(seen.started));
+        self.open(&format!("following {}{others}, running for {ran}", named(seen)));
+    }
+
+    /// The first look found nothing.
+    pub fn missing(&mut self, now: Time) {
+        self.first_missing.get_or_insert(now);
+        self.open("nothing matches");
+    }
+
+    /// Whether the process is stopped (`T`), as each check sees it.
+    pub fn stopped(&mut self, stopped: bool, seen: &Seen) {
+        if self.is_stopped != stopped {
+            self.is_stopped = stopped;
+            if stopped {
+                self.warn(format!("{} is stopped, by a signal or a debugger; it counts as running", named(seen)));
+            } else {
+                self.info(format!("{} runs on", named(seen)));
+            }
+        }
+    }
+
+    /// It lives, under a name that does not match.
+    pub fn renamed(&mut self, seen: &Seen) {
+        self.warn(format!("{} lives, but has taken another name, and is not what is watched any more", named(seen)));
+    }
+
+    /// Processes that match and do not count.
+    pub fn left_over(&mut self, left_over: Vec<Seen>) {
+        if !left_over.is_empty() && left_over != self.left_over {
+            let text = format!(
+                "left over, and not taken for it: {}; if the start fails, they are the likely cause",
+                list(&left_over)
+            );
+            self.warn(text);
+        }
+        self.left_over = left_over;
+    }
+
+    /// The followed process died, and how; `delay` is the time from now to a start.
+    pub fn died(&mut self, seen: &Seen, at: Time, death: Death, delay: Option<Duration>) {
+        self.first_missing.get_or_insert(at);
+        let mut text = format!("{} {death} after {}", named(seen), span(at.saturating_sub(seen.started)));
+        self.attempt.death = Some(text.clone());
+        let on_purpose = matches!(death.ending(), Ending::Finished | Ending::Stopped);
+        if let Some(delay) = delay {
+            let _ = write!(text, "; starting it in {} unless it is back", span(delay));
+        }
+        self.records.push((if on_purpose { Level::Info } else { Level::Warn }, false, text));
+    }
+
+    /// The start command was run.
+    pub fn started(&mut self, attempt: u32, now: Time) {
+        self.attempt = Attempt { began: now, ..Attempt::default() };
+        if attempt == 1 {
+            self.failures.clear();
+        }
+        let of = self.settings.limits.max_fail_count.map(|max| format!(" of {max}")).unwrap_or_default();
+        self.warn(format!(
+            "is not running; running start command (attempt {attempt}{of}): {}",
+            self.settings.start_command
+        ));
+    }
+
+    /// The start command could not be created.
+    pub fn not_started(&mut self, error: &std::io::Error, is_shortage: bool) {
+        let then = if is_shortage { "; that is no attempt, and is tried again each interval" } else { "" };
+        self.warn(format!("the start command cannot be run: {error}{then}"));
+    }
+
+    /// The start command ended.
+    pub fn command_ended(&mut self, end: CommandEnd) {
+        if end.status.success() {
+            self.info(format!("the start command {}", ended(&end)));
+        } else {
+            self.warn(format!("the start command {}{}", ended(&end), wrote(&end)));
+        }
+        self.attempt.command = Some(end);
+    }
+
+    /// The start command has been at work for too long.
+    pub fn overran(&mut self) {
+        let timeout = span(self.settings.limits.start_timeout);
+        self.warn(format!("the start command is still at work after {timeout}, and the process is missing; ending it"));
+    }
+
+    /// What was started since the attempt began and does not match.
+    pub fn left_running(&mut self, left_running: Vec<Seen>) {
+        self.attempt.left_running = left_running;
+    }
+
+    /// When the attempt that is being judged began.
+    #[must_use]
+    pub fn attempt_began(&self) -> Time {
+        self.attempt.began
+    }
+
+    /// The process is there, and no start command was needed.
+    pub fn found(&mut self, seen: &Seen, was: Option<Pid>, now: Time) {
+        self.first_missing = None;
+        let age = span(now.saturating_sub(seen.started));
+        match was {
+            Some(pid) => {
+                self.info(format!("is running again by itself: {}, since {age}, in place of pid {pid}", named(seen)));
+            }
+            None => self.info(format!("is running by itself: {}, since {age}", named(seen))),
+        }
+    }
+
+    /// The process is there after the start command.
+    pub fn appeared(&mut self, seen: &Seen, after: Duration) {
+        self.info(format!("is running: {}, {} after the start command", named(seen), span(after)));
+    }
+
+    /// The attempt was judged a success.
+    pub fn succeeded(&mut self, attempt: u32, seen: &Seen, now: Time) {
+        let since = span(now.saturating_sub(self.attempt.began));
+        self.info(format!("attempt {attempt} succeeded: {} runs {since} after the start command", named(seen)));
+    }
+
+    /// The attempt was undone by somebody.
+    pub fn undone(&mut self) {
+        let death = self.attempt.death.clone().unwrap_or_default();
+        self.info(format!("the attempt counts neither as a success nor as a failure: {death}"));
+    }
+
+    /// The attempt was judged a failure.
+    pub fn failed(&mut self, failures: u32, why: Failure, now: Time) {
+        let text = self.why(why, now);
+        if let Some(hint) = self.wrong_name() {
+            self.warn(hint);
+        }
+        let of = self.settings.limits.max_fail_count.map(|max| format!(" of {max}")).unwrap_or_default();
+        self.warn(format!("attempt {failures}{of} failed: {text}"));
+        self.failures.push(format!("attempt {failures}: {text}"));
+    }
+
+    fn why(&self, why: Failure, now: Time) -> String {
+        let since = span(now.saturating_sub(self.attempt.began));
+        let death = self.attempt.death.as_deref().unwrap_or("it died");
+        let mut text = match why {
+            Failure::Missing => format!("it is not running {since} after the start command"),
+            Failure::Overran => "the start command took too long and was ended".to_owned(),
+            Failure::Ended | Failure::Unstable => death.to_owned(),
+        };
+        if let (Failure::Missing | Failure::Ended, Some(end)) = (why, &self.attempt.command) {
+            let _ = write!(text, ", which {}{}", ended(end), wrote(end));
+        }
+        if !self.left_over.is_empty() {
+            let _ = write!(text, "; left over: {}", list(&self.left_over));
+        }
+        text
+    }
+
+    /// A start command that does its work, and no process of the name ever: it is the name, perhaps.
+    fn wrong_name(&self) -> Option<String> {
+        let did = match &self.attempt.command {
+            None => "is at work",
+            Some(end) if end.status.success() => "succeeded",
+            Some(_) => return None,
+        };
+        if self.ever_seen {
+            return None;
+        }
+        let mut hint = format!(
+            "the start command {did} but nothing named '{}' appeared: is the name right?",
+            self.settings.pattern.text()
+        );
+        if !self.attempt.left_running.is_empty() {
+            let _ = write!(hint, " It left running: {}", list(&self.attempt.left_running));
+        }
+        Some(hint)
+    }
+
+    /// The failures before are forgotten.
+    pub fn stable(&mut self, forgotten: u32) {
+        let after = span(self.settings.limits.stable_after);
+        self.failures.clear();
+        self.info(format!("has run for {after}; failures back from {forgotten} to 0"));
+    }
+
+    /// Enough failures in a row.
+    pub fn gave_up(&mut self, failures: u32, retry: Option<Duration>) {
+        let seen = self.failures.join("; ");
+        let then = match retry {
+            Some(pause) => format!("trying again in {}, or taking it up as soon as somebody has started it", span(pause)),
+            None if self.settings.limits.once => format!("details in {} and {}", self.log.display(), self.output.display()),
+            None => format!(
+                "it is NOT watched any more: repair it, start it, then start this watchdog again (its output is in {})",
+                self.output.display()
+            ),
+        };
+        let is_outcome = self.settings.limits.once;
+        let text = format!("gave up after {failures} {} in a row; {then}. {seen}", plural(failures, "failure"));
+        self.records.push((Level::Error, is_outcome, text));
+    }
+
+    /// What a check by hand (SIGUSR1) saw.
+    pub fn checked(&mut self, followed: Option<&Seen>, now: Time) {
+        let text = match followed {
+            Some(seen) => format!("checked: {} is running, for {}", named(seen), span(now.saturating_sub(seen.started))),
+            None if self.unknown.is_some() => "checked: cannot tell whether it is running".to_owned(),
+            None => "checked: it is not running".to_owned(),
+        };
+        self.info(text);
+    }
+
+    /// The logs are open anew.
+    pub fn reopened(&mut self) {
+        self.info("SIGHUP: the logs are open anew");
+    }
+
+    /// The last record of a watch that a signal ended.
+    pub fn ended_by(&mut self, signal: i32, followed: Option<&Seen>) {
+        let left = followed.map(|seen| format!("; {} is left running", named(seen))).unwrap_or_default();
+        self.opening = None;
+        self.info(format!("ended by {}{left}", signal_name(signal)));
+    }
+
+    /// The last record of process 1, which takes all with it.
+    pub fn ended_all(&mut self, signal: i32, in_time: bool) {
+        let how = if in_time { "what it watched has ended" } else { "what it watched did not end in time" };
+        self.info(format!("ended by {}; {how}", signal_name(signal)));
+    }
+
+    /// The outcome of a `--once` run that took an attempt, or could not tell.
+    pub fn outcome(&mut self, outcome: Outcome, followed: Option<&Seen>, now: Time) {
+        let took = span(now.saturating_sub(self.first_missing.unwrap_or(now)));
+        match (outcome, followed) {
+            (Outcome::Running { started: true }, Some(seen)) => {
+                let text = format!("was not running, and is again: {} (judged after {took}); log {}", named(seen), self.log.display());
+                self.records.push((Level::Warn, true, text));
+            }
+            (Outcome::Unknown, _) => {
+                let why = self.unknown.clone().unwrap_or_default();
+                self.records.push((Level::Error, true, format!("cannot tell whether it is running: {why}")));
+            }
+            // All is well, or giving up has been said.
+            _ => {}
+        }
+    }
+
+    /// Forgets what only a run that finds nothing amiss would say.
+    pub fn stay_silent(&mut self) {
+        self.records.clear();
+    }
+
+    /// Where the log is.
+    #[must_use]
+    pub fn log_path(&self) -> &Path {
+        &self.log
+    }
+}
+
+fn ended(end: &CommandEnd) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    let how = match (end.status.code(), end.status.signal()) {
+        (Some(127), _) => "ended with status 127 (command not found)".to_owned(),
+        (Some(126), _) => "ended with status 126 (not executable)".to_owned(),
+        (Some(code), _) => format!("ended with status {code}"),
+        (None, signal) => format!("was ended by {}", signal_name(signal.unwrap_or_default())),
+    };
+    format!("{how} after {}", span(end.took))
+}
+
+fn wrote(end: &CommandEnd) -> String {
+    if end.said.is_empty() { String::new() } else { format!("; it wrote: '{}'", end.said.join(" | ")) }
+}
+
+/// A process, as the log names it.
+#[must_use]
+pub fn named(seen: &process::Seen) -> String {
+    format!("{} (pid {})", seen.name, seen.pid)
+}
+
+/// Processes, as the log names them: the first few, and how many more.
+#[must_use]
+pub fn list(all: &[process::Seen]) -> String {
+    let mut text = all.iter().take(MOST_NAMED).map(named).collect::<Vec<_>>().join(", ");
+    if all.len() > MOST_NAMED {
+        let _ = write!(text, " and {} more", all.len() - MOST_NAMED);
+    }
+    text
+}
+
+fn plural(count: u32, word: &str) -> String {
+    if count == 1 { word.to_owned() } else { format!("{word}s") }
+}
+
+/// A time for people, in its two largest units: `3d 4h`, `1m 30s`, `5s`, `1.5s`, `23ms`.
+#[must_use]
+pub fn span(time: Duration) -> String {
+    let millis = time.as_millis();
+    if millis < 1000 {
+        return format!("{millis}ms");
+    }
+    if millis < 10_000 {
+        let tenths = millis / 100;
+        return if tenths % 10 == 0 { format!("{}s", tenths / 10) } else { format!("{}.{}s", tenths / 10, tenths % 10) };
+    }
+    let seconds = time.as_secs();
+    let units = [(seconds / 86400, 'd'), (seconds / 3600 % 24, 'h'), (seconds / 60 % 60, 'm'), (seconds % 60, 's')];
+    let parts: Vec<_> = units
+        .into_iter()
+        .skip_while(|(count, _)| *count == 0)
+        .take(2)
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, unit)| format!("{count}{unit}"))
+        .collect();
+    parts.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_short_and_right() {
+        for (millis, text) in [
+            (0, "0ms"),
+            (23, "23ms"),
+            (999, "999ms"),
+            (1000, "1s"),
+            (1540, "1.5s"),
+            (5000, "5s"),
+            (60_000, "1m"),
+            (90_000, "1m 30s"),
+            (3_600_000, "1h"),
+            (3_605_000, "1h"),
+            (273_600_000, "3d 4h"),
+        ] {
+            assert_eq!(span(Duration::from_millis(millis)), text);
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! What it all comes to: the settings, validated, and the only place with defaults.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+
+use crate::cli::Cli;
+use crate::instance::{self, Name};
+use crate::log::Verbosity;
+use crate::policy::Limits;
+use crate::process::pattern::Pattern;
+
+/// Defaults, as they would be typed.
+pub mod default {
+    #![allow(missing_docs)] // each is the default of the option of its name
+    pub const HEALTH_CHECK_INTERVAL: &str = "1s";
+    pub const RESTART_WAIT_INTERVAL: &str = "5s";
+    pub const MAX_FAIL_COUNT: &str = "3";
+    pub const STABLE_AFTER: &str = "60s";
+    pub const RESTART_DELAY: &str = "100ms";
+    pub const AFTER_STOP: &str = "3s";
+    pub const START_TIMEOUT: &str = "100s";
+    pub const LOG_MAX_SIZE: &str = "1MiB";
+    pub const LOG_MAX_FILES: &str = "5";
+}
+
+/// A shorter interval is a busy loop rather than a check.
+const SHORTEST: Duration = Duration::from_millis(10);
+/// A longer one is a slip of the finger.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Less does not hold the records of one outage.
+const SMALLEST_LOG: ByteSize = ByteSize(4096);
+const LARGEST_LOG: ByteSize = ByteSize(1 << 40);
+/// A count beyond this is 'unlimited', or a slip of the finger.
+const HIGHEST_COUNT: u32 = 1_000_000;
+const MOST_LOGS: u32 = 1000;
+
+/// The settings of a watch.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What to look for.
+    pub pattern: Pattern,
+    /// What to run when it is missing.
+    pub start_command: String,
+    /// The numbers that decide.
+    pub limits: Limits,
+    /// What this watchdog is called.
+    pub name: Name,
+    /// Log size in bytes.
+    pub log_max_size: u64,
+    /// Older logs that are kept.
+    pub log_max_files: usize,
+    /// How much standard error is to get.
+    pub verbosity: Option<Verbosity>,
+}
+
+/// A setting that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wrong {
+    /// The option, as it is typed.
+    pub option: &'static str,
+    /// Its value, if there is one.
+    pub value: Option<String>,
+    /// What is wrong with it.
+    pub what: String,
+    /// What to type instead.
+    pub instead: String,
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.option)?;
+        if let Some(value) = &self.value {
+            write!(f, " '{}'", crate::log::escaped(value))?;
+        }
+        write!(f, ": {}; {}", self.what, self.instead)
+    }
+}
+
+impl Wrong {
+    fn new(option: &'static str, value: impl Into<String>, what: impl Into<String>, instead: &str) -> Self {
+        Wrong { option, value: Some(value.into()), what: what.into(), instead: instead.into() }
+    }
+
+    /// A required setting that was not given.
+    #[must_use]
+    pub fn missing(option: &'static str, example: &str) -> Self {
+        Wrong { option, value: None, what: "is required".into(), instead: format!("give one, such as {option} {example}") }
+    }
+}
+
+impl Settings {
+    /// One line that is the same for two watches that would do the same.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let Settings { pattern, start_command, limits, log_max_size, log_max_files, .. } = self;
+        format!("{:?}", (pattern.text(), start_command, limits, log_max_size, log_max_files))
+    }
+
+    /// What the command line comes to.
+    ///
+    /// # Errors
+    /// All the settings that are wrong or missing.
+    pub fn new(cli: &Cli) -> Result<Self, Vec<Wrong>> {
+        let mut wrong = Vec::new();
+        let mut all = Collect(&mut wrong);
+        let pattern = match &cli.what.process_name {
+            Some(given) => all.value(given, process_name, "--process-name"),
+            None => all.missing("--process-name", "docker"),
+        };
+        let start_command = match &cli.how.start_command {
+            Some(given) => all.value(given, start_command, "--start-command"),
+            None => all.missing("--start-command", "'service docker start'"),
+        };
+        let when = &cli.when;
+        let max_fail_count = all.or(when.max_fail_count.as_ref(), default::MAX_FAIL_COUNT, max_fail_count, "--max-fail-count");
+        if cli.run.once && max_fail_count == Some(None) {
+            all.0.push(Wrong::new(
+                "--max-fail-count",
+                "unlimited",
+                "would never end, and --once has to",
+                "give a number, such as 3, or leave out --once",
+            ));
+        }
+        let limits = Limits {
+            health_check_interval: all.time(when.health_check_interval.as_ref(), default::HEALTH_CHECK_INTERVAL, interval, "--health-check-interval"),
+            restart_wait_interval: all.time(when.restart_wait_interval.as_ref(), default::RESTART_WAIT_INTERVAL, interval, "--restart-wait-interval"),
+            max_fail_count: max_fail_count.flatten(),
+            stable_after: all.time(when.stable_after.as_ref(), default::STABLE_AFTER, delay, "--stable-after"),
+            restart_delay: all.time(when.restart_delay.as_ref(), default::RESTART_DELAY, delay, "--restart-delay"),
+            after_stop: all.time(when.after_stop.as_ref(), default::AFTER_STOP, delay, "--after-stop"),
+            start_timeout: all.time(cli.how.start_timeout.as_ref(), default::START_TIMEOUT, interval, "--start-timeout"),
+            retry_after: when.retry_after.as_ref().and_then(|given| all.value(given, interval, "--retry-after")),
+            once: cli.run.once,
+        };
+        let log_max_size = all.or(cli.logs.log_max_size.as_ref(), default::LOG_MAX_SIZE, log_size, "--log-max-size");
+        let log_max_files = all.or(cli.logs.log_max_files.as_ref(), default::LOG_MAX_FILES, log_files, "--log-max-files");
+        let name = match &cli.run.name {
+            Some(given) => all.value(given, instance::name, "--name"),
+            None => pattern.as_ref().map(|pattern| Name::from_pattern(pattern.text())),
+        };
+        for (option, folder) in [("--log-dir", &cli.logs.log_dir), ("--state-dir", &cli.run.state_dir)] {
+            if folder.as_ref().is_some_and(|folder| folder.as_os_str().is_empty()) {
+                all.0.push(Wrong::new(option, "", "is empty", "give a folder, such as /var/log/watchdog"));
+            }
+        }
+        let verbosity = match (cli.logs.verbose, cli.logs.quiet) {
+            (true, _) => Some(Verbosity::Information),
+            (_, true) => Some(Verbosity::Quiet),
+            _ => None,
+        };
+        match (pattern, start_command, name, log_max_size, log_max_files) {
+            (Some(pattern), Some(start_command), Some(name), Some(log_max_size), Some(log_max_files))
+                if wrong.is_empty() =>
+            {
+                Ok(Settings { pattern, start_command, limits, name, log_max_size, log_max_files, verbosity })
+            }
+            _ => Err(wrong),
+        }
+    }
+}
+
+/// Gathers what is wrong instead of stopping at the first.
+struct Collect<'a>(&'a mut Vec<Wrong>);
+
+/// Reads a value: what is wrong with it and what to type instead, if it is not one.
+type Read<T> = fn(&str) -> Result<T, (String, &'static str)>;
+
+impl Collect<'_> {
+    fn value<T>(&mut self, given: &OsStr, read: Read<T>, option: &'static str) -> Option<T> {
+        check(given, read, option).map_err(|wrong| self.0.push(wrong)).ok()
+    }
+
+    fn or<T>(&mut self, given: Option<&OsString>, default: &str, read: Read<T>, option: &'static str) -> Option<T> {
+        self.value(given.map_or(OsStr::new(default), OsString::as_os_str), read, option)
+    }
+
+    fn time(&mut self, given: Option<&OsString>, default: &str, read: Read<Duration>, option: &'static str) -> Duration {
+        // If it is wrong, the settings are refused anyway.
+        self.or(given, default, read, option).unwrap_or(LONGEST)
+    }
+
+    fn missing<T>(&mut self, option: &'static str, example: &str) -> Option<T> {
+        self.0.push(Wrong::missing(option, example));
+        None
+    }
+}
+
+/// Reads one value for `option`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check<T>(given: &OsStr, read: Read<T>, option: &'static str) -> Result<T, Wrong> {
+    let Some(text) = given.to_str() else {
+        return Err(Wrong::new(option, given.to_string_lossy(), "is not UTF-8", "type it again in UTF-8"));
+    };
+    read(text).map_err(|(what, instead)| Wrong::new(option, text, what, instead))
+}
+
+/// Reads a process name.
+///
+/// # Errors
+/// It is empty, or no regular expression.
+pub fn process_name(text: &str) -> Result<Pattern, (String, &'static str)> {
+    if text.trim().is_empty() {
+        return Err(("would match every process".into(), "give the name of one, such as docker"));
+    }
+    Pattern::new(text).map_err(|error| {
+        (format!("is not a regular expression: {error}"), "put a \\ before a character that stands for itself")
+    })
+}
+
+/// Reads a start command.
+///
+/// # Errors
+/// It is empty.
+pub fn start_command(text: &str) -> Result<String, (String, &'static str)> {
+    if text.trim().is_empty() {
+        return Err(("would start nothing".into(), "give a shell command, such as 'service docker start'"));
+    }
+    if text.contains('\0') {
+        return Err(("holds a null byte".into(), "give a shell command without one"));
+    }
+    Ok(text.to_owned())
+}
+
+/// Reads a time that must pass between two things.
+///
+/// # Errors
+/// It is no time, too short or too long.
+pub fn interval(text: &str) -> Result<Duration, (String, &'static str)> {
+    match time(text)? {
+        time if time < SHORTEST => Err(("is too short".into(), "give 10ms or more, such as 1s")),
+        time => Ok(time),
+    }
+}
+
+/// Reads a time that may be 0.
+fn delay(text: &str) -> Result<Duration, (String, &'static str)> {
+    time(text)
+}
+
+fn time(text: &str) -> Result<Duration, (String, &'static str)> {
+    const INSTEAD: &str = "give seconds, such as 5 or 0.5, or units, such as 90s or 1m 30s";
+    let text = text.trim();
+    let seconds = || text.parse::<f64>().ok();
+    let time = match seconds() {
+        Some(seconds) if seconds < 0.0 => return Err(("is negative".into(), INSTEAD)),
+        Some(seconds) if seconds.is_nan() => return Err(("is not a time".into(), INSTEAD)),
+        Some(seconds) => Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX),
+        None => match humantime::parse_duration(text) {
+            Ok(time) => time,
+            Err(humantime::DurationError::NumberOverflow) => Duration::MAX,
+            Err(_) => return Err(("is not a time".into(), INSTEAD)),
+        },
+    };
+    if time > LONGEST { Err(("is longer than a year".into(), INSTEAD)) } else { Ok(time) }
+}
+
+/// Reads a number of failures; `None` is unlimited.
+///
+/// # Errors
+/// It is neither.
+pub fn max_fail_count(text: &str) -> Result<Option<u32>, (String, &'static str)> {
+    if text.trim() == "unlimited" {
+        return Ok(None);
+    }
+    whole(text, 1, HIGHEST_COUNT, "give 1 or more, such as 3, or 'unlimited'").map(Some)
+}
+
+fn log_files(text: &str) -> Result<usize, (String, &'static str)> {
+    whole(text, 0, MOST_LOGS, "give a number from 0 to 1000, such as 5").map(|number| number as usize)
+}
+
+fn whole(text: &str, least: u32, most: u32, instead: &'static str) -> Result<u32, (String, &'static str)> {
+    match text.trim().parse::<i128>() {
+        Err(_) => Err(("is not a whole number".into(), instead)),
+        Ok(number) if number < least.into() => Err(("is too small".into(), instead)),
+        Ok(number) => match u32::try_from(number) {
+            Ok(number) if number <= most => Ok(number),
+            _ => Err(("is too large".into(), instead)),
+        },
+    }
+}
+
+fn log_size(text: &str) -> Result<u64, (String, &'static str)> {
+    const INSTEAD: &str = "give 4KiB to 1TiB, such as 1MiB, or a number of bytes";
+    match text.trim().parse::<ByteSize>() {
+        Err(_) => Err(("is not a size".into(), INSTEAD)),
+        Ok(size) if size < SMALLEST_LOG => Err(("is too small".into(), INSTEAD)),
+        Ok(size) if size > LARGEST_LOG => Err(("is too large".into(), INSTEAD)),
+        Ok(size) => Ok(size.as_u64()),
+    }
+}

@@ -1,0 +1,49 @@
+//! Signals, as one descriptor that becomes readable.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+
+use libc::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGTTOU, SIGUSR1};
+use signal_hook::iterator::backend::SignalDelivery;
+use signal_hook::iterator::exfiltrator::SignalOnly;
+
+/// The signals that mean something to a watch.
+#[derive(Debug)]
+pub struct Signals(SignalDelivery<UnixStream, SignalOnly>);
+
+impl Signals {
+    /// From here on these signals no longer end the program, but are kept for [`Signals::pending`].
+    ///
+    /// # Errors
+    /// No descriptors left.
+    pub fn catch() -> io::Result<Self> {
+        let (read, write) = UnixStream::pair()?;
+        let mut signals = vec![SIGTERM, SIGINT, SIGUSR1, SIGCHLD];
+        // Whoever ignored SIGHUP before starting us (nohup) wants us to live on.
+        if !is_ignored(SIGHUP) {
+            signals.push(SIGHUP);
+        }
+        // A terminal with `stty tostop` would stop us for writing a record from the background.
+        signals.push(SIGTTOU);
+        Ok(Signals(SignalDelivery::with_pipe(read, write, SignalOnly::default(), &signals)?))
+    }
+
+    /// What becomes readable with each signal.
+    #[must_use]
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.0.get_read().as_fd()
+    }
+
+    /// The signals since the last call, each once.
+    pub fn pending(&mut self) -> impl Iterator<Item = i32> + use<> {
+        self.0.pending()
+    }
+}
+
+/// Whether this program was started with `signal` ignored (proc(5), `SigIgn`).
+fn is_ignored(signal: i32) -> bool {
+    procfs::process::Process::myself()
+        .and_then(|me| me.status())
+        .is_ok_and(|status| status.sigign & (1 << (signal - 1)) != 0)
+}

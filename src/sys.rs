@@ -1,0 +1,85 @@
+//! The few system calls that no safe function of a library makes. The only unsafe code.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+/// What `PIDFD_GET_INFO` says about how a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PidfdExit {
+    /// In the form of wait(2).
+    Status(i32),
+    /// It lives, or nobody has waited for it yet.
+    NotReaped,
+    /// This kernel does not say (before Linux 6.15).
+    Unsupported,
+}
+
+/// `struct pidfd_info` of `include/uapi/linux/pidfd.h`, in its first published size of 64 bytes.
+#[repr(C)]
+#[derive(Default)]
+struct PidfdInfo {
+    mask: u64,
+    cgroup: u64,
+    /// pid tgid ppid ruid rgid euid egid suid sgid fsuid fsgid
+    ids: [u32; 11],
+    exit_code: i32,
+}
+
+const PIDFD_INFO_EXIT: u64 = 1 << 3;
+
+/// `_IOWR(0xFF, 11, struct pidfd_info)`
+const PIDFD_GET_INFO: rustix::ioctl::Opcode = rustix::ioctl::opcode::read_write::<PidfdInfo>(0xFF, 11);
+
+/// How the process behind `pidfd` ended: `PIDFD_GET_INFO` with `PIDFD_INFO_EXIT`, since Linux 6.15.
+/// Needs no privilege, but a pidfd that was opened before the process was waited for.
+#[must_use]
+pub fn pidfd_exit(pidfd: BorrowedFd<'_>) -> PidfdExit {
+    let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
+    // SAFETY: the request's number carries the size of `PidfdInfo`, which the kernel fills at most; any
+    // bytes are a valid `PidfdInfo`.
+    let done = unsafe {
+        rustix::ioctl::ioctl(pidfd, rustix::ioctl::Updater::<PIDFD_GET_INFO, PidfdInfo>::new(&mut info))
+    };
+    match done {
+        Ok(()) if info.mask & PIDFD_INFO_EXIT != 0 => PidfdExit::Status(info.exit_code),
+        Ok(()) => PidfdExit::NotReaped,
+        Err(_) => PidfdExit::Unsupported,
+    }
+}
+
+/// Lets `command` begin in a session of its own, with each signal at its default.
+pub fn detach(command: &mut Command) {
+    // SAFETY: the closure runs between fork and exec of a program without threads, and makes only
+    // system calls that signal-safety(7) allows there; it neither allocates nor takes a lock.
+    unsafe {
+        command.pre_exec(|| {
+            rustix::process::setsid()?;
+            for signal in 1..=libc::SIGRTMAX() {
+                // Of the two that cannot be changed, and the two that the C library keeps for itself,
+                // none can be other than the default.
+                libc::signal(signal, libc::SIG_DFL);
+            }
+            Ok(())
+        });
+    }
+}
+
+/// Sees to it that descriptors which this program inherited end with it: a `flock` or a pipe of whoever
+/// started it is not for the daemons that it starts.
+///
+/// # Errors
+/// /proc/self/fd cannot be read.
+pub fn keep_inherited_descriptors() -> io::Result<()> {
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let Some(number) = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        if number > 2 {
+            // SAFETY: setting this flag touches no memory, and the only owners there are so far, if any,
+            // are of this program, whose descriptors all have it.
+            unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
+    }
+    Ok(())
+}
