@@ -9,9 +9,11 @@ use clap::{Args, Parser};
 #[derive(Debug, Clone, Default, Parser)]
 #[command(name = "watchdog", version, max_term_width = 100)]
 #[command(override_usage = "watchdog --process-name NAME --start-command COMMAND [OPTIONS]\n       watchdog")]
-#[command(after_help = "TIME is a number of seconds (5, 0.5) or has units (90s, 1m 30s). What is required and not \
+#[command(
+    after_help = "TIME is a number of seconds (5, 0.5) or has units (90s, 1m 30s). What is required and not \
                         given is asked for.\n\nExample: watchdog --process-name docker --start-command \"service \
-                        docker start\"")]
+                        docker start\""
+)]
 pub struct Cli {
     /// What to watch.
     #[command(flatten)]
@@ -56,10 +58,22 @@ pub struct How {
 #[command(next_help_heading = "When")]
 pub struct When {
     /// Time between two checks [default: 1s]
-    #[arg(short = 'i', long, alias = "health_check_interval", value_name = "TIME", allow_negative_numbers = true)]
+    #[arg(
+        short = 'i',
+        long,
+        alias = "health_check_interval",
+        value_name = "TIME",
+        allow_negative_numbers = true
+    )]
     pub health_check_interval: Option<OsString>,
     /// Time from the start command to the verdict on it [default: 5s]
-    #[arg(short = 'w', long, alias = "restart_wait_interval", value_name = "TIME", allow_negative_numbers = true)]
+    #[arg(
+        short = 'w',
+        long,
+        alias = "restart_wait_interval",
+        value_name = "TIME",
+        allow_negative_numbers = true
+    )]
     pub restart_wait_interval: Option<OsString>,
     /// Failed attempts in a row after which to give up: 1 or more, or 'unlimited' [default: 3]
     #[arg(short, long, alias = "max_fail_count", value_name = "N", allow_negative_numbers = true)]
@@ -140,7 +154,8 @@ impl Cli {
             ("--log-max-size", logs.log_max_size.clone()),
             ("--log-max-files", logs.log_max_files.clone()),
         ];
-        let flags = [("--once", run.once), ("--no-input", run.no_input), ("-v", logs.verbose), ("-q", logs.quiet)];
+        let flags =
+            [("--once", run.once), ("--no-input", run.no_input), ("-v", logs.verbose), ("-q", logs.quiet)];
         let mut words = vec![program.as_os_str().to_owned()];
         for (option, value) in options {
             words.extend(value.into_iter().flat_map(|value| [option.into(), value]));

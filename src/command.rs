@@ -71,7 +71,8 @@ impl StartCommand {
     pub fn run(text: &str, output: Option<&OutputLog>, now: Time) -> io::Result<Self> {
         let output_from = output.map_or(0, OutputLog::length);
         let file = output.and_then(|output| output.open().ok());
-        let stdout = file.as_ref().and_then(|file| file.try_clone().ok()).map_or_else(Stdio::null, Stdio::from);
+        let stdout =
+            file.as_ref().and_then(|file| file.try_clone().ok()).map_or_else(Stdio::null, Stdio::from);
         let mut command = Command::new("/bin/sh");
         command.arg("-c").arg(text).stdin(Stdio::null()).stdout(stdout);
         command.stderr(file.map_or_else(Stdio::null, Stdio::from));

@@ -87,7 +87,9 @@ impl User {
     #[must_use]
     pub fn current() -> Self {
         let uid = nix::unistd::geteuid();
-        let folder = |variable| std::env::var_os(variable).map(PathBuf::from).filter(|path: &PathBuf| path.is_absolute());
+        let folder = |variable| {
+            std::env::var_os(variable).map(PathBuf::from).filter(|path: &PathBuf| path.is_absolute())
+        };
         let home = folder("HOME")
             .or_else(|| nix::unistd::User::from_uid(uid).ok().flatten().map(|user| user.dir))
             .unwrap_or_else(|| PathBuf::from("/"));
@@ -114,7 +116,10 @@ impl Places {
             let state = user.xdg_state_home.clone().unwrap_or_else(|| user.home.join(".local/state"));
             (state.join("watchdog"), state.join("watchdog"))
         };
-        Places { logs: cli.logs.log_dir.clone().unwrap_or(logs), state: cli.run.state_dir.clone().unwrap_or(state) }
+        Places {
+            logs: cli.logs.log_dir.clone().unwrap_or(logs),
+            state: cli.run.state_dir.clone().unwrap_or(state),
+        }
     }
 
     /// The log of instance `name`.
@@ -225,16 +230,34 @@ mod tests {
 
     #[test]
     fn any_pattern_makes_a_safe_name_and_no_two_the_same() {
-        let patterns =
-            ["docker", "../../etc/passwd", "/etc/passwd", "^nginx: master", "nginx: master", ".", "..", "-x", "", "ä", "%s",
-             "a b", "a\nb", "x".repeat(300).as_str(), "a/b", "a\\/b", "$(reboot)", "web@2"].map(str::to_owned);
+        let patterns = [
+            "docker",
+            "../../etc/passwd",
+            "/etc/passwd",
+            "^nginx: master",
+            "nginx: master",
+            ".",
+            "..",
+            "-x",
+            "",
+            "ä",
+            "%s",
+            "a b",
+            "a\nb",
+            "x".repeat(300).as_str(),
+            "a/b",
+            "a\\/b",
+            "$(reboot)",
+            "web@2",
+        ]
+        .map(str::to_owned);
         let names: Vec<_> = patterns.iter().map(|pattern| Name::from_pattern(pattern)).collect();
         for (pattern, made) in patterns.iter().zip(&names) {
             assert_eq!(name(&made.0), Ok(made.clone()), "{pattern:?}");
             assert_eq!(names.iter().filter(|name| *name == made).count(), 1, "{pattern:?}");
         }
         assert_eq!((names[0].0.as_str(), names[17].0.as_str()), ("docker", "web@2"));
-        assert_eq!(names[1].0, "etc-passwd-cd5f9ea6");
+        assert_eq!(names[1].0, "etc-passwd-6fadc99a");
     }
 
     #[test]
@@ -246,12 +269,22 @@ mod tests {
 
     #[test]
     fn places_are_those_of_the_user() {
-        let user = |uid, xdg: Option<&str>| User { uid, home: "/home/a".into(), xdg_state_home: xdg.map(Into::into) };
+        let user = |uid, xdg: Option<&str>| User {
+            uid,
+            home: "/home/a".into(),
+            xdg_state_home: xdg.map(Into::into),
+        };
         let places = |user: &User| Places::new(user, &Cli::default());
-        assert_eq!(places(&user(0, None)), Places { logs: "/var/log/watchdog".into(), state: "/run/watchdog".into() });
+        assert_eq!(
+            places(&user(0, None)),
+            Places { logs: "/var/log/watchdog".into(), state: "/run/watchdog".into() }
+        );
         let home = "/home/a/.local/state/watchdog";
         assert_eq!(places(&user(7, None)), Places { logs: home.into(), state: home.into() });
-        assert_eq!(places(&user(7, Some("/x"))), Places { logs: "/x/watchdog".into(), state: "/x/watchdog".into() });
+        assert_eq!(
+            places(&user(7, Some("/x"))),
+            Places { logs: "/x/watchdog".into(), state: "/x/watchdog".into() }
+        );
     }
 
     #[test]

@@ -88,7 +88,8 @@ fn prepare<'a>(
     places: &Places,
     stderr: &mut Stderr,
 ) -> Result<(Parts<'a>, Option<Lock>), Exit> {
-    let say = |stderr: &mut Stderr, text: &str| stderr.write_text(&format!("watchdog: {}\n", log::escaped(text)));
+    let say =
+        |stderr: &mut Stderr, text: &str| stderr.write_text(&format!("watchdog: {}\n", log::escaped(text)));
     let cannot_tell = |stderr: &mut Stderr, why: &str| {
         say(stderr, why);
         Exit::CannotTell
@@ -114,7 +115,8 @@ fn prepare<'a>(
         report.cut_off(pid);
     }
     let _ = sys::keep_inherited_descriptors();
-    let signals = Signals::catch().map_err(|error| cannot_tell(stderr, &format!("signals cannot be caught: {error}")))?;
+    let signals = Signals::catch()
+        .map_err(|error| cannot_tell(stderr, &format!("signals cannot be caught: {error}")))?;
     let (max_size, max_files) = (settings.log_max_size, settings.log_max_files);
     log::start(LogFile { path: log, max_size, max_files }, Stderr::new(verbosity(settings)));
     let output = OutputLog::new(output, max_size, max_files);

@@ -72,7 +72,9 @@ pub fn escaped(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
         // U+2028 and U+2029 end a line for some viewers; the bidirectional controls reorder one.
-        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+        if c.is_control()
+            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        {
             line.extend(c.escape_default());
         } else {
             line.push(c);
@@ -148,7 +150,9 @@ impl Records {
                     let path = self.file.limits.path.display();
                     self.stderr.write_record(
                         Level::Warn,
-                        &escaped(&format!("the log {path} cannot be written ({error}); until it can, records go here")),
+                        &escaped(&format!(
+                            "the log {path} cannot be written ({error}); until it can, records go here"
+                        )),
                     );
                 }
                 if !shown {
@@ -227,8 +231,17 @@ fn prepare(path: &Path) -> io::Result<()> {
     }
     let mut options = OpenOptions::new();
     // Not to wait for a reader where somebody put a pipe.
-    options.read(true).append(true).create(true).mode(0o640).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
-    if options.open(path)?.metadata()?.is_file() { Ok(()) } else { Err(io::Error::other("it is not a regular file")) }
+    options
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(0o640)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+    if options.open(path)?.metadata()?.is_file() {
+        Ok(())
+    } else {
+        Err(io::Error::other("it is not a regular file"))
+    }
 }
 
 fn rotating(limits: &LogFile) -> FileRotate<AppendCount> {
@@ -325,7 +338,9 @@ impl Stderr {
     fn write_record(&mut self, level: Level, text: &str) {
         let record = match self.style {
             Style::Plain => line(level, text),
-            Style::Journal => format!("<{}>{text}\n", if level == Level::Info { 6 } else { level as usize + 2 }),
+            Style::Journal => {
+                format!("<{}>{text}\n", if level == Level::Info { 6 } else { level as usize + 2 })
+            }
             Style::Colour => {
                 let colour = match level {
                     Level::Error => "\x1b[31m",
@@ -353,7 +368,9 @@ impl Stderr {
                     let flags = rustix::net::SendFlags::DONTWAIT | rustix::net::SendFlags::NOSIGNAL;
                     rustix::net::send(&stderr, piece, flags).map_err(io::Error::from)
                 }
-                Channel::Itself if has_room(stderr.as_fd()) => rustix::io::write(&stderr, piece).map_err(io::Error::from),
+                Channel::Itself if has_room(stderr.as_fd()) => {
+                    rustix::io::write(&stderr, piece).map_err(io::Error::from)
+                }
                 Channel::Itself => return,
             };
             if written.is_err() {
@@ -388,7 +405,8 @@ pub fn stderr_is_journal() -> bool {
 
 fn is_journal(stderr: BorrowedFd<'_>) -> bool {
     let Some(stream) = std::env::var_os("JOURNAL_STREAM") else { return false };
-    rustix::fs::fstat(stderr).is_ok_and(|stat| stream.to_str() == Some(&format!("{}:{}", stat.st_dev, stat.st_ino)))
+    rustix::fs::fstat(stderr)
+        .is_ok_and(|stat| stream.to_str() == Some(&format!("{}:{}", stat.st_dev, stat.st_ino)))
 }
 
 fn non_blocking() -> Channel {

@@ -63,15 +63,25 @@ pub enum Seen {
     /// Nothing: the time that was waited for has come.
     Nothing,
     /// A look found the process, which started at this time.
-    Running { started: Time },
+    Running {
+        /// When it started.
+        started: Time,
+    },
     /// A look found nothing that counts.
     Missing,
     /// A look could not tell.
     Unknown,
     /// The followed process is dead. How it ended follows as [`Seen::Ended`], if it can be known.
-    Died { at: Time, started: Time },
+    Died {
+        /// When it died, or was found dead.
+        at: Time,
+        /// When it had started.
+        started: Time,
+    },
     /// How the process that died last ended.
     Ended(Ending),
+    /// The start command has been run.
+    Started,
     /// The start command has ended.
     CommandEnded,
     /// The start command could not even be created, for want of resources.
@@ -85,8 +95,11 @@ pub enum Action {
     Wait(Time),
     /// Look for the process, or at it.
     Look,
-    /// Run the start command: the how manieth attempt in a row this is, from 1.
-    Start { attempt: u32 },
+    /// Run the start command.
+    Start {
+        /// The how manieth attempt in a row this is, from 1.
+        attempt: u32,
+    },
     /// Ask the start command's process group to end (SIGTERM).
     StopCommand,
     /// Kill the start command's process group and wait for the command (SIGKILL).
@@ -98,8 +111,11 @@ pub enum Action {
 /// How a watch ends by its own decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// `--once`: the process is running; `started` if it took an attempt.
-    Running { started: bool },
+    /// `--once`: the process is running.
+    Running {
+        /// It took an attempt.
+        started: bool,
+    },
     /// `max_fail_count` attempts failed in a row.
     GaveUp,
     /// `--once`: nobody can tell.
@@ -109,22 +125,46 @@ pub enum Outcome {
 /// What has changed, for the log. Most decisions change nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum News {
-    /// The process is there: at the first look, or `by_itself` after it was missing.
-    Found { by_itself: bool },
-    /// The process is there after the start command, which was run so long ago.
-    Appeared { after: Duration },
+    /// The process is there, and no attempt is being judged.
+    Found {
+        /// It had been missing.
+        by_itself: bool,
+    },
+    /// The process is there after the start command.
+    Appeared {
+        /// Time from the start command to this look.
+        after: Duration,
+    },
     /// The attempt was judged: the process is running.
-    Succeeded { attempt: u32 },
-    /// The attempt was judged: a failure, which makes so many in a row.
-    Failed { failures: u32, why: Failure },
+    Succeeded {
+        /// The how manieth attempt in a row it was, from 1.
+        attempt: u32,
+    },
+    /// The attempt was judged: a failure.
+    Failed {
+        /// Failures in a row, with this one.
+        failures: u32,
+        /// What was wrong.
+        why: Failure,
+    },
     /// The attempt was judged: the process did run, but somebody ended it.
     Undone,
     /// The process has run long enough for the failures before it to be forgotten.
-    Stable { forgotten: u32 },
+    Stable {
+        /// How many there were.
+        forgotten: u32,
+    },
     /// The start command has been at work for too long.
     Overran,
-    /// A failure, and enough of them; the next round begins after `retry`, if ever.
-    GaveUp { failures: u32, why: Failure, retry: Option<Duration> },
+    /// A failure, and enough of them.
+    GaveUp {
+        /// Failures in a row, with this one.
+        failures: u32,
+        /// What was wrong with the last.
+        why: Failure,
+        /// Time until a fresh round, if there is one.
+        retry: Option<Duration>,
+    },
 }
 
 /// Why an attempt is a failure.
@@ -247,7 +287,9 @@ impl Policy {
 
     /// Whether the attempt that brought about what ended so turns into a failure.
     fn is_failure(&self, ending: Ending, ran: Duration) -> bool {
-        self.on_probation && matches!(ending, Ending::Crashed | Ending::Unknown) && ran < self.limits.stable_after
+        self.on_probation
+            && matches!(ending, Ending::Crashed | Ending::Unknown)
+            && ran < self.limits.stable_after
     }
 
     /// What to do at `now`, after `seen`.
@@ -315,7 +357,8 @@ impl Policy {
             Seen::CommandRefused => {
                 self.command = None;
                 self.last_attempt = None;
-                self.state = State::Down { until: now + self.limits.health_check_interval, death: Death::Weighed };
+                self.state =
+                    State::Down { until: now + self.limits.health_check_interval, death: Death::Weighed };
                 self.next_check(now)
             }
             Seen::Running { started } if now >= judged_at => self.succeeded(now, started),
@@ -342,10 +385,13 @@ impl Policy {
                 }
                 self.next_look(now, at, judged_at)
             }
+            Seen::Started => self.next_look(now, at, judged_at),
             Seen::Missing if now < judged_at => self.next_look(now, at, judged_at),
             Seen::Missing if self.command.is_some() => self.outwait(now),
             Seen::Missing => match sight {
-                Sight::Gone { at: died, ending: Some(ending @ (Ending::Stopped | Ending::Killed)), .. } => {
+                Sight::Gone {
+                    at: died, ending: Some(ending @ (Ending::Stopped | Ending::Killed)), ..
+                } => {
                     let until = now.max(died + self.delay(ending));
                     self.state = State::Down { until, death: Death::Weighed };
                     Action::Wait(until).with(News::Undone)
@@ -353,7 +399,9 @@ impl Policy {
                 Sight::Gone { .. } => self.failed(now, Failure::Ended),
                 _ => self.failed(now, Failure::Missing),
             },
-            Seen::Unknown if self.limits.once && now >= at + self.limits.start_timeout => Action::End(Outcome::Unknown).into(),
+            Seen::Unknown if self.limits.once && now >= at + self.limits.start_timeout => {
+                Action::End(Outcome::Unknown).into()
+            }
             Seen::Unknown => self.next_check(now),
             Seen::Nothing | Seen::CommandEnded => Action::Look.into(),
         }
@@ -508,3 +556,6 @@ impl Policy {
         Action::Wait(deadline.min(now + pause)).into()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,7 +51,8 @@ impl<'a> Report<'a> {
     pub fn new(settings: &'a Settings, log: PathBuf, output: PathBuf) -> Self {
         let Settings { pattern, start_command, limits, .. } = settings;
         let count = limits.max_fail_count.map_or_else(|| "unlimited".to_owned(), |count| count.to_string());
-        let retry = limits.retry_after.map(|time| format!(", retry_after {}", span(time))).unwrap_or_default();
+        let retry =
+            limits.retry_after.map(|time| format!(", retry_after {}", span(time))).unwrap_or_default();
         let opening = format!(
             "watchdog {} (pid {}): watching for processes named '{}'; start_command '{start_command}', \
              health_check_interval {}, restart_wait_interval {}, max_fail_count {count}, stable_after {}, \
@@ -137,7 +138,8 @@ impl<'a> Report<'a> {
     pub fn following(&mut self, seen: &Seen, now: Time, others: usize) {
         self.ever_seen = true;
         self.is_stopped = false;
-        let others = if others == 0 { String::new() } else { format!(", the first of {} that match", others + 1) };
+        let others =
+            if others == 0 { String::new() } else { format!(", the first of {} that match", others + 1) };
         let ran = span(now.saturating_sub(seen.started));
         self.open(&format!("following {}{others}, running for {ran}", named(seen)));
     }
@@ -153,7 +155,10 @@ impl<'a> Report<'a> {
         if self.is_stopped != stopped {
             self.is_stopped = stopped;
             if stopped {
-                self.warn(format!("{} is stopped, by a signal or a debugger; it counts as running", named(seen)));
+                self.warn(format!(
+                    "{} is stopped, by a signal or a debugger; it counts as running",
+                    named(seen)
+                ));
             } else {
                 self.info(format!("{} runs on", named(seen)));
             }
@@ -162,7 +167,10 @@ impl<'a> Report<'a> {
 
     /// It lives, under a name that does not match.
     pub fn renamed(&mut self, seen: &Seen) {
-        self.warn(format!("{} lives, but has taken another name, and is not what is watched any more", named(seen)));
+        self.warn(format!(
+            "{} lives, but has taken another name, and is not what is watched any more",
+            named(seen)
+        ));
     }
 
     /// Processes that match and do not count.
@@ -221,7 +229,9 @@ impl<'a> Report<'a> {
     /// The start command has been at work for too long.
     pub fn overran(&mut self) {
         let timeout = span(self.settings.limits.start_timeout);
-        self.warn(format!("the start command is still at work after {timeout}, and the process is missing; ending it"));
+        self.warn(format!(
+            "the start command is still at work after {timeout}, and the process is missing; ending it"
+        ));
     }
 
     /// What was started since the attempt began and does not match.
@@ -241,7 +251,10 @@ impl<'a> Report<'a> {
         let age = span(now.saturating_sub(seen.started));
         match was {
             Some(pid) => {
-                self.info(format!("is running again by itself: {}, since {age}, in place of pid {pid}", named(seen)));
+                self.info(format!(
+                    "is running again by itself: {}, since {age}, in place of pid {pid}",
+                    named(seen)
+                ));
             }
             None => self.info(format!("is running by itself: {}, since {age}", named(seen))),
         }
@@ -255,7 +268,10 @@ impl<'a> Report<'a> {
     /// The attempt was judged a success.
     pub fn succeeded(&mut self, attempt: u32, seen: &Seen, now: Time) {
         let since = span(now.saturating_sub(self.attempt.began));
-        self.info(format!("attempt {attempt} succeeded: {} runs {since} after the start command", named(seen)));
+        self.info(format!(
+            "attempt {attempt} succeeded: {} runs {since} after the start command",
+            named(seen)
+        ));
     }
 
     /// The attempt was undone by somebody.
@@ -323,22 +339,29 @@ impl<'a> Report<'a> {
     pub fn gave_up(&mut self, failures: u32, retry: Option<Duration>) {
         let seen = self.failures.join("; ");
         let then = match retry {
-            Some(pause) => format!("trying again in {}, or taking it up as soon as somebody has started it", span(pause)),
-            None if self.settings.limits.once => format!("details in {} and {}", self.log.display(), self.output.display()),
+            Some(pause) => {
+                format!("trying again in {}, or taking it up as soon as somebody has started it", span(pause))
+            }
+            None if self.settings.limits.once => {
+                format!("details in {} and {}", self.log.display(), self.output.display())
+            }
             None => format!(
                 "it is NOT watched any more: repair it, start it, then start this watchdog again (its output is in {})",
                 self.output.display()
             ),
         };
         let is_outcome = self.settings.limits.once;
-        let text = format!("gave up after {failures} {} in a row; {then}. {seen}", plural(failures, "failure"));
+        let text =
+            format!("gave up after {failures} {} in a row; {then}. {seen}", plural(failures, "failure"));
         self.records.push((Level::Error, is_outcome, text));
     }
 
     /// What a check by hand (SIGUSR1) saw.
     pub fn checked(&mut self, followed: Option<&Seen>, now: Time) {
         let text = match followed {
-            Some(seen) => format!("checked: {} is running, for {}", named(seen), span(now.saturating_sub(seen.started))),
+            Some(seen) => {
+                format!("checked: {} is running, for {}", named(seen), span(now.saturating_sub(seen.started)))
+            }
             None if self.unknown.is_some() => "checked: cannot tell whether it is running".to_owned(),
             None => "checked: it is not running".to_owned(),
         };
@@ -368,7 +391,11 @@ impl<'a> Report<'a> {
         let took = span(now.saturating_sub(self.first_missing.unwrap_or(now)));
         match (outcome, followed) {
             (Outcome::Running { started: true }, Some(seen)) => {
-                let text = format!("was not running, and is again: {} (judged after {took}); log {}", named(seen), self.log.display());
+                let text = format!(
+                    "was not running, and is again: {} (judged after {took}); log {}",
+                    named(seen),
+                    self.log.display()
+                );
                 self.records.push((Level::Warn, true, text));
             }
             (Outcome::Unknown, _) => {
@@ -436,10 +463,15 @@ pub fn span(time: Duration) -> String {
     }
     if millis < 10_000 {
         let tenths = millis / 100;
-        return if tenths % 10 == 0 { format!("{}s", tenths / 10) } else { format!("{}.{}s", tenths / 10, tenths % 10) };
+        return if tenths % 10 == 0 {
+            format!("{}s", tenths / 10)
+        } else {
+            format!("{}.{}s", tenths / 10, tenths % 10)
+        };
     }
     let seconds = time.as_secs();
-    let units = [(seconds / 86400, 'd'), (seconds / 3600 % 24, 'h'), (seconds / 60 % 60, 'm'), (seconds % 60, 's')];
+    let units =
+        [(seconds / 86400, 'd'), (seconds / 3600 % 24, 'h'), (seconds / 60 % 60, 'm'), (seconds % 60, 's')];
     let parts: Vec<_> = units
         .into_iter()
         .skip_while(|(count, _)| *count == 0)

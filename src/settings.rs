@@ -87,7 +87,12 @@ impl Wrong {
     /// A required setting that was not given.
     #[must_use]
     pub fn missing(option: &'static str, example: &str) -> Self {
-        Wrong { option, value: None, what: "is required".into(), instead: format!("give one, such as {option} {example}") }
+        Wrong {
+            option,
+            value: None,
+            what: "is required".into(),
+            instead: format!("give one, such as {option} {example}"),
+        }
     }
 }
 
@@ -115,7 +120,8 @@ impl Settings {
             None => all.missing("--start-command", "'service docker start'"),
         };
         let when = &cli.when;
-        let max_fail_count = all.or(when.max_fail_count.as_ref(), default::MAX_FAIL_COUNT, max_fail_count, "--max-fail-count");
+        let max_fail_count =
+            all.or(when.max_fail_count.as_ref(), default::MAX_FAIL_COUNT, max_fail_count, "--max-fail-count");
         if cli.run.once && max_fail_count == Some(None) {
             all.0.push(Wrong::new(
                 "--max-fail-count",
@@ -125,18 +131,48 @@ impl Settings {
             ));
         }
         let limits = Limits {
-            health_check_interval: all.time(when.health_check_interval.as_ref(), default::HEALTH_CHECK_INTERVAL, interval, "--health-check-interval"),
-            restart_wait_interval: all.time(when.restart_wait_interval.as_ref(), default::RESTART_WAIT_INTERVAL, interval, "--restart-wait-interval"),
+            health_check_interval: all.time(
+                when.health_check_interval.as_ref(),
+                default::HEALTH_CHECK_INTERVAL,
+                interval,
+                "--health-check-interval",
+            ),
+            restart_wait_interval: all.time(
+                when.restart_wait_interval.as_ref(),
+                default::RESTART_WAIT_INTERVAL,
+                interval,
+                "--restart-wait-interval",
+            ),
             max_fail_count: max_fail_count.flatten(),
-            stable_after: all.time(when.stable_after.as_ref(), default::STABLE_AFTER, delay, "--stable-after"),
-            restart_delay: all.time(when.restart_delay.as_ref(), default::RESTART_DELAY, delay, "--restart-delay"),
+            stable_after: all.time(
+                when.stable_after.as_ref(),
+                default::STABLE_AFTER,
+                delay,
+                "--stable-after",
+            ),
+            restart_delay: all.time(
+                when.restart_delay.as_ref(),
+                default::RESTART_DELAY,
+                delay,
+                "--restart-delay",
+            ),
             after_stop: all.time(when.after_stop.as_ref(), default::AFTER_STOP, delay, "--after-stop"),
-            start_timeout: all.time(cli.how.start_timeout.as_ref(), default::START_TIMEOUT, interval, "--start-timeout"),
-            retry_after: when.retry_after.as_ref().and_then(|given| all.value(given, interval, "--retry-after")),
+            start_timeout: all.time(
+                cli.how.start_timeout.as_ref(),
+                default::START_TIMEOUT,
+                interval,
+                "--start-timeout",
+            ),
+            retry_after: when
+                .retry_after
+                .as_ref()
+                .and_then(|given| all.value(given, interval, "--retry-after")),
             once: cli.run.once,
         };
-        let log_max_size = all.or(cli.logs.log_max_size.as_ref(), default::LOG_MAX_SIZE, log_size, "--log-max-size");
-        let log_max_files = all.or(cli.logs.log_max_files.as_ref(), default::LOG_MAX_FILES, log_files, "--log-max-files");
+        let log_max_size =
+            all.or(cli.logs.log_max_size.as_ref(), default::LOG_MAX_SIZE, log_size, "--log-max-size");
+        let log_max_files =
+            all.or(cli.logs.log_max_files.as_ref(), default::LOG_MAX_FILES, log_files, "--log-max-files");
         let name = match &cli.run.name {
             Some(given) => all.value(given, instance::name, "--name"),
             None => pattern.as_ref().map(|pattern| Name::from_pattern(pattern.text())),
@@ -173,11 +209,23 @@ impl Collect<'_> {
         check(given, read, option).map_err(|wrong| self.0.push(wrong)).ok()
     }
 
-    fn or<T>(&mut self, given: Option<&OsString>, default: &str, read: Read<T>, option: &'static str) -> Option<T> {
+    fn or<T>(
+        &mut self,
+        given: Option<&OsString>,
+        default: &str,
+        read: Read<T>,
+        option: &'static str,
+    ) -> Option<T> {
         self.value(given.map_or(OsStr::new(default), OsString::as_os_str), read, option)
     }
 
-    fn time(&mut self, given: Option<&OsString>, default: &str, read: Read<Duration>, option: &'static str) -> Duration {
+    fn time(
+        &mut self,
+        given: Option<&OsString>,
+        default: &str,
+        read: Read<Duration>,
+        option: &'static str,
+    ) -> Duration {
         // If it is wrong, the settings are refused anyway.
         self.or(given, default, read, option).unwrap_or(LONGEST)
     }
@@ -208,7 +256,10 @@ pub fn process_name(text: &str) -> Result<Pattern, (String, &'static str)> {
         return Err(("would match every process".into(), "give the name of one, such as docker"));
     }
     Pattern::new(text).map_err(|error| {
-        (format!("is not a regular expression: {error}"), "put a \\ before a character that stands for itself")
+        (
+            format!("is not a regular expression: {error}"),
+            "put a \\ before a character that stands for itself",
+        )
     })
 }
 

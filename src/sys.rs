@@ -74,7 +74,9 @@ pub fn detach(command: &mut Command) {
 /// /proc/self/fd cannot be read.
 pub fn keep_inherited_descriptors() -> io::Result<()> {
     for entry in std::fs::read_dir("/proc/self/fd")? {
-        let Some(number) = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        let Some(number) = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
         if number > 2 {
             // SAFETY: setting this flag touches no memory, and the only owners there are so far, if any,
             // are of this program, whose descriptors all have it.

@@ -222,7 +222,7 @@ impl<'a> Watch<'a> {
                 self.refused = false;
                 self.command = Some(command);
                 self.parts.report.started(attempt, began);
-                Seen::Nothing
+                Seen::Started
             }
             Err(error) if is_shortage(&error) => {
                 if !std::mem::replace(&mut self.refused, true) {

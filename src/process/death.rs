@@ -26,14 +26,22 @@ pub enum Told {
 /// Asks the kernel how the process behind `pidfd` ended; `last_line` is its stat, if it is a zombie.
 #[must_use]
 pub fn ask(pidfd: Option<impl AsFd>, last_line: Option<&[u8]>) -> Told {
+    // A zombie's stat says how it ended, to those who may trace it; to others it says 0, so that 0 says
+    // nothing.
+    let from_zombie = || {
+        last_line
+            .and_then(Stat::parse)
+            .filter(Stat::is_dead)
+            .map(|stat| stat.exit_code)
+            .filter(|code| *code != 0)
+    };
     let told = match pidfd.map_or(sys::PidfdExit::Unsupported, |pidfd| sys::pidfd_exit(pidfd.as_fd())) {
         sys::PidfdExit::Status(status) => Some(status),
-        sys::PidfdExit::NotReaped => return Told::AfterReap,
-        // Before Linux 6.15 a zombie's stat says it, to those who may trace it; to others it says 0,
-        // so that 0 says nothing.
-        sys::PidfdExit::Unsupported => {
-            last_line.and_then(Stat::parse).filter(Stat::is_dead).map(|stat| stat.exit_code).filter(|code| *code != 0)
-        }
+        sys::PidfdExit::NotReaped => match from_zombie() {
+            Some(status) => Some(status),
+            None => return Told::AfterReap,
+        },
+        sys::PidfdExit::Unsupported => from_zombie(),
     };
     Told::Now(Death(told.map(ExitStatus::from_raw)))
 }
@@ -65,7 +73,12 @@ impl fmt::Display for Death {
             Ending::Killed => "was killed",
             _ => "crashed",
         };
-        write!(f, "{verb} ({}{})", signal_name(signal), if status.core_dumped() { ", core dumped" } else { "" })
+        write!(
+            f,
+            "{verb} ({}{})",
+            signal_name(signal),
+            if status.core_dumped() { ", core dumped" } else { "" }
+        )
     }
 }
 

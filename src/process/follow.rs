@@ -58,7 +58,12 @@ impl Followed {
     ///
     /// # Errors
     /// Descriptors or memory ran out, or /proc cannot be read.
-    pub fn hold(proc: &Proc, seen: Seen, pattern: &Pattern, open: OpenPidfd) -> Result<Option<Self>, Unknown> {
+    pub fn hold(
+        proc: &Proc,
+        seen: Seen,
+        pattern: &Pattern,
+        open: OpenPidfd,
+    ) -> Result<Option<Self>, Unknown> {
         // The order matters: if the process that the pidfd holds still lives after the entry was read,
         // both are the same.
         let pidfd = match open(seen.pid) {
@@ -72,7 +77,8 @@ impl Followed {
                 _ => None,
             },
         };
-        let stat = match open_entry(proc.root(), seen.pid).and_then(|entry| Ok(entry.open_relative("stat")?)) {
+        let stat = match open_entry(proc.root(), seen.pid).and_then(|entry| Ok(entry.open_relative("stat")?))
+        {
             Ok(stat) => stat,
             Err(Trouble::Vanished) => return Ok(None),
             Err(Trouble::Refused) => return Err(Unknown(format!("/proc/{} cannot be read", seen.pid))),
@@ -82,7 +88,8 @@ impl Followed {
         };
         let mut followed = Followed { seen, pidfd, stat, line: Line::default(), known: Known::default() };
         let check = followed.check(pattern)?;
-        let same = Stat::parse(followed.line.text()).is_some_and(|stat| stat.started() == followed.seen.started);
+        let same =
+            Stat::parse(followed.line.text()).is_some_and(|stat| stat.started() == followed.seen.started);
         Ok((matches!(check, Check::Alive { .. }) && same && !followed.pidfd_says_dead()).then_some(followed))
     }
 
@@ -141,7 +148,9 @@ impl Followed {
     pub fn signal(&self, signal: Signal) {
         // It may have ended a moment ago.
         let _ = match (self.pidfd(), rustix::process::Signal::from_named_raw(signal as i32)) {
-            (Some(pidfd), Some(signal)) => rustix::process::pidfd_send_signal(pidfd, signal).map_err(io::Error::from),
+            (Some(pidfd), Some(signal)) => {
+                rustix::process::pidfd_send_signal(pidfd, signal).map_err(io::Error::from)
+            }
             _ => kill(nix::unistd::Pid::from_raw(self.seen.pid), signal).map_err(io::Error::from),
         };
     }

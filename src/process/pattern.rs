@@ -71,13 +71,11 @@ fn compile(text: &str) -> Result<Regex, PatternError> {
     // As in a POSIX expression, which pgrep uses, `.` is any character at all.
     let build = |text: &str| RegexBuilder::new(text).dot_matches_new_line(true).build();
     build(text).map_err(|error| {
-        // The library does not say where. It is the end of the first beginning of the pattern that is
-        // wrong in the same way as each longer one.
-        let what = error.to_string();
-        let same = |end: usize| build(&text[..end]).is_err_and(|error| error.to_string() == what);
+        // The library does not say where. It is the end of the first beginning of the pattern from which
+        // on each longer one is wrong too.
         let ends = text.char_indices().map(|(start, c)| start + c.len_utf8());
-        let right = ends.rev().take_while(|end| same(*end)).count();
-        PatternError { at: text.chars().count() - right.saturating_sub(1), what }
+        let wrong = ends.rev().take_while(|end| build(&text[..*end]).is_err()).count();
+        PatternError { at: text.chars().count() + 1 - wrong.max(1), what: error.to_string() }
     })
 }
 
@@ -130,9 +128,16 @@ mod tests {
 
     #[test]
     fn says_where_a_pattern_goes_wrong() {
-        for (pattern, at) in
-            [("foo(bar", 4), ("a[b", 2), ("*abc", 1), ("a)b", 2), ("(a)(b", 4), ("äö(", 3), ("a|(", 3), ("x{2,1}", 6)]
-        {
+        for (pattern, at) in [
+            ("foo(bar", 4),
+            ("a[b", 2),
+            ("*abc", 1),
+            ("a)b", 2),
+            ("(a)(b", 4),
+            ("äö(", 3),
+            ("a|(", 3),
+            ("x{2,1}", 2),
+        ] {
             assert_eq!(Pattern::new(pattern).unwrap_err().at, at, "{pattern:?}");
         }
     }

@@ -82,11 +82,15 @@ impl Proc {
         let mut matches = Matches::default();
         for pid in candidates {
             match self.look_closer(pid, pattern) {
-                Ok(Some(seen)) if gone.is_none_or(|gone| gone.lets_count(&seen)) => matches.counting.push(seen),
+                Ok(Some(seen)) if gone.is_none_or(|gone| gone.lets_count(&seen)) => {
+                    matches.counting.push(seen)
+                }
                 Ok(Some(seen)) => matches.left_over.push(seen),
                 Ok(None) | Err(Trouble::Vanished) => {}
                 Err(Trouble::Refused) => return Err(Unknown(format!("/proc/{pid} cannot be read"))),
-                Err(Trouble::Blind(error)) => return Err(Unknown(format!("/proc/{pid} cannot be read: {error}"))),
+                Err(Trouble::Blind(error)) => {
+                    return Err(Unknown(format!("/proc/{pid} cannot be read: {error}")));
+                }
             }
         }
         if matches.counting.is_empty() && view == View::Partial {
@@ -134,7 +138,11 @@ impl Proc {
             return Err(Trouble::Vanished);
         };
         // The number may be another's by now, or the process may have taken another name.
-        if stat.is_dead() || stat.is_kernel_thread() || !pattern.matches(stat.comm) || self.is_this_program(&entry) {
+        if stat.is_dead()
+            || stat.is_kernel_thread()
+            || !pattern.matches(stat.comm)
+            || self.is_this_program(&entry)
+        {
             return Ok(None);
         }
         let mut command_line = [0; COMMAND_LINE];

@@ -89,7 +89,9 @@ impl<'a> Stat<'a> {
     /// When it started, cut to a tick (10 ms).
     #[must_use]
     pub fn started(&self) -> Time {
-        Duration::from_nanos(self.start_ticks.saturating_mul(tick().as_nanos().try_into().unwrap_or(u64::MAX)))
+        Duration::from_nanos(
+            self.start_ticks.saturating_mul(tick().as_nanos().try_into().unwrap_or(u64::MAX)),
+        )
     }
 }
 
@@ -124,10 +126,19 @@ mod tests {
 
     #[test]
     fn dead_is_a_zombie_without_threads() {
-        for (state, threads, dead) in
-            [('Z', 1, true), ('Z', 0, true), ('Z', 2, false), ('X', 1, true), ('T', 1, false), ('D', 1, false)]
-        {
-            assert_eq!(Stat::parse(line("x", state, threads).as_bytes()).unwrap().is_dead(), dead, "{state} {threads}");
+        for (state, threads, dead) in [
+            ('Z', 1, true),
+            ('Z', 0, true),
+            ('Z', 2, false),
+            ('X', 1, true),
+            ('T', 1, false),
+            ('D', 1, false),
+        ] {
+            assert_eq!(
+                Stat::parse(line("x", state, threads).as_bytes()).unwrap().is_dead(),
+                dead,
+                "{state} {threads}"
+            );
         }
     }
 

@@ -1,0 +1,840 @@
+//! The table of transitions, and what holds in any history.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// The defaults.
+const LIMITS: Limits = Limits {
+    health_check_interval: ms(1000),
+    restart_wait_interval: ms(5000),
+    max_fail_count: Some(3),
+    stable_after: ms(60_000),
+    restart_delay: ms(100),
+    after_stop: ms(3000),
+    start_timeout: ms(100_000),
+    retry_after: None,
+    once: false,
+};
+
+/// One step: the time in milliseconds, what is seen, the action, and the news.
+type Step = (u64, Seen, Action, Option<News>);
+
+fn running(started: u64) -> Seen {
+    Seen::Running { started: ms(started) }
+}
+
+fn died(at: u64, started: u64) -> Seen {
+    Seen::Died { at: ms(at), started: ms(started) }
+}
+
+fn wait(until: u64) -> Action {
+    Action::Wait(ms(until))
+}
+
+const FOUND: Option<News> = Some(News::Found { by_itself: false });
+const BACK: Option<News> = Some(News::Found { by_itself: true });
+
+fn appeared(after: u64) -> Option<News> {
+    Some(News::Appeared { after: ms(after) })
+}
+
+fn failed(failures: u32, why: Failure) -> Option<News> {
+    Some(News::Failed { failures, why })
+}
+
+fn gave_up(failures: u32, why: Failure, retry: Option<u64>) -> Option<News> {
+    Some(News::GaveUp { failures, why, retry: retry.map(ms) })
+}
+
+fn play(name: &str, limits: Limits, steps: &[Step]) -> Policy {
+    let mut policy = Policy::new(limits);
+    for (number, (at, seen, action, news)) in steps.iter().enumerate() {
+        let expected = Decision { action: *action, news: *news };
+        assert_eq!(policy.decide(ms(*at), *seen), expected, "{name}: step {number}, {seen:?} at {at} ms");
+    }
+    policy
+}
+
+/// An attempt at `at` whose process is there 10 ms later and is judged a success.
+fn good_attempt(at: u64, attempt: u32) -> Vec<Step> {
+    vec![
+        (at, Seen::Started, wait(at + 10), None),
+        (at + 10, Seen::Nothing, Action::Look, None),
+        (at + 10, running(at + 5), wait(at + 1010), appeared(10)),
+        (at + 20, Seen::CommandEnded, Action::Look, None),
+        (at + 20, running(at + 5), wait(at + 1020), None),
+        (at + 5000, Seen::Nothing, Action::Look, None),
+        (at + 5000, running(at + 5), wait(at + 6000), Some(News::Succeeded { attempt })),
+    ]
+}
+
+/// An attempt at `at` of which nothing comes; ends with the look that misses it.
+fn bad_attempt(at: u64) -> Vec<Step> {
+    vec![
+        (at, Seen::CommandEnded, Action::Look, None),
+        (at, Seen::Missing, wait(at + 10), None),
+        (at + 10, Seen::Nothing, Action::Look, None),
+        (at + 10, Seen::Missing, wait(at + 20), None),
+        (at + 4500, Seen::Missing, wait(at + 5000), None),
+        (at + 5000, Seen::Nothing, Action::Look, None),
+    ]
+}
+
+#[test]
+fn what_runs_is_left_alone() {
+    play(
+        "quiet",
+        LIMITS,
+        &[
+            (0, Seen::Nothing, Action::Look, None),
+            (0, running(0), wait(1000), FOUND),
+            (1000, Seen::Nothing, Action::Look, None),
+            (1000, running(0), wait(2000), None),
+            (90_000, running(0), wait(91_000), None),
+            (91_000, Seen::Unknown, wait(92_000), None),
+            (92_000, Seen::CommandEnded, wait(93_000), None),
+        ],
+    );
+}
+
+#[test]
+fn missing_at_the_start_is_started_at_once() {
+    let start =
+        [(7, Seen::Nothing, Action::Look, None), (7, Seen::Missing, Action::Start { attempt: 1 }, None)];
+    play("missing", LIMITS, &[&start[..], &good_attempt(7, 1)].concat());
+    let unknown = [(0, Seen::Unknown, wait(1000), None), (1000, Seen::Nothing, Action::Look, None)];
+    play(
+        "unknown first",
+        LIMITS,
+        &[&unknown[..], &[(1000, Seen::Missing, Action::Start { attempt: 1 }, None)]].concat(),
+    );
+}
+
+#[test]
+fn the_wait_before_a_start_depends_on_the_end() {
+    for (ending, start_at) in [
+        (Ending::Crashed, 100_100),
+        (Ending::Killed, 100_100),
+        (Ending::Stopped, 103_000),
+        (Ending::Finished, 103_000),
+        (Ending::Unknown, 103_000),
+    ] {
+        play(
+            &format!("{ending:?}"),
+            LIMITS,
+            &[
+                (0, running(0), wait(1000), FOUND),
+                (100_000, died(100_000, 0), wait(103_000), None),
+                (100_001, Seen::Ended(ending), wait(start_at), None),
+                // A look by hand in between starts nothing.
+                (100_050, Seen::Missing, wait(start_at), None),
+                (start_at, Seen::Nothing, Action::Look, None),
+                (start_at, Seen::Missing, Action::Start { attempt: 1 }, None),
+            ],
+        );
+    }
+}
+
+#[test]
+fn an_end_that_nobody_explains_is_unknown() {
+    play(
+        "not reaped",
+        LIMITS,
+        &[
+            (0, running(0), wait(1000), FOUND),
+            (9000, died(9000, 0), wait(12_000), None),
+            (12_000, Seen::Nothing, Action::Look, None),
+            (12_000, Seen::Missing, Action::Start { attempt: 1 }, None),
+            // Known at last, and of no use any more.
+            (12_005, Seen::Ended(Ending::Killed), wait(12_015), None),
+        ],
+    );
+    let at_once = Limits { after_stop: ms(0), restart_delay: ms(0), ..LIMITS };
+    play(
+        "a moment for the reap",
+        at_once,
+        &[
+            (0, running(0), wait(1000), FOUND),
+            (9000, died(9000, 0), wait(9050), None),
+            (9001, Seen::Ended(Ending::Killed), Action::Look, None),
+            (9001, Seen::Missing, Action::Start { attempt: 1 }, None),
+        ],
+    );
+}
+
+#[test]
+fn what_comes_back_by_itself_is_followed() {
+    play(
+        "restarted by hand",
+        LIMITS,
+        &[
+            (0, running(0), wait(1000), FOUND),
+            (9000, died(9000, 0), wait(12_000), None),
+            (9001, Seen::Ended(Ending::Stopped), wait(12_000), None),
+            (12_000, Seen::Nothing, Action::Look, None),
+            (12_000, running(10_000), wait(13_000), BACK),
+        ],
+    );
+}
+
+#[test]
+fn unknown_starts_nothing_and_judges_nothing() {
+    play(
+        "unknown",
+        LIMITS,
+        &[
+            (0, running(0), wait(1000), FOUND),
+            (9000, died(9000, 0), wait(12_000), None),
+            (9001, Seen::Ended(Ending::Crashed), wait(9100), None),
+            (9100, Seen::Unknown, wait(10_100), None),
+            (10_100, Seen::Nothing, Action::Look, None),
+            (10_100, Seen::Unknown, wait(11_100), None),
+            (11_100, Seen::Missing, Action::Start { attempt: 1 }, None),
+            (11_100, Seen::CommandEnded, Action::Look, None),
+            (17_000, Seen::Unknown, wait(18_000), None),
+            (900_000, Seen::Unknown, wait(901_000), None),
+            (901_000, running(11_105), wait(902_000), Some(News::Succeeded { attempt: 1 })),
+        ],
+    );
+}
+
+#[test]
+fn a_launcher_that_ends_is_no_end() {
+    play(
+        "daemon",
+        LIMITS,
+        &[
+            (0, Seen::Missing, Action::Start { attempt: 1 }, None),
+            (10, running(5), wait(1010), appeared(10)),
+            (30, died(30, 5), wait(60), None),
+            (31, Seen::Ended(Ending::Finished), Action::Look, None),
+            (31, running(25), wait(1031), appeared(31)),
+        ],
+    );
+    play(
+        "daemon, started by somebody else",
+        LIMITS,
+        &[
+            (0, running(0), wait(1000), FOUND),
+            (30, died(30, 0), wait(3030), None),
+            (31, Seen::Ended(Ending::Finished), Action::Look, None),
+            (31, running(25), wait(1031), BACK),
+        ],
+    );
+    play(
+        "of which nothing came",
+        LIMITS,
+        &[
+            (0, running(0), wait(1000), FOUND),
+            (30, died(30, 0), wait(3030), None),
+            (31, Seen::Ended(Ending::Finished), Action::Look, None),
+            (31, Seen::Missing, wait(3030), None),
+            (3030, Seen::Nothing, Action::Look, None),
+            (3030, Seen::Missing, Action::Start { attempt: 1 }, None),
+        ],
+    );
+}
+
+#[test]
+fn gives_up_after_the_last_failure_only() {
+    let steps = [
+        &[(0, Seen::Missing, Action::Start { attempt: 1 }, None)],
+        &bad_attempt(0)[..],
+        &[
+            (5000, Seen::Missing, Action::Look, failed(1, Failure::Missing)),
+            (5000, Seen::Missing, Action::Start { attempt: 2 }, None),
+        ],
+        &bad_attempt(5000),
+        &[
+            (10_000, Seen::Missing, Action::Look, failed(2, Failure::Missing)),
+            (10_000, Seen::Missing, Action::Start { attempt: 3 }, None),
+        ],
+        &bad_attempt(10_000),
+        &[(15_000, Seen::Missing, Action::End(Outcome::GaveUp), gave_up(3, Failure::Missing, None))],
+    ]
+    .concat();
+    play("three", LIMITS, &steps);
+    let unlimited = Limits { max_fail_count: None, ..LIMITS };
+    let last = (15_000, Seen::Missing, Action::Look, failed(3, Failure::Missing));
+    play("unlimited", unlimited, &[&steps[..steps.len() - 1], &[last]].concat());
+}
+
+#[test]
+fn a_service_that_lives_six_seconds_reaches_the_give_up() {
+    let mut steps = vec![(0, Seen::Missing, Action::Start { attempt: 1 }, None)];
+    for (attempt, at) in [(1, 0), (2, 6100), (3, 12_200)] {
+        steps.extend(good_attempt(at, attempt));
+        steps.push((at + 6000, died(at + 6000, at + 5), wait(at + 9000), None));
+        if attempt < 3 {
+            let next = at + 6100;
+            steps.push((
+                at + 6001,
+                Seen::Ended(Ending::Crashed),
+                wait(next),
+                failed(attempt, Failure::Unstable),
+            ));
+            steps.push((next, Seen::Nothing, Action::Look, None));
+            steps.push((next, Seen::Missing, Action::Start { attempt: attempt + 1 }, None));
+        } else {
+            let end = Action::End(Outcome::GaveUp);
+            steps.push((at + 6001, Seen::Ended(Ending::Crashed), end, gave_up(3, Failure::Unstable, None)));
+        }
+    }
+    play("six seconds", LIMITS, &steps);
+}
+
+#[test]
+fn being_killed_or_stopped_is_no_failure() {
+    for (ending, again) in [(Ending::Killed, 7100), (Ending::Stopped, 10_000), (Ending::Finished, 10_000)] {
+        let steps = [
+            &[(0, Seen::Missing, Action::Start { attempt: 1 }, None)],
+            &good_attempt(0, 1)[..],
+            &[
+                (7000, died(7000, 5), wait(10_000), None),
+                (7001, Seen::Ended(ending), wait(again), None),
+                (again, Seen::Nothing, Action::Look, None),
+                (again, Seen::Missing, Action::Start { attempt: 1 }, None),
+            ],
+        ]
+        .concat();
+        play(&format!("{ending:?} after the verdict"), LIMITS, &steps);
+    }
+    for (ending, again) in [(Ending::Killed, 5000), (Ending::Stopped, 7500)] {
+        play(
+            &format!("{ending:?} before the verdict"),
+            LIMITS,
+            &[
+                (0, Seen::Missing, Action::Start { attempt: 1 }, None),
+                (0, Seen::CommandEnded, Action::Look, None),
+                (10, running(5), wait(1010), appeared(10)),
+                (4500, died(4500, 5), wait(5000), None),
+                (4501, Seen::Ended(ending), wait(5000), None),
+                (5000, Seen::Nothing, Action::Look, None),
+                (5000, Seen::Missing, wait(again), Some(News::Undone)),
+                (again, Seen::Nothing, Action::Look, None),
+                (again, Seen::Missing, Action::Start { attempt: 1 }, None),
+            ],
+        );
+    }
+}
+
+#[test]
+fn an_end_before_the_verdict_is_a_failure() {
+    for ending in [Ending::Crashed, Ending::Finished, Ending::Unknown] {
+        let mut policy = play(
+            &format!("{ending:?}"),
+            LIMITS,
+            &[
+                (0, Seen::Missing, Action::Start { attempt: 1 }, None),
+                (0, Seen::CommandEnded, Action::Look, None),
+                (10, running(5), wait(1010), appeared(10)),
+                (2000, died(2000, 5), wait(3000), None),
+            ],
+        );
+        policy.decide(ms(2001), Seen::Ended(ending));
+        let last = policy.decide(ms(5000), Seen::Missing);
+        assert_eq!(last, Decision { action: Action::Look, news: failed(1, Failure::Ended) }, "{ending:?}");
+    }
+}
+
+#[test]
+fn failures_are_forgotten_when_it_has_run_for_long() {
+    let twice = [
+        &[(0, Seen::Missing, Action::Start { attempt: 1 }, None)],
+        &bad_attempt(0)[..],
+        &[
+            (5000, Seen::Missing, Action::Look, failed(1, Failure::Missing)),
+            (5000, Seen::Missing, Action::Start { attempt: 2 }, None),
+        ],
+        &good_attempt(5000, 2),
+        &[
+            (65_004, running(5005), wait(66_004), None),
+            (65_005, running(5005), wait(66_005), Some(News::Stable { forgotten: 1 })),
+            (66_005, running(5005), wait(67_005), None),
+            (70_000, died(70_000, 5005), wait(73_000), None),
+            (70_001, Seen::Ended(Ending::Crashed), wait(70_100), None),
+            (70_100, Seen::Missing, Action::Start { attempt: 1 }, None),
+        ],
+    ]
+    .concat();
+    play("stable", LIMITS, &twice);
+    let at_once = Limits { stable_after: ms(0), ..LIMITS };
+    let steps = [
+        &twice[..16],
+        &[
+            (12_000, died(12_000, 5005), wait(15_000), None),
+            (12_001, Seen::Ended(Ending::Crashed), wait(12_100), None),
+            (12_100, Seen::Missing, Action::Start { attempt: 1 }, None),
+        ],
+    ]
+    .concat();
+    play("stable at once", at_once, &steps);
+}
+
+#[test]
+fn a_command_at_work_is_waited_for_and_then_ended() {
+    play(
+        "hangs",
+        LIMITS,
+        &[
+            (0, Seen::Missing, Action::Start { attempt: 1 }, None),
+            (5000, Seen::Missing, wait(6000), None),
+            (99_500, Seen::Missing, wait(100_000), None),
+            (100_000, Seen::Nothing, Action::Look, None),
+            (100_000, Seen::Missing, Action::StopCommand, Some(News::Overran)),
+            (100_000, Seen::Nothing, wait(105_000), None),
+            (102_000, Seen::Missing, wait(105_000), None),
+            (105_000, Seen::Nothing, Action::KillCommand, None),
+            (105_000, Seen::Nothing, wait(106_000), None),
+            (105_001, Seen::CommandEnded, Action::Look, failed(1, Failure::Overran)),
+            (105_001, running(104_000), wait(106_001), BACK),
+        ],
+    );
+    play(
+        "is slow",
+        LIMITS,
+        &[
+            (0, Seen::Missing, Action::Start { attempt: 1 }, None),
+            (5000, Seen::Missing, wait(6000), None),
+            (20_000, Seen::CommandEnded, Action::Look, None),
+            (20_000, running(19_000), wait(21_000), Some(News::Succeeded { attempt: 1 })),
+        ],
+    );
+    play(
+        "is slow and fails",
+        LIMITS,
+        &[
+            (0, Seen::Missing, Action::Start { attempt: 1 }, None),
+            (20_000, Seen::CommandEnded, Action::Look, None),
+            (20_000, Seen::Missing, Action::Look, failed(1, Failure::Missing)),
+            (20_000, Seen::Missing, Action::Start { attempt: 2 }, None),
+        ],
+    );
+    play(
+        "outlives the process that it stayed with",
+        LIMITS,
+        &[
+            (0, Seen::Missing, Action::Start { attempt: 1 }, None),
+            (10, running(5), wait(1010), appeared(10)),
+            (5000, running(5), wait(6000), Some(News::Succeeded { attempt: 1 })),
+            (500_000, running(5), wait(501_000), None),
+            (500_500, died(500_500, 5), wait(503_500), None),
+            (500_501, Seen::Ended(Ending::Crashed), wait(500_600), None),
+            (500_600, Seen::Missing, wait(501_600), None),
+            (500_700, Seen::CommandEnded, Action::Look, None),
+            (500_700, Seen::Missing, Action::Start { attempt: 1 }, None),
+        ],
+    );
+}
+
+#[test]
+fn a_command_that_cannot_be_made_is_no_attempt() {
+    play(
+        "no memory",
+        LIMITS,
+        &[
+            (0, Seen::Missing, Action::Start { attempt: 1 }, None),
+            (0, Seen::CommandRefused, wait(1000), None),
+            (1000, Seen::Nothing, Action::Look, None),
+            (1000, Seen::Missing, Action::Start { attempt: 1 }, None),
+            (1000, Seen::CommandRefused, wait(2000), None),
+            (2000, running(1500), wait(3000), BACK),
+        ],
+    );
+}
+
+#[test]
+fn rounds_come_at_twice_the_time() {
+    let limits = Limits { max_fail_count: Some(1), retry_after: Some(ms(600_000)), ..LIMITS };
+    let mut steps = vec![(0, Seen::Missing, Action::Start { attempt: 1 }, None)];
+    let mut at = 0;
+    for pause in [600_000, 1_200_000, 2_400_000, 3_600_000, 3_600_000] {
+        steps.extend(bad_attempt(at));
+        let judged = at + 5000;
+        steps.push((judged, Seen::Missing, wait(judged + 1000), gave_up(1, Failure::Missing, Some(pause))));
+        steps.push((judged + 1000, Seen::Nothing, Action::Look, None));
+        steps.push((judged + 1000, Seen::Missing, wait(judged + 2000), None));
+        at = judged + pause;
+        steps.push((at - 300, Seen::Missing, wait(at), None));
+        steps.push((at, Seen::Missing, Action::Start { attempt: 1 }, None));
+    }
+    let mut policy = play("rounds", limits, &steps);
+    // Taken up as soon as somebody has started it.
+    policy.decide(ms(at), Seen::CommandEnded);
+    policy.decide(ms(at + 5000), Seen::Missing);
+    assert_eq!(policy.decide(ms(at + 7000), running(at + 6500)).news, BACK);
+}
+
+#[test]
+fn once_is_one_check_and_its_attempts() {
+    let once = Limits { once: true, ..LIMITS };
+    let end = |started| Action::End(Outcome::Running { started });
+    play("running", once, &[(0, Seen::Nothing, Action::Look, None), (0, running(0), end(false), FOUND)]);
+    play("unknown", once, &[(0, Seen::Unknown, Action::End(Outcome::Unknown), None)]);
+    play(
+        "brought back",
+        once,
+        &[
+            (0, Seen::Missing, Action::Start { attempt: 1 }, None),
+            (0, Seen::CommandEnded, Action::Look, None),
+            (10, running(5), wait(1010), appeared(10)),
+            (5000, running(5), end(true), Some(News::Succeeded { attempt: 1 })),
+        ],
+    );
+    play(
+        "cannot tell what came of it",
+        once,
+        &[
+            (0, Seen::Missing, Action::Start { attempt: 1 }, None),
+            (99_999, Seen::Unknown, wait(100_999), None),
+            (100_999, Seen::Unknown, Action::End(Outcome::Unknown), None),
+        ],
+    );
+    let retry = Limits { max_fail_count: Some(1), retry_after: Some(ms(1000)), ..once };
+    play(
+        "gives up and ends, whatever is to come later",
+        retry,
+        &[
+            (0, Seen::Missing, Action::Start { attempt: 1 }, None),
+            (0, Seen::CommandEnded, Action::Look, None),
+            (5000, Seen::Missing, Action::End(Outcome::GaveUp), gave_up(1, Failure::Missing, None)),
+        ],
+    );
+}
+
+/// What comes of a start command.
+#[derive(Debug, Clone, Copy)]
+struct Effect {
+    /// How long the command is at work; killed when that is too long.
+    command: Duration,
+    /// When the process appears, if it does.
+    appears: Option<Duration>,
+    /// How long it lives, and how it ends.
+    lives: Duration,
+    ends: Ending,
+}
+
+/// What happens that no start command did.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    /// The process ends.
+    End(Ending),
+    /// Somebody starts it.
+    StartByHand,
+    /// Nobody can tell whether it runs, for so long.
+    Blind(Duration),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Living {
+    started: Time,
+    until: Time,
+    ending: Ending,
+    by_attempt: bool,
+}
+
+/// A machine on which things go wrong, and a watch that goes on there.
+struct World {
+    limits: Limits,
+    now: Time,
+    faults: Vec<(Time, Fault)>,
+    effects: Vec<Effect>,
+    process: Option<Living>,
+    followed: Option<Living>,
+    unexplained: Option<Ending>,
+    command_until: Option<Time>,
+    coming: Option<(Time, Living)>,
+    blind_until: Time,
+    last_start: Option<Time>,
+    attempt_ran: bool,
+    attempts: usize,
+    /// Attempts that crashed or never ran, since the process last ran for `stable_after`.
+    bad: u32,
+}
+
+impl World {
+    fn new(limits: Limits, faults: Vec<(Time, Fault)>, effects: Vec<Effect>) -> Self {
+        World {
+            limits,
+            now: ms(1000),
+            faults,
+            effects,
+            process: None,
+            followed: None,
+            unexplained: None,
+            command_until: None,
+            coming: None,
+            blind_until: Time::ZERO,
+            last_start: None,
+            attempt_ran: true,
+            attempts: 0,
+            bad: 0,
+        }
+    }
+
+    /// Lets time pass up to the next thing that happens, `until` at the latest.
+    fn pass(&mut self, until: Time) -> Seen {
+        loop {
+            let followed_end = self.followed.map(|living| living.until.max(self.now));
+            let explained = self.unexplained.map(|_| self.now + ms(1));
+            let next =
+                [Some(until), followed_end, explained, self.command_until, self.process.map(|it| it.until)]
+                    .into_iter()
+                    .chain([self.faults.first().map(|(at, _)| *at), self.coming.map(|(at, _)| at)])
+                    .flatten()
+                    .min()
+                    .unwrap_or(until)
+                    .max(self.now);
+            self.now = next;
+            if self.faults.first().is_some_and(|(at, _)| *at <= next) {
+                let (_, fault) = self.faults.remove(0);
+                self.strike(fault);
+                continue;
+            }
+            if let Some((_, living)) = self.coming.take_if(|(at, _)| *at <= next) {
+                self.attempt_ran = true;
+                if self.process.is_none() {
+                    self.process = Some(living);
+                }
+                continue;
+            }
+            if let Some(ended) = self.process.take_if(|living| living.until <= next) {
+                self.weigh(ended);
+                if let Some(followed) = self.followed.as_mut() {
+                    followed.until = next;
+                    followed.ending = ended.ending;
+                }
+                continue;
+            }
+            if self.command_until.take_if(|end| *end <= next).is_some() {
+                return Seen::CommandEnded;
+            }
+            if let Some(ended) = self.followed.take_if(|living| living.until <= next) {
+                self.unexplained = Some(ended.ending);
+                return Seen::Died { at: next, started: ended.started };
+            }
+            if next >= until && self.unexplained.is_none() || next < until && explained != Some(next) {
+                return Seen::Nothing;
+            }
+            if let Some(ending) = self.unexplained.take() {
+                return Seen::Ended(ending);
+            }
+            return Seen::Nothing;
+        }
+    }
+
+    fn weigh(&mut self, ended: Living) {
+        if ended.until.saturating_sub(ended.started) >= self.limits.stable_after {
+            self.bad = 0;
+            self.attempt_ran = true;
+        } else if ended.by_attempt && matches!(ended.ending, Ending::Crashed | Ending::Unknown) {
+            self.bad += 1;
+        }
+    }
+
+    fn strike(&mut self, fault: Fault) {
+        match fault {
+            Fault::End(ending) => {
+                if let Some(living) = self.process.as_mut() {
+                    living.until = self.now;
+                    living.ending = ending;
+                }
+            }
+            Fault::StartByHand if self.process.is_none() => {
+                let until = self.now + ms(40_000);
+                self.process =
+                    Some(Living { started: self.now, until, ending: Ending::Killed, by_attempt: false });
+                // Whoever started it, the attempt is judged by whether it runs.
+                self.attempt_ran = true;
+            }
+            Fault::StartByHand => {}
+            Fault::Blind(time) => self.blind_until = self.now + time,
+        }
+    }
+
+    fn look(&mut self) -> Seen {
+        if self.now < self.blind_until {
+            return Seen::Unknown;
+        }
+        if let Some(followed) = self.followed
+            && self.process.map(|living| living.started) != Some(followed.started)
+        {
+            self.followed = None;
+            self.unexplained = Some(followed.ending);
+            return Seen::Died { at: self.now, started: followed.started };
+        }
+        self.followed = self.process;
+        self.process.map_or(Seen::Missing, |living| Seen::Running { started: living.started })
+    }
+
+    fn start(&mut self) {
+        let now = self.now;
+        assert!(self.process.is_none(), "a running process was started at {now:?}");
+        assert!(now >= self.blind_until, "started at {now:?} without knowing");
+        assert!(self.command_until.is_none(), "two start commands at {now:?}");
+        if let Some(last) = self.last_start {
+            assert!(now >= last + self.limits.restart_wait_interval, "attempts at {last:?} and {now:?}");
+        }
+        if !self.attempt_ran {
+            self.bad += 1;
+        }
+        if let (Some(max), None) = (self.limits.max_fail_count, self.limits.retry_after) {
+            assert!(self.bad < max, "another attempt at {now:?} after {} bad ones", self.bad);
+        }
+        let works = Effect { command: ms(10), appears: Some(ms(20)), lives: LONG, ends: Ending::Killed };
+        let effect = self.effects.get(self.attempts).copied().unwrap_or(works);
+        self.attempts += 1;
+        self.last_start = Some(now);
+        self.attempt_ran = false;
+        self.command_until = Some(now + effect.command);
+        self.coming = effect.appears.map(|after| {
+            let started = now + after;
+            (
+                started,
+                Living { started, until: started + effect.lives, ending: effect.ends, by_attempt: true },
+            )
+        });
+    }
+
+    /// Whether it runs, and nothing is left that could change that.
+    fn is_settled(&self) -> bool {
+        self.faults.is_empty() && self.process.is_some_and(|living| living.until > self.now + LONG / 2)
+    }
+
+    /// Goes on until `horizon`; how the watch ended, if it did.
+    fn run(&mut self, policy: &mut Policy, horizon: Time) -> Option<Outcome> {
+        let mut seen = Seen::Nothing;
+        let mut idle = 0;
+        while self.now < horizon {
+            let before = self.now;
+            seen = match policy.decide(self.now, seen).action {
+                Action::Wait(until) => self.pass(until),
+                Action::Look => self.look(),
+                Action::Start { .. } => {
+                    self.start();
+                    Seen::Started
+                }
+                Action::StopCommand => Seen::Nothing,
+                Action::KillCommand => {
+                    self.command_until = Some(self.now);
+                    Seen::Nothing
+                }
+                Action::End(outcome) => return Some(outcome),
+            };
+            idle = if self.now == before { idle + 1 } else { 0 };
+            assert!(idle < 100, "spins at {before:?}: {policy:?}");
+        }
+        None
+    }
+}
+
+const LONG: Duration = ms(1_000_000_000_000);
+
+fn some_ending() -> impl Strategy<Value = Ending> {
+    prop_oneof![
+        Just(Ending::Finished),
+        Just(Ending::Stopped),
+        Just(Ending::Killed),
+        Just(Ending::Crashed),
+        Just(Ending::Crashed),
+        Just(Ending::Unknown)
+    ]
+}
+
+fn some_time(most: u64) -> impl Strategy<Value = Duration> {
+    prop_oneof![Just(ms(0)), (1..200u64).prop_map(ms), (1..most).prop_map(ms)]
+}
+
+fn some_effect() -> impl Strategy<Value = Effect> {
+    let lives = prop_oneof![some_time(90_000), Just(LONG)];
+    (some_time(150_000), proptest::option::weighted(0.7, some_time(8000)), lives, some_ending())
+        .prop_map(|(command, appears, lives, ends)| Effect { command, appears, lives, ends })
+}
+
+fn some_fault() -> impl Strategy<Value = Fault> {
+    prop_oneof![
+        some_ending().prop_map(Fault::End),
+        Just(Fault::StartByHand),
+        some_time(20_000).prop_map(Fault::Blind)
+    ]
+}
+
+fn some_faults() -> impl Strategy<Value = Vec<(Time, Fault)>> {
+    proptest::collection::vec((some_time(FAULTS_END), some_fault()), 0..20).prop_map(|mut faults| {
+        faults.sort_by_key(|(at, _)| *at);
+        faults
+    })
+}
+
+const FAULTS_END: u64 = 600_000;
+
+fn some_limits() -> impl Strategy<Value = Limits> {
+    let interval = || prop_oneof![Just(ms(1000)), (100..20_000u64).prop_map(ms)];
+    let times = (interval(), interval(), some_time(60_000), some_time(5000), some_time(5000), interval());
+    (times, 1..5u32).prop_map(|(times, count)| {
+        let (health_check_interval, restart_wait_interval, stable_after, restart_delay, after_stop, timeout) =
+            times;
+        Limits {
+            health_check_interval,
+            restart_wait_interval,
+            max_fail_count: Some(count),
+            stable_after,
+            restart_delay,
+            after_stop,
+            start_timeout: timeout,
+            retry_after: None,
+            once: false,
+        }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// The other promises are asserted at each start, in [`World::start`].
+    #[test]
+    fn no_history_makes_it_start_too_often(
+        limits in some_limits(), faults in some_faults(), effects in proptest::collection::vec(some_effect(), 0..12)
+    ) {
+        World::new(limits, faults, effects).run(&mut Policy::new(limits), ms(2 * FAULTS_END));
+    }
+
+    #[test]
+    fn it_always_comes_to_a_start_once_faults_end(
+        limits in some_limits(), faults in some_faults(), effects in proptest::collection::vec(some_effect(), 0..12),
+        retry in proptest::option::of(interval_of_retry())
+    ) {
+        let limits = match retry {
+            Some(_) => Limits { retry_after: retry, ..limits },
+            None => Limits { max_fail_count: None, ..limits },
+        };
+        let mut world = World::new(limits, faults, effects);
+        let horizon = ms(FAULTS_END + 12 * 250_000) + 16 * LONGEST_RETRY;
+        let mut policy = Policy::new(limits);
+        let mut end = None;
+        while end.is_none() && world.now < horizon && !world.is_settled() {
+            let next = world.now + ms(10_000);
+            end = world.run(&mut policy, next);
+        }
+        prop_assert_eq!(end, None, "a watch that does not give up does not end");
+        prop_assert!(world.process.is_some(), "it runs at the end");
+    }
+
+    #[test]
+    fn a_run_with_once_ends(
+        limits in some_limits(), faults in some_faults(), effects in proptest::collection::vec(some_effect(), 0..12)
+    ) {
+        let limits = Limits { once: true, ..limits };
+        let end = World::new(limits, faults, effects).run(&mut Policy::new(limits), ms(10 * FAULTS_END));
+        prop_assert!(end.is_some());
+    }
+}
+
+fn interval_of_retry() -> impl Strategy<Value = Duration> {
+    (10..600_000u64).prop_map(ms)
+}
