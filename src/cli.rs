@@ -1,5 +1,6 @@
 //! What was typed. Nothing is judged here: each setting is optional, and any text.
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
@@ -167,5 +168,5 @@ impl Cli {
 
 fn quoted(word: &OsStr) -> String {
     let word = word.to_string_lossy();
-    shlex::try_quote(&word).map_or_else(|_| word.replace('\0', ""), |quoted| quoted.into_owned())
+    shlex::try_quote(&word).map_or_else(|_| word.replace('\0', ""), Cow::into_owned)
 }

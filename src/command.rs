@@ -19,7 +19,8 @@ const SYSTEM_PATH: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 /// The PATH where there is none: the one that login(1) gives root.
 const FULL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What the service manager says to the watchdog alone (systemd.exec(5), sd_notify(3), sd_listen_fds(3)).
+/// What the service manager says to the watchdog alone (`systemd.exec(5)`, `sd_notify(3)`,
+/// `sd_listen_fds(3)`).
 /// A daemon that took it for its own would answer in the watchdog's name.
 const NOT_INHERITED: [&str; 16] = [
     "NOTIFY_SOCKET",

@@ -350,7 +350,7 @@ impl Stderr {
                 let reset = if colour.is_empty() { "" } else { "\x1b[0m" };
                 let line = line(level, text);
                 match line.split_once(' ') {
-                    Some((time, rest)) => format!("{time} {colour}{}{reset}{}", &rest[..5], &rest[5..]),
+                    Some((stamp, text)) => format!("{stamp} {colour}{}{reset}{}", &text[..5], &text[5..]),
                     None => line,
                 }
             }

@@ -174,21 +174,19 @@ fn say(to: &mut impl Write, text: &str) {
     let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
 }
 
-/// A line without its end and the blanks around it. `None` at the end of the input, even within a line:
-/// what is cut off is no answer.
+/// A line without its end and the blanks around it. `None` at the end of the input.
 fn read_line(answers: &mut impl BufRead) -> Option<OsString> {
     use std::os::unix::ffi::OsStringExt;
     let mut line = Vec::new();
     loop {
         match answers.by_ref().take(LONGEST_ANSWER).read_until(b'\n', &mut line) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return None,
-            Ok(_) if line.ends_with(b"\n") => return Some(OsString::from_vec(line.trim_ascii().to_vec())),
-            // printf 'docker\nservice docker start' is how people answer too.
-            Ok(0) if !line.is_empty() => return Some(OsString::from_vec(line.trim_ascii().to_vec())),
-            Ok(0) => return None,
-            Ok(_) if line.len() as u64 >= LONGEST_ANSWER => return None,
-            Ok(_) => {}
+            // The last line may come without its end, as from printf.
+            Ok(length) if line.ends_with(b"\n") || (length == 0 && !line.is_empty()) => {
+                return Some(OsString::from_vec(line.trim_ascii().to_vec()));
+            }
+            Ok(length) if length > 0 && (line.len() as u64) < LONGEST_ANSWER => {}
+            _ => return None,
         }
     }
 }

@@ -26,7 +26,7 @@ impl Signals {
         }
         // A terminal with `stty tostop` would stop us for writing a record from the background.
         signals.push(SIGTTOU);
-        Ok(Signals(SignalDelivery::with_pipe(read, write, SignalOnly::default(), &signals)?))
+        Ok(Signals(SignalDelivery::with_pipe(read, write, SignalOnly, &signals)?))
     }
 
     /// What becomes readable with each signal.

@@ -552,6 +552,7 @@ struct World {
     blind_until: Time,
     last_start: Option<Time>,
     attempt_ran: bool,
+    attempt_is_bad: bool,
     attempts: usize,
     /// Attempts that crashed or never ran, since the process last ran for `stable_after`.
     bad: u32,
@@ -572,6 +573,7 @@ impl World {
             blind_until: Time::ZERO,
             last_start: None,
             attempt_ran: true,
+            attempt_is_bad: false,
             attempts: 0,
             bad: 0,
         }
@@ -631,9 +633,11 @@ impl World {
     fn weigh(&mut self, ended: Living) {
         if ended.until.saturating_sub(ended.started) >= self.limits.stable_after {
             self.bad = 0;
+            self.attempt_is_bad = false;
             self.attempt_ran = true;
         } else if ended.by_attempt && matches!(ended.ending, Ending::Crashed | Ending::Unknown) {
-            self.bad += 1;
+            self.bad += u32::from(!self.attempt_is_bad);
+            self.attempt_is_bad = true;
         }
     }
 
@@ -651,6 +655,7 @@ impl World {
                     Some(Living { started: self.now, until, ending: Ending::Killed, by_attempt: false });
                 // Whoever started it, the attempt is judged by whether it runs.
                 self.attempt_ran = true;
+                self.bad -= u32::from(std::mem::take(&mut self.attempt_is_bad));
             }
             Fault::StartByHand => {}
             Fault::Blind(time) => self.blind_until = self.now + time,
@@ -691,6 +696,7 @@ impl World {
         self.attempts += 1;
         self.last_start = Some(now);
         self.attempt_ran = false;
+        self.attempt_is_bad = false;
         self.command_until = Some(now + effect.command);
         self.coming = effect.appears.map(|after| {
             let started = now + after;

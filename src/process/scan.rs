@@ -83,7 +83,7 @@ impl Proc {
         for pid in candidates {
             match self.look_closer(pid, pattern) {
                 Ok(Some(seen)) if gone.is_none_or(|gone| gone.lets_count(&seen)) => {
-                    matches.counting.push(seen)
+                    matches.counting.push(seen);
                 }
                 Ok(Some(seen)) => matches.left_over.push(seen),
                 Ok(None) | Err(Trouble::Vanished) => {}
@@ -168,7 +168,7 @@ impl Proc {
         )
         .map_err(|error| blind(" cannot be opened", error.into()))?;
         let mut view = View::Partial;
-        let mut buffer = [MaybeUninit::uninit(); 32 * 1024];
+        let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
         let mut entries = RawDir::new(&folder, &mut buffer);
         while let Some(entry) = entries.next() {
             let entry = entry.map_err(|error| blind(" cannot be listed", error.into()))?;
