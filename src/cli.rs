@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::{Args, Parser};
 
@@ -108,7 +108,7 @@ pub struct Run {
     pub no_input: bool,
     /// Folder of the lock [default: /run/watchdog, for other users than root ~/.local/state/watchdog]
     #[arg(long, alias = "state_dir", value_name = "DIR")]
-    pub state_dir: Option<PathBuf>,
+    pub state_dir: Option<OsString>,
 }
 
 /// Logs.
@@ -117,7 +117,7 @@ pub struct Run {
 pub struct Logs {
     /// Folder of the logs [default: /var/log/watchdog, for other users than root ~/.local/state/watchdog]
     #[arg(long, alias = "log_dir", value_name = "DIR")]
-    pub log_dir: Option<PathBuf>,
+    pub log_dir: Option<OsString>,
     /// Size at which a log is rotated [default: 1MiB]
     #[arg(long, alias = "log_max_size", value_name = "SIZE", allow_negative_numbers = true)]
     pub log_max_size: Option<OsString>,
@@ -137,7 +137,6 @@ impl Cli {
     #[must_use]
     pub fn command_line(&self, program: &Path) -> String {
         let Cli { what, how, when, run, logs } = self;
-        let path = |path: &Option<PathBuf>| path.clone().map(PathBuf::into_os_string);
         let options = [
             ("--process-name", what.process_name.clone()),
             ("--start-command", how.start_command.clone()),
@@ -150,8 +149,8 @@ impl Cli {
             ("--after-stop", when.after_stop.clone()),
             ("--retry-after", when.retry_after.clone()),
             ("--name", run.name.clone()),
-            ("--state-dir", path(&run.state_dir)),
-            ("--log-dir", path(&logs.log_dir)),
+            ("--state-dir", run.state_dir.clone()),
+            ("--log-dir", logs.log_dir.clone()),
             ("--log-max-size", logs.log_max_size.clone()),
             ("--log-max-files", logs.log_max_files.clone()),
         ];

@@ -1,5 +1,6 @@
 //! An instance: its name, its places, and the lock that makes it the only one.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -116,9 +117,10 @@ impl Places {
             let state = user.xdg_state_home.clone().unwrap_or_else(|| user.home.join(".local/state"));
             (state.join("watchdog"), state.join("watchdog"))
         };
+        let given = |folder: &Option<OsString>| folder.as_ref().map(PathBuf::from);
         Places {
-            logs: cli.logs.log_dir.clone().unwrap_or(logs),
-            state: cli.run.state_dir.clone().unwrap_or(state),
+            logs: given(&cli.logs.log_dir).unwrap_or(logs),
+            state: given(&cli.run.state_dir).unwrap_or(state),
         }
     }
 

@@ -424,3 +424,116 @@ fn has_room(stderr: BorrowedFd<'_>) -> bool {
     let mut fds = [PollFd::from_borrowed_fd(stderr, PollFlags::OUT)];
     matches!(poll(&mut fds, Some(&Timespec::default())), Ok(1..)) && fds[0].revents().contains(PollFlags::OUT)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file_in(folder: &Path, max_size: u64, max_files: usize) -> RotatingFile {
+        hush_guarded_panics();
+        RotatingFile::new(LogFile { path: folder.join("made/x.log"), max_size, max_files })
+    }
+
+    fn read_all(folder: &Path) -> Vec<String> {
+        let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+        // The oldest has the highest number.
+        files.sort_by_key(|file| {
+            std::cmp::Reverse(file.extension().unwrap().to_str().unwrap().parse().unwrap_or(0))
+        });
+        files
+            .iter()
+            .flat_map(|file| {
+                std::fs::read_to_string(file).unwrap().lines().map(str::to_owned).collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn nothing_quoted_forges_a_record() {
+        assert_eq!(escaped("a\nb\r\x1b[2J\u{202e}\u{2028}ü"), "a\\nb\\r\\u{1b}[2J\\u{202e}\\u{2028}ü");
+    }
+
+    #[test]
+    fn no_record_is_torn_or_lost_by_rotation() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = file_in(folder.path(), 1000, 100);
+        let expected: Vec<_> =
+            (0..500).map(|number| format!("record {number} {}", "x".repeat(number % 90))).collect();
+        for record in &expected {
+            file.write_record(&format!("{record}\n")).unwrap();
+        }
+        assert_eq!(read_all(&folder.path().join("made")), expected);
+        assert!(std::fs::read_dir(folder.path().join("made")).unwrap().count() > 10);
+    }
+
+    #[test]
+    fn only_so_many_older_files_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = file_in(folder.path(), 10, 2);
+        for number in 0..20 {
+            file.write_record(&format!("record number {number}\n")).unwrap();
+        }
+        let kept = read_all(&folder.path().join("made"));
+        assert_eq!(kept, ["record number 17", "record number 18", "record number 19"]);
+    }
+
+    #[test]
+    fn what_vanishes_is_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = folder.path().join("made");
+        let mut file = file_in(folder.path(), 20, 3);
+        file.write_record("one\n").unwrap();
+        std::fs::remove_file(made.join("x.log")).unwrap();
+        file.write_record("two\n").unwrap();
+        std::fs::rename(made.join("x.log"), made.join("moved")).unwrap();
+        file.write_record("three, and long enough to rotate\n").unwrap();
+        std::fs::remove_dir_all(&made).unwrap();
+        file.write_record("four\n").unwrap();
+        assert_eq!(read_all(&made), ["four"]);
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_said_and_gets_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = folder.path().join("made");
+        let mut file = file_in(folder.path(), 20, 3);
+        file.write_record("one\n").unwrap();
+        std::fs::remove_dir_all(&made).unwrap();
+        std::fs::write(&made, "in the way").unwrap();
+        assert!(file.write_record("two\n").is_err());
+        assert!(file.is_broken);
+        std::fs::remove_file(&made).unwrap();
+        file.write_record("three\n").unwrap();
+        assert!(!file.is_broken);
+        assert_eq!(read_all(&made), ["three"]);
+        // A folder where the first of the older files should be.
+        file.write_record("more than twenty bytes long\n").unwrap();
+        std::fs::create_dir_all(made.join("x.log.1/full")).unwrap();
+        let results: Vec<_> =
+            (0..3).map(|_| file.write_record("four, which needs a rotation\n").is_ok()).collect();
+        let written = std::fs::read_to_string(made.join("x.log")).unwrap_or_default();
+        assert_eq!(
+            written.matches("four").count(),
+            results.iter().filter(|ok| **ok).count(),
+            "said as it is: {results:?}"
+        );
+    }
+
+    #[test]
+    fn a_pipe_in_the_way_blocks_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("made")).unwrap();
+        nix::unistd::mkfifo(&folder.path().join("made/x.log"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(file_in(folder.path(), 20, 3).write_record("one\n").is_err());
+    }
+
+    #[test]
+    fn pieces_become_a_record_again() {
+        assert_eq!(
+            read_record(b"[WARN] watchdog::report: docker: is not running: x\n"),
+            Some((Level::Warn, "watchdog::report", "docker: is not running: x"))
+        );
+        assert_eq!(read_record(b"[WARN] no target\n"), None);
+        assert_eq!(read_record(b"\xff\n"), None);
+    }
+}

@@ -190,3 +190,77 @@ fn read_line(answers: &mut impl BufRead) -> Option<OsString> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    fn ask_with(line: &[&str], answers: &str, again: bool) -> (Result<String, Unanswered>, String) {
+        let mut cli = Cli::try_parse_from([&["watchdog"], line].concat()).unwrap();
+        let mut said = Vec::new();
+        let look_up = |pattern: &Pattern| format!("looked up {}", pattern.text());
+        let result = ask(&mut cli, answers.as_bytes(), &mut said, again, look_up);
+        (result.map(|()| cli.command_line(Path::new("watchdog"))), String::from_utf8(said).unwrap())
+    }
+
+    #[test]
+    fn asks_in_the_order_of_the_contract() {
+        let (line, said) = ask_with(&[], "docker\nservice docker start\n\n2\nunlimited\n", true);
+        assert_eq!(
+            line.unwrap(),
+            "watchdog --process-name docker --start-command 'service docker start' --health-check-interval 1s \
+             --restart-wait-interval 2 --max-fail-count unlimited"
+        );
+        assert_eq!(
+            said,
+            "Process name:   looked up docker\nStart command: Health check interval [1s]: Restart wait interval [5s]: \
+             Max fail count [3]: "
+        );
+    }
+
+    #[test]
+    fn asks_only_for_what_was_not_given() {
+        let (line, said) = ask_with(&["-m", "7", "-p", "x"], "it's\n\n\n", true);
+        assert_eq!(
+            line.unwrap(),
+            "watchdog --process-name x --start-command \"it's\" --health-check-interval 1s --restart-wait-interval 5s \
+             --max-fail-count 7"
+        );
+        assert_eq!(said, "Start command: Health check interval [1s]: Restart wait interval [5s]: ");
+    }
+
+    #[test]
+    fn a_wrong_answer_is_asked_again_of_a_person_and_ends_a_pipe() {
+        let answers = "\na(\ndocker\nx\n-1\n1\n\n\n";
+        let (line, said) = ask_with(&[], answers, true);
+        assert!(line.is_ok(), "{line:?}");
+        assert_eq!(said.matches("Process name: ").count(), 3);
+        assert_eq!(said.matches("Health check interval [1s]: ").count(), 2);
+        assert!(said.contains("--process-name 'a(': is not a regular expression"), "{said}");
+        let (line, _) = ask_with(&[], "docker\nx\n-1\n1\n\n\n", false);
+        assert!(
+            matches!(line, Err(Unanswered::Wrong(Wrong { option: "--health-check-interval", .. }))),
+            "{line:?}"
+        );
+    }
+
+    #[test]
+    fn the_end_of_the_input_is_no_answer() {
+        for answers in ["", "docker", "docker\n", "docker\nx\n\n\n"] {
+            let (line, _) = ask_with(&[], answers, false);
+            assert!(matches!(line, Err(Unanswered::EndOfInput)), "{answers:?}: {line:?}");
+        }
+        let (line, _) = ask_with(&[], "docker\nx\n\n\n4", false);
+        assert!(line.unwrap().ends_with("--max-fail-count 4"));
+        let (line, _) = ask_with(&[], &"x".repeat(100_000), true);
+        assert!(matches!(line, Err(Unanswered::EndOfInput)));
+    }
+
+    #[test]
+    fn no_byte_is_too_odd() {
+        let mut cli = Cli::default();
+        let result = ask(&mut cli, &b"\xff\xfe\n"[..], &mut Vec::new(), false, |_| String::new());
+        assert!(matches!(result, Err(Unanswered::Wrong(Wrong { what, .. })) if what == "is not UTF-8"));
+    }
+}

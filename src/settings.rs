@@ -178,7 +178,7 @@ impl Settings {
             None => pattern.as_ref().map(|pattern| Name::from_pattern(pattern.text())),
         };
         for (option, folder) in [("--log-dir", &cli.logs.log_dir), ("--state-dir", &cli.run.state_dir)] {
-            if folder.as_ref().is_some_and(|folder| folder.as_os_str().is_empty()) {
+            if folder.as_ref().is_some_and(|folder| folder.is_empty()) {
                 all.0.push(Wrong::new(option, "", "is empty", "give a folder, such as /var/log/watchdog"));
             }
         }
@@ -343,5 +343,207 @@ fn log_size(text: &str) -> Result<u64, (String, &'static str)> {
         Ok(size) if size < SMALLEST_LOG => Err(("is too small".into(), INSTEAD)),
         Ok(size) if size > LARGEST_LOG => Err(("is too large".into(), INSTEAD)),
         Ok(size) => Ok(size.as_u64()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    fn read(line: &[&str]) -> Result<Settings, Vec<Wrong>> {
+        Settings::new(&Cli::try_parse_from([&["watchdog"], line].concat()).unwrap())
+    }
+
+    fn with(line: &[&str]) -> Result<Settings, Vec<Wrong>> {
+        read(&[&["-p", "x", "-s", "y"], line].concat())
+    }
+
+    #[test]
+    fn what_is_not_given_has_its_default() {
+        let settings = with(&[]).unwrap();
+        let seconds = Duration::from_secs;
+        assert_eq!(
+            settings.limits,
+            Limits {
+                health_check_interval: seconds(1),
+                restart_wait_interval: seconds(5),
+                max_fail_count: Some(3),
+                stable_after: seconds(60),
+                restart_delay: Duration::from_millis(100),
+                after_stop: seconds(3),
+                start_timeout: seconds(100),
+                retry_after: None,
+                once: false,
+            }
+        );
+        assert_eq!((settings.log_max_size, settings.log_max_files), (1 << 20, 5));
+        assert_eq!((settings.pattern.text(), settings.start_command.as_str()), ("x", "y"));
+        assert_eq!((settings.name.to_string().as_str(), settings.verbosity), ("x", None));
+    }
+
+    #[test]
+    fn underscores_do_as_well_in_any_order() {
+        let settings = read(&[
+            "--restart_wait_interval",
+            "6",
+            "--max_fail_count",
+            "4",
+            "--process_name",
+            "docker",
+            "--health_check_interval",
+            "2",
+            "--start_command",
+            "service docker start",
+        ])
+        .unwrap();
+        assert_eq!(settings.limits.restart_wait_interval, Duration::from_secs(6));
+        assert_eq!(settings.limits.max_fail_count, Some(4));
+        assert_eq!(settings.limits.health_check_interval, Duration::from_secs(2));
+        assert_eq!(
+            (settings.pattern.text(), settings.start_command.as_str()),
+            ("docker", "service docker start")
+        );
+    }
+
+    #[test]
+    fn times_are_seconds_or_have_units() {
+        for (text, millis) in [
+            ("5", 5000),
+            ("0.5", 500),
+            (" 2 ", 2000),
+            ("90s", 90_000),
+            ("1m 30s", 90_000),
+            ("10ms", 10),
+            ("365d", 31_536_000_000),
+        ] {
+            assert_eq!(interval(text), Ok(Duration::from_millis(millis)), "{text:?}");
+        }
+        for text in [
+            "",
+            "x",
+            "-1",
+            "-5s",
+            "0",
+            "0.001",
+            "9ms",
+            "nan",
+            "inf",
+            "1e99",
+            "366d",
+            "99999999999999999999d",
+            "5 5",
+            "1,5",
+        ] {
+            assert!(interval(text).is_err(), "{text:?}");
+        }
+        assert_eq!(delay("0"), Ok(Duration::ZERO));
+        assert!(delay("-0.1").is_err());
+    }
+
+    #[test]
+    fn everything_wrong_is_said_at_once() {
+        let wrong = read(&[
+            "-p",
+            " ",
+            "-s",
+            "",
+            "-i",
+            "0",
+            "-w",
+            "never",
+            "-m",
+            "0",
+            "--stable-after",
+            "-3",
+            "--restart-delay",
+            "x",
+            "--after-stop",
+            "2y",
+            "--start-timeout",
+            "0",
+            "--retry-after",
+            "0",
+            "--log-max-size",
+            "1",
+            "--log-max-files",
+            "-1",
+            "--name",
+            "a/b",
+            "--log-dir",
+            "",
+            "--state-dir",
+            "",
+        ])
+        .unwrap_err();
+        let options: Vec<_> = wrong.iter().map(|wrong| wrong.option).collect();
+        for option in [
+            "--process-name",
+            "--start-command",
+            "--health-check-interval",
+            "--restart-wait-interval",
+            "--max-fail-count",
+            "--stable-after",
+            "--restart-delay",
+            "--after-stop",
+            "--start-timeout",
+            "--retry-after",
+            "--log-max-size",
+            "--log-max-files",
+            "--name",
+            "--log-dir",
+            "--state-dir",
+        ] {
+            assert_eq!(options.iter().filter(|name| **name == option).count(), 1, "{option} in {options:?}");
+        }
+        assert_eq!(options.len(), 15);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_what_to_type() {
+        for (line, said) in [
+            (
+                vec!["-m", "abc"],
+                "--max-fail-count 'abc': is not a whole number; give 1 or more, such as 3, or 'unlimited'",
+            ),
+            (
+                vec!["-m", "-1"],
+                "--max-fail-count '-1': is too small; give 1 or more, such as 3, or 'unlimited'",
+            ),
+            (
+                vec!["-m", "4294967297"],
+                "--max-fail-count '4294967297': is too large; give 1 or more, such as 3, or 'unlimited'",
+            ),
+            (
+                vec!["-m", "unlimited", "--once"],
+                "--max-fail-count 'unlimited': would never end, and --once has to; give a number, such as 3, or leave out --once",
+            ),
+            (
+                vec!["-i", "\x1b[2J"],
+                "--health-check-interval '\\u{1b}[2J': is not a time; give seconds, such as 5 or 0.5, or units, such as 90s or 1m 30s",
+            ),
+            (
+                vec!["--log-max-size", "1 PiB"],
+                "--log-max-size '1 PiB': is too large; give 4KiB to 1TiB, such as 1MiB, or a number of bytes",
+            ),
+        ] {
+            let wrong = with(&line).unwrap_err();
+            assert_eq!(wrong.iter().map(Wrong::to_string).collect::<Vec<_>>(), [said]);
+        }
+        let missing = read(&[]).unwrap_err();
+        assert_eq!(
+            missing.iter().map(Wrong::to_string).collect::<Vec<_>>(),
+            [
+                "--process-name: is required; give one, such as --process-name docker",
+                "--start-command: is required; give one, such as --start-command 'service docker start'"
+            ]
+        );
+    }
+
+    #[test]
+    fn two_watches_are_the_same_if_they_would_do_the_same() {
+        let print = |line: &[&str]| with(line).unwrap().fingerprint();
+        assert_eq!(print(&[]), print(&["-i", "1000ms", "--name", "other", "-v"]));
+        assert_ne!(print(&[]), print(&["-i", "2"]));
     }
 }

@@ -216,3 +216,131 @@ impl Known {
         if self.length == 0 { None } else { line.strip_prefix(&self.bytes[..self.length]) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::death::Death;
+    use std::os::unix::process::ExitStatusExt;
+    use std::path::Path;
+    use std::process::{Child, Command, ExitStatus};
+    use std::time::{Duration, Instant};
+
+    /// A child that is ended with the test.
+    struct Sleeper(Child);
+
+    impl Drop for Sleeper {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    fn hold(sleeper: &Sleeper, open: OpenPidfd) -> Option<Followed> {
+        let proc = Proc::new(Path::new("/proc")).unwrap();
+        let entry = open_entry(proc.root(), pid(sleeper)).unwrap();
+        let line = std::fs::read(format!("/proc/{}/stat", pid(sleeper))).unwrap();
+        let stat = Stat::parse(&line).unwrap();
+        let seen = Seen {
+            pid: pid(sleeper),
+            name: "sleep".into(),
+            started: stat.started(),
+            has_terminal: false,
+            kind: crate::process::Kind::new(entry.uid().unwrap(), b"sleep\0"),
+        };
+        Followed::hold(&proc, seen, &pattern(), open).unwrap()
+    }
+
+    fn pid(sleeper: &Sleeper) -> Pid {
+        sleeper.0.id().cast_signed()
+    }
+
+    fn pattern() -> Pattern {
+        Pattern::new("^sleep$").unwrap()
+    }
+
+    fn sleeper() -> Sleeper {
+        let sleeper = Sleeper(Command::new("sleep").arg("1000").spawn().unwrap());
+        let comm = format!("/proc/{}/comm", pid(&sleeper));
+        wait_for(|| std::fs::read_to_string(&comm).is_ok_and(|name| name == "sleep\n"));
+        sleeper
+    }
+
+    fn wait_for(mut condition: impl FnMut() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !condition() {
+            assert!(Instant::now() < deadline, "waited for too long");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn no_pidfd(_: Pid) -> io::Result<OwnedFd> {
+        Err(Errno::NOSYS.into())
+    }
+
+    #[test]
+    fn a_death_is_seen_and_explained_with_and_without_a_pidfd() {
+        for open in [open_pidfd as OpenPidfd, no_pidfd] {
+            let mut sleeper = sleeper();
+            let mut followed = hold(&sleeper, open).unwrap();
+            assert_eq!(followed.check(&pattern()), Ok(Check::Alive { stopped: false }));
+            sleeper.0.kill().unwrap();
+            wait_for(|| followed.check(&pattern()) == Ok(Check::Dead));
+            // A zombie of our own already says how it died.
+            assert_eq!(followed.how(), Told::Now(Death(Some(ExitStatus::from_raw(9)))));
+            sleeper.0.wait().unwrap();
+            assert_eq!(followed.check(&pattern()), Ok(Check::Dead));
+        }
+    }
+
+    #[test]
+    fn a_stopped_process_is_running() {
+        let sleeper = sleeper();
+        let mut followed = hold(&sleeper, open_pidfd).unwrap();
+        followed.signal(Signal::SIGSTOP);
+        wait_for(|| followed.check(&pattern()) == Ok(Check::Alive { stopped: true }));
+        followed.signal(Signal::SIGCONT);
+        wait_for(|| followed.check(&pattern()) == Ok(Check::Alive { stopped: false }));
+    }
+
+    #[test]
+    fn another_name_is_not_what_was_looked_for() {
+        let sleeper = sleeper();
+        let mut followed = hold(&sleeper, open_pidfd).unwrap();
+        assert_eq!(
+            followed.check(&Pattern::new("nginx").unwrap()),
+            Ok(Check::Alive { stopped: false }),
+            "unchanged"
+        );
+        followed.known = Known::default();
+        assert_eq!(followed.check(&Pattern::new("nginx").unwrap()), Ok(Check::Renamed));
+    }
+
+    #[test]
+    fn what_has_ended_meanwhile_is_not_held() {
+        let mut sleeper = sleeper();
+        sleeper.0.kill().unwrap();
+        // A zombie is there, but not to be held.
+        wait_for(|| hold(&sleeper, open_pidfd).is_none());
+    }
+
+    #[test]
+    fn a_number_that_is_anothers_is_not_held() {
+        let sleeper = sleeper();
+        let proc = Proc::new(Path::new("/proc")).unwrap();
+        let mut seen = hold(&sleeper, open_pidfd).unwrap().seen().clone();
+        seen.started += Duration::from_secs(1);
+        assert!(Followed::hold(&proc, seen, &pattern(), open_pidfd).unwrap().is_none());
+    }
+
+    #[test]
+    fn no_descriptors_left_is_unknown() {
+        fn no_room(_: Pid) -> io::Result<OwnedFd> {
+            Err(Errno::MFILE.into())
+        }
+        let sleeper = sleeper();
+        let proc = Proc::new(Path::new("/proc")).unwrap();
+        let seen = hold(&sleeper, open_pidfd).unwrap().seen().clone();
+        assert!(Followed::hold(&proc, seen, &pattern(), no_room).is_err());
+    }
+}

@@ -238,3 +238,174 @@ fn read_name<'a>(
     let name = &buffer[..length];
     Ok(name.strip_suffix(b"\n").unwrap_or(name))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// A /proc in a temporary folder, with process 1 and whatever is added.
+    struct FakeProc(tempfile::TempDir);
+
+    impl FakeProc {
+        fn new() -> Self {
+            let proc = FakeProc(tempfile::tempdir().unwrap());
+            std::os::unix::fs::symlink(std::process::id().to_string(), proc.0.path().join("self")).unwrap();
+            for other in ["uptime", "1x", "self2"] {
+                std::fs::write(proc.0.path().join(other), "").unwrap();
+            }
+            proc.add(1, b"init", 'S', 1, b"/sbin/init\0")
+        }
+
+        fn add(self, pid: Pid, name: &[u8], state: char, ticks: u64, command_line: &[u8]) -> Self {
+            self.add_with(pid, name, state, (ticks, 1, 0), command_line)
+        }
+
+        /// With start in ticks, number of threads, and terminal.
+        fn add_with(
+            self,
+            pid: Pid,
+            name: &[u8],
+            state: char,
+            more: (u64, u32, i32),
+            command_line: &[u8],
+        ) -> Self {
+            let (ticks, threads, tty) = more;
+            let flags = if command_line == b"KERNEL" { 0x0020_0040 } else { 0x40_0000 };
+            let folder = self.0.path().join(pid.to_string());
+            std::fs::create_dir(&folder).unwrap();
+            std::fs::write(folder.join("comm"), [name, b"\n"].concat()).unwrap();
+            let mut line = format!("{pid} (").into_bytes();
+            line.extend(name);
+            line.extend(
+                format!(
+                    ") {state} 1 {pid} {pid} {tty} -1 {flags} 1 2 3 4 5 6 7 8 20 0 {threads} 0 {ticks} 9 9 9 9 9 9 9 9 0 \
+                     0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
+                )
+                .bytes(),
+            );
+            std::fs::write(folder.join("stat"), line).unwrap();
+            std::fs::write(folder.join("cmdline"), command_line).unwrap();
+            self
+        }
+
+        fn find(&self, pattern: &str, gone: Option<&Gone>) -> Result<Matches, Unknown> {
+            Proc::new(self.0.path())?.find(&Pattern::new(pattern).unwrap(), gone)
+        }
+
+        fn pids(&self, pattern: &str) -> Vec<Pid> {
+            self.find(pattern, None).unwrap().counting.iter().map(|seen| seen.pid).collect()
+        }
+    }
+
+    #[test]
+    fn finds_by_name_and_takes_the_oldest_server_first() {
+        let proc = FakeProc::new()
+            .add(30, b"dockerd", 'S', 300, b"/usr/bin/dockerd\0")
+            .add(20, b"dockerd", 'S', 500, b"/usr/bin/dockerd\0")
+            .add_with(10, b"docker", 'S', (100, 1, 34816), b"docker\0ps\0")
+            .add(40, b"containerd", 'S', 1, b"/usr/bin/containerd\0");
+        assert_eq!(proc.pids("docker"), [30, 20, 10]);
+        assert_eq!(proc.pids("^docker$"), [10]);
+        assert_eq!(proc.pids("nginx"), Vec::<Pid>::new());
+    }
+
+    #[test]
+    fn dead_is_not_running() {
+        let proc = FakeProc::new()
+            .add(10, b"x-zombie", 'Z', 1, b"")
+            .add(11, b"x-dead", 'X', 1, b"")
+            .add_with(12, b"x-leader-gone", 'Z', (1, 2, 0), b"")
+            .add(13, b"x-stopped", 'T', 1, b"x\0")
+            .add(14, b"x-traced", 't', 1, b"x\0");
+        assert_eq!(proc.pids("x-"), [12, 13, 14]);
+    }
+
+    #[test]
+    fn what_only_has_the_name_does_not_count() {
+        let proc = FakeProc::new()
+            .add(10, b"nginx", 'S', 1, b"/bin/sh\0/etc/init.d/nginx\0start\0")
+            .add(11, b"nginx", 'S', 1, b"/bin/bash\0-e\0/etc/rc2.d/S01nginx\0start\0")
+            .add(12, b"nginx", 'S', 1, b"KERNEL")
+            .add(13, b"nginx", 'S', 1, b"nginx: master process\0")
+            .add(14, b"nginx", 'S', 1, b"/bin/sh\0/opt/etc/init.d/nginx\0start\0");
+        assert_eq!(proc.pids("nginx"), [13, 14]);
+    }
+
+    #[test]
+    fn hostile_names_are_found_and_shown_harmless() {
+        for (name, pattern, shown) in [
+            (&b"foo) Z "[..], r"foo\) Z", "foo) Z "),
+            (b"new\nline", r"new\?line", "new?line"),
+            (b"\xff\xfe", r"^\?\?$", "??"),
+            (b"a b\tc", r"a b.c", "a b?c"),
+            (b"%s%n", "%s%n", "%s%n"),
+        ] {
+            let proc = FakeProc::new().add(10, name, 'S', 1, b"x\0");
+            let found = proc.find(pattern, None).unwrap().counting;
+            assert_eq!(found.iter().map(|seen| seen.name.as_str()).collect::<Vec<_>>(), [shown], "{pattern}");
+        }
+    }
+
+    #[test]
+    fn what_was_there_before_the_death_is_left_over() {
+        let proc = FakeProc::new()
+            .add(10, b"nginx", 'S', 100, b"nginx: worker process\0")
+            .add(11, b"nginx", 'S', 100, b"nginx: master process\0")
+            .add(12, b"nginx", 'S', 900, b"nginx: worker process\0");
+        let user = rustix::process::geteuid().as_raw();
+        let since = Duration::from_secs(5);
+        let gone = Gone { pid: 7, since, kind: Kind::new(user, b"nginx: master process\0") };
+        let matches = proc.find("nginx", Some(&gone)).unwrap();
+        let pids = |all: &[Seen]| all.iter().map(|seen| seen.pid).collect::<Vec<_>>();
+        assert_eq!((pids(&matches.counting), pids(&matches.left_over)), (vec![11, 12], vec![10]));
+    }
+
+    #[test]
+    fn what_vanishes_or_breaks_off_is_no_error() {
+        let proc = FakeProc::new()
+            .add(10, b"x", 'S', 1, b"x\0")
+            .add(11, b"x", 'S', 1, b"x\0")
+            .add(12, b"x", 'S', 1, b"x\0");
+        std::fs::remove_file(proc.0.path().join("10/stat")).unwrap();
+        std::fs::write(proc.0.path().join("11/stat"), "11 (x) S 1").unwrap();
+        assert_eq!(proc.pids("^x$"), [12]);
+        std::fs::remove_file(proc.0.path().join("12/comm")).unwrap();
+        assert_eq!(proc.pids("^x$"), Vec::<Pid>::new());
+    }
+
+    #[test]
+    fn missing_is_only_said_by_one_who_sees_all() {
+        let proc = FakeProc::new().add(10, b"x", 'S', 1, b"x\0");
+        std::fs::remove_dir_all(proc.0.path().join("1")).unwrap();
+        assert_eq!(proc.pids("^x$"), [10], "what is seen runs");
+        let Unknown(why) = proc.find("^y$", None).unwrap_err();
+        assert!(why.contains("hidepid"), "{why}");
+    }
+
+    #[test]
+    fn no_proc_or_another_namespaces_is_unknown() {
+        let proc = FakeProc::new();
+        let reader = Proc::new(proc.0.path()).unwrap();
+        std::fs::remove_file(proc.0.path().join("self")).unwrap();
+        assert!(Proc::new(proc.0.path()).is_err());
+        std::os::unix::fs::symlink("4194305", proc.0.path().join("self")).unwrap();
+        let Unknown(why) = Proc::new(proc.0.path()).unwrap_err();
+        assert!(why.contains("another PID namespace"), "{why}");
+        let path = proc.0.path().to_owned();
+        drop(proc);
+        assert!(!path.exists());
+        assert!(reader.find(&Pattern::new("x").unwrap(), None).is_err());
+    }
+
+    #[test]
+    fn the_real_proc_has_this_test_but_not_for_itself() {
+        let proc = Proc::new(Path::new("/proc")).unwrap();
+        let me = std::fs::read("/proc/self/comm").unwrap();
+        let name = printable(me.strip_suffix(b"\n").unwrap()).into_owned();
+        let mine = |matches: &Matches| matches.counting.iter().any(|seen| seen.pid == proc.me);
+        let matches = proc.find(&Pattern::new(&name).unwrap(), None);
+        // An ordinary user may not see everybody's processes.
+        assert!(matches.is_err() || !mine(&matches.unwrap()));
+    }
+}
