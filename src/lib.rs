@@ -114,7 +114,9 @@ fn prepare<'a>(
     if let Some(pid) = lock.as_ref().and_then(|lock| lock.cut_off) {
         report.cut_off(pid);
     }
-    let _ = sys::keep_inherited_descriptors();
+    if let Err(error) = sys::keep_inherited_descriptors() {
+        report.trouble(format!("start commands may inherit open files of whoever started this ({error})"));
+    }
     let signals = Signals::catch()
         .map_err(|error| cannot_tell(stderr, &format!("signals cannot be caught: {error}")))?;
     let (max_size, max_files) = (settings.log_max_size, settings.log_max_files);

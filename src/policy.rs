@@ -280,7 +280,7 @@ impl Policy {
     /// was the last.
     #[must_use]
     pub fn delay_after(&self, ending: Ending, ran: Duration) -> Option<Duration> {
-        let is_last = self.limits.max_fail_count.is_some_and(|max| self.failures + 1 >= max);
+        let is_last = self.limits.max_fail_count.is_some_and(|max| self.failures.saturating_add(1) >= max);
         let is_down = matches!(self.state, State::Down { .. });
         (is_down && !(is_last && self.is_failure(ending, ran))).then(|| self.delay(ending))
     }
@@ -447,7 +447,7 @@ impl Policy {
     }
 
     fn succeeded(&mut self, now: Time, started: Time) -> Decision {
-        let news = News::Succeeded { attempt: self.failures + 1 };
+        let news = News::Succeeded { attempt: self.failures.saturating_add(1) };
         self.on_probation = !self.limits.stable_after.is_zero();
         if !self.on_probation {
             self.failures = 0;
@@ -495,7 +495,7 @@ impl Policy {
     /// One failure more. Unless that is enough, the next attempt may come at `until`.
     fn failed_at(&mut self, now: Time, until: Time, why: Failure) -> Decision {
         self.on_probation = false;
-        self.failures += 1;
+        self.failures = self.failures.saturating_add(1);
         let failures = self.failures;
         let Some(_) = self.limits.max_fail_count.filter(|max| failures >= *max) else {
             self.state = State::Down { until, death: Death::Weighed };
@@ -506,7 +506,7 @@ impl Policy {
             return Action::End(Outcome::GaveUp).with(News::GaveUp { failures, why, retry: None });
         };
         let pause = first.saturating_mul(1 << self.rounds.min(16)).min(LONGEST_RETRY.max(first));
-        self.rounds += 1;
+        self.rounds = self.rounds.saturating_add(1);
         self.state = State::GaveUp { until: now + pause };
         let Decision { action, .. } = self.next_check(now);
         action.with(News::GaveUp { failures, why, retry: Some(pause) })
@@ -520,7 +520,7 @@ impl Policy {
         self.command = Some(now);
         self.last_attempt = Some(now);
         self.state = State::Trying { at: now, sight: Sight::NotYet };
-        Action::Start { attempt: self.failures + 1 }.into()
+        Action::Start { attempt: self.failures.saturating_add(1) }.into()
     }
 
     /// The process is missing and the start command at work: wait on, but not for ever.

@@ -8,6 +8,8 @@ use libc::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGTTOU, SIGUSR1};
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 
+use crate::sys;
+
 /// The signals that mean something to a watch.
 #[derive(Debug)]
 pub struct Signals(SignalDelivery<UnixStream, SignalOnly>);
@@ -19,13 +21,13 @@ impl Signals {
     /// No descriptors left.
     pub fn catch() -> io::Result<Self> {
         let (read, write) = UnixStream::pair()?;
+        // A terminal with `stty tostop` would stop us for writing a record from the background.
+        sys::ignore(SIGTTOU);
         let mut signals = vec![SIGTERM, SIGINT, SIGUSR1, SIGCHLD];
         // Whoever ignored SIGHUP before starting us (nohup) wants us to live on.
         if !is_ignored(SIGHUP) {
             signals.push(SIGHUP);
         }
-        // A terminal with `stty tostop` would stop us for writing a record from the background.
-        signals.push(SIGTTOU);
         Ok(Signals(SignalDelivery::with_pipe(read, write, SignalOnly, &signals)?))
     }
 

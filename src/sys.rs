@@ -67,6 +67,12 @@ pub fn detach(command: &mut Command) {
     }
 }
 
+/// Ignores a signal. A handler would not do for SIGTTOU: the write that it interrupts begins again.
+pub fn ignore(signal: i32) {
+    // SAFETY: no handler is installed, so that no code of ours runs in signal context.
+    unsafe { libc::signal(signal, libc::SIG_IGN) };
+}
+
 /// Sees to it that descriptors which this program inherited end with it: a `flock` or a pipe of whoever
 /// started it is not for the daemons that it starts.
 ///

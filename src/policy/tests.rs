@@ -1,4 +1,5 @@
 //! The table of transitions, and what holds in any history.
+#![allow(clippy::unnecessary_wraps)] // the helpers stand in a column of options
 
 use proptest::prelude::*;
 
