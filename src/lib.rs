@@ -120,7 +120,8 @@ fn prepare<'a>(
     let signals = Signals::catch()
         .map_err(|error| cannot_tell(stderr, &format!("signals cannot be caught: {error}")))?;
     let (max_size, max_files) = (settings.log_max_size, settings.log_max_files);
-    log::start(LogFile { path: log, max_size, max_files }, Stderr::new(verbosity(settings)));
+    let name = settings.name.to_string();
+    log::start(LogFile { name, path: log, max_size, max_files }, Stderr::new(verbosity(settings)));
     let output = OutputLog::new(output, max_size, max_files);
     Ok((Parts { settings, proc, open_pidfd, signals, output, report, has_terminal }, lock))
 }

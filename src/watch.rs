@@ -13,8 +13,8 @@ use crate::output::OutputLog;
 use crate::policy::{Action, News, Outcome, Policy, Seen, Time};
 use crate::process::death::{Death, Gone, Told};
 use crate::process::follow::{Check, Followed, OpenPidfd};
-use crate::process::now;
 use crate::process::scan::{Proc, Unknown};
+use crate::process::{Pid, now};
 use crate::report::Report;
 use crate::settings::Settings;
 use crate::signals::Signals;
@@ -57,6 +57,8 @@ pub struct Watch<'a> {
     dying: Option<(Followed, Time)>,
     gone: Option<Gone>,
     command: Option<StartCommand>,
+    /// The session of the last start command.
+    session: Pid,
     /// Something has happened to a child since it was last asked.
     child_changed: bool,
     refused: bool,
@@ -81,6 +83,7 @@ impl<'a> Watch<'a> {
             dying: None,
             gone: None,
             command: None,
+            session: 0,
             child_changed: false,
             refused: false,
             output_checked: Time::ZERO,
@@ -220,6 +223,7 @@ impl<'a> Watch<'a> {
         match StartCommand::run(&self.parts.settings.start_command, Some(&output), began) {
             Ok(command) => {
                 self.refused = false;
+                self.session = command.pid();
                 self.command = Some(command);
                 self.parts.report.started(attempt, began);
                 Seen::Started
@@ -256,11 +260,7 @@ impl<'a> Watch<'a> {
         }
         self.child_changed = false;
         let end = self.command.as_mut()?.end(now(), Some(&self.parts.output))?;
-        let session = self.command.take().map_or(0, |command| command.pid());
-        if self.followed.is_none() {
-            let left = self.parts.proc.started_since(self.parts.report.attempt_began(), session);
-            self.parts.report.left_running(left);
-        }
+        self.command = None;
         self.parts.report.command_ended(end);
         Some(Seen::CommandEnded)
     }
@@ -370,6 +370,10 @@ impl<'a> Watch<'a> {
 
     fn tell(&mut self, news: News) {
         let now = now();
+        if matches!(news, News::Failed { .. } | News::GaveUp { .. }) {
+            let left = self.parts.proc.started_since(self.parts.report.attempt_began(), self.session);
+            self.parts.report.left_running(left);
+        }
         let report = &mut self.parts.report;
         let followed = self.followed.as_ref().map(Followed::seen);
         match (news, followed) {

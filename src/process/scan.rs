@@ -18,6 +18,9 @@ use super::{Kind, Pid, Seen, Trouble, open_entry, read_start};
 /// How much of a command line is read: the paths of an interpreter and a script fit in.
 const COMMAND_LINE: usize = 4096;
 
+/// What `/bin/sh` may be called, and what runs the start command is not what it started.
+const SHELLS: [&[u8]; 4] = [b"sh", b"dash", b"bash", b"busybox"];
+
 /// A /proc, as one process sees it.
 #[derive(Debug)]
 pub struct Proc {
@@ -108,21 +111,22 @@ impl Proc {
     }
 
     /// All processes that started at `since` or later, in this session or without a parent of their own:
-    /// what a start command has left running.
+    /// what a start command has left running, or has become.
     #[must_use]
     pub fn started_since(&self, since: super::Time, session: Pid) -> Vec<Seen> {
         let mut pids = Vec::new();
         let _ = self.each_name(|pid, _| pids.push(pid));
         let mut left: Vec<_> = pids
             .into_iter()
-            .filter(|pid| *pid != self.me && *pid != session)
+            .filter(|pid| *pid != self.me)
             .filter_map(|pid| {
                 let entry = open_entry(&self.root, pid).ok()?;
                 let mut line = [0; LONGEST_LINE];
                 let stat = Stat::parse(read_start(&entry, "stat", &mut line).ok()?)?;
                 let ours = stat.session == session || stat.ppid == 1;
                 let new = stat.started() + super::stat::tick() > since;
-                (ours && new && !stat.is_dead() && !stat.is_kernel_thread())
+                let is_shell = pid == session && SHELLS.contains(&stat.comm);
+                (ours && new && !is_shell && !stat.is_dead() && !stat.is_kernel_thread())
                     .then(|| seen(&entry, pid, &stat, &[]).ok())?
             })
             .collect();
