@@ -38,6 +38,11 @@ fn main() {
             in_a_session_of_its_own(&mut another_me(daemon));
             sleep(milliseconds(after));
         }
+        // A launcher of a daemon that says what it is.
+        ["launch", after] => {
+            in_a_session_of_its_own(&mut titled("server", &["sleep"]));
+            sleep(milliseconds(after));
+        }
         // Takes another name after a while, as the same process.
         ["become", after, path, ref part @ ..] => {
             sleep(milliseconds(after));

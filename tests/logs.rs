@@ -10,7 +10,7 @@ use std::process::Command;
 use chrono::Local;
 use nix::sys::signal::Signal::SIGUSR1;
 
-use crate::harness::{Captured, Record, Scene, Watchdog};
+use crate::harness::{Captured, Invocation, Record, Scene, Watchdog};
 use crate::machine::{is_root, skip, unshare};
 use crate::terminal::Terminal;
 
@@ -24,6 +24,11 @@ fn write_records(scene: &Scene, watchdog: &Watchdog<'_>, count: usize) {
         watchdog.send(SIGUSR1);
         scene.wait_until("a record more", || (end() != before).then_some(()));
     }
+}
+
+/// A watch that takes no end when what it started is killed before it has seen it.
+fn unlimited(scene: &Scene) -> Invocation<'_> {
+    scene.watchdog().with("--max-fail-count", "unlimited")
 }
 
 /// The records of the log and of the older ones beside it.
@@ -161,7 +166,7 @@ fn a_folder_that_vanishes_is_made_again() {
 #[test]
 fn a_file_in_place_of_the_folder() {
     let scene = Scene::new();
-    let watchdog = scene.watchdog().spawn();
+    let watchdog = unlimited(&scene).spawn();
     scene.wait_for("succeeded");
     fs::remove_dir_all(scene.path("log")).unwrap();
     fs::write(scene.path("log"), "in the way").unwrap();
@@ -185,7 +190,7 @@ fn a_file_in_place_of_the_folder() {
 #[test]
 fn a_folder_that_is_moved_away() {
     let scene = Scene::new();
-    let watchdog = scene.watchdog().with("--log-max-size", "4KiB").spawn();
+    let watchdog = unlimited(&scene).with("--log-max-size", "4KiB").spawn();
     scene.wait_for("succeeded");
     fs::rename(scene.path("log"), scene.path("moved")).unwrap();
     for _ in 0..8 {
@@ -226,7 +231,7 @@ fn a_full_disk_is_no_reason_to_stop_watching() {
     fs::create_dir(scene.path("log")).unwrap();
     let mount = r#"mount -t tmpfs -o size=64k,mode=0777 none "$HERE/log" && exec "$@""#;
     let private: Vec<_> = private.iter().map(String::as_str).chain(["sh", "-c", mount, "sh"]).collect();
-    let watchdog = scene.watchdog().through(&private).spawn();
+    let watchdog = unlimited(&scene).through(&private).spawn();
     // The way into its mount namespace.
     let log = PathBuf::from(format!("/proc/{}/root{}", watchdog.pid(), scene.path("log").display()));
     let record_file = log.join(format!("{}.log", scene.name()));

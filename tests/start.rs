@@ -109,6 +109,20 @@ fn a_launcher_that_ends_when_its_daemon_runs_is_no_death() {
     assert_eq!((scene.starts(), scene.count("failed"), is_there(daemon)), (2, 0, false), "{}", scene.story());
 }
 
+/// Nothing but the time tells that it came from the launcher: it started before that died, and has another
+/// first argument.
+#[test]
+fn a_launcher_s_daemon_may_call_itself_something_else() {
+    let scene = Scene::new();
+    let watchdog = scene.watchdog().starting("$ACTOR launch 200").spawn();
+    scene.wait_for("attempt 1 succeeded");
+    let daemon = scene.wait_running();
+    watchdog.wait_checks(5);
+    assert_eq!((scene.starts(), scene.all()), (1, vec![daemon]), "{}", scene.story());
+    assert_eq!(scene.count("failed|left over"), 0, "{:#?}", scene.log());
+    scene.assert_watched();
+}
+
 /// The launcher outlives the verdict on the start, and only then leaves the daemon alone.
 #[test]
 fn a_slow_launcher_is_no_death() {

@@ -14,8 +14,14 @@ use crate::terminal::Terminal;
 /// A watch with nothing running yet, so that there are warnings from the beginning.
 #[track_caller]
 fn assert_watch_goes_on(prepare: impl FnOnce(&mut Command)) {
+    assert_watch_of(prepare, "$ACTOR sleep &");
+}
+
+#[track_caller]
+fn assert_watch_of(prepare: impl FnOnce(&mut Command), start_command: &str) {
     let scene = Scene::new();
-    let mut command = scene.watchdog().flag("-v").with("--restart-wait-interval", "0.1").command();
+    let watchdog = scene.watchdog().flag("-v").with("--restart-wait-interval", "0.1");
+    let mut command = watchdog.starting(start_command).command();
     prepare(&mut command);
     let watchdog = scene.spawn(command, Captured::Nothing);
     for round in 1..4 {
@@ -26,6 +32,11 @@ fn assert_watch_goes_on(prepare: impl FnOnce(&mut Command)) {
         ((scene.count("was killed|died, and"), scene.count("running start command")) == (3, 4)).then_some(())
     });
     watchdog.terminate();
+}
+
+/// Makes records of more than a pipe or a terminal has room for, also when it says that it has some.
+fn long() -> String {
+    format!("$ACTOR sleep & # {}", "long ".repeat(20_000))
 }
 
 fn stderr(to: impl Into<Stdio>) -> impl FnOnce(&mut Command) {
@@ -68,13 +79,15 @@ fn a_pipe_that_nobody_reads() {
 }
 
 #[test]
-fn a_pipe_with_room_for_half_a_record() {
-    let (reader, writer) = std::io::pipe().unwrap();
-    fill(&writer);
-    // A page of it is read, and so there is room again for some records, but not for all.
-    rustix::io::read(&reader, &mut [0; 4096]).unwrap();
-    (&writer).write_all(&[b'x'; 4000]).unwrap();
-    assert_watch_goes_on(stderr(writer));
+fn a_pipe_with_too_little_room() {
+    let (_reader, writer) = std::io::pipe().unwrap();
+    assert_watch_of(stderr(writer), &long());
+}
+
+#[test]
+fn a_terminal_with_too_little_room() {
+    let terminal = Terminal::new();
+    assert_watch_of(stderr(terminal.open()), &long());
 }
 
 #[test]
