@@ -40,6 +40,18 @@ pub struct What {
     /// Name of the process: a regular expression, found anywhere in the name, as pgrep does
     #[arg(short, long, alias = "process_name", value_name = "NAME")]
     pub process_name: Option<OsString>,
+    /// The whole name has to match, not a part of it
+    #[arg(short = 'x', long)]
+    pub exact: bool,
+    /// Match the whole command line instead of the name
+    #[arg(short, long)]
+    pub full: bool,
+    /// Only processes of this effective user, by name or number
+    #[arg(short, long, value_name = "USER")]
+    pub user: Option<OsString>,
+    /// Whose processes count: those of this machine or container, or of containers in it too [default: own]
+    #[arg(long, alias = "pid_namespace", value_name = "own|any")]
+    pub pid_namespace: Option<OsString>,
 }
 
 /// How to start it.
@@ -103,6 +115,9 @@ pub struct Run {
     /// Check once, start it if it is missing, and end: for cron and oneshot units
     #[arg(long)]
     pub once: bool,
+    /// Say what would be done, and do nothing
+    #[arg(long, alias = "dry_run")]
+    pub dry_run: bool,
     /// Never ask for what is missing
     #[arg(long, alias = "no_input")]
     pub no_input: bool,
@@ -139,6 +154,8 @@ impl Cli {
         let Cli { what, how, when, run, logs } = self;
         let options = [
             ("--process-name", what.process_name.clone()),
+            ("--user", what.user.clone()),
+            ("--pid-namespace", what.pid_namespace.clone()),
             ("--start-command", how.start_command.clone()),
             ("--start-timeout", how.start_timeout.clone()),
             ("--health-check-interval", when.health_check_interval.clone()),

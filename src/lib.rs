@@ -127,7 +127,7 @@ fn prepare<'a>(
 
 /// What a `--once` run does while another run is at work.
 fn look_only(settings: &Settings, proc: &Proc) -> Exit {
-    match proc.find(&settings.pattern, None) {
+    match proc.find(&settings.criteria, None) {
         Ok(matches) if matches.counting.is_empty() => Exit::LeftAlone,
         Ok(_) => Exit::Success,
         Err(_) => Exit::CannotTell,

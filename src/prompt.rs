@@ -8,6 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::cli::Cli;
 use crate::log::escaped;
+use crate::process::criteria::Criteria;
 use crate::process::pattern::Pattern;
 use crate::process::scan::{Proc, Unknown};
 use crate::report;
@@ -125,7 +126,7 @@ pub fn ask(
 /// What a process name matches at this moment.
 #[must_use]
 pub fn matches_now(proc: Result<&Proc, &Unknown>, pattern: &Pattern) -> String {
-    match proc.map_err(Clone::clone).and_then(|proc| proc.find(pattern, None)) {
+    match proc.map_err(Clone::clone).and_then(|proc| proc.find(&Criteria::name(pattern.clone()), None)) {
         Ok(matches) if matches.counting.is_empty() => "matches nothing that runs now".to_owned(),
         Ok(matches) => format!("matches now: {}", escaped(&report::list(&matches.counting))),
         Err(unknown) => format!("what it matches now cannot be told: {}", unknown.0),

@@ -9,6 +9,7 @@ use log::Level;
 use crate::command::CommandEnd;
 use crate::log::OUTCOME;
 use crate::policy::{Ending, Failure, Outcome, Time};
+use crate::process::criteria::Criteria;
 use crate::process::death::{Death, signal_name};
 use crate::process::scan::Unknown;
 use crate::process::{self, Pid, Seen};
@@ -49,7 +50,7 @@ impl<'a> Report<'a> {
     /// For a watch with these settings, whose log and output log are at these paths.
     #[must_use]
     pub fn new(settings: &'a Settings, log: PathBuf, output: PathBuf) -> Self {
-        let Settings { pattern, start_command, limits, .. } = settings;
+        let Settings { criteria: Criteria { pattern, start_command, .. }, limits, .. } = settings;
         let count = limits.max_fail_count.map_or_else(|| "unlimited".to_owned(), |count| count.to_string());
         let retry =
             limits.retry_after.map(|time| format!(", retry_after {}", span(time))).unwrap_or_default();
@@ -165,10 +166,10 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// It lives, under a name that does not match.
-    pub fn renamed(&mut self, seen: &Seen) {
+    /// It lives, and does not match any more.
+    pub fn changed(&mut self, seen: &Seen) {
         self.warn(format!(
-            "{} lives, but has taken another name, and is not what is watched any more",
+            "{} lives, but has taken another name, command line or user, and is not what is watched any more",
             named(seen)
         ));
     }
@@ -206,7 +207,7 @@ impl<'a> Report<'a> {
         let of = self.settings.limits.max_fail_count.map(|max| format!(" of {max}")).unwrap_or_default();
         self.warn(format!(
             "is not running; running start command (attempt {attempt}{of}): {}",
-            self.settings.start_command
+            self.settings.criteria.start_command
         ));
     }
 
@@ -320,7 +321,7 @@ impl<'a> Report<'a> {
         }
         let mut hint = format!(
             "the start command {did} but nothing named '{}' appeared: is the name right?",
-            self.settings.pattern.text()
+            self.settings.criteria.pattern.text()
         );
         if !self.attempt.left_running.is_empty() {
             let _ = write!(hint, " It left running: {}", list(&self.attempt.left_running));

@@ -10,11 +10,13 @@ use crate::cli::Cli;
 use crate::instance::{self, Name};
 use crate::log::Verbosity;
 use crate::policy::Limits;
-use crate::process::pattern::Pattern;
+use crate::process::criteria::{Criteria, Namespace, Subject};
+use crate::process::pattern::{Extent, Pattern};
 
 /// Defaults, as they would be typed.
 pub mod default {
     #![allow(missing_docs)] // each is the default of the option of its name
+    pub const PID_NAMESPACE: &str = "own";
     pub const HEALTH_CHECK_INTERVAL: &str = "1s";
     pub const RESTART_WAIT_INTERVAL: &str = "5s";
     pub const MAX_FAIL_COUNT: &str = "3";
@@ -40,10 +42,8 @@ const MOST_LOGS: u32 = 1000;
 /// The settings of a watch.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// What to look for.
-    pub pattern: Pattern,
-    /// What to run when it is missing.
-    pub start_command: String,
+    /// What to look for; and the start command, which is run when it is missing.
+    pub criteria: Criteria,
     /// The numbers that decide.
     pub limits: Limits,
     /// What this watchdog is called.
@@ -100,8 +100,10 @@ impl Settings {
     /// One line that is the same for two watches that would do the same.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        let Settings { pattern, start_command, limits, log_max_size, log_max_files, .. } = self;
-        format!("{:?}", (pattern.text(), start_command, limits, log_max_size, log_max_files))
+        let Settings { criteria, limits, log_max_size, log_max_files, .. } = self;
+        let Criteria { pattern, subject, user, namespace, start_command } = criteria;
+        let what = (pattern.text(), pattern.extent(), subject, user, namespace, start_command);
+        format!("{:?}", (what, limits, log_max_size, log_max_files))
     }
 
     /// What the command line comes to.
@@ -112,6 +114,7 @@ impl Settings {
         let mut wrong = Vec::new();
         let mut all = Collect(&mut wrong);
         let pattern = match &cli.what.process_name {
+            Some(given) if cli.what.exact => all.value(given, exact_process_name, "--process-name"),
             Some(given) => all.value(given, process_name, "--process-name"),
             None => all.missing("--process-name", "docker"),
         };
@@ -119,6 +122,9 @@ impl Settings {
             Some(given) => all.value(given, start_command, "--start-command"),
             None => all.missing("--start-command", "'service docker start'"),
         };
+        let user = cli.what.user.as_ref().and_then(|given| all.value(given, user, "--user"));
+        let namespace =
+            all.or(cli.what.pid_namespace.as_ref(), default::PID_NAMESPACE, namespace, "--pid-namespace");
         let when = &cli.when;
         let max_fail_count =
             all.or(when.max_fail_count.as_ref(), default::MAX_FAIL_COUNT, max_fail_count, "--max-fail-count");
@@ -191,7 +197,10 @@ impl Settings {
             (Some(pattern), Some(start_command), Some(name), Some(log_max_size), Some(log_max_files))
                 if wrong.is_empty() =>
             {
-                Ok(Settings { pattern, start_command, limits, name, log_max_size, log_max_files, verbosity })
+                let subject = if cli.what.full { Subject::CommandLine } else { Subject::Name };
+                let namespace = namespace.unwrap_or(Namespace::Own);
+                let criteria = Criteria { pattern, subject, user, namespace, start_command };
+                Ok(Settings { criteria, limits, name, log_max_size, log_max_files, verbosity })
             }
             _ => Err(wrong),
         }
@@ -252,10 +261,18 @@ pub fn check<T>(given: &OsStr, read: Read<T>, option: &'static str) -> Result<T,
 /// # Errors
 /// It is empty, or no regular expression.
 pub fn process_name(text: &str) -> Result<Pattern, (String, &'static str)> {
+    pattern(text, Extent::Part)
+}
+
+fn exact_process_name(text: &str) -> Result<Pattern, (String, &'static str)> {
+    pattern(text, Extent::Whole)
+}
+
+fn pattern(text: &str, extent: Extent) -> Result<Pattern, (String, &'static str)> {
     if text.trim().is_empty() {
         return Err(("would match every process".into(), "give the name of one, such as docker"));
     }
-    Pattern::new(text).map_err(|error| {
+    Pattern::new(text, extent).map_err(|error| {
         (
             format!("is not a regular expression: {error}"),
             "put a \\ before a character that stands for itself",
@@ -275,6 +292,27 @@ pub fn start_command(text: &str) -> Result<String, (String, &'static str)> {
         return Err(("holds a null byte".into(), "give a shell command without one"));
     }
     Ok(text.to_owned())
+}
+
+/// Reads a user, by name or number.
+fn user(text: &str) -> Result<u32, (String, &'static str)> {
+    const INSTEAD: &str = "give the name or the number of one, such as www-data or 33";
+    match (text.parse(), nix::unistd::User::from_name(text)) {
+        (_, Ok(Some(user))) => Ok(user.uid.as_raw()),
+        (Ok(number), _) => Ok(number),
+        (_, Err(error)) => {
+            Err((format!("cannot be looked up ({error})"), "give the number of a user, such as 33"))
+        }
+        _ => Err(("is no user of this machine".into(), INSTEAD)),
+    }
+}
+
+fn namespace(text: &str) -> Result<Namespace, (String, &'static str)> {
+    match text {
+        "own" => Ok(Namespace::Own),
+        "any" => Ok(Namespace::Any),
+        _ => Err(("is neither".into(), "give own or any")),
+    }
 }
 
 /// Reads a time that must pass between two things.
@@ -378,7 +416,7 @@ mod tests {
             }
         );
         assert_eq!((settings.log_max_size, settings.log_max_files), (1 << 20, 5));
-        assert_eq!((settings.pattern.text(), settings.start_command.as_str()), ("x", "y"));
+        assert_eq!((settings.criteria.pattern.text(), settings.criteria.start_command.as_str()), ("x", "y"));
         assert_eq!((settings.name.to_string().as_str(), settings.verbosity), ("x", None));
     }
 
@@ -401,7 +439,7 @@ mod tests {
         assert_eq!(settings.limits.max_fail_count, Some(4));
         assert_eq!(settings.limits.health_check_interval, Duration::from_secs(2));
         assert_eq!(
-            (settings.pattern.text(), settings.start_command.as_str()),
+            (settings.criteria.pattern.text(), settings.criteria.start_command.as_str()),
             ("docker", "service docker start")
         );
     }

@@ -123,7 +123,7 @@ impl<'a> Watch<'a> {
 
     fn look_at(&mut self, mut followed: Followed) -> Result<Seen, Unknown> {
         let started = followed.seen().started;
-        let check = followed.check(&self.parts.settings.pattern);
+        let check = followed.check(&self.parts.settings.criteria);
         let seen = match check {
             Ok(Check::Alive { stopped }) => {
                 self.parts.report.stopped(stopped, followed.seen());
@@ -131,8 +131,8 @@ impl<'a> Watch<'a> {
                 Seen::Running { started }
             }
             Ok(Check::Dead) => return Ok(self.died(followed)),
-            Ok(Check::Renamed) => {
-                self.parts.report.renamed(followed.seen());
+            Ok(Check::Changed) => {
+                self.parts.report.changed(followed.seen());
                 self.gone = Some(gone(&followed, now()));
                 return Ok(Seen::Missing);
             }
@@ -147,12 +147,12 @@ impl<'a> Watch<'a> {
     }
 
     fn look_for(&mut self) -> Result<Seen, Unknown> {
-        let pattern = &self.parts.settings.pattern;
-        let matches = self.parts.proc.find(pattern, self.gone.as_ref())?;
+        let criteria = &self.parts.settings.criteria;
+        let matches = self.parts.proc.find(criteria, self.gone.as_ref())?;
         self.parts.report.known();
         let others = matches.counting.len().saturating_sub(1);
         for seen in matches.counting {
-            if let Some(followed) = Followed::hold(&self.parts.proc, seen, pattern, self.parts.open_pidfd)? {
+            if let Some(followed) = Followed::hold(&self.parts.proc, seen, criteria, self.parts.open_pidfd)? {
                 self.last_alive = now();
                 self.parts.report.following(followed.seen(), self.last_alive, others);
                 let started = followed.seen().started;
@@ -217,7 +217,7 @@ impl<'a> Watch<'a> {
         if let Err(error) = output.keep_to_limit() {
             self.parts.report.trouble(format!("the output log {} was cut: {error}", output.path().display()));
         }
-        match StartCommand::run(&self.parts.settings.start_command, Some(&output), began) {
+        match StartCommand::run(&self.parts.settings.criteria.start_command, Some(&output), began) {
             Ok(command) => {
                 self.refused = false;
                 self.command = Some(command);
@@ -446,8 +446,8 @@ impl<'a> Watch<'a> {
             if signalled {
                 self.parts.signals.pending().for_each(drop);
             }
-            let pattern = &self.parts.settings.pattern;
-            let is_dead = |followed: &mut Followed| matches!(followed.check(pattern), Ok(Check::Dead));
+            let criteria = &self.parts.settings.criteria;
+            let is_dead = |followed: &mut Followed| matches!(followed.check(criteria), Ok(Check::Dead));
             if dead || self.followed.as_mut().is_some_and(is_dead) {
                 self.followed = None;
             }
