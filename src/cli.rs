@@ -1,6 +1,5 @@
 //! What was typed. Nothing is judged here: each setting is optional, and any text.
 
-use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
@@ -182,7 +181,14 @@ impl Cli {
     }
 }
 
-fn quoted(word: &OsStr) -> String {
+/// A word as a shell reads it back. Quoted the plainest way, since people read it too.
+#[must_use]
+pub fn quoted(word: &OsStr) -> String {
     let word = word.to_string_lossy();
-    shlex::try_quote(&word).map_or_else(|_| word.replace('\0', ""), Cow::into_owned)
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./:=@%+,-".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.into_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }

@@ -10,6 +10,7 @@ use clap::Parser;
 
 pub mod cli;
 pub mod command;
+pub mod dry_run;
 pub mod exit;
 pub mod instance;
 pub mod log;
@@ -44,10 +45,16 @@ pub fn run() -> Exit {
         Ok(cli) => ask_and_read(cli, &mut stderr),
         Err(other) => return help_or_refuse(&other, &mut stderr),
     };
-    let (settings, places) = match settings {
+    let (settings, places, cli) = match settings {
         Ok(settings) => settings,
         Err(wrong) => return refuse(&wrong, &mut stderr),
     };
+    if cli.run.dry_run {
+        return match Proc::new(Path::new("/proc")) {
+            Ok(proc) => dry_run::run(&settings, &cli, &places, &proc),
+            Err(unknown) => cannot_tell(&unknown.0, &mut stderr),
+        };
+    }
     let ready = prepare(&settings, &places, &mut stderr);
     let (parts, lock) = match ready {
         Ok(ready) => ready,
@@ -61,7 +68,7 @@ pub fn run() -> Exit {
 }
 
 /// Asks for what is missing, if anybody is there to answer, and reads what it all comes to.
-fn ask_and_read(mut cli: Cli, stderr: &mut Stderr) -> Result<(Settings, Places), Vec<Wrong>> {
+fn ask_and_read(mut cli: Cli, stderr: &mut Stderr) -> Result<(Settings, Places, Cli), Vec<Wrong>> {
     if prompt::is_needed(&cli) && !cli.run.no_input && !in_background() {
         let at_terminal = io::stdin().is_terminal();
         let proc = Proc::new(Path::new("/proc"));
@@ -74,7 +81,8 @@ fn ask_and_read(mut cli: Cli, stderr: &mut Stderr) -> Result<(Settings, Places),
         }
     }
     let settings = Settings::new(&cli)?;
-    Ok((settings, Places::new(&User::current(), &cli)))
+    let places = Places::new(&User::current(), &cli);
+    Ok((settings, places, cli))
 }
 
 /// Whether reading from the terminal would stop this process, as it does in the background.
@@ -88,17 +96,12 @@ fn prepare<'a>(
     places: &Places,
     stderr: &mut Stderr,
 ) -> Result<(Parts<'a>, Option<Lock>), Exit> {
-    let say =
-        |stderr: &mut Stderr, text: &str| stderr.write_text(&format!("watchdog: {}\n", log::escaped(text)));
-    let cannot_tell = |stderr: &mut Stderr, why: &str| {
-        say(stderr, why);
-        Exit::CannotTell
-    };
-    let proc = Proc::new(Path::new("/proc")).map_err(|unknown| cannot_tell(stderr, &unknown.0))?;
+    let proc = Proc::new(Path::new("/proc")).map_err(|unknown| cannot_tell(&unknown.0, stderr))?;
     let has_terminal = io::stdin().is_terminal();
     let (log, output) = (places.log(&settings.name), places.output_log(&settings.name));
     let mut report = Report::new(settings, log.clone(), output.clone());
 
+    settings.criteria.doubts().into_iter().for_each(|doubt| report.trouble(doubt));
     let lock = match Lock::take(&places.state, &settings.name, &settings.fingerprint()) {
         Ok(Locking::Held(lock)) => Some(lock),
         Ok(Locking::Busy(_)) if settings.limits.once => return Err(look_only(settings, &proc)),
@@ -118,7 +121,7 @@ fn prepare<'a>(
         report.trouble(format!("start commands may inherit open files of whoever started this ({error})"));
     }
     let signals = Signals::catch()
-        .map_err(|error| cannot_tell(stderr, &format!("signals cannot be caught: {error}")))?;
+        .map_err(|error| cannot_tell(&format!("signals cannot be caught: {error}"), stderr))?;
     let (max_size, max_files) = (settings.log_max_size, settings.log_max_files);
     log::start(LogFile { path: log, max_size, max_files }, Stderr::new(verbosity(settings)));
     let output = OutputLog::new(output, max_size, max_files);
@@ -157,6 +160,11 @@ fn verbosity(settings: &Settings) -> Verbosity {
         (false, true) => Verbosity::Outcome,
         (false, false) => Verbosity::Warnings,
     })
+}
+
+fn cannot_tell(why: &str, stderr: &mut Stderr) -> Exit {
+    stderr.write_text(&format!("watchdog: {}\n", log::escaped(why)));
+    Exit::CannotTell
 }
 
 fn refuse(wrong: &[Wrong], stderr: &mut Stderr) -> Exit {

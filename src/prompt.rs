@@ -225,7 +225,7 @@ mod tests {
         let (line, said) = ask_with(&["-m", "7", "-p", "x"], "it's\n\n\n", true);
         assert_eq!(
             line.unwrap(),
-            "watchdog --process-name x --start-command \"it's\" --health-check-interval 1s --restart-wait-interval 5s \
+            "watchdog --process-name x --start-command 'it'\\''s' --health-check-interval 1s --restart-wait-interval 5s \
              --max-fail-count 7"
         );
         assert_eq!(said, "Start command: Health check interval [1s]: Restart wait interval [5s]: ");

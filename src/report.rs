@@ -1,17 +1,19 @@
 //! What the log says of each change: the words, and the memory that keeps them from being said twice.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use log::Level;
 
+use crate::cli::quoted;
 use crate::command::CommandEnd;
 use crate::log::OUTCOME;
 use crate::policy::{Ending, Failure, Outcome, Time};
-use crate::process::criteria::Criteria;
+use crate::process::criteria::{Criteria, Reason};
 use crate::process::death::{Death, signal_name};
-use crate::process::scan::Unknown;
+use crate::process::scan::{Judged, Unknown};
 use crate::process::{self, Pid, Seen};
 use crate::settings::Settings;
 
@@ -29,6 +31,8 @@ pub struct Report<'a> {
     opening: Option<String>,
     unknown: Option<String>,
     is_stopped: bool,
+    is_ambiguous: bool,
+    near: String,
     ever_seen: bool,
     left_over: Vec<Seen>,
     attempt: Attempt,
@@ -77,6 +81,8 @@ impl<'a> Report<'a> {
             opening: Some(opening),
             unknown: None,
             is_stopped: false,
+            is_ambiguous: false,
+            near: String::new(),
             ever_seen: false,
             left_over: Vec::new(),
             attempt: Attempt::default(),
@@ -145,10 +151,29 @@ impl<'a> Report<'a> {
         self.open(&format!("following {}{others}, running for {ran}", named(seen)));
     }
 
-    /// The first look found nothing.
-    pub fn missing(&mut self, now: Time) {
+    /// A look found nothing. Whether it was the first of all.
+    pub fn missing(&mut self, now: Time) -> bool {
         self.first_missing.get_or_insert(now);
-        self.open("nothing matches");
+        self.open("nothing matches")
+    }
+
+    /// Several processes match; the first is followed.
+    pub fn several(&mut self, matching: &[Seen]) {
+        let Some(hint) = ambiguity(matching).filter(|_| !std::mem::replace(&mut self.is_ambiguous, true))
+        else {
+            return;
+        };
+        self.warn(hint);
+    }
+
+    /// Nothing matches, but these nearly do.
+    pub fn near(&mut self, judged: &[Judged]) {
+        let pattern = &self.settings.criteria.pattern;
+        let near = near(judged).filter(|near| *near != self.near);
+        if let Some(near) = near {
+            self.near.clone_from(&near);
+            self.warn(format!("no process is named '{}'; close: {near}", pattern.text()));
+        }
     }
 
     /// Whether the process is stopped (`T`), as each check sees it.
@@ -451,6 +476,68 @@ pub fn list(all: &[process::Seen]) -> String {
     text
 }
 
+/// What to say of processes that match and are not one family: what they are, and a pattern for the
+/// first alone.
+#[must_use]
+pub fn ambiguity(matching: &[process::Seen]) -> Option<String> {
+    let first = matching.first()?;
+    let others = &matching[1..];
+    let differ =
+        |by: fn(&process::Seen, &process::Seen) -> bool| others.iter().any(|other| !by(first, other));
+    let what = if differ(|a, b| a.name == b.name) {
+        "matches processes of several names"
+    } else if is_family(matching) {
+        return None;
+    } else {
+        "matches several processes that are not one family"
+    };
+    let quoted = |text: &str| quoted(OsStr::new(text));
+    let pattern = |text: &str| quoted(&regex_lite::escape(text));
+    let stricter = if differ(|a, b| a.name == b.name) {
+        format!("for {} alone: --exact --process-name {}", first.name, pattern(&first.name))
+    } else if differ(|a, b| a.kind.user == b.kind.user) {
+        format!("for the first alone: --user {}", user_name(first.kind.user))
+    } else if differ(|a, b| a.command_line == b.command_line) {
+        let whole = quoted(&format!("^{}$", regex_lite::escape(&first.command_line)));
+        format!("for the first alone: --full --process-name {whole}")
+    } else {
+        "neither name nor user nor command line tells them apart".to_owned()
+    };
+    Some(format!("{what}: {}; {} is followed; {stricter}", list(matching), named(first)))
+}
+
+/// Whether processes come from one of them, or all from one parent.
+fn is_family(all: &[process::Seen]) -> bool {
+    let is_among = |pid| all.iter().any(|seen| seen.pid == pid);
+    let mut roots = all.iter().filter(|seen| !is_among(seen.parent));
+    let first = roots.next().map(|root| root.parent);
+    // Whatever has lost its parent is process 1's.
+    roots.all(|root| Some(root.parent) == first && root.parent != 1)
+}
+
+/// What nearly matches, and why it does not; `None` if there is nothing.
+#[must_use]
+pub fn near(judged: &[Judged]) -> Option<String> {
+    let said = |judged: &Judged| match judged.reason? {
+        // That goes without saying.
+        Reason::ThisProgram | Reason::StartCommand | Reason::Ancestor => None,
+        Reason::NameDiffers => Some(format!("'{}' (pid {})", judged.seen.name, judged.seen.pid)),
+        reason => Some(format!("'{}' (pid {}, {reason})", judged.seen.name, judged.seen.pid)),
+    };
+    let mut near: Vec<_> = judged.iter().filter_map(said).collect();
+    let more = near.len().saturating_sub(MOST_NAMED);
+    near.truncate(MOST_NAMED);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    (!near.is_empty()).then(|| format!("{}{more}", near.join(", ")))
+}
+
+/// A user's name, or the number of one that has none.
+#[must_use]
+pub fn user_name(uid: u32) -> String {
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid));
+    user.ok().flatten().map_or_else(|| uid.to_string(), |user| user.name)
+}
+
 fn plural(count: u32, word: &str) -> String {
     if count == 1 { word.to_owned() } else { format!("{word}s") }
 }
@@ -486,6 +573,58 @@ pub fn span(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn seen(pid: Pid, parent: Pid, name: &str, user: u32, command_line: &str) -> Seen {
+        let kind = process::Kind::new(user, command_line.as_bytes());
+        let command_line = command_line.to_owned();
+        Seen { pid, name: name.into(), started: Time::ZERO, has_terminal: false, parent, command_line, kind }
+    }
+
+    #[test]
+    fn one_family_is_not_several() {
+        let master = seen(10, 1, "nginx", 0, "nginx: master");
+        let workers =
+            [seen(11, 10, "nginx", 33, "nginx: worker"), seen(12, 11, "nginx", 33, "nginx: worker")];
+        assert_eq!(ambiguity(&[]), None);
+        assert_eq!(ambiguity(std::slice::from_ref(&master)), None);
+        assert_eq!(ambiguity(&[&[master.clone()][..], &workers].concat()), None);
+        assert_eq!(ambiguity(&[seen(7, 5, "x", 0, "x"), seen(8, 5, "x", 0, "x")]), None, "of one parent");
+    }
+
+    #[test]
+    fn several_are_named_with_a_stricter_pattern() {
+        for (others, said) in [
+            (
+                seen(20, 10, "docker-proxy", 0, "p"),
+                "matches processes of several names: dockerd (pid 10), docker-proxy (pid 20); dockerd (pid 10) is followed; for dockerd alone: --exact --process-name dockerd",
+            ),
+            (
+                seen(20, 1, "dockerd", 65_533, "d"),
+                "matches several processes that are not one family: dockerd (pid 10), dockerd (pid 20); dockerd (pid 10) is followed; for the first alone: --user root",
+            ),
+            (
+                seen(20, 1, "dockerd", 0, "d"),
+                "matches several processes that are not one family: dockerd (pid 10), dockerd (pid 20); dockerd (pid 10) is followed; for the first alone: --full --process-name '^dockerd \\-x$'",
+            ),
+            (
+                seen(20, 1, "dockerd", 0, "dockerd -x"),
+                "matches several processes that are not one family: dockerd (pid 10), dockerd (pid 20); dockerd (pid 10) is followed; neither name nor user nor command line tells them apart",
+            ),
+        ] {
+            assert_eq!(ambiguity(&[seen(10, 1, "dockerd", 0, "dockerd -x"), others]).as_deref(), Some(said));
+        }
+    }
+
+    #[test]
+    fn near_misses_say_what_is_amiss() {
+        let judged = |name, reason| Judged { seen: seen(812, 1, name, 0, name), reason };
+        assert_eq!(near(&[judged("dockerd", Some(Reason::ThisProgram)), judged("x", None)]), None);
+        assert_eq!(
+            near(&[judged("dockerd", Some(Reason::NameDiffers)), judged("dcoker", Some(Reason::Zombie))])
+                .as_deref(),
+            Some("'dockerd' (pid 812), 'dcoker' (pid 812, is dead, a zombie)")
+        );
+    }
 
     #[test]
     fn times_are_short_and_right() {

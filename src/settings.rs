@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use crate::cli::Cli;
-use crate::instance::{self, Name};
+use crate::instance::{self, Name, Places};
 use crate::log::Verbosity;
 use crate::policy::Limits;
 use crate::process::criteria::{Criteria, Namespace, Subject};
@@ -205,6 +205,43 @@ impl Settings {
             _ => Err(wrong),
         }
     }
+}
+
+/// Each setting in force: its key, its value, and where that comes from.
+#[must_use]
+pub fn in_force(cli: &Cli, name: &Name, places: &Places) -> Vec<[String; 3]> {
+    let name = name.to_string();
+    let (logs, state) = (places.logs.to_string_lossy(), places.state.to_string_lossy());
+    let Cli { what, how, when, run, logs: logs_given } = cli;
+    let text = |value: &Option<OsString>| value.as_ref().map(|value| value.to_string_lossy().into_owned());
+    let flag = |given: bool| given.then(|| "yes".to_owned());
+    [
+        ("process_name", text(&what.process_name), ""),
+        ("exact", flag(what.exact), "no"),
+        ("full", flag(what.full), "no"),
+        ("user", text(&what.user), "any"),
+        ("pid_namespace", text(&what.pid_namespace), default::PID_NAMESPACE),
+        ("start_command", text(&how.start_command), ""),
+        ("start_timeout", text(&how.start_timeout), default::START_TIMEOUT),
+        ("health_check_interval", text(&when.health_check_interval), default::HEALTH_CHECK_INTERVAL),
+        ("restart_wait_interval", text(&when.restart_wait_interval), default::RESTART_WAIT_INTERVAL),
+        ("max_fail_count", text(&when.max_fail_count), default::MAX_FAIL_COUNT),
+        ("stable_after", text(&when.stable_after), default::STABLE_AFTER),
+        ("restart_delay", text(&when.restart_delay), default::RESTART_DELAY),
+        ("after_stop", text(&when.after_stop), default::AFTER_STOP),
+        ("retry_after", text(&when.retry_after), "none"),
+        ("name", text(&run.name), &name),
+        ("once", flag(run.once), "no"),
+        ("state_dir", text(&run.state_dir), &state),
+        ("log_dir", text(&logs_given.log_dir), &logs),
+        ("log_max_size", text(&logs_given.log_max_size), default::LOG_MAX_SIZE),
+        ("log_max_files", text(&logs_given.log_max_files), default::LOG_MAX_FILES),
+    ]
+    .map(|(key, given, default)| {
+        let source = if given.is_some() { "command line" } else { "default" };
+        [key.to_owned(), given.unwrap_or_else(|| default.to_owned()), source.to_owned()]
+    })
+    .into()
 }
 
 /// Gathers what is wrong instead of stopping at the first.

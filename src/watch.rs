@@ -150,6 +150,7 @@ impl<'a> Watch<'a> {
         let criteria = &self.parts.settings.criteria;
         let matches = self.parts.proc.find(criteria, self.gone.as_ref())?;
         self.parts.report.known();
+        self.parts.report.several(&matches.counting);
         let others = matches.counting.len().saturating_sub(1);
         for seen in matches.counting {
             if let Some(followed) = Followed::hold(&self.parts.proc, seen, criteria, self.parts.open_pidfd)? {
@@ -161,8 +162,17 @@ impl<'a> Watch<'a> {
             }
         }
         self.parts.report.left_over(matches.left_over);
-        self.parts.report.missing(now());
+        if self.parts.report.missing(now()) {
+            self.name_near_misses();
+        }
         Ok(Seen::Missing)
+    }
+
+    /// What nearly matches is what was meant, perhaps.
+    fn name_near_misses(&mut self) {
+        if let Ok(judged) = self.parts.proc.survey(&self.parts.settings.criteria) {
+            self.parts.report.near(&judged);
+        }
     }
 
     /// The followed process is dead. How it died may be known only when its parent has waited for it.
@@ -370,6 +380,9 @@ impl<'a> Watch<'a> {
 
     fn tell(&mut self, news: News) {
         let now = now();
+        if matches!(news, News::Failed { .. } | News::GaveUp { .. }) && self.followed.is_none() {
+            self.name_near_misses();
+        }
         let report = &mut self.parts.report;
         let followed = self.followed.as_ref().map(Followed::seen);
         match (news, followed) {

@@ -10,6 +10,9 @@ use super::pattern::{Extent, Pattern, printable};
 /// The kernel cuts a process's name to this (`TASK_COMM_LEN` - 1, `include/linux/sched.h`).
 pub const CUT_NAME: usize = 15;
 
+/// The longest name of a file, and so of a program (`NAME_MAX`, `include/uapi/linux/limits.h`).
+const LONGEST_FILE_NAME: usize = 255;
+
 /// What is looked for.
 #[derive(Debug, Clone)]
 pub struct Criteria {
@@ -110,6 +113,41 @@ impl Criteria {
             }
             Subject::CommandLine => self.pattern.matches(shown_command_line(comm, command_line).as_bytes()),
         }
+    }
+
+    /// Why these criteria are probably not what was meant.
+    #[must_use]
+    pub fn doubts(&self) -> Vec<String> {
+        let text = self.pattern.text();
+        let mut doubts = Vec::new();
+        if self.subject == Subject::CommandLine {
+            if self.pattern.matches(self.start_command.as_bytes()) {
+                doubts.push(format!(
+                    "the start command's own text matches '{text}': whatever has it in its command line, such as an \
+                     editor or ssh, would be taken for the process; narrow the pattern down, as with ^ at its beginning"
+                ));
+            }
+            return doubts;
+        }
+        if !self.pattern.is_literal() {
+            return doubts;
+        }
+        let never = |why: &str, instead: &str| format!("'{text}' can never match a name: {why}; {instead}");
+        if let Some(last) = text.rsplit('/').next().filter(|last| *last != text) {
+            let instead = if last.is_empty() {
+                "give the name alone".to_owned()
+            } else {
+                format!("give {last}, or add --full")
+            };
+            doubts.push(never("a name has no folders", &instead));
+        } else if text.chars().any(char::is_control) {
+            doubts.push(never("control characters in names are read as '?'", "put . in their place"));
+        } else if text.len() > LONGEST_FILE_NAME {
+            doubts.push(never("none is longer than 255 bytes", "add --full to match the command line"));
+        } else if text.len() > CUT_NAME && text.contains(' ') {
+            doubts.push(never("the kernel cuts names to 15 bytes", "add --full to match the command line"));
+        }
+        doubts
     }
 
     /// Whether a thread of the kernel counts: there is one of many a name on every machine.
@@ -275,6 +313,24 @@ mod tests {
         assert!(!matches("java$", line));
         assert!(matches(r"^\[java\]$", b""));
         assert_eq!(shown_command_line(b"x", b"a\nb\0\xff\0"), "a?b ?");
+    }
+
+    #[test]
+    fn doubts_are_said() {
+        let doubts = |text: &str, subject, start_command: &str| {
+            let start_command = start_command.to_owned();
+            Criteria { start_command, ..criteria(text, Extent::Part, subject) }.doubts().join("|")
+        };
+        for text in ["docker", "kworker", "a b", "containerd-shim-runc-v2", "^/x", "a|b"] {
+            assert_eq!(doubts(text, Subject::Name, "service docker start"), "", "{text}");
+        }
+        assert!(doubts("/usr/sbin/nginx", Subject::Name, "").ends_with("give nginx, or add --full"));
+        assert!(doubts("/usr/sbin/", Subject::Name, "").ends_with("give the name alone"));
+        assert!(doubts("a\tb", Subject::Name, "").contains("control characters"));
+        assert!(doubts(&"x".repeat(256), Subject::Name, "").contains("255"));
+        assert!(doubts("nginx: master process", Subject::Name, "").contains("15 bytes"));
+        assert!(doubts("app", Subject::CommandLine, "service app start").contains("own text"));
+        assert_eq!(doubts("^/opt/app", Subject::CommandLine, "service app start"), "");
     }
 
     #[test]

@@ -211,7 +211,7 @@ impl Proc {
             Some(Reason::StartCommand)
         } else if ancestors.contains(&pid) {
             Some(Reason::Ancestor)
-        } else if criteria.namespace == Namespace::Own && !self.is_in_own_namespace(&entry)? {
+        } else if criteria.namespace == Namespace::Own && !is_in_own_namespace(&entry)? {
             Some(Reason::OtherNamespace)
         } else if criteria.user.is_some_and(|user| entry.uid().is_ok_and(|owner| owner != user)) {
             Some(Reason::OtherUser)
@@ -229,17 +229,6 @@ impl Proc {
             // to see.
             _ => is_invocation(command_line, &self.program_name),
         }
-    }
-
-    /// `NSpid` has the process's number in each PID namespace from that of this /proc on (proc(5), since
-    /// Linux 4.1): one, for those of our own.
-    fn is_in_own_namespace(&self, entry: &Process) -> Result<bool, Trouble> {
-        let status = read_all(entry, "status", LONGEST_STATUS)?;
-        // The name, which comes before, has its newlines escaped.
-        let numbers = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"NSpid:"));
-        Ok(numbers.is_none_or(|numbers| {
-            numbers.split(u8::is_ascii_whitespace).filter(|it| !it.is_empty()).count() == 1
-        }))
     }
 
     /// Under `--full`, those whose command line has the pattern in it since they started this watchdog
@@ -322,6 +311,17 @@ fn seen(entry: &Process, pid: Pid, stat: &Stat, identity: &Identity) -> Result<S
         command_line: shown_command_line(stat.comm, &identity.command_line),
         kind: Kind::new(entry.uid()?, &identity.command_line),
     })
+}
+
+/// `NSpid` has the process's number in each PID namespace from that of this /proc on (proc(5), since
+/// Linux 4.1): one, for those of our own.
+fn is_in_own_namespace(entry: &Process) -> Result<bool, Trouble> {
+    let status = read_all(entry, "status", LONGEST_STATUS)?;
+    // The name, which comes before, has its newlines escaped.
+    let numbers = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"NSpid:"));
+    Ok(numbers.is_none_or(|numbers| {
+        numbers.split(u8::is_ascii_whitespace).filter(|it| !it.is_empty()).count() == 1
+    }))
 }
 
 /// What is close to the criteria without meeting them.
