@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use chrono::{DateTime, Local, SecondsFormat};
 
 use crate::cli::Cli;
+use crate::config::Sources;
 use crate::exit::Exit;
 use crate::instance::Places;
 use crate::log::escaped;
@@ -16,11 +17,11 @@ use crate::report::{ambiguity, list, named, user_name};
 use crate::settings::{self, Settings};
 
 /// Says what a watch with these settings would do now, on standard output.
-pub fn run(settings: &Settings, cli: &Cli, places: &Places, proc: &Proc) -> Exit {
+pub fn run(settings: &Settings, cli: &Cli, sources: &Sources, places: &Places, proc: &Proc) -> Exit {
     let survey = proc.survey(&settings.criteria);
     let found = proc.find(&settings.criteria, None).map(|matches| matches.counting);
     let page = Page { aligned: io::stdout().is_terminal(), boot: SystemTime::now() - process::now() };
-    let text = page.write(settings, cli, places, survey.as_deref().unwrap_or_default(), &found);
+    let text = page.write(settings, cli, sources, places, survey.as_deref().unwrap_or_default(), &found);
     // Into a pipe that may be closed early.
     let _ = io::stdout().write_all(text.as_bytes());
     match found {
@@ -42,13 +43,14 @@ impl Page {
         &self,
         settings: &Settings,
         cli: &Cli,
+        sources: &Sources,
         places: &Places,
         judged: &[Judged],
         found: &Result<Vec<Seen>, Unknown>,
     ) -> String {
         let mut text = String::new();
         let rows: Vec<_> =
-            settings::in_force(cli, &settings.name, places).into_iter().map(Vec::from).collect();
+            settings::in_force(cli, sources, &settings.name, places).into_iter().map(Vec::from).collect();
         self.table(&mut text, "setting", "Settings, each with where it comes from", &[], &rows);
 
         let (matching, near): (Vec<_>, Vec<_>) = judged.iter().partition(|judged| judged.reason.is_none());

@@ -1,8 +1,10 @@
 //! What the log says of each change: the words, and the memory that keeps them from being said twice.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use log::Level;
@@ -22,17 +24,16 @@ const MOST_NAMED: usize = 5;
 
 /// Records, kept until there is time to write them: an action never waits for a disk.
 #[derive(Debug)]
-pub struct Report<'a> {
-    settings: &'a Settings,
+pub struct Report {
+    settings: Rc<Settings>,
     log: PathBuf,
     output: PathBuf,
     records: Vec<(Level, bool, String)>,
     /// The first record, until it is known what is followed.
     opening: Option<String>,
-    unknown: Option<String>,
+    /// The last text of each kind of record that is not to be repeated.
+    said: BTreeMap<String, String>,
     is_stopped: bool,
-    is_ambiguous: bool,
-    near: String,
     ever_seen: bool,
     left_over: Vec<Seen>,
     attempt: Attempt,
@@ -50,11 +51,11 @@ struct Attempt {
     left_running: Vec<Seen>,
 }
 
-impl<'a> Report<'a> {
+impl Report {
     /// For a watch with these settings, whose log and output log are at these paths.
     #[must_use]
-    pub fn new(settings: &'a Settings, log: PathBuf, output: PathBuf) -> Self {
-        let Settings { criteria: Criteria { pattern, start_command, .. }, limits, .. } = settings;
+    pub fn new(settings: &Rc<Settings>, log: PathBuf, output: PathBuf) -> Self {
+        let Settings { criteria: Criteria { pattern, start_command, .. }, limits, .. } = &**settings;
         let count = limits.max_fail_count.map_or_else(|| "unlimited".to_owned(), |count| count.to_string());
         let retry =
             limits.retry_after.map(|time| format!(", retry_after {}", span(time))).unwrap_or_default();
@@ -74,15 +75,13 @@ impl<'a> Report<'a> {
             log.display(),
         );
         Report {
-            settings,
+            settings: Rc::clone(settings),
             log,
             output,
             records: Vec::new(),
             opening: Some(opening),
-            unknown: None,
+            said: BTreeMap::new(),
             is_stopped: false,
-            is_ambiguous: false,
-            near: String::new(),
             ever_seen: false,
             left_over: Vec::new(),
             attempt: Attempt::default(),
@@ -111,9 +110,40 @@ impl<'a> Report<'a> {
         self.records.push((Level::Warn, false, text.into()));
     }
 
-    /// Something about the surroundings that is no reason to stop.
-    pub fn trouble(&mut self, text: impl Into<String>) {
-        self.warn(text);
+    /// Goes on with other settings.
+    pub fn use_settings(&mut self, settings: Rc<Settings>) {
+        self.settings = settings;
+    }
+
+    /// What has been said and is not to be repeated: the last text of each kind.
+    #[must_use]
+    pub fn said(&self) -> &BTreeMap<String, String> {
+        &self.said
+    }
+
+    /// What was said by runs before this one.
+    pub fn recall(&mut self, said: BTreeMap<String, String>) {
+        self.said = said;
+    }
+
+    /// Whether a text of this kind is another than the last.
+    fn is_new(&mut self, kind: &str, text: &str) -> bool {
+        let old = self.said.insert(kind.to_owned(), text.to_owned());
+        old.as_deref() != Some(text)
+    }
+
+    /// Something about the surroundings that is no reason to stop, said when it begins.
+    pub fn trouble(&mut self, kind: &str, text: &str) {
+        if self.is_new(kind, text) {
+            self.warn(text);
+        }
+    }
+
+    /// That trouble is over.
+    pub fn no_trouble(&mut self, kind: &str, text: &str) {
+        if self.said.remove(kind).is_some() {
+            self.info(text);
+        }
     }
 
     /// The watchdog before this one was cut off.
@@ -128,17 +158,55 @@ impl<'a> Report<'a> {
     /// A look could not tell.
     pub fn unknown(&mut self, why: &Unknown) {
         self.open("what runs cannot be known");
-        if self.unknown.as_deref() != Some(&why.0) {
+        if self.is_new("unknown", &why.0) {
             self.warn(format!("cannot tell whether it is running: {}; nothing is started meanwhile", why.0));
-            self.unknown = Some(why.0.clone());
         }
     }
 
     /// A look could tell.
     pub fn known(&mut self) {
-        if self.unknown.take().is_some() {
-            self.info("can tell again whether it is running");
+        self.no_trouble("unknown", "can tell again whether it is running");
+    }
+
+    /// Somebody wants it left alone.
+    pub fn paused(&mut self, until: Option<Time>, now: Time) {
+        let until = until.map_or_else(
+            || format!("until 'watchdog resume {}' or a boot", self.settings.name),
+            |until| format!("for another {}", span(until.saturating_sub(now))),
+        );
+        if self.said.insert("paused".to_owned(), String::new()).is_none() {
+            self.warn(format!("is not running, and paused: it is left alone {until}"));
         }
+    }
+
+    /// Nobody wants it left alone any more.
+    pub fn not_paused(&mut self) {
+        self.no_trouble("paused", "the pause is over");
+    }
+
+    /// Somebody said that what was is to be forgotten.
+    pub fn resumed(&mut self) {
+        self.info("resumed: failures before this are forgotten");
+    }
+
+    /// It ended while nobody watched.
+    pub fn ended_unseen(&mut self, name: &str, pid: Pid) {
+        self.info(format!("{name} (pid {pid}) has ended since the last check"));
+    }
+
+    /// A start command of a watchdog before this one is at work.
+    pub fn adopted(&mut self, pid: Pid, began: Time, now: Time) {
+        self.attempt.began = began;
+        let since = span(now.saturating_sub(began));
+        self.info(format!(
+            "the start command that the watchdog before this one ran (pid {pid}) is at work, since {since}"
+        ));
+    }
+
+    /// It runs again, after a give-up that was told.
+    pub fn recovered(&mut self, seen: &Seen) {
+        let text = format!("is running again: {}; log {}", named(seen), self.log.display());
+        self.records.push((Level::Warn, true, text));
     }
 
     /// The process is followed from now on.
@@ -159,20 +227,19 @@ impl<'a> Report<'a> {
 
     /// Several processes match; the first is followed.
     pub fn several(&mut self, matching: &[Seen]) {
-        let Some(hint) = ambiguity(matching).filter(|_| !std::mem::replace(&mut self.is_ambiguous, true))
-        else {
-            return;
-        };
-        self.warn(hint);
+        if let Some(hint) = ambiguity(matching)
+            && self.said.insert("ambiguous".to_owned(), String::new()).is_none()
+        {
+            self.warn(hint);
+        }
     }
 
     /// Nothing matches, but these nearly do.
     pub fn near(&mut self, judged: &[Judged]) {
-        let pattern = &self.settings.criteria.pattern;
-        let near = near(judged).filter(|near| *near != self.near);
-        if let Some(near) = near {
-            self.near.clone_from(&near);
-            self.warn(format!("no process is named '{}'; close: {near}", pattern.text()));
+        if let Some(near) = near(judged) {
+            let text =
+                format!("no process is named '{}'; close: {near}", self.settings.criteria.pattern.text());
+            self.trouble("near", &text);
         }
     }
 
@@ -244,7 +311,7 @@ impl<'a> Report<'a> {
 
     /// The start command ended.
     pub fn command_ended(&mut self, end: CommandEnd) {
-        if end.status.success() {
+        if end.status.is_none_or(|status| status.success()) {
             self.info(format!("the start command {}", ended(&end)));
         } else {
             self.warn(format!("the start command {}{}", ended(&end), wrote(&end)));
@@ -338,7 +405,7 @@ impl<'a> Report<'a> {
     fn wrong_name(&self) -> Option<String> {
         let did = match &self.attempt.command {
             None => "is at work",
-            Some(end) if end.status.success() => "succeeded",
+            Some(end) if end.status.is_none_or(|status| status.success()) => "succeeded",
             Some(_) => return None,
         };
         if self.ever_seen {
@@ -362,24 +429,24 @@ impl<'a> Report<'a> {
     }
 
     /// Enough failures in a row.
-    pub fn gave_up(&mut self, failures: u32, retry: Option<Duration>) {
+    pub fn gave_up(&mut self, failures: u32, retry: Option<Duration>, was_told: bool) {
         let seen = self.failures.join("; ");
-        let then = match retry {
-            Some(pause) => {
-                format!("trying again in {}, or taking it up as soon as somebody has started it", span(pause))
+        let (log, output) = (self.log.display(), self.output.display());
+        let then = match retry.map(span) {
+            Some(pause) if self.settings.limits.once => {
+                format!("trying again in {pause}; details in {log} and {output}")
             }
-            None if self.settings.limits.once => {
-                format!("details in {} and {}", self.log.display(), self.output.display())
+            Some(pause) => {
+                format!("trying again in {pause}, or taking it up as soon as somebody has started it")
             }
             None => format!(
-                "it is NOT watched any more: repair it, start it, then start this watchdog again (its output is in {})",
-                self.output.display()
+                "it is NOT watched any more: repair it, start it, then start this watchdog again (its output is in {output})"
             ),
         };
-        let is_outcome = self.settings.limits.once;
         let text =
             format!("gave up after {failures} {} in a row; {then}. {seen}", plural(failures, "failure"));
-        self.records.push((Level::Error, is_outcome, text));
+        // Rounds between the first give-up and the recovery are for the log alone.
+        self.records.push((if was_told { Level::Info } else { Level::Error }, !was_told, text));
     }
 
     /// What a check by hand (SIGUSR1) saw.
@@ -388,15 +455,24 @@ impl<'a> Report<'a> {
             Some(seen) => {
                 format!("checked: {} is running, for {}", named(seen), span(now.saturating_sub(seen.started)))
             }
-            None if self.unknown.is_some() => "checked: cannot tell whether it is running".to_owned(),
+            None if self.said.contains_key("unknown") => {
+                "checked: cannot tell whether it is running".to_owned()
+            }
             None => "checked: it is not running".to_owned(),
         };
         self.info(text);
     }
 
-    /// The logs are open anew.
-    pub fn reopened(&mut self) {
-        self.info("SIGHUP: the logs are open anew");
+    /// SIGHUP came, and the configuration was read again, with this wrong.
+    pub fn reloaded(&mut self, wrong: &[String]) {
+        if wrong.is_empty() {
+            self.info("SIGHUP: the configuration is read, and the logs are open, anew");
+        } else {
+            self.warn(format!(
+                "SIGHUP: the configuration is wrong, and the one before stays: {}",
+                wrong.join("; ")
+            ));
+        }
     }
 
     /// The last record of a watch that a signal ended.
@@ -425,7 +501,7 @@ impl<'a> Report<'a> {
                 self.records.push((Level::Warn, true, text));
             }
             (Outcome::Unknown, _) => {
-                let why = self.unknown.clone().unwrap_or_default();
+                let why = self.said.get("unknown").cloned().unwrap_or_default();
                 self.records.push((Level::Error, true, format!("cannot tell whether it is running: {why}")));
             }
             // All is well, or giving up has been said.
@@ -447,7 +523,8 @@ impl<'a> Report<'a> {
 
 fn ended(end: &CommandEnd) -> String {
     use std::os::unix::process::ExitStatusExt;
-    let how = match (end.status.code(), end.status.signal()) {
+    let Some(status) = end.status else { return format!("ended after {}", span(end.took)) };
+    let how = match (status.code(), status.signal()) {
         (Some(127), _) => "ended with status 127 (command not found)".to_owned(),
         (Some(126), _) => "ended with status 126 (not executable)".to_owned(),
         (Some(code), _) => format!("ended with status {code}"),

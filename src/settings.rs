@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use crate::cli::Cli;
+use crate::cli::{Cli, SETTINGS, Slot};
+use crate::config::Sources;
 use crate::instance::{self, Name, Places};
 use crate::log::Verbosity;
 use crate::policy::Limits;
@@ -61,6 +62,8 @@ pub struct Settings {
 pub struct Wrong {
     /// The option, as it is typed.
     pub option: &'static str,
+    /// Where in the configuration file it stands, if it comes from there.
+    pub place: Option<String>,
     /// Its value, if there is one.
     pub value: Option<String>,
     /// What is wrong with it.
@@ -71,7 +74,10 @@ pub struct Wrong {
 
 impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.option)?;
+        match &self.place {
+            Some(place) => write!(f, "{place}: {}", self.key())?,
+            None => f.write_str(self.option)?,
+        }
         if let Some(value) = &self.value {
             write!(f, " '{}'", crate::log::escaped(value))?;
         }
@@ -81,7 +87,12 @@ impl fmt::Display for Wrong {
 
 impl Wrong {
     fn new(option: &'static str, value: impl Into<String>, what: impl Into<String>, instead: &str) -> Self {
-        Wrong { option, value: Some(value.into()), what: what.into(), instead: instead.into() }
+        Wrong { option, place: None, value: Some(value.into()), what: what.into(), instead: instead.into() }
+    }
+
+    /// The setting's key in a configuration file.
+    fn key(&self) -> String {
+        self.option.trim_start_matches('-').replace('-', "_")
     }
 
     /// A required setting that was not given.
@@ -89,6 +100,7 @@ impl Wrong {
     pub fn missing(option: &'static str, example: &str) -> Self {
         Wrong {
             option,
+            place: None,
             value: None,
             what: "is required".into(),
             instead: format!("give one, such as {option} {example}"),
@@ -106,11 +118,26 @@ impl Settings {
         format!("{:?}", (what, limits, log_max_size, log_max_files))
     }
 
-    /// What the command line comes to.
+    /// A number that changes with the settings that decide.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        instance::fnv(self.fingerprint().as_bytes())
+    }
+
+    /// What the command line, with what the file in `sources` has put into it, comes to.
     ///
     /// # Errors
     /// All the settings that are wrong or missing.
-    pub fn new(cli: &Cli) -> Result<Self, Vec<Wrong>> {
+    pub fn new(cli: &Cli, sources: &Sources) -> Result<Self, Vec<Wrong>> {
+        Self::read(cli, sources).map_err(|mut all| {
+            for wrong in &mut all {
+                wrong.place = sources.place(&wrong.key());
+            }
+            all
+        })
+    }
+
+    fn read(cli: &Cli, sources: &Sources) -> Result<Self, Vec<Wrong>> {
         let mut wrong = Vec::new();
         let mut all = Collect(&mut wrong);
         let pattern = match &cli.what.process_name {
@@ -169,6 +196,7 @@ impl Settings {
                 interval,
                 "--start-timeout",
             ),
+            // `--once` always has later rounds: each run is one.
             retry_after: when
                 .retry_after
                 .as_ref()
@@ -181,7 +209,10 @@ impl Settings {
             all.or(cli.logs.log_max_files.as_ref(), default::LOG_MAX_FILES, log_files, "--log-max-files");
         let name = match &cli.run.name {
             Some(given) => all.value(given, instance::name, "--name"),
-            None => pattern.as_ref().map(|pattern| Name::from_pattern(pattern.text())),
+            // An instance with a file of its own is called as the file is.
+            None => sources
+                .instance()
+                .or_else(|| pattern.as_ref().map(|pattern| Name::from_pattern(pattern.text()))),
         };
         for (option, folder) in [("--log-dir", &cli.logs.log_dir), ("--state-dir", &cli.run.state_dir)] {
             if folder.as_ref().is_some_and(|folder| folder.is_empty()) {
@@ -209,39 +240,50 @@ impl Settings {
 
 /// Each setting in force: its key, its value, and where that comes from.
 #[must_use]
-pub fn in_force(cli: &Cli, name: &Name, places: &Places) -> Vec<[String; 3]> {
-    let name = name.to_string();
-    let (logs, state) = (places.logs.to_string_lossy(), places.state.to_string_lossy());
-    let Cli { what, how, when, run, logs: logs_given } = cli;
-    let text = |value: &Option<OsString>| value.as_ref().map(|value| value.to_string_lossy().into_owned());
-    let flag = |given: bool| given.then(|| "yes".to_owned());
-    [
-        ("process_name", text(&what.process_name), ""),
-        ("exact", flag(what.exact), "no"),
-        ("full", flag(what.full), "no"),
-        ("user", text(&what.user), "any"),
-        ("pid_namespace", text(&what.pid_namespace), default::PID_NAMESPACE),
-        ("start_command", text(&how.start_command), ""),
-        ("start_timeout", text(&how.start_timeout), default::START_TIMEOUT),
-        ("health_check_interval", text(&when.health_check_interval), default::HEALTH_CHECK_INTERVAL),
-        ("restart_wait_interval", text(&when.restart_wait_interval), default::RESTART_WAIT_INTERVAL),
-        ("max_fail_count", text(&when.max_fail_count), default::MAX_FAIL_COUNT),
-        ("stable_after", text(&when.stable_after), default::STABLE_AFTER),
-        ("restart_delay", text(&when.restart_delay), default::RESTART_DELAY),
-        ("after_stop", text(&when.after_stop), default::AFTER_STOP),
-        ("retry_after", text(&when.retry_after), "none"),
-        ("name", text(&run.name), &name),
-        ("once", flag(run.once), "no"),
-        ("state_dir", text(&run.state_dir), &state),
-        ("log_dir", text(&logs_given.log_dir), &logs),
-        ("log_max_size", text(&logs_given.log_max_size), default::LOG_MAX_SIZE),
-        ("log_max_files", text(&logs_given.log_max_files), default::LOG_MAX_FILES),
-    ]
-    .map(|(key, given, default)| {
-        let source = if given.is_some() { "command line" } else { "default" };
-        [key.to_owned(), given.unwrap_or_else(|| default.to_owned()), source.to_owned()]
-    })
-    .into()
+pub fn in_force(cli: &Cli, sources: &Sources, name: &Name, places: &Places) -> Vec<[String; 3]> {
+    let mut cli = cli.clone();
+    let resolved = |key| match key {
+        "name" => name.to_string(),
+        "state_dir" => places.state.display().to_string(),
+        "log_dir" => places.logs.display().to_string(),
+        _ => default_of(key).to_owned(),
+    };
+    SETTINGS
+        .into_iter()
+        .map(|(key, slot)| {
+            let given = match slot {
+                Slot::Value(value) => {
+                    value(&mut cli).take().map(|value| value.to_string_lossy().into_owned())
+                }
+                Slot::Flag(flag) => flag(&mut cli).then(|| "yes".to_owned()),
+            };
+            let source = match (&given, sources.place(key)) {
+                (_, Some(place)) => place,
+                (Some(_), None) => "command line".to_owned(),
+                (None, None) => "default".to_owned(),
+            };
+            [key.to_owned(), given.unwrap_or_else(|| resolved(key)), source]
+        })
+        .collect()
+}
+
+/// What a setting is if nobody gives it.
+fn default_of(key: &str) -> &'static str {
+    match key {
+        "user" => "any",
+        "pid_namespace" => default::PID_NAMESPACE,
+        "start_timeout" => default::START_TIMEOUT,
+        "health_check_interval" => default::HEALTH_CHECK_INTERVAL,
+        "restart_wait_interval" => default::RESTART_WAIT_INTERVAL,
+        "max_fail_count" => default::MAX_FAIL_COUNT,
+        "stable_after" => default::STABLE_AFTER,
+        "restart_delay" => default::RESTART_DELAY,
+        "after_stop" => default::AFTER_STOP,
+        "retry_after" => "none; 10m with --once",
+        "log_max_size" => default::LOG_MAX_SIZE,
+        "log_max_files" => default::LOG_MAX_FILES,
+        _ => "no",
+    }
 }
 
 /// Gathers what is wrong instead of stopping at the first.
@@ -427,7 +469,7 @@ mod tests {
     use clap::Parser;
 
     fn read(line: &[&str]) -> Result<Settings, Vec<Wrong>> {
-        Settings::new(&Cli::try_parse_from([&["watchdog"], line].concat()).unwrap())
+        Settings::new(&Cli::try_parse_from([&["watchdog"], line].concat()).unwrap(), &Sources::default())
     }
 
     fn with(line: &[&str]) -> Result<Settings, Vec<Wrong>> {

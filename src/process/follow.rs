@@ -15,6 +15,8 @@ use super::death::{Told, ask};
 use super::pattern::LONGEST_NAME;
 use super::scan::{Proc, Unknown};
 use super::stat::{LONGEST_LINE, Stat};
+use crate::policy::Time;
+
 use super::{Identity, Pid, Seen, Trouble, open_entry};
 
 /// How much of a command line is compared at each check.
@@ -214,6 +216,62 @@ impl Followed {
             let mut fds = [PollFd::from_borrowed_fd(pidfd, PollFlags::IN)];
             matches!(poll(&mut fds, Some(&Timespec::default())), Ok(1..))
         })
+    }
+}
+
+/// A process that is held for no more than to know whether it lives.
+#[derive(Debug)]
+pub struct Held {
+    pid: Pid,
+    started: Time,
+    session: Pid,
+    pidfd: Option<OwnedFd>,
+    stat: File,
+}
+
+impl Held {
+    /// Takes hold of the process `pid`. `None` if there is none.
+    #[must_use]
+    pub fn of(proc: &Proc, pid: Pid, open: OpenPidfd) -> Option<Self> {
+        // In this order, so that both are of the same process if it still lives after.
+        let pidfd = open(pid).ok();
+        let stat = open_entry(proc.root(), pid).and_then(|entry| Ok(entry.open_relative("stat")?)).ok()?;
+        let mut line = Text::<LONGEST_LINE>::default();
+        line.read(&stat).ok()?;
+        let Stat { session, .. } = Stat::parse(line.bytes())?;
+        let started = Stat::parse(line.bytes())?.started();
+        Some(Held { pid, started, session, pidfd, stat })
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// When it started.
+    #[must_use]
+    pub fn started(&self) -> Time {
+        self.started
+    }
+
+    /// Whether it began its session.
+    #[must_use]
+    pub fn is_session_leader(&self) -> bool {
+        self.session == self.pid
+    }
+
+    /// What becomes readable when it dies, where the kernel has that.
+    #[must_use]
+    pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        self.pidfd.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Whether it lives.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        let mut line = Text::<LONGEST_LINE>::default();
+        line.read(&self.stat).is_ok() && Stat::parse(line.bytes()).is_some_and(|stat| !stat.is_dead())
     }
 }
 

@@ -13,9 +13,11 @@ use rustix::fs::{CWD, Mode, OFlags, RawDir};
 use super::criteria::{Criteria, Namespace, Reason, Subject};
 use super::criteria::{is_init_script, is_invocation, program_name, runs, shown_command_line};
 use super::death::Gone;
+use super::follow::Held;
 use super::pattern::{LONGEST_NAME, Pattern};
-use super::stat::{LONGEST_LINE, Stat};
+use super::stat::{LONGEST_LINE, Stat, tick};
 use super::{Identity, Kind, LONGEST_COMMAND_LINE, Pid, Seen, Trouble, open_entry, read_all, read_start};
+use crate::policy::Time;
 
 /// How much of `/proc/PID/status` is read; `NSpid` comes early in it.
 const LONGEST_STATUS: usize = 4096;
@@ -164,10 +166,17 @@ impl Proc {
         Ok(all)
     }
 
+    /// Whether the process with this number that started then, to the millisecond, lives.
+    #[must_use]
+    pub fn is_alive(&self, pid: Pid, started: Time) -> bool {
+        let held = Held::of(self, pid, |_| Err(io::ErrorKind::Unsupported.into()));
+        held.is_some_and(|held| held.started().abs_diff(started) < tick() && held.is_alive())
+    }
+
     /// All processes that started at `since` or later, in this session or without a parent of their own:
     /// what a start command has left running.
     #[must_use]
-    pub fn started_since(&self, since: super::Time, session: Pid) -> Vec<Seen> {
+    pub fn started_since(&self, since: Time, session: Pid) -> Vec<Seen> {
         let mut pids = Vec::new();
         let _ = self.each_name(|pid, _| pids.push(pid));
         let mut left: Vec<_> = pids
@@ -178,7 +187,7 @@ impl Proc {
                 let mut line = [0; LONGEST_LINE];
                 let stat = Stat::parse(read_start(&entry, "stat", &mut line).ok()?)?;
                 let ours = stat.session == session || stat.ppid == 1;
-                let new = stat.started() + super::stat::tick() > since;
+                let new = stat.started() + tick() > since;
                 (ours && new && !stat.is_dead() && !stat.is_kernel_thread())
                     .then(|| seen(&entry, pid, &stat, &Identity::read(&entry, &stat).ok()?).ok())?
             })
