@@ -509,6 +509,14 @@ impl Report {
         }
     }
 
+    /// Forgets the information of a run that did nothing and has nothing to warn of: there may be one
+    /// every minute.
+    pub fn say_only_warnings(&mut self) {
+        if self.records.iter().all(|(level, ..)| *level == Level::Info) {
+            self.records.clear();
+        }
+    }
+
     /// Forgets what only a run that finds nothing amiss would say.
     pub fn stay_silent(&mut self) {
         self.records.clear();

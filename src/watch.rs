@@ -520,6 +520,7 @@ impl Watch {
                 Exit::CannotTell
             }
             Outcome::LeftAlone => {
+                report.say_only_warnings();
                 explain_to_terminal(settings, self.policy.memory());
                 Exit::LeftAlone
             }
