@@ -126,7 +126,7 @@ pub struct How {
     #[arg(short, long, alias = "start_command", value_name = "COMMAND")]
     pub start_command: Option<OsString>,
     /// How long the command may be at work while the process is missing [default: 100s]
-    #[arg(long, alias = "start_timeout", value_name = "TIME", allow_negative_numbers = true)]
+    #[arg(long, alias = "start_timeout", value_name = "TIME", allow_hyphen_values = true)]
     pub start_timeout: Option<OsString>,
 }
 
@@ -140,7 +140,7 @@ pub struct When {
         long,
         alias = "health_check_interval",
         value_name = "TIME",
-        allow_negative_numbers = true
+        allow_hyphen_values = true
     )]
     pub health_check_interval: Option<OsString>,
     /// Time from the start command to the verdict on it [default: 5s]
@@ -149,23 +149,23 @@ pub struct When {
         long,
         alias = "restart_wait_interval",
         value_name = "TIME",
-        allow_negative_numbers = true
+        allow_hyphen_values = true
     )]
     pub restart_wait_interval: Option<OsString>,
     /// Failed attempts in a row after which to give up: 1 or more, or 'unlimited' [default: 3]
-    #[arg(short, long, alias = "max_fail_count", value_name = "N", allow_negative_numbers = true)]
+    #[arg(short, long, alias = "max_fail_count", value_name = "N", allow_hyphen_values = true)]
     pub max_fail_count: Option<OsString>,
     /// How long it must run for its failures to be forgotten [default: 60s]
-    #[arg(long, alias = "stable_after", value_name = "TIME", allow_negative_numbers = true)]
+    #[arg(long, alias = "stable_after", value_name = "TIME", allow_hyphen_values = true)]
     pub stable_after: Option<OsString>,
     /// Wait before the start after a crash or a kill [default: 100ms]
-    #[arg(long, alias = "restart_delay", value_name = "TIME", allow_negative_numbers = true)]
+    #[arg(long, alias = "restart_delay", value_name = "TIME", allow_hyphen_values = true)]
     pub restart_delay: Option<OsString>,
     /// Wait before the start after a stop on purpose, or where the cause is not known [default: 3s]
-    #[arg(long, alias = "after_stop", value_name = "TIME", allow_negative_numbers = true)]
+    #[arg(long, alias = "after_stop", value_name = "TIME", allow_hyphen_values = true)]
     pub after_stop: Option<OsString>,
     /// Try again this long after giving up, then after twice the time, up to 1h [default: end instead]
-    #[arg(long, alias = "retry_after", value_name = "TIME", allow_negative_numbers = true)]
+    #[arg(long, alias = "retry_after", value_name = "TIME", allow_hyphen_values = true)]
     pub retry_after: Option<OsString>,
 }
 
@@ -198,10 +198,10 @@ pub struct Logs {
     #[arg(long, alias = "log_dir", value_name = "DIR")]
     pub log_dir: Option<OsString>,
     /// Size at which a log is rotated [default: 1MiB]
-    #[arg(long, alias = "log_max_size", value_name = "SIZE", allow_negative_numbers = true)]
+    #[arg(long, alias = "log_max_size", value_name = "SIZE", allow_hyphen_values = true)]
     pub log_max_size: Option<OsString>,
     /// Older logs that are kept beside it [default: 5]
-    #[arg(long, alias = "log_max_files", value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, alias = "log_max_files", value_name = "N", allow_hyphen_values = true)]
     pub log_max_files: Option<OsString>,
     /// More on standard error
     #[arg(short)]

@@ -86,14 +86,14 @@ impl StartCommand {
     ///
     /// # Errors
     /// The shell could not be started.
-    pub fn run(text: &str, output: Option<&OutputLog>, note: Option<File>, now: Time) -> io::Result<Self> {
-        let output_from = output.map_or(0, OutputLog::length);
-        let file = output.and_then(|output| output.open().ok());
+    pub fn run(text: &str, output: Option<File>, note: Option<File>, now: Time) -> io::Result<Self> {
+        let length = output.as_ref().and_then(|file| file.metadata().ok()).map(|file| file.len());
+        let output_from = length.unwrap_or(u64::MAX);
         let stdout =
-            file.as_ref().and_then(|file| file.try_clone().ok()).map_or_else(Stdio::null, Stdio::from);
+            output.as_ref().and_then(|file| file.try_clone().ok()).map_or_else(Stdio::null, Stdio::from);
         let mut command = Command::new("/bin/sh");
         command.arg("-c").arg(text).stdin(Stdio::null()).stdout(stdout);
-        command.stderr(file.map_or_else(Stdio::null, Stdio::from));
+        command.stderr(output.map_or_else(Stdio::null, Stdio::from));
         command.env("PATH", complete_path(std::env::var_os("PATH").as_deref()));
         for name in NOT_INHERITED {
             command.env_remove(name);

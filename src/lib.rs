@@ -86,7 +86,10 @@ fn read(typed: Cli, user: &User, stderr: &mut Stderr) -> Result<Job, Vec<String>
         let answers = BufReader::new(prompt::Patient(io::stdin()));
         match prompt::ask(&mut cli, answers, stderr, at_terminal, look_up) {
             Ok(()) => prompt::show_equivalent(&cli, stderr),
-            Err(Unanswered::EndOfInput) => stderr.write_text("\n"),
+            Err(Unanswered::EndOfInput) => {
+                stderr.write_text("\n");
+                return Err(prompt::unanswered(&mut cli).iter().map(Wrong::to_string).collect());
+            }
             Err(Unanswered::Wrong(wrong)) => return Err(vec![wrong.to_string()]),
         }
     }
@@ -169,7 +172,7 @@ fn watch(job: Job, stderr: &mut Stderr) -> Exit {
     };
     let (max_size, max_files) = (settings.log_max_size, settings.log_max_files);
     log::start(
-        LogFile { path: log, max_size, max_files },
+        LogFile { name: settings.name.to_string(), path: log, max_size, max_files },
         Stderr::new(verbosity(&settings, record.was_told())),
     );
     let output = OutputLog::new(output, max_size, max_files);

@@ -39,6 +39,8 @@ pub enum Verbosity {
 /// Where the log goes, and how it is kept small.
 #[derive(Debug, Clone)]
 pub struct LogFile {
+    /// The instance, which each record begins with.
+    pub name: String,
     /// The file.
     pub path: PathBuf,
     /// Its size, in bytes, from which on it is rotated.
@@ -140,18 +142,20 @@ impl Records {
         let was_broken = self.file.is_broken;
         match self.file.write_record(&line(level, text)) {
             Ok(()) if was_broken => {
-                let text = format!("the log {} can be written again", self.file.limits.path.display());
+                let LogFile { name, path, .. } = &self.file.limits;
+                let text = escaped(&format!("{name}: the log {} can be written again", path.display()));
                 let _ = self.file.write_record(&line(Level::Warn, &text));
                 self.stderr.write_record(Level::Warn, &text);
             }
             Ok(()) => {}
             Err(error) => {
                 if !was_broken {
-                    let path = self.file.limits.path.display();
+                    let LogFile { name, path, .. } = &self.file.limits;
+                    let path = path.display();
                     self.stderr.write_record(
                         Level::Warn,
                         &escaped(&format!(
-                            "the log {path} cannot be written ({error}); until it can, records go here"
+                            "{name}: the log {path} cannot be written ({error}); until it can, records go here"
                         )),
                     );
                 }
@@ -213,7 +217,15 @@ impl RotatingFile {
         }
         let Some(open) = &mut self.open else { return Ok(()) };
         let before = std::fs::metadata(path)?.len();
-        guarded(|| open.file.write_all(record.as_bytes()))??;
+        if let Err(error) = guarded(|| open.file.write_all(record.as_bytes())).and_then(|written| written) {
+            // What a full disk took of it would tear the next one.
+            let file = OpenOptions::new().write(true).open(path)?;
+            let torn = file.metadata()?;
+            if (torn.dev(), torn.ino()) == open.identity && torn.len() > before {
+                file.set_len(before)?;
+            }
+            return Err(error);
+        }
         let after = std::fs::metadata(path)?;
         let rotated = (after.dev(), after.ino()) != open.identity;
         open.identity = (after.dev(), after.ino());
@@ -431,7 +443,7 @@ mod tests {
 
     fn file_in(folder: &Path, max_size: u64, max_files: usize) -> RotatingFile {
         hush_guarded_panics();
-        RotatingFile::new(LogFile { path: folder.join("made/x.log"), max_size, max_files })
+        RotatingFile::new(LogFile { name: "x".into(), path: folder.join("made/x.log"), max_size, max_files })
     }
 
     fn read_all(folder: &Path) -> Vec<String> {

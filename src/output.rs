@@ -58,6 +58,13 @@ impl OutputLog {
         Ok(file)
     }
 
+    fn open_to_read(&self) -> io::Result<File> {
+        // Not to wait for a writer where somebody put a pipe.
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(&self.path)?;
+        if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
+    }
+
     /// How long it is; what a command writes comes after.
     #[must_use]
     pub fn length(&self) -> u64 {
@@ -68,7 +75,7 @@ impl OutputLog {
     #[must_use]
     pub fn last_lines_since(&self, from: u64) -> Vec<String> {
         let tail = || -> io::Result<Vec<u8>> {
-            let file = File::open(&self.path)?;
+            let file = self.open_to_read()?;
             let end = file.metadata()?.len();
             // It is shorter if it was truncated meanwhile.
             let from = if end < from { 0 } else { from };
@@ -119,7 +126,7 @@ impl OutputLog {
                 _ => {}
             }
         }
-        let mut from = File::open(&self.path)?;
+        let mut from = self.open_to_read()?;
         from.seek(SeekFrom::Start(length.saturating_sub(self.max_size)))?;
         let mut to = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(older(1))?;
         io::copy(&mut from.take(self.max_size), &mut to)?;
@@ -174,6 +181,7 @@ mod tests {
         let log = OutputLog::new(folder.path().join("pipe"), 100, 1);
         nix::unistd::mkfifo(log.path(), nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert!(log.open().is_err());
+        assert_eq!(log.last_lines_since(0), Vec::<String>::new());
         assert!(OutputLog::new(folder.path().into(), 100, 1).open().is_err());
     }
 }

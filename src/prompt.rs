@@ -123,6 +123,18 @@ pub fn ask(
     Ok(())
 }
 
+/// What was asked for and not answered.
+#[must_use]
+pub fn unanswered(cli: &mut Cli) -> Vec<Wrong> {
+    let mut missing = Vec::new();
+    for Question { option, default, field, .. } in QUESTIONS {
+        if field(cli).is_none() {
+            missing.push(Wrong::missing(option, default.unwrap_or(settings::example(option))));
+        }
+    }
+    missing
+}
+
 /// What a process name matches at this moment.
 #[must_use]
 pub fn matches_now(proc: Result<&Proc, &Unknown>, pattern: &Pattern) -> String {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,11 +14,13 @@ use crate::command::CommandEnd;
 use crate::log::OUTCOME;
 use crate::policy::{Ending, Failure, Outcome, Time};
 use crate::process::criteria::{Criteria, Reason};
-use crate::process::death::{Death, signal_name};
+use crate::process::death::{Death, Gone, signal_name};
 use crate::process::scan::{Judged, Unknown};
 use crate::process::{self, Pid, Seen};
 use crate::settings::Settings;
 
+/// How many kinds of failures are told in one record: the last ones.
+const MOST_FAILURES: usize = 5;
 /// How many processes are named in one record.
 const MOST_NAMED: usize = 5;
 
@@ -37,9 +39,26 @@ pub struct Report {
     ever_seen: bool,
     left_over: Vec<Seen>,
     attempt: Attempt,
-    /// What each failure of this row looked like.
-    failures: Vec<String>,
+    /// What the failures of this row looked like, equal ones together.
+    failures: Vec<Failed>,
     first_missing: Option<Time>,
+}
+
+/// Failures that follow each other and look alike but for numbers.
+#[derive(Debug)]
+struct Failed {
+    first: u32,
+    last: u32,
+    text: String,
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failed { first, last, text } if first == last => write!(f, "attempt {first}: {text}"),
+            Failed { first, last, text } => write!(f, "attempts {first} to {last}: {text}"),
+        }
+    }
 }
 
 /// What is known of the attempt that is being judged.
@@ -285,7 +304,10 @@ impl Report {
         self.attempt.death = Some(text.clone());
         let on_purpose = matches!(death.ending(), Ending::Finished | Ending::Stopped);
         if let Some(delay) = delay {
-            let _ = write!(text, "; starting it in {} unless it is back", span(delay));
+            let _ = match delay {
+                Duration::ZERO => write!(text, "; starting it unless it is back"),
+                delay => write!(text, "; starting it in {} unless it is back", span(delay)),
+            };
         }
         self.records.push((if on_purpose { Level::Info } else { Level::Warn }, false, text));
     }
@@ -309,12 +331,14 @@ impl Report {
         self.warn(format!("the start command cannot be run: {error}{then}"));
     }
 
-    /// The start command ended.
-    pub fn command_ended(&mut self, end: CommandEnd) {
-        if end.status.is_none_or(|status| status.success()) {
-            self.info(format!("the start command {}", ended(&end)));
-        } else {
-            self.warn(format!("the start command {}{}", ended(&end), wrote(&end)));
+    /// The start command ended; `is_process` if it was what is watched, whose end has a record of its own.
+    pub fn command_ended(&mut self, end: CommandEnd, is_process: bool) {
+        if !is_process {
+            if end.status.is_none_or(|status| status.success()) {
+                self.info(format!("the start command {}", ended(&end)));
+            } else {
+                self.warn(format!("the start command {}{}", ended(&end), wrote(&end)));
+            }
         }
         self.attempt.command = Some(end);
     }
@@ -322,6 +346,9 @@ impl Report {
     /// The start command has been at work for too long.
     pub fn overran(&mut self) {
         let timeout = span(self.settings.limits.start_timeout);
+        if let Some(hint) = self.wrong_name("is at work") {
+            self.warn(hint);
+        }
         self.warn(format!(
             "the start command is still at work after {timeout}, and the process is missing; ending it"
         ));
@@ -338,19 +365,20 @@ impl Report {
         self.attempt.began
     }
 
-    /// The process is there, and no start command was needed.
-    pub fn found(&mut self, seen: &Seen, was: Option<Pid>, now: Time) {
+    /// The process is there, and no start command was needed; `gone` is what it takes the place of.
+    pub fn found(&mut self, seen: &Seen, gone: Option<&Gone>, now: Time) {
         self.first_missing = None;
         let age = span(now.saturating_sub(seen.started));
-        match was {
-            Some(pid) => {
-                self.info(format!(
-                    "is running again by itself: {}, since {age}, in place of pid {pid}",
-                    named(seen)
-                ));
+        let seen_named = named(seen);
+        self.info(match gone {
+            Some(gone) if seen.started < gone.since => {
+                format!("has been handed over: {seen_named} runs in place of pid {}, for {age}", gone.pid)
             }
-            None => self.info(format!("is running by itself: {}, since {age}", named(seen))),
-        }
+            Some(gone) => {
+                format!("is running again by itself: {seen_named} in place of pid {}, for {age}", gone.pid)
+            }
+            None => format!("is running by itself: {seen_named}, for {age}"),
+        });
     }
 
     /// The process is there after the start command.
@@ -376,24 +404,42 @@ impl Report {
     /// The attempt was judged a failure.
     pub fn failed(&mut self, failures: u32, why: Failure, now: Time) {
         let text = self.why(why, now);
-        if let Some(hint) = self.wrong_name() {
+        let has_succeeded = |end: &CommandEnd| end.status.is_some_and(|status| status.success());
+        if why == Failure::Missing
+            && self.attempt.command.as_ref().is_some_and(has_succeeded)
+            && let Some(hint) = self.wrong_name("succeeded")
+        {
             self.warn(hint);
         }
         let of = self.settings.limits.max_fail_count.map(|max| format!(" of {max}")).unwrap_or_default();
-        self.warn(format!("attempt {failures}{of} failed: {text}"));
-        self.failures.push(format!("attempt {failures}: {text}"));
+        let failed = if why == Failure::Unstable { "turned into a failure" } else { "failed" };
+        self.warn(format!("attempt {failures}{of} {failed}: {text}"));
+        let without_digits = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
+        match self.failures.last_mut() {
+            Some(last) if without_digits(&last.text) == without_digits(&text) => {
+                last.last = failures;
+                last.text = text;
+            }
+            _ => self.failures.push(Failed { first: failures, last: failures, text }),
+        }
+        let too_many = self.failures.len().saturating_sub(MOST_FAILURES);
+        self.failures.drain(..too_many);
     }
 
     fn why(&self, why: Failure, now: Time) -> String {
         let since = span(now.saturating_sub(self.attempt.began));
-        let death = self.attempt.death.as_deref().unwrap_or("it died");
+        let death = self.attempt.death.as_deref().unwrap_or("it has ended since the last check");
         let mut text = match why {
             Failure::Missing => format!("it is not running {since} after the start command"),
             Failure::Overran => "the start command took too long and was ended".to_owned(),
             Failure::Ended | Failure::Unstable => death.to_owned(),
         };
-        if let (Failure::Missing | Failure::Ended, Some(end)) = (why, &self.attempt.command) {
-            let _ = write!(text, ", which {}{}", ended(end), wrote(end));
+        match (why, &self.attempt.command) {
+            (Failure::Missing | Failure::Ended, Some(end)) => {
+                let _ = write!(text, "; the start command {}{}", ended(end), wrote(end));
+            }
+            (Failure::Overran, Some(end)) => text.push_str(&wrote(end)),
+            _ => {}
         }
         if !self.left_over.is_empty() {
             let _ = write!(text, "; left over: {}", list(&self.left_over));
@@ -402,12 +448,7 @@ impl Report {
     }
 
     /// A start command that does its work, and no process of the name ever: it is the name, perhaps.
-    fn wrong_name(&self) -> Option<String> {
-        let did = match &self.attempt.command {
-            None => "is at work",
-            Some(end) if end.status.is_none_or(|status| status.success()) => "succeeded",
-            Some(_) => return None,
-        };
+    fn wrong_name(&self, did: &str) -> Option<String> {
         if self.ever_seen {
             return None;
         }
@@ -430,7 +471,7 @@ impl Report {
 
     /// Enough failures in a row.
     pub fn gave_up(&mut self, failures: u32, retry: Option<Duration>, was_told: bool) {
-        let seen = self.failures.join("; ");
+        let seen = self.failures.iter().map(Failed::to_string).collect::<Vec<_>>().join("; ");
         let (log, output) = (self.log.display(), self.output.display());
         let then = match retry.map(span) {
             Some(pause) if self.settings.limits.once => {
@@ -494,7 +535,7 @@ impl Report {
         match (outcome, followed) {
             (Outcome::Running { started: true }, Some(seen)) => {
                 let text = format!(
-                    "was not running, and is again: {} (judged after {took}); log {}",
+                    "was not running, and is again: {} after {took}; log {}",
                     named(seen),
                     self.log.display()
                 );

@@ -143,11 +143,11 @@ impl Settings {
         let pattern = match &cli.what.process_name {
             Some(given) if cli.what.exact => all.value(given, exact_process_name, "--process-name"),
             Some(given) => all.value(given, process_name, "--process-name"),
-            None => all.missing("--process-name", "docker"),
+            None => all.missing("--process-name"),
         };
         let start_command = match &cli.how.start_command {
             Some(given) => all.value(given, start_command, "--start-command"),
-            None => all.missing("--start-command", "'service docker start'"),
+            None => all.missing("--start-command"),
         };
         let user = cli.what.user.as_ref().and_then(|given| all.value(given, user, "--user"));
         let namespace =
@@ -318,10 +318,16 @@ impl Collect<'_> {
         self.or(given, default, read, option).unwrap_or(LONGEST)
     }
 
-    fn missing<T>(&mut self, option: &'static str, example: &str) -> Option<T> {
-        self.0.push(Wrong::missing(option, example));
+    fn missing<T>(&mut self, option: &'static str) -> Option<T> {
+        self.0.push(Wrong::missing(option, example(option)));
         None
     }
+}
+
+/// What a required option may look like.
+#[must_use]
+pub fn example(option: &str) -> &'static str {
+    if option == "--process-name" { "docker" } else { "'service docker start'" }
 }
 
 /// Reads one value for `option`.
@@ -435,7 +441,7 @@ pub fn max_fail_count(text: &str) -> Result<Option<u32>, (String, &'static str)>
     if text.trim() == "unlimited" {
         return Ok(None);
     }
-    whole(text, 1, HIGHEST_COUNT, "give 1 or more, such as 3, or 'unlimited'").map(Some)
+    whole(text, 1, HIGHEST_COUNT, "give 1 to 1000000, such as 3, or 'unlimited'").map(Some)
 }
 
 fn log_files(text: &str) -> Result<usize, (String, &'static str)> {
@@ -621,15 +627,15 @@ mod tests {
         for (line, said) in [
             (
                 vec!["-m", "abc"],
-                "--max-fail-count 'abc': is not a whole number; give 1 or more, such as 3, or 'unlimited'",
+                "--max-fail-count 'abc': is not a whole number; give 1 to 1000000, such as 3, or 'unlimited'",
             ),
             (
                 vec!["-m", "-1"],
-                "--max-fail-count '-1': is too small; give 1 or more, such as 3, or 'unlimited'",
+                "--max-fail-count '-1': is too small; give 1 to 1000000, such as 3, or 'unlimited'",
             ),
             (
                 vec!["-m", "4294967297"],
-                "--max-fail-count '4294967297': is too large; give 1 or more, such as 3, or 'unlimited'",
+                "--max-fail-count '4294967297': is too large; give 1 to 1000000, such as 3, or 'unlimited'",
             ),
             (
                 vec!["-m", "unlimited", "--once"],

@@ -51,6 +51,9 @@ pub fn pidfd_exit(pidfd: BorrowedFd<'_>) -> PidfdExit {
     }
 }
 
+/// The last signal (signal(7)).
+const LAST_SIGNAL: i32 = 64;
+
 /// Lets `command` begin in a session of its own, with each signal at its default. It writes its number
 /// and when it began, in milliseconds of [`crate::policy::Time`], to `note`, before the program begins.
 pub fn detach(command: &mut Command, note: Option<File>) {
@@ -59,10 +62,13 @@ pub fn detach(command: &mut Command, note: Option<File>) {
     unsafe {
         command.pre_exec(move || {
             rustix::process::setsid()?;
-            for signal in 1..=libc::SIGRTMAX() {
-                // Of the two that cannot be changed, and the two that the C library keeps for itself,
-                // none can be other than the default.
-                libc::signal(signal, libc::SIG_DFL);
+            for signal in 1..=LAST_SIGNAL {
+                // Not by signal(2): the C library keeps two for itself, and whoever ignored these as well
+                // has passed that on. Zeros are the default, no flags and an empty mask.
+                let default = [0_u64; 4];
+                let size_of_mask = 8_usize;
+                let old = std::ptr::null_mut::<u64>();
+                libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), old, size_of_mask);
             }
             if let Some(note) = &note {
                 let mut line = [0; 64];

@@ -15,8 +15,8 @@ use crate::output::OutputLog;
 use crate::policy::{Action, Memory, News, Outcome, Policy, Seen, Time};
 use crate::process::death::{Death, Gone, Told};
 use crate::process::follow::{Check, Followed, OpenPidfd};
-use crate::process::now;
 use crate::process::scan::{Proc, Unknown};
+use crate::process::{Pid, now};
 use crate::record::Record;
 use crate::report::Report;
 use crate::settings::Settings;
@@ -68,6 +68,8 @@ pub struct Watch {
     dying: Option<(Followed, Time)>,
     gone: Option<Gone>,
     command: Option<StartCommand>,
+    /// The session of the last start command.
+    session: Pid,
     /// Something has happened to a child since it was last asked.
     child_changed: bool,
     refused: bool,
@@ -96,6 +98,7 @@ impl Watch {
             last_alive: Time::ZERO,
             dying: None,
             gone: parts.record.gone(),
+            session: command.as_ref().map_or(0, StartCommand::pid),
             command,
             child_changed: true,
             refused: false,
@@ -269,17 +272,24 @@ impl Watch {
 
     fn start(&mut self, attempt: u32) -> Seen {
         let began = now();
-        let output = self.parts.output.clone();
         self.keep_output_to_limit();
+        let output = self.parts.output.open();
+        if let Err(error) = &output {
+            let path = self.parts.output.path().display();
+            let text = format!(
+                "the output log {path} cannot be written ({error}); what the start command writes is lost"
+            );
+            self.parts.report.trouble("output-open", &text);
+        }
         let note = self.parts.record.files().new_start_note();
         if let Err(error) = &note {
             let text = format!("another watchdog could not find the start command at work: {error}");
             self.parts.report.trouble("note", &text);
         }
-        match StartCommand::run(&self.parts.settings.criteria.start_command, Some(&output), note.ok(), began)
-        {
+        match StartCommand::run(&self.parts.settings.criteria.start_command, output.ok(), note.ok(), began) {
             Ok(command) => {
                 self.refused = false;
+                self.session = command.pid();
                 self.parts.record.command(Some(Running { pid: command.pid(), started_ms: began }));
                 self.command = Some(command);
                 self.parts.report.started(attempt, began);
@@ -318,13 +328,14 @@ impl Watch {
             return None;
         }
         let end = self.command.as_mut()?.end(now(), Some(&self.parts.output))?;
-        let session = self.command.take().map_or(0, |command| command.pid());
-        if self.followed.is_none() {
-            let left = self.parts.proc.started_since(self.parts.report.attempt_began(), session);
-            self.parts.report.left_running(left);
-        }
+        // What stayed with its shell, or in its place, has a record of its own.
+        let pid = self.command.take().map_or(0, |command| command.pid());
+        let is_process = [self.followed.as_ref(), self.dying.as_ref().map(|(dying, _)| dying)]
+            .into_iter()
+            .flatten()
+            .any(|process| process.seen().pid == pid);
         self.parts.record.command(None);
-        self.parts.report.command_ended(end);
+        self.parts.report.command_ended(end, is_process);
         Some(Seen::CommandEnded)
     }
 
@@ -463,13 +474,22 @@ impl Watch {
         }
         self.output_checked = now;
         if let Err(error) = self.parts.output.keep_to_limit() {
-            let text = format!("the output log {} was cut: {error}", self.parts.output.path().display());
+            let text = format!(
+                "the output log {} could not be kept to its limit: {error}",
+                self.parts.output.path().display()
+            );
             self.parts.report.trouble("output", &text);
         }
     }
 
     fn tell(&mut self, news: News) {
         let now = now();
+        if matches!(news, News::Failed { .. } | News::GaveUp { .. } | News::Overran)
+            && self.followed.is_none()
+        {
+            let left = self.parts.proc.started_since(self.parts.report.attempt_began(), self.session);
+            self.parts.report.left_running(left);
+        }
         if matches!(news, News::Failed { .. } | News::GaveUp { .. }) && self.followed.is_none() {
             self.name_near_misses();
         }
@@ -477,7 +497,7 @@ impl Watch {
         let followed = self.followed.as_ref().map(Followed::seen);
         match (news, followed) {
             (News::Found { by_itself: true }, Some(seen)) => {
-                report.found(seen, self.gone.as_ref().map(|gone| gone.pid), now);
+                report.found(seen, self.gone.as_ref(), now);
             }
             (News::Appeared { after }, Some(seen)) => report.appeared(seen, after),
             (News::Succeeded { attempt }, Some(seen)) => {

@@ -4,6 +4,7 @@ use std::ffi::CStr;
 use std::fs::Metadata;
 use std::io::{self, Write as _};
 use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -39,6 +40,9 @@ const EVERYDAY_WORDS: [&str; 12] = [
     "sleep",
 ];
 
+/// What `/bin/sh` may be called, and what runs the start command is not what it started.
+const SHELLS: [&[u8]; 4] = [b"sh", b"dash", b"bash", b"busybox"];
+
 /// A /proc, as one process sees it.
 #[derive(Debug)]
 pub struct Proc {
@@ -47,6 +51,7 @@ pub struct Proc {
     my_user: u32,
     /// This program's own file, by which other invocations of it are known.
     program: Option<(u64, u64)>,
+    program_path: PathBuf,
     program_name: Vec<u8>,
 }
 
@@ -91,13 +96,14 @@ impl Proc {
         }
         let identity = |file: Metadata| (file.dev(), file.ino());
         let program = std::fs::metadata(shown.join("exe")).map(identity).ok();
-        let program_name = std::fs::read_link(shown.join("exe"))
-            .map_or_else(|_| b"watchdog".to_vec(), |path| program_name(&path).to_vec());
+        let program_path = std::fs::read_link(shown.join("exe")).unwrap_or_else(|_| "watchdog".into());
+        let program_name = program_name(&program_path).to_vec();
         Ok(Proc {
             root: root.to_owned(),
             me,
             my_user: rustix::process::geteuid().as_raw(),
             program,
+            program_path,
             program_name,
         })
     }
@@ -174,21 +180,22 @@ impl Proc {
     }
 
     /// All processes that started at `since` or later, in this session or without a parent of their own:
-    /// what a start command has left running.
+    /// what a start command has left running, or has become.
     #[must_use]
     pub fn started_since(&self, since: Time, session: Pid) -> Vec<Seen> {
         let mut pids = Vec::new();
         let _ = self.each_name(|pid, _| pids.push(pid));
         let mut left: Vec<_> = pids
             .into_iter()
-            .filter(|pid| *pid != self.me && *pid != session)
+            .filter(|pid| *pid != self.me)
             .filter_map(|pid| {
                 let entry = open_entry(&self.root, pid).ok()?;
                 let mut line = [0; LONGEST_LINE];
                 let stat = Stat::parse(read_start(&entry, "stat", &mut line).ok()?)?;
                 let ours = stat.session == session || stat.ppid == 1;
                 let new = stat.started() + tick() > since;
-                (ours && new && !stat.is_dead() && !stat.is_kernel_thread())
+                let is_shell = pid == session && SHELLS.contains(&stat.comm);
+                (ours && new && !is_shell && !stat.is_dead() && !stat.is_kernel_thread())
                     .then(|| seen(&entry, pid, &stat, &Identity::read(&entry, &stat).ok()?).ok())?
             })
             .collect();
@@ -232,12 +239,15 @@ impl Proc {
 
     fn is_this_program(&self, pid: Pid, command_line: &[u8]) -> bool {
         let file = std::fs::metadata(self.root.join(pid.to_string()).join("exe"));
-        match file.map(|file| (file.dev(), file.ino())) {
-            Ok(file) if self.program == Some(file) => true,
-            // Another version of it, as after an upgrade, or another user's, whose file is not for us
-            // to see.
-            _ => is_invocation(command_line, &self.program_name),
+        if self.program.is_some() && file.ok().map(|file| (file.dev(), file.ino())) == self.program {
+            return true;
         }
+        // Another version of it, as after an upgrade.
+        let path = std::fs::read_link(self.root.join(pid.to_string()).join("exe")).unwrap_or_default();
+        let path = path.as_os_str().as_bytes();
+        let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
+        // Or another user's, whose file is not for us to see.
+        path == self.program_path.as_os_str().as_bytes() || is_invocation(command_line, &self.program_name)
     }
 
     /// Under `--full`, those whose command line has the pattern in it since they started this watchdog

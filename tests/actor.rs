@@ -1,0 +1,146 @@
+//! The watched process of the integration tests: one small program that plays many parts. Its name is
+//! that of the link it is started by, its part is in its arguments.
+#![allow(unsafe_code)] // one part ends only its leader thread, another dies of a signal
+#![allow(clippy::expect_used, clippy::panic)] // what a test reads in the output log when it got it wrong
+#![allow(clippy::zombie_processes)] // processes that nobody waits for are what it is about
+
+use std::env;
+use std::ffi::{CStr, OsStr};
+use std::fs::File;
+use std::io::{Write, stderr, stdout};
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, abort, exit};
+use std::thread::{sleep, spawn};
+use std::time::Duration;
+
+use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM, SIGUSR2};
+use signal_hook::iterator::Signals;
+
+fn main() {
+    // Whatever becomes of the test: nothing that it started is left for long.
+    nix::unistd::alarm::set(300);
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    let part: Vec<_> = arguments.iter().map(String::as_str).collect();
+    match part[..] {
+        ["sleep"] => sleep_for_ever(),
+        ["exit", status, after] => {
+            sleep(milliseconds(after));
+            exit(status.parse().expect("a status"));
+        }
+        ["segv", after] => {
+            sleep(milliseconds(after));
+            crash();
+        }
+        // A daemon's launcher: it ends when the daemon stands on its own feet.
+        ["daemonise", after, ref daemon @ ..] => {
+            in_a_session_of_its_own(&mut another_me(daemon));
+            sleep(milliseconds(after));
+        }
+        // Takes another name after a while, as the same process.
+        ["become", after, path, ref part @ ..] => {
+            sleep(milliseconds(after));
+            let error = Command::new(path).args(part).exec();
+            panic!("{path}: {error}");
+        }
+        // The parent of a child that it never waits for.
+        ["neglect", path, ref part @ ..] => {
+            let _child = Command::new(path).args(part).spawn().expect("a child");
+            sleep_for_ever();
+        }
+        // Only its leader thread ends.
+        ["leader-exits"] => {
+            spawn(sleep_for_ever);
+            // SAFETY: exit(2) ends this thread alone; nobody waits for it, and it owns nothing.
+            unsafe { libc::syscall(libc::SYS_exit, 0) };
+        }
+        ["master", lock, workers] => master(lock, workers),
+        ["lead", workers] => {
+            for _ in 0..workers.parse().expect("how many workers") {
+                titled("worker process", &["sleep"]).spawn().expect("a worker");
+            }
+            sleep_for_ever();
+        }
+        // Hands over to a new copy of itself, as nginx does for a binary upgrade.
+        ["handover"] => {
+            for signal in &mut Signals::new([SIGUSR2, SIGQUIT]).expect("signals") {
+                match signal {
+                    SIGUSR2 => drop(another_me(&part).spawn().expect("a successor")),
+                    _ => exit(0),
+                }
+            }
+        }
+        // Writes on and on, and ends when it cannot.
+        ["chatty"] => loop {
+            if stdout().write_all(b"still here\n").is_err() {
+                exit(9);
+            }
+            sleep(Duration::from_millis(20));
+        },
+        // Needs a while to end, and leaves a note that it did so by itself.
+        ["graceful", after, note] => {
+            Signals::new([SIGTERM, SIGINT]).expect("signals").forever().next();
+            sleep(milliseconds(after));
+            File::create(note).expect("a note");
+        }
+        ["ignore-term"] => {
+            let _ignored = Signals::new([SIGTERM, SIGINT]).expect("signals");
+            sleep_for_ever();
+        }
+        _ => panic!("no such part: {part:?}"),
+    }
+}
+
+/// Like nginx: only one of it at a time, and its workers count too.
+fn master(lock: &str, workers: &str) {
+    let lock = File::create(lock).expect("a file to lock");
+    if lock.try_lock().is_err() {
+        writeln!(stderr(), "bind() to 0.0.0.0:80 failed (98: Address already in use)")
+            .expect("standard error");
+        exit(1);
+    }
+    // SAFETY: it sets a flag of a descriptor that is open.
+    unsafe { libc::fcntl(lock.as_raw_fd(), libc::F_SETFD, 0) };
+    in_a_session_of_its_own(&mut titled("master process", &["lead", workers]));
+}
+
+fn in_a_session_of_its_own(command: &mut Command) {
+    // SAFETY: the closure makes one system call, which signal-safety(7) allows between fork and exec.
+    unsafe { command.pre_exec(|| Ok(nix::unistd::setsid().map(drop)?)) };
+    command.spawn().expect("a daemon");
+}
+
+/// This program again, with the same name and first argument.
+fn another_me(part: &[&str]) -> Command {
+    // SAFETY: AT_EXECFN is the address of a string that lives as long as this process.
+    let path = unsafe { CStr::from_ptr(libc::getauxval(libc::AT_EXECFN) as *const _) };
+    let mut command = Command::new(OsStr::from_bytes(path.to_bytes()));
+    command.arg0(env::args_os().next().unwrap_or_default()).args(part);
+    command
+}
+
+/// This program again, with another first argument: `NAME: title`.
+fn titled(title: &str, part: &[&str]) -> Command {
+    let mut command = another_me(part);
+    let path = command.get_program().to_string_lossy().into_owned();
+    command.arg0(format!("{}: {title}", path.rsplit('/').next().unwrap_or_default()));
+    command
+}
+
+fn crash() -> ! {
+    // SAFETY: the handler that is replaced is Rust's own, which would say that a stack overflowed.
+    unsafe { libc::signal(libc::SIGSEGV, libc::SIG_DFL) };
+    let _ = nix::sys::signal::raise(nix::sys::signal::SIGSEGV);
+    abort()
+}
+
+fn sleep_for_ever() -> ! {
+    loop {
+        sleep(Duration::from_secs(1000));
+    }
+}
+
+fn milliseconds(number: &str) -> Duration {
+    Duration::from_millis(number.parse().expect("milliseconds"))
+}

@@ -1,0 +1,242 @@
+//! What was typed, and what is wrong with it.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::process::{Command, Stdio};
+
+use crate::harness::{Captured, Ended, Scene, WATCHDOG};
+
+/// Runs it with these arguments, and with folders of its own unless they are in the way.
+fn run<S: AsRef<OsStr>>(scene: &Scene, arguments: impl IntoIterator<Item = S>) -> Ended {
+    let mut command = Command::new(WATCHDOG);
+    command
+        .args(arguments)
+        .arg("--state-dir")
+        .arg(scene.path("state"))
+        .arg("--log-dir")
+        .arg(scene.path("log"));
+    command.stdin(Stdio::null()).env("HOME", scene.path("home")).env_remove("XDG_STATE_HOME");
+    scene.spawn(command, Captured::All).ends()
+}
+
+#[test]
+fn the_seed_spelling_works_in_any_order() {
+    let scene = Scene::new();
+    let start_command = format!("{} sleep &", scene.path(scene.name()).display());
+    let pairs = [
+        ["--restart_wait_interval", "5"],
+        ["--max_fail_count", "3"],
+        ["--process_name", scene.name()],
+        ["--health_check_interval", "1"],
+        ["--start_command", &start_command],
+    ];
+    for (round, turn) in [0, 2, 3].into_iter().enumerate() {
+        let mut pairs = pairs;
+        pairs.rotate_left(turn);
+        if turn == 3 {
+            pairs.reverse();
+        }
+        let mut command = Command::new(WATCHDOG);
+        command.args(pairs.concat()).stdin(Stdio::null());
+        command.arg("--state_dir").arg(scene.path("state")).arg("--log_dir").arg(scene.path("log"));
+        let watchdog = scene.spawn(command, Captured::All);
+        scene.wait_until("a watch more", || (scene.count("watching for") > round).then_some(()));
+        let first =
+            scene.log().into_iter().filter(|record| record.text.contains("watching for")).nth(round).unwrap();
+        assert!(["5s", "1s"].iter().all(|time| first.text.contains(time)), "{first:?}");
+        scene.wait_running();
+        watchdog.terminate();
+    }
+    scene.wait_for(r"running start command \(attempt 1 of 3\)");
+}
+
+/// Each wrong setting has one line, all have theirs at once, and nothing is done.
+#[test]
+fn every_wrong_setting_is_named_at_once() {
+    for wrong in [
+        &["--process-name="][..],
+        &["--process-name= \t"],
+        &["--process-name=foo(bar"],
+        &["--process-name=*"],
+        &["--start-command="],
+        &["--start-command=  "],
+        &["--health-check-interval=0"],
+        &["--health-check-interval=-1"],
+        &["--health-check-interval=0s"],
+        &["--health-check-interval=soon"],
+        &["--health-check-interval="],
+        &["--health-check-interval=1e30"],
+        &["--health-check-interval=99999999999999999999999s"],
+        &["--health-check-interval=1000y"],
+        &["--health-check-interval=inf"],
+        &["--health-check-interval=nan"],
+        &["--restart-wait-interval=0"],
+        &["--restart-wait-interval=-5"],
+        &["--restart-wait-interval=5 parsecs"],
+        &["--restart-wait-interval=18446744073709551616"],
+        &["--max-fail-count=0"],
+        &["--max-fail-count=-1"],
+        &["--max-fail-count=abc"],
+        &["--max-fail-count=1.5"],
+        &["--max-fail-count=99999999999999999999"],
+        &["--max-fail-count="],
+        &["--start-timeout=0"],
+        &["--start-timeout=-1"],
+        &["--stable-after=-1"],
+        &["--restart-delay=-1"],
+        &["--after-stop=never"],
+        &["--retry-after=0"],
+        &["--retry-after=-1m"],
+        &["--log-max-size=0"],
+        &["--log-max-size=-1"],
+        &["--log-max-size=big"],
+        &["--log-max-files=-1"],
+        &["--log-max-files=x"],
+        &["--name="],
+        &["--name=../x"],
+        &[
+            "--process-name=(",
+            "--start-command= ",
+            "--health-check-interval=-1",
+            "--restart-wait-interval=0",
+            "--max-fail-count=abc",
+            "--stable-after=x",
+            "--restart-delay=x",
+            "--after-stop=x",
+            "--start-timeout=x",
+            "--retry-after=x",
+        ],
+    ] {
+        let scene = Scene::new();
+        let mut arguments: Vec<_> = wrong.iter().map(ToString::to_string).collect();
+        for (option, right) in [("--process-name", scene.name()), ("--start-command", "echo >> $HERE/starts")]
+        {
+            if !wrong.iter().any(|argument| argument.starts_with(option)) {
+                arguments.push(format!("{option}={right}"));
+            }
+        }
+        let ended = run(&scene, arguments);
+        assert_eq!((ended.code(), &*ended.stdout, scene.starts()), (Some(2), "", 0), "{wrong:?}: {ended}");
+        for argument in wrong {
+            let option = argument.split('=').next().unwrap();
+            let lines = ended.stderr.lines().filter(|line| line.contains(option)).count();
+            assert_eq!(lines, 1, "{option}: {ended}");
+        }
+        assert_eq!(ended.stderr.lines().count(), wrong.len(), "{ended}");
+    }
+}
+
+#[test]
+fn says_where_a_pattern_goes_wrong() {
+    let scene = Scene::new();
+    let ended = run(&scene, ["-p", "foo(bar", "-s", "true"]);
+    assert_eq!(ended.code(), Some(2), "{ended}");
+    assert!(ended.stderr.contains("foo(bar") && ended.stderr.contains("character 4"), "{ended}");
+}
+
+#[test]
+fn a_value_may_begin_with_a_dash() {
+    let scene = Scene::new();
+    let ended = run(&scene, ["-p", "x", "-s", "true", "-i", "-1", "-w", "-5", "-m", "-1"]);
+    assert_eq!((ended.code(), ended.stderr.lines().count()), (Some(2), 3), "{ended}");
+    let ended = run(&scene, ["-p", "x", "-s", "true", "-i", "-1s", "-w", "-5s", "-m", "-x"]);
+    assert_eq!((ended.code(), ended.stderr.lines().count()), (Some(2), 3), "{ended}");
+}
+
+#[test]
+fn unlimited_and_once_do_not_go_together() {
+    let scene = Scene::new();
+    let ended = run(&scene, ["-p", scene.name(), "-s", "true", "-m", "unlimited", "--once", "-i", "0"]);
+    assert_eq!((ended.code(), ended.stderr.lines().count()), (Some(2), 2), "{ended}");
+    assert!(ended.stderr.contains("unlimited") && ended.stderr.contains("--once"), "{ended}");
+}
+
+#[test]
+fn unknown_options_are_named() {
+    let scene = Scene::new();
+    for unknown in ["--proces-name", "--bogus", "-Z", "-é"] {
+        let ended = run(&scene, ["-p", "x", "-s", "true", unknown]);
+        assert_eq!((ended.code(), &*ended.stdout), (Some(2), ""), "{ended}");
+        assert!(ended.stderr.contains(unknown), "{ended}");
+    }
+    let ended = run(&scene, ["-p", "x", "-s", "true", "stray"]);
+    assert_eq!(ended.code(), Some(2), "{ended}");
+    assert!(ended.stderr.contains("stray"), "{ended}");
+}
+
+/// Nor does it matter where they stand.
+#[test]
+fn bytes_that_are_no_text_are_refused() {
+    let bytes = |bytes| OsStr::from_bytes(bytes);
+    let scene = Scene::new();
+    for arguments in [
+        vec![bytes(b"-p"), bytes(b"\xff"), bytes(b"-s"), bytes(b"true")],
+        vec![bytes(b"-p"), bytes(b"x"), bytes(b"-s"), bytes(b"echo \xfe")],
+        vec![bytes(b"--process-name=\xc3("), bytes(b"-s"), bytes(b"true")],
+        vec![bytes(b"-p"), bytes(b"x"), bytes(b"-s"), bytes(b"true"), bytes(b"-i"), bytes(b"\x80")],
+        vec![bytes(b"-p"), bytes(b"x"), bytes(b"-s"), bytes(b"true"), bytes(b"--name"), bytes(b"\x80")],
+        vec![bytes(b"-p"), bytes(b"x"), bytes(b"-s"), bytes(b"true"), bytes(b"--\xff")],
+        vec![bytes(b"-p"), bytes(b"x"), bytes(b"-s"), bytes(b"true"), bytes(b"\xff\xfe")],
+        vec![bytes(b"-\xff")],
+    ] {
+        let ended = run(&scene, &arguments);
+        assert_eq!(ended.code(), Some(2), "{arguments:?}: {ended}");
+        assert!(!ended.stderr.is_empty() && !ended.stderr.contains("panicked"), "{ended}");
+    }
+}
+
+#[test]
+fn times_have_units_or_are_seconds() {
+    let scene = Scene::new();
+    scene.start_actor(&["sleep"]);
+    for time in ["5", "0.5", "90s", "1m 30s", "1h", "250ms", "1d"] {
+        let mut watchdog = scene.watchdog().flag("--once").with("--max-fail-count", "10000");
+        for option in
+            ["--health-check-interval", "--restart-wait-interval", "--stable-after", "--start-timeout"]
+        {
+            watchdog = watchdog.with(option, time);
+        }
+        let ended = watchdog.run();
+        assert_eq!((ended.code(), &*ended.stderr), (Some(0), ""), "{time}: {ended}");
+    }
+}
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    let scene = Scene::new();
+    let help = run(&scene, ["--help"]);
+    assert_eq!((help.code(), &*help.stderr), (Some(0), ""));
+    for option in [
+        "-p, --process-name",
+        "-s, --start-command",
+        "--start-timeout",
+        "-i, --health-check-interval",
+        "-w, --restart-wait-interval",
+        "-m, --max-fail-count",
+        "--stable-after",
+        "--restart-delay",
+        "--after-stop",
+        "--retry-after",
+        "--name",
+        "--once",
+        "--no-input",
+        "--state-dir",
+        "--log-dir",
+        "--log-max-size",
+        "--log-max-files",
+        "-v",
+        "-q",
+    ] {
+        assert!(help.stdout.contains(option), "{option} in\n{}", help.stdout);
+    }
+    let version = run(&scene, ["--version"]);
+    assert_eq!(
+        (version.code(), version.stdout.trim()),
+        (Some(0), concat!("watchdog ", env!("CARGO_PKG_VERSION")))
+    );
+    // And where that cannot take it, there is no panic.
+    let mut command = Command::new(WATCHDOG);
+    command.arg("--help").stdout(std::fs::File::options().write(true).open("/dev/full").unwrap());
+    let ended = scene.spawn(command, Captured::Stderr).ends();
+    assert!(ended.code().is_some_and(|code| code != 101) && !ended.stderr.contains("panicked"), "{ended}");
+}

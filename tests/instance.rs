@@ -1,0 +1,160 @@
+//! One watchdog of a name at a time (rule 29).
+
+use std::fs;
+
+use nix::sys::signal::Signal::SIGKILL;
+
+use crate::harness::{Captured, Scene};
+
+#[test]
+fn a_second_one_in_a_terminal_says_who_is_first() {
+    let scene = Scene::new();
+    let first = scene.watchdog().spawn();
+    scene.wait_for("succeeded");
+    let (mut terminal, second) = scene.watchdog().in_terminal();
+    assert_eq!(second.ends().code(), Some(4), "{}", terminal.transcript());
+    let said = terminal.transcript();
+    assert!(said.contains(&first.pid().to_string()) && said.contains("--name"), "{said}");
+    scene.assert_watched();
+    first.terminate();
+}
+
+/// The same line in a crontab keeps one watchdog alive.
+#[test]
+fn a_second_one_elsewhere_goes_in_silence() {
+    let scene = Scene::new();
+    let _first = scene.watchdog().spawn();
+    scene.wait_for("succeeded");
+    let before = scene.log();
+    let ended = scene.watchdog().run();
+    assert_eq!((ended.code(), &*ended.stdout, &*ended.stderr), (Some(0), "", ""));
+    assert_eq!(scene.log(), before);
+}
+
+#[test]
+fn a_second_one_with_other_settings_is_a_mistake() {
+    let scene = Scene::new();
+    let first = scene.watchdog().spawn();
+    scene.wait_for("succeeded");
+    let ended = scene.watchdog().with("--max-fail-count", "7").run();
+    assert_eq!(ended.code(), Some(4), "{ended}");
+    assert!(ended.stderr.contains(&first.pid().to_string()) && ended.stderr.contains("--name"), "{ended}");
+}
+
+#[test]
+fn under_another_name_it_is_another_one() {
+    let scene = Scene::new();
+    let pid = scene.start_actor(&["sleep"]);
+    let _first = scene.watchdog().spawn();
+    scene.wait_for("watching for");
+    let second = scene.watchdog().with("--name", "second").spawn();
+    scene.wait_until("its own log and lock", || {
+        (scene.read("log/second.log").contains(&format!("(pid {pid})"))
+            && scene.path("state/second.lock").exists())
+        .then_some(())
+    });
+    second.terminate();
+}
+
+#[test]
+fn a_lock_goes_with_its_holder_and_not_with_what_it_started() {
+    let scene = Scene::new();
+    for round in 1..4 {
+        let watchdog = scene.watchdog().starting("exec $ACTOR sleep").spawn();
+        scene.wait_until("a watch more", || (scene.count("watching for") == round).then_some(()));
+        scene.wait_running();
+        watchdog.send(SIGKILL);
+        assert_eq!(watchdog.ends().signal(), Some(SIGKILL));
+    }
+    assert_eq!(scene.starts(), 1);
+}
+
+/// Whoever tidies up deletes the lock; the next watchdog must not run beside the first for ever, and a
+/// third one must not take the deleted file for a lock.
+#[test]
+fn a_deleted_lock_file_is_no_lock() {
+    let scene = Scene::new();
+    let _first = scene.watchdog().spawn();
+    scene.wait_for("succeeded");
+    let lock = scene.path(&format!("state/{}.lock", scene.name()));
+    fs::remove_file(&lock).unwrap();
+    let second = scene.watchdog().spawn();
+    scene.wait_until("there is a lock again", || lock.exists().then_some(()));
+    scene.wait_until("it is the second's", || (scene.count("watching for") == 2).then_some(()));
+    assert_eq!(scene.watchdog().with("--max-fail-count", "7").run().code(), Some(4));
+    second.terminate();
+}
+
+#[test]
+fn a_state_folder_that_cannot_be_made_is_no_reason_not_to_watch() {
+    let scene = Scene::new();
+    fs::write(scene.path("state"), "in the way").unwrap();
+    let watchdog = scene.watchdog().spawn();
+    scene.assert_watched();
+    let warnings = scene.log().into_iter().filter(|record| record.text.contains("state")).count();
+    assert!(warnings >= 1, "{:#?}", scene.log());
+    watchdog.terminate();
+}
+
+/// Made from the process name, which may hold anything.
+#[test]
+fn an_instance_name_never_leaves_its_folder() {
+    for name in
+        ["../../../outside", "a/b", "..", "/etc/passwd", "^x[0-9]$", "a b", "ü€", "-x", &"long".repeat(80)]
+    {
+        let scene = Scene::new();
+        let ended = scene
+            .watchdog()
+            .without("--process-name")
+            .flag(&format!("--process-name=zz{name}zz"))
+            .with("--max-fail-count", "1")
+            .with("--restart-wait-interval", "0.1")
+            .starting("false")
+            .flag("--once")
+            .run();
+        assert_eq!(ended.code(), Some(1), "{name}: {ended}");
+        let mut names: Vec<_> =
+            fs::read_dir(scene.path("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        let expected = ["0.stderr", "0.stdout", "log", "starts", "state", scene.name()];
+        assert_eq!(names, expected, "{name}");
+        let files = |folder: &str| {
+            fs::read_dir(scene.path(folder))
+                .unwrap()
+                .map(|entry| entry.unwrap().file_type().unwrap().is_file())
+                .collect::<Vec<_>>()
+        };
+        assert!(
+            !files("log").is_empty() && files("log").iter().chain(&files("state")).all(|is_file| *is_file),
+            "{name}"
+        );
+    }
+}
+
+/// A run from cron beside it looks, and leaves the rest to it (rule 27).
+#[test]
+fn a_single_check_beside_it_only_looks() {
+    let scene = Scene::new();
+    let _first = scene.watchdog().starting("sleep 250").spawn();
+    scene.wait_for("running start command");
+    let single = || {
+        let ended = scene.watchdog().starting("sleep 250").flag("--once").run();
+        assert_eq!((&*ended.stdout, &*ended.stderr, scene.starts()), ("", "", 1), "{ended}");
+        ended.code()
+    };
+    assert_eq!(single(), Some(5));
+    scene.start_actor(&["sleep"]);
+    assert_eq!(single(), Some(0));
+}
+
+#[test]
+fn a_second_one_as_a_service_is_a_mistake() {
+    let scene = Scene::new();
+    let first = scene.watchdog().spawn();
+    scene.wait_for("succeeded");
+    let mut command = scene.watchdog().command();
+    command.env("INVOCATION_ID", "0123456789abcdef0123456789abcdef");
+    let ended = scene.spawn(command, Captured::All).ends();
+    assert_eq!(ended.code(), Some(4), "{ended}");
+    assert!(ended.stderr.contains(&first.pid().to_string()), "{ended}");
+}

@@ -1,0 +1,130 @@
+//! What the tests need of the machine: processes, namespaces, and what it can and cannot do.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::sync::{LazyLock, Mutex, MutexGuard, Once, PoisonError};
+use std::thread;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, geteuid};
+use procfs::process::Process;
+
+use crate::harness::{Captured, LOOK_AGAIN, Scene};
+
+/// Says on standard error (which the test harness does not hide) why a test does nothing here.
+pub fn skip(why: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped {}: {why}", thread::current().name().unwrap_or("a test"));
+}
+
+pub fn is_root() -> bool {
+    geteuid().is_root()
+}
+
+/// How namespaces are made here: by root, or by an ordinary user who may make one for users first.
+pub fn unshare(scene: &Scene, options: &[&str]) -> Option<Vec<String>> {
+    let words =
+        |user: &[&str]| [&["unshare"], user, options].concat().iter().map(ToString::to_string).collect();
+    let ways: [Vec<String>; 2] = [words(&[]), words(&["--user", "--map-root-user"])];
+    ways.into_iter().find(|way| {
+        let mut probe = Command::new("sh");
+        probe.args(["-c", r#""$@" 2>&1"#, "sh"]).args(way).arg("true");
+        scene.spawn(probe, Captured::All).ends().status.success()
+    })
+}
+
+/// Whether this kernel says how a process ended to one who is not its parent (Linux 6.15).
+pub fn kernel_tells() -> bool {
+    let version = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers =
+        version.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(6), Some(15))
+}
+
+pub fn send(pid: i32, signal: Signal) {
+    let _ = kill(Pid::from_raw(pid), signal);
+}
+
+/// Whether there is such a process, be it a zombie.
+pub fn is_there(pid: i32) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists()
+}
+
+pub fn processes() -> impl Iterator<Item = Process> {
+    procfs::process::all_processes().unwrap().filter_map(Result::ok)
+}
+
+/// A leader that has exited is a zombie while its process lives on.
+pub fn is_alive(stat: &procfs::process::Stat) -> bool {
+    !matches!(stat.state, 'X' | 'Z') || (stat.state == 'Z' && stat.num_threads > 1)
+}
+
+/// What plays the watched processes.
+pub fn actor() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let actor = tests.parent().unwrap().with_file_name("examples").join("actor");
+    assert!(
+        actor.exists(),
+        "no {}: `cargo test` builds it, and so does `cargo build --example actor`",
+        actor.display()
+    );
+    actor
+}
+
+/// A program with all signals at their defaults, also where the tests run under nohup or in the background
+/// of a script.
+pub fn program(path: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(path);
+    // SAFETY: the closure makes system calls that signal-safety(7) allows after fork.
+    unsafe {
+        command.pre_exec(|| {
+            for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+            Ok(())
+        });
+    }
+    command
+}
+
+/// How each child of the tests ended.
+fn ended() -> MutexGuard<'static, HashMap<i32, ExitStatus>> {
+    static ENDED: LazyLock<Mutex<HashMap<i32, ExitStatus>>> = LazyLock::new(Mutex::default);
+    ENDED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts a command, for which [`adopt_orphans`] waits.
+pub fn spawn(command: &mut Command) -> i32 {
+    let mut ended = ended();
+    let pid = command.spawn().unwrap().id().cast_signed();
+    ended.remove(&pid);
+    pid
+}
+
+pub fn how_it_ended(pid: i32) -> Option<ExitStatus> {
+    ended().get(&pid).copied()
+}
+
+/// Makes the tests the parent of all orphans beneath them, and waits for all children. A kernel tells how
+/// a process ended only once somebody has waited for it, and process 1 may be slow to, or no real init.
+pub fn adopt_orphans() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        nix::sys::prctl::set_child_subreaper(true).unwrap();
+        thread::spawn(|| {
+            loop {
+                match rustix::process::wait(rustix::process::WaitOptions::empty()) {
+                    Ok(Some((pid, status))) => {
+                        let status = ExitStatus::from_raw(status.as_raw());
+                        ended().insert(pid.as_raw_nonzero().get(), status);
+                    }
+                    _ => thread::sleep(LOOK_AGAIN),
+                }
+            }
+        });
+    });
+}

@@ -1,0 +1,25 @@
+//! The real program on real processes. One binary, so that it links once; a module for each subject.
+//!
+//! The watched processes are `tests/actor.rs` under names that nothing else has. Nothing is waited for
+//! by the clock alone: each test waits for what it wants to see, and fails when it has not come in time.
+//! What a machine or a user does not allow is skipped with a line on standard error that says why.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // how a test fails
+#![allow(unsafe_code)] // terminals, limits and filters are set up between fork and exec
+
+mod cli;
+mod environment;
+mod failing;
+mod follow;
+mod give_up;
+mod harness;
+mod instance;
+mod logs;
+mod machine;
+mod namespaces;
+mod once;
+mod prompt;
+mod refused;
+mod signals;
+mod start;
+mod stderr;
+mod terminal;

@@ -1,0 +1,147 @@
+//! As process 1 of a PID namespace, and where /proc does not show what it should.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use nix::sys::signal::Signal::{SIGINT, SIGKILL, SIGTERM};
+use procfs::process::Process;
+
+use crate::harness::{Invocation, Scene, Watchdog};
+use crate::machine::{is_root, is_there, processes, send, skip, unshare};
+
+/// A watchdog that is process 1 of its own PID namespace, and its number outside.
+fn process_1<'a>(scene: &'a Scene, watchdog: Invocation<'a>) -> Option<(Watchdog<'a>, i32)> {
+    let options = ["--pid", "--fork", "--mount-proc", "--kill-child"];
+    let Some(way) = unshare(scene, &options) else {
+        skip("no PID namespace can be made here");
+        return None;
+    };
+    let way: Vec<_> = way.iter().map(String::as_str).collect();
+    let outside = watchdog.through(&way).spawn();
+    let inside = scene.wait_until("process 1 is there", || children(outside.pid()).pop());
+    Some((outside, inside))
+}
+
+fn children(pid: i32) -> Vec<i32> {
+    let stats = processes().filter_map(|process| process.stat().ok());
+    stats.filter(|stat| stat.ppid == pid).map(|stat| stat.pid).collect()
+}
+
+#[test]
+fn process_1_watches_and_reaps_what_falls_to_it() {
+    let scene = Scene::new();
+    let orphan = scene.link_actor("orphan");
+    let watchdog = scene.watchdog().starting(&format!("{} sleep & $ACTOR sleep &", orphan.display()));
+    let Some((_outside, inside)) = process_1(&scene, watchdog) else { return };
+    scene.wait_for("succeeded");
+    let is_orphan = |pid: &i32| fs::read(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm == b"orphan\n");
+    let orphan = scene.wait_until("the orphan is its child", || children(inside).into_iter().find(is_orphan));
+    send(orphan, SIGKILL);
+    scene.wait_gone(orphan); // and no zombie either
+    scene.assert_watched();
+    scene.wait_for(r"was killed \(SIGKILL\)");
+    let zombies = || {
+        children(inside)
+            .into_iter()
+            .any(|pid| Process::new(pid).and_then(|it| it.stat()).is_ok_and(|stat| stat.state == 'Z'))
+    };
+    scene.wait_until("there are no zombies", || (!zombies()).then_some(()));
+}
+
+#[test]
+fn process_1_passes_signals_on_and_ends_when_all_have_ended() {
+    for signal in [SIGTERM, SIGINT] {
+        let scene = Scene::new();
+        let watchdog = scene.watchdog().starting("$ACTOR graceful 700 $HERE/note &");
+        let Some((outside, inside)) = process_1(&scene, watchdog) else { return };
+        scene.wait_for("succeeded");
+        send(inside, signal);
+        let ended = outside.ends();
+        assert!(scene.path("note").exists(), "it was left to end by itself: {ended}\n{}", scene.story());
+        assert_eq!(scene.starts(), 1, "{}", scene.story());
+        if signal == SIGTERM {
+            assert_eq!(ended.code(), Some(0), "{ended}");
+        }
+        assert!(scene.log().pop().unwrap().text.contains(&signal.to_string()), "{:#?}", scene.log());
+    }
+}
+
+#[test]
+fn process_1_passes_signals_on_to_a_start_command_at_work() {
+    let scene = Scene::new();
+    let watchdog = scene.watchdog().starting("exec $HERE/other graceful 300 $HERE/note");
+    scene.link_actor("other");
+    let Some((outside, inside)) = process_1(&scene, watchdog) else { return };
+    scene.wait_for("running start command");
+    let command = scene.wait_until("the command is at work", || {
+        let catches = |pid: &i32| {
+            Process::new(*pid)
+                .and_then(|it| it.status())
+                .is_ok_and(|it| it.name == "other" && it.sigcgt & (1 << 14) != 0)
+        };
+        children(inside).into_iter().find(catches)
+    });
+    send(inside, SIGTERM);
+    let ended = outside.ends();
+    assert!(scene.path("note").exists() && !is_there(command), "{ended}\n{}", scene.story());
+    assert_eq!(ended.code(), Some(0), "{ended}");
+}
+
+#[test]
+fn process_1_does_not_wait_for_ever() {
+    let scene = Scene::new();
+    let watchdog = scene.watchdog().starting("$ACTOR ignore-term &");
+    let Some((outside, inside)) = process_1(&scene, watchdog) else { return };
+    scene.wait_for("succeeded");
+    let asked = std::time::Instant::now();
+    send(inside, SIGTERM);
+    let ended = outside.ends();
+    let waited = asked.elapsed().as_secs();
+    assert!((9..25).contains(&waited), "{waited} s: {ended}");
+    assert_eq!(ended.code(), Some(0), "{ended}");
+}
+
+#[test]
+fn the_proc_of_another_namespace_is_refused() {
+    let scene = Scene::new();
+    scene.start_actor(&["sleep"]);
+    let Some(way) = unshare(&scene, &["--pid", "--fork", "--kill-child"]) else {
+        return skip("no PID namespace can be made here");
+    };
+    let way: Vec<_> = way.iter().map(String::as_str).collect();
+    for once in [None, Some("--once")] {
+        let mut watchdog = scene.watchdog().through(&way);
+        if let Some(flag) = once {
+            watchdog = watchdog.flag(flag);
+        }
+        let ended = watchdog.run();
+        assert_eq!((ended.code(), ended.stderr.lines().count(), scene.starts()), (Some(3), 1, 0), "{ended}");
+    }
+}
+
+/// Mounted with `hidepid`, /proc shows an ordinary user nobody else's processes.
+#[test]
+fn what_is_hidden_is_not_missing() {
+    let scene = Scene::new();
+    if !is_root() {
+        return skip("only root can mount a /proc and be another user then");
+    }
+    scene.start_actor(&["sleep"]); // root's
+    for folder in ["state", "log"] {
+        fs::create_dir(scene.path(folder)).unwrap();
+        fs::set_permissions(scene.path(folder), fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    let hide = "mount -t proc -o hidepid=2 none /proc && exec setpriv --reuid 65534 --regid 65534 --clear-groups \"$@\"";
+    let watchdog = || scene.watchdog().through(&["unshare", "--mount", "sh", "-c", hide, "sh"]);
+    let ended = watchdog().flag("--once").run();
+    assert_eq!((ended.code(), scene.starts()), (Some(3), 0), "{ended}");
+    assert!(ended.stderr.contains("hidepid") && ended.stderr.lines().count() == 1, "{ended}");
+
+    let log = scene.path(&format!("log/{}.log", scene.name()));
+    fs::remove_file(log).unwrap();
+    let watchdog = watchdog().spawn();
+    scene.wait_for("^WARN .*hidepid");
+    watchdog.wait_checks(5);
+    assert_eq!(scene.count("hidepid"), 1, "{:#?}", scene.log());
+    assert_eq!((scene.starts(), watchdog.terminate().code()), (0, Some(0)));
+}

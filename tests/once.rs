@@ -1,0 +1,72 @@
+//! One check, for cron and oneshot units: silent while all is well.
+
+use nix::sys::signal::Signal::{SIGINT, SIGTERM};
+
+use crate::harness::{Captured, Record, Scene};
+
+#[test]
+fn what_runs_is_not_worth_a_word() {
+    let scene = Scene::new();
+    let pid = scene.start_actor(&["sleep"]);
+    let ended = scene.watchdog().flag("--once").run();
+    assert_eq!((ended.code(), &*ended.stdout, &*ended.stderr), (Some(0), "", ""));
+    assert_eq!((scene.starts(), scene.all()), (0, vec![pid]));
+}
+
+#[test]
+fn what_is_brought_back_is_worth_one_line() {
+    let scene = Scene::new();
+    let ended = scene.watchdog().flag("--once").run();
+    assert_eq!((ended.code(), &*ended.stdout, ended.stderr.lines().count()), (Some(0), "", 1), "{ended}");
+    let record = Record::parse(ended.stderr.trim_end(), scene.name());
+    let pid = scene.wait_running();
+    assert!(record.text.contains(&format!("(pid {pid})")), "{record:?}");
+    scene.wait_for("running start command"); // the details are in the log
+    assert_eq!(scene.starts(), 1);
+}
+
+#[test]
+fn what_is_not_brought_back_is_worth_one_line() {
+    let scene = Scene::new();
+    let ended =
+        scene.watchdog().flag("--once").with("--max-fail-count", "2").starting("echo broken; exit 3").run();
+    assert_eq!((ended.code(), &*ended.stdout, ended.stderr.lines().count()), (Some(1), "", 1), "{ended}");
+    let record = Record::parse(ended.stderr.trim_end(), scene.name());
+    assert!(record.text.starts_with("ERROR gave up after 2 failures"), "{record:?}");
+    scene.wait_for("ended with status 3.*broken");
+    assert_eq!(scene.starts(), 2);
+}
+
+/// Cron waits for whatever holds its output open.
+#[test]
+fn what_it_starts_does_not_hold_its_output_open() {
+    let scene = Scene::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut command = scene.watchdog().flag("--once").starting("$ACTOR daemonise 0 chatty").command();
+    command.stdout(writer.try_clone().unwrap()).stderr(writer);
+    let ended = scene.spawn(command, Captured::Nothing).ends();
+    let said = std::io::read_to_string(reader).unwrap(); // until the last writer has closed it
+    assert_eq!((ended.code(), said.lines().count()), (Some(0), 1), "{said}");
+    scene.wait_running();
+}
+
+#[test]
+fn a_signal_ends_it_as_if_it_were_not_caught() {
+    for signal in [SIGTERM, SIGINT] {
+        let scene = Scene::new();
+        let watchdog = scene.watchdog().flag("--once").with("--restart-wait-interval", "100s").spawn();
+        scene.wait_for("^INFO is running");
+        let pid = scene.wait_running();
+        watchdog.send(signal);
+        let ended = watchdog.ends();
+        assert_eq!((ended.signal(), scene.all()), (Some(signal), vec![pid]), "{ended}");
+    }
+}
+
+#[test]
+fn unlimited_attempts_are_refused() {
+    let scene = Scene::new();
+    let ended = scene.watchdog().flag("--once").with("--max-fail-count", "unlimited").run();
+    assert_eq!((ended.code(), scene.starts()), (Some(2), 0), "{ended}");
+    assert!(ended.stderr.contains("--once") && ended.stderr.contains("unlimited"), "{ended}");
+}

@@ -1,0 +1,142 @@
+//! What is missing is started, in whatever way it starts.
+
+use std::fs;
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+
+use crate::harness::{Captured, Scene};
+use crate::machine::{is_there, send, skip};
+
+#[test]
+fn what_is_missing_is_started_and_followed() {
+    let scene = Scene::new();
+    let sleep = scene.path("bin").join(scene.name());
+    fs::create_dir(scene.path("bin")).unwrap();
+    let mut copy = Command::new("sh");
+    // Where one program plays all of coreutils, its copy does not know what it is.
+    copy.args(["-c", r#"cp "$(command -v sleep)" "$0" && "$0" 0"#]).arg(&sleep);
+    if !scene.spawn(copy, Captured::All).ends().status.success() {
+        return skip("a copy of sleep does not work here");
+    }
+    let watchdog = scene.watchdog().starting(r#""$HERE/bin/${ACTOR##*/}" 250 &"#).spawn();
+    let record = scene.wait_for("^INFO attempt 1 succeeded");
+    let pid = scene.wait_running();
+    let log = scene.log();
+    assert_eq!(scene.wait_for("^INFO is running").number_after("pid"), Some(pid), "{log:#?}");
+    assert_eq!(scene.starts(), 1);
+
+    let name = scene.name();
+    let at = |pattern: &str| {
+        let found = scene.wait_for(pattern);
+        log.iter().position(|record| *record == found).unwrap()
+    };
+    let first = at(&format!(
+        "^INFO watchdog [0-9.]+ \\(pid {}\\): watching .*{name}.*nothing matches",
+        watchdog.pid()
+    ));
+    let missing = at(r"^WARN is not running; running start command \(attempt 1 of 3\): .*250 &");
+    let running = at(&format!(r"^INFO is running: {name} \(pid {pid}\)"));
+    assert_eq!((first, missing < running, log[running] < record.clone()), (0, true, true), "{log:#?}");
+
+    let ended = watchdog.terminate();
+    assert_eq!(ended.stdout, "");
+    let stderr: Vec<_> = ended.stderr.lines().collect();
+    assert!(stderr.len() == 1 && stderr[0].contains("WARN "), "only warnings, and each once: {ended}");
+}
+
+#[test]
+fn what_runs_is_left_alone() {
+    let scene = Scene::new();
+    let pid = scene.start_actor(&["sleep"]);
+    let watchdog = scene.watchdog().spawn();
+    let first = scene.wait_for("watching for");
+    assert!(first.text.contains(&format!("following {} (pid {pid})", scene.name())), "{first:?}");
+    watchdog.wait_checks(5);
+    assert_eq!(scene.starts(), 0);
+    assert_eq!(watchdog.terminate().stderr, "");
+    assert_eq!(scene.all(), [pid]);
+}
+
+#[test]
+fn a_command_that_stays_is_the_process() {
+    let scene = Scene::new();
+    let watchdog = scene.watchdog().starting("exec $ACTOR sleep").spawn();
+    scene.wait_for("attempt 1 succeeded");
+    let pid = scene.assert_watched();
+    scene.wait_for(r"^WARN .*was killed \(SIGKILL\)");
+    watchdog.terminate();
+    assert_eq!(scene.all(), [pid], "it outlives the watchdog");
+}
+
+/// A shell around the process that does not end before it.
+#[test]
+fn a_shell_that_stays_is_not_the_process() {
+    let scene = Scene::new();
+    let _watchdog = scene.watchdog().starting("$ACTOR sleep; exit 7").spawn();
+    scene.wait_for("attempt 1 succeeded");
+    scene.assert_watched();
+    let death = scene.wait_for(&format!(r"{} \(pid [0-9]+\) ", scene.name()));
+    scene.wait_for(r"^WARN .*was killed \(SIGKILL\)");
+    assert!(!death.text.contains("status 7"), "{death:?}");
+}
+
+#[test]
+fn a_daemon_may_keep_its_output_open() {
+    let scene = Scene::new();
+    let watchdog = scene.watchdog().starting("$ACTOR daemonise 0 chatty").spawn();
+    scene.wait_for("attempt 1 succeeded");
+    let output = scene.path(&format!("log/{}.output.log", scene.name()));
+    let grows = || {
+        let before = fs::metadata(&output).unwrap().len();
+        scene.wait_until("the daemon writes", || {
+            (fs::metadata(&output).unwrap().len() > before).then_some(())
+        });
+    };
+    grows();
+    watchdog.terminate();
+    grows();
+}
+
+#[test]
+fn a_launcher_that_ends_when_its_daemon_runs_is_no_death() {
+    let scene = Scene::new();
+    let _watchdog = scene.watchdog().starting("$ACTOR daemonise 200 sleep").spawn();
+    scene.wait_for("attempt 1 succeeded");
+    let daemon = scene.wait_running();
+    scene.assert_watched();
+    scene.wait_until("the second attempt is judged", || (scene.count("succeeded") == 2).then_some(()));
+    assert_eq!((scene.starts(), scene.count("failed"), is_there(daemon)), (2, 0, false), "{}", scene.story());
+}
+
+/// The launcher outlives the verdict on the start, and only then leaves the daemon alone.
+#[test]
+fn a_slow_launcher_is_no_death() {
+    let scene = Scene::new();
+    let watchdog = scene
+        .watchdog()
+        .with("--restart-wait-interval", "0.2")
+        .starting("$ACTOR daemonise 1000 sleep")
+        .spawn();
+    scene.wait_for("attempt 1 succeeded");
+    let launcher = scene.all()[0];
+    scene.wait_gone(launcher);
+    let daemon = scene.wait_running();
+    scene.wait_for(&format!(r"is running again by itself: .*\(pid {daemon}\).* in place of pid {launcher}"));
+    watchdog.wait_checks(5);
+    assert_eq!((scene.starts(), scene.count("^(WARN|ERROR).*failed")), (1, 0), "{}", scene.story());
+}
+
+#[test]
+fn a_process_that_was_started_by_somebody_else_in_time_is_not_started_twice() {
+    let scene = Scene::new();
+    let pid = scene.start_actor(&["sleep"]);
+    let watchdog = scene.watchdog().with("--after-stop", "3s").spawn();
+    scene.wait_for("watching for");
+    send(pid, Signal::SIGTERM);
+    scene.wait_for(r"was stopped \(SIGTERM\)");
+    let successor = scene.start_actor(&["sleep"]);
+    scene.wait_for(&format!(r"^INFO is running again by itself: .*\(pid {successor}\)"));
+    watchdog.wait_checks(5);
+    assert_eq!(scene.starts(), 0);
+}
