@@ -195,14 +195,16 @@ impl Lock {
         let path = folder.join(format!("{name}.lock"));
         loop {
             // Mode 0600: whoever can open a file can lock it.
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
-                .open(&path)?;
+            let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
+            let file = match options.open(&path) {
+                // One that is there can be locked all the same.
+                Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                    OpenOptions::new().read(true).custom_flags(flags).open(&path)?
+                }
+                file => file?,
+            };
             let opened = file.metadata()?;
             if !opened.is_file() {
                 return Err(io::Error::other(format!("{} is not a regular file", path.display())));
@@ -217,11 +219,12 @@ impl Lock {
                 .is_ok_and(|now| (now.dev(), now.ino()) == (opened.dev(), opened.ino()));
             if same {
                 if opened.mode() & 0o077 != 0 {
-                    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+                    let _ = file.set_permissions(std::fs::Permissions::from_mode(0o600));
                 }
                 let before = Holder::read(file.try_clone()?);
                 let mut lock = Lock { file, cut_off: before.pid };
-                lock.write(&format!("{}\n{settings}\n", std::process::id()))?;
+                // On a full disk it says nothing, and holds.
+                lock.note(settings);
                 return Ok(Locking::Held(lock));
             }
         }

@@ -144,11 +144,7 @@ fn watch(job: Job, stderr: &mut Stderr) -> Exit {
         Ok(Locking::Busy(_)) if settings.limits.once => return look_only(&settings, &proc),
         Ok(Locking::Busy(holder)) => return second(&settings, &holder, stderr),
         Err(error) => {
-            let state = places.state.display();
-            let text = format!(
-                "no lock in {state} ({error}): nothing keeps a second watchdog of this name from running"
-            );
-            report.trouble("lock", &text);
+            report.no_state(&places.state, &error);
             None
         }
     };

@@ -466,9 +466,10 @@ impl Policy {
             Seen::Missing if now < judged_at => self.next_look(now, at, judged_at),
             Seen::Missing if self.command.is_some() => self.outwait(now),
             Seen::Missing => match sight {
+                // One run has to end some time, whoever goes on killing what it starts.
                 Sight::Gone {
                     at: died, ending: Some(ending @ (Ending::Stopped | Ending::Killed)), ..
-                } => {
+                } if !self.limits.once => {
                     let until = now.max(died + self.delay(ending));
                     self.state = State::Down { until, death: Death::Weighed };
                     Action::Wait(until).with(News::Undone)

@@ -191,12 +191,9 @@ impl Record {
         match self.files.write_state(&self.state) {
             Ok(()) => {
                 self.is_written = true;
-                report.no_trouble("state-write", "the state file can be written again");
+                report.state();
             }
-            Err(error) => report.trouble(
-                "state-write",
-                &format!("the state file cannot be written ({error}): the next watchdog will know nothing of this one"),
-            ),
+            Err(error) => report.no_state(self.files.folder(), &error),
         }
     }
 

@@ -158,6 +158,22 @@ impl Report {
         }
     }
 
+    /// The state folder cannot be written, which matters to the next watchdog only. Said once.
+    pub fn no_state(&mut self, folder: &Path, error: &std::io::Error) {
+        if self.said.insert("state folder".to_owned(), String::new()).is_none() {
+            self.warn(format!(
+                "nothing can be kept in {} ({error}): no second watchdog of this name is kept away, and the next one \
+                 will know nothing of this one",
+                folder.display()
+            ));
+        }
+    }
+
+    /// The state folder can be written.
+    pub fn state(&mut self) {
+        self.no_trouble("state folder", "the state can be kept again");
+    }
+
     /// That trouble is over.
     pub fn no_trouble(&mut self, kind: &str, text: &str) {
         if self.said.remove(kind).is_some() {

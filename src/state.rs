@@ -16,6 +16,7 @@ use rustix::fs::OFlags;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::command::is_shortage;
 use crate::instance::Name;
 use crate::policy::{Memory, Time};
 use crate::process::death::Gone;
@@ -301,6 +302,12 @@ impl Files {
         Ok(file)
     }
 
+    /// Where they are.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The boot that times belong to.
     #[must_use]
     pub fn boot_id(&self) -> &str {
@@ -358,10 +365,12 @@ impl Files {
             Ok(Pause { paused: false, said_ms, ref boot_id, .. }) if *boot_id == self.boot_id => {
                 Leave::Given { resumed: Some(said_ms) }
             }
-            // Time or a boot has ended it.
-            Ok(_) | Err(Unread::None) => Leave::Given { resumed: None },
             // Somebody has said something, and nobody can tell what.
-            Err(_) => Leave::Paused { until: None },
+            Err(Unread::Foreign(_)) => Leave::Paused { until: None },
+            // With no descriptors left nothing could be started anyway.
+            Err(Unread::Failed(error)) if is_shortage(&error) => Leave::Paused { until: None },
+            // There is none, or time or a boot has ended it; and no other file delays a start.
+            Ok(_) | Err(Unread::None | Unread::Failed(_)) => Leave::Given { resumed: None },
         }
     }
 
@@ -413,7 +422,7 @@ fn read<T: DeserializeOwned>(path: &Path, version: fn(&T) -> u32) -> Result<T, U
         io::read_to_string(io::Read::take(file, LARGEST))
     };
     let text = open().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Unread::None,
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Unread::None,
         io::ErrorKind::InvalidData => Unread::Foreign(error.to_string()),
         _ => Unread::Failed(error),
     })?;

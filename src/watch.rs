@@ -283,8 +283,7 @@ impl Watch {
         }
         let note = self.parts.record.files().new_start_note();
         if let Err(error) = &note {
-            let text = format!("another watchdog could not find the start command at work: {error}");
-            self.parts.report.trouble("note", &text);
+            self.parts.report.no_state(self.parts.record.files().folder(), error);
         }
         match StartCommand::run(&self.parts.settings.criteria.start_command, output.ok(), note.ok(), began) {
             Ok(command) => {
@@ -355,8 +354,11 @@ impl Watch {
             if dead && let Some(followed) = self.followed.take() {
                 return Woken::By(self.died(followed));
             }
-            if now() >= until {
-                self.keep_output_to_limit();
+            let now = now();
+            if now >= until {
+                if now >= self.output_checked + OUTPUT_CHECK {
+                    self.keep_output_to_limit();
+                }
                 return Woken::By(Seen::Nothing);
             }
         }
@@ -468,16 +470,10 @@ impl Watch {
     }
 
     fn keep_output_to_limit(&mut self) {
-        let now = now();
-        if now < self.output_checked + OUTPUT_CHECK {
-            return;
-        }
-        self.output_checked = now;
+        self.output_checked = now();
         if let Err(error) = self.parts.output.keep_to_limit() {
-            let text = format!(
-                "the output log {} could not be kept to its limit: {error}",
-                self.parts.output.path().display()
-            );
+            let path = self.parts.output.path().display();
+            let text = format!("the output log {path} could not be kept to its limit: {error}");
             self.parts.report.trouble("output", &text);
         }
     }

@@ -179,10 +179,11 @@ impl Proc {
         held.is_some_and(|held| held.started().abs_diff(started) < tick() && held.is_alive())
     }
 
-    /// All processes that started at `since` or later, in this session or without a parent of their own:
+    /// All processes that started at `since` or later, in this session or whose parent has ended:
     /// what a start command has left running, or has become.
     #[must_use]
     pub fn started_since(&self, since: Time, session: Pid) -> Vec<Seen> {
+        let lineage = self.lineage();
         let mut pids = Vec::new();
         let _ = self.each_name(|pid, _| pids.push(pid));
         let mut left: Vec<_> = pids
@@ -192,7 +193,8 @@ impl Proc {
                 let entry = open_entry(&self.root, pid).ok()?;
                 let mut line = [0; LONGEST_LINE];
                 let stat = Stat::parse(read_start(&entry, "stat", &mut line).ok()?)?;
-                let ours = stat.session == session || stat.ppid == 1;
+                // Whatever loses its parent falls to one of ours that asked for it, or to process 1.
+                let ours = stat.session == session || lineage.contains(&stat.ppid);
                 let new = stat.started() + tick() > since;
                 let is_shell = pid == session && SHELLS.contains(&stat.comm);
                 (ours && new && !is_shell && !stat.is_dead() && !stat.is_kernel_thread())
@@ -253,29 +255,29 @@ impl Proc {
     /// Under `--full`, those whose command line has the pattern in it since they started this watchdog
     /// with it: `sudo`, `sh -c`, `timeout`, `flock`.
     fn ancestors(&self, criteria: &Criteria) -> Vec<Pid> {
-        if criteria.subject == Subject::Name {
+        let name = &self.program_name;
+        if criteria.subject == Subject::Name || name.is_empty() {
             return Vec::new();
         }
-        let mut ancestors = Vec::new();
-        let mut pid = self.me;
-        while let Ok(entry) = open_entry(&self.root, pid) {
+        let names_us = |pid: &Pid| {
+            let entry = open_entry(&self.root, *pid);
+            let command_line = entry.and_then(|entry| read_all(&entry, "cmdline", LONGEST_COMMAND_LINE));
+            command_line.is_ok_and(|line| line.windows(name.len()).any(|part| part == &name[..]))
+        };
+        self.lineage().into_iter().filter(names_us).collect()
+    }
+
+    /// The parent of this process, its parent, and so on.
+    fn lineage(&self) -> Vec<Pid> {
+        let parent = |pid: Pid| {
+            let entry = open_entry(&self.root, pid).ok()?;
             let mut line = [0; LONGEST_LINE];
-            let parent =
-                read_start(&entry, "stat", &mut line).ok().and_then(Stat::parse).map_or(0, |stat| stat.ppid);
-            let command_line = read_all(&entry, "cmdline", LONGEST_COMMAND_LINE).unwrap_or_default();
-            let name = &self.program_name;
-            if pid != self.me
-                && !name.is_empty()
-                && command_line.windows(name.len()).any(|part| part == &name[..])
-            {
-                ancestors.push(pid);
-            }
-            if parent == 0 || parent == pid || ancestors.len() > MOST_ANCESTORS {
-                break;
-            }
-            pid = parent;
-        }
-        ancestors
+            Some(Stat::parse(read_start(&entry, "stat", &mut line).ok()?)?.ppid)
+        };
+        std::iter::successors(parent(self.me), |pid| parent(*pid))
+            .take_while(|pid| *pid > 0)
+            .take(MOST_ANCESTORS)
+            .collect()
     }
 
     /// Calls `visit` with the number and the name of each process. Three system calls for each, and no
