@@ -1,21 +1,29 @@
 //! What was typed. Nothing is judged here: each setting is optional, and any text.
 
-use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use clap::{Args, Parser};
+use clap::{Args, Parser, Subcommand};
 
 /// Keeps one named process running: looks for it, starts it when it is missing, says why it died.
 #[derive(Debug, Clone, Default, Parser)]
 #[command(name = "watchdog", version, max_term_width = 100)]
-#[command(override_usage = "watchdog --process-name NAME --start-command COMMAND [OPTIONS]\n       watchdog")]
+#[command(
+    override_usage = "watchdog --process-name NAME --start-command COMMAND [OPTIONS]\n       watchdog [--config FILE] [OPTIONS]\n       watchdog status|pause|resume [NAME]..."
+)]
 #[command(
     after_help = "TIME is a number of seconds (5, 0.5) or has units (90s, 1m 30s). What is required and not \
                         given is asked for.\n\nExample: watchdog --process-name docker --start-command \"service \
                         docker start\""
 )]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Cli {
+    /// Another thing to do than to watch.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Configuration file: a path, or a name for /etc/watchdog/NAME.toml
+    #[arg(short, long, value_name = "FILE", help_heading = "How to run")]
+    pub config: Option<OsString>,
     /// What to watch.
     #[command(flatten)]
     pub what: What,
@@ -33,6 +41,62 @@ pub struct Cli {
     pub logs: Logs,
 }
 
+/// Another thing to do than to watch.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Show what each watchdog sees
+    Status {
+        /// The watchdogs to show [default: all]
+        names: Vec<OsString>,
+        /// As JSON, for scripts
+        #[arg(long)]
+        json: bool,
+        /// Where their state is.
+        #[command(flatten)]
+        place: StateDir,
+    },
+    /// Leave a process alone, until 'resume' or a boot
+    Pause {
+        /// Which watchdogs.
+        #[command(flatten)]
+        which: Which,
+        /// Only for so long
+        #[arg(long = "for", value_name = "TIME", allow_negative_numbers = true)]
+        time: Option<OsString>,
+        /// Where their state is.
+        #[command(flatten)]
+        place: StateDir,
+    },
+    /// End a pause, and forget failures and a give-up
+    Resume {
+        /// Which watchdogs.
+        #[command(flatten)]
+        which: Which,
+        /// Where their state is.
+        #[command(flatten)]
+        place: StateDir,
+    },
+}
+
+/// Which watchdogs a command is for.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = false)]
+pub struct Which {
+    /// The watchdogs
+    pub names: Vec<OsString>,
+    /// Every watchdog
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// Where the state of watchdogs is.
+#[derive(Debug, Clone, Default, Args)]
+pub struct StateDir {
+    /// Folder of the state [default: /run/watchdog, for other users than root ~/.local/state/watchdog]
+    #[arg(long, alias = "state_dir", value_name = "DIR")]
+    pub state_dir: Option<OsString>,
+}
+
 /// What to watch.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "What to watch")]
@@ -40,6 +104,18 @@ pub struct What {
     /// Name of the process: a regular expression, found anywhere in the name, as pgrep does
     #[arg(short, long, alias = "process_name", value_name = "NAME")]
     pub process_name: Option<OsString>,
+    /// The whole name has to match, not a part of it
+    #[arg(short = 'x', long)]
+    pub exact: bool,
+    /// Match the whole command line instead of the name
+    #[arg(short, long)]
+    pub full: bool,
+    /// Only processes of this effective user, by name or number
+    #[arg(short, long, value_name = "USER")]
+    pub user: Option<OsString>,
+    /// Whose processes count: those of this machine or container, or of containers in it too [default: own]
+    #[arg(long, alias = "pid_namespace", value_name = "own|any")]
+    pub pid_namespace: Option<OsString>,
 }
 
 /// How to start it.
@@ -103,10 +179,13 @@ pub struct Run {
     /// Check once, start it if it is missing, and end: for cron and oneshot units
     #[arg(long)]
     pub once: bool,
+    /// Say what would be done, and do nothing
+    #[arg(long, alias = "dry_run")]
+    pub dry_run: bool,
     /// Never ask for what is missing
     #[arg(long, alias = "no_input")]
     pub no_input: bool,
-    /// Folder of the lock [default: /run/watchdog, for other users than root ~/.local/state/watchdog]
+    /// Folder of lock and state [default: /run/watchdog, for other users than root ~/.local/state/watchdog]
     #[arg(long, alias = "state_dir", value_name = "DIR")]
     pub state_dir: Option<OsString>,
 }
@@ -132,40 +211,78 @@ pub struct Logs {
     pub quiet: bool,
 }
 
+/// Where one setting stands in [`Cli`].
+#[derive(Debug, Clone, Copy)]
+pub enum Slot {
+    /// A setting with a value.
+    Value(fn(&mut Cli) -> &mut Option<OsString>),
+    /// A setting that is on or off.
+    Flag(fn(&mut Cli) -> &mut bool),
+}
+
+/// Each setting that has a long option, by its key in a configuration file, in the order in which they
+/// are shown.
+pub const SETTINGS: [(&str, Slot); 21] = [
+    ("process_name", Slot::Value(|cli| &mut cli.what.process_name)),
+    ("exact", Slot::Flag(|cli| &mut cli.what.exact)),
+    ("full", Slot::Flag(|cli| &mut cli.what.full)),
+    ("user", Slot::Value(|cli| &mut cli.what.user)),
+    ("pid_namespace", Slot::Value(|cli| &mut cli.what.pid_namespace)),
+    ("start_command", Slot::Value(|cli| &mut cli.how.start_command)),
+    ("start_timeout", Slot::Value(|cli| &mut cli.how.start_timeout)),
+    ("health_check_interval", Slot::Value(|cli| &mut cli.when.health_check_interval)),
+    ("restart_wait_interval", Slot::Value(|cli| &mut cli.when.restart_wait_interval)),
+    ("max_fail_count", Slot::Value(|cli| &mut cli.when.max_fail_count)),
+    ("stable_after", Slot::Value(|cli| &mut cli.when.stable_after)),
+    ("restart_delay", Slot::Value(|cli| &mut cli.when.restart_delay)),
+    ("after_stop", Slot::Value(|cli| &mut cli.when.after_stop)),
+    ("retry_after", Slot::Value(|cli| &mut cli.when.retry_after)),
+    ("name", Slot::Value(|cli| &mut cli.run.name)),
+    ("once", Slot::Flag(|cli| &mut cli.run.once)),
+    ("no_input", Slot::Flag(|cli| &mut cli.run.no_input)),
+    ("state_dir", Slot::Value(|cli| &mut cli.run.state_dir)),
+    ("log_dir", Slot::Value(|cli| &mut cli.logs.log_dir)),
+    ("log_max_size", Slot::Value(|cli| &mut cli.logs.log_max_size)),
+    ("log_max_files", Slot::Value(|cli| &mut cli.logs.log_max_files)),
+];
+
+/// The option of a setting, as it is typed.
+#[must_use]
+pub fn option(key: &str) -> String {
+    format!("--{}", key.replace('_', "-"))
+}
+
 impl Cli {
     /// The command line that says the same, quoted for a shell.
     #[must_use]
     pub fn command_line(&self, program: &Path) -> String {
-        let Cli { what, how, when, run, logs } = self;
-        let options = [
-            ("--process-name", what.process_name.clone()),
-            ("--start-command", how.start_command.clone()),
-            ("--start-timeout", how.start_timeout.clone()),
-            ("--health-check-interval", when.health_check_interval.clone()),
-            ("--restart-wait-interval", when.restart_wait_interval.clone()),
-            ("--max-fail-count", when.max_fail_count.clone()),
-            ("--stable-after", when.stable_after.clone()),
-            ("--restart-delay", when.restart_delay.clone()),
-            ("--after-stop", when.after_stop.clone()),
-            ("--retry-after", when.retry_after.clone()),
-            ("--name", run.name.clone()),
-            ("--state-dir", run.state_dir.clone()),
-            ("--log-dir", logs.log_dir.clone()),
-            ("--log-max-size", logs.log_max_size.clone()),
-            ("--log-max-files", logs.log_max_files.clone()),
-        ];
-        let flags =
-            [("--once", run.once), ("--no-input", run.no_input), ("-v", logs.verbose), ("-q", logs.quiet)];
+        let mut cli = self.clone();
         let mut words = vec![program.as_os_str().to_owned()];
-        for (option, value) in options {
-            words.extend(value.into_iter().flat_map(|value| [option.into(), value]));
+        words.extend(self.config.iter().flat_map(|config| ["--config".into(), config.clone()]));
+        for (key, slot) in SETTINGS {
+            match slot {
+                Slot::Value(value) => {
+                    words.extend(
+                        value(&mut cli).take().into_iter().flat_map(|value| [option(key).into(), value]),
+                    );
+                }
+                Slot::Flag(flag) => words.extend(flag(&mut cli).then(|| option(key).into())),
+            }
         }
+        let flags = [("--dry-run", self.run.dry_run), ("-v", self.logs.verbose), ("-q", self.logs.quiet)];
         words.extend(flags.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag.into()));
         words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
     }
 }
 
-fn quoted(word: &OsStr) -> String {
+/// A word as a shell reads it back. Quoted the plainest way, since people read it too.
+#[must_use]
+pub fn quoted(word: &OsStr) -> String {
     let word = word.to_string_lossy();
-    shlex::try_quote(&word).map_or_else(|_| word.replace('\0', ""), Cow::into_owned)
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./:=@%+,-".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.into_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }

@@ -1,8 +1,11 @@
 //! Run a start command, and watch over it.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -12,6 +15,8 @@ use rustix::io::Errno;
 use crate::output::OutputLog;
 use crate::policy::Time;
 use crate::process::Pid;
+use crate::process::follow::{Held, open_pidfd};
+use crate::process::scan::Proc;
 use crate::sys;
 
 /// What an init script, `service` and `systemctl` need to be found; cron's PATH has none of it.
@@ -41,10 +46,13 @@ const NOT_INHERITED: [&str; 16] = [
     "SYSTEMD_EXEC_PID",
 ];
 
+/// How far the start that a command noted of itself may be from what the kernel says.
+const SAME_START: Duration = Duration::from_millis(500);
+
 /// A start command at work.
 #[derive(Debug)]
 pub struct StartCommand {
-    child: Child,
+    process: Process,
     began: Time,
     /// How long the output log was when it began.
     output_from: u64,
@@ -53,11 +61,19 @@ pub struct StartCommand {
     stopping: bool,
 }
 
+#[derive(Debug)]
+enum Process {
+    /// Ours to wait for.
+    Child(Child),
+    /// Of a watchdog before this one.
+    Adopted(Held),
+}
+
 /// How a start command ended.
 #[derive(Debug)]
 pub struct CommandEnd {
-    /// Its status.
-    pub status: ExitStatus,
+    /// Its status, unless it was another watchdog's.
+    pub status: Option<ExitStatus>,
     /// How long it was at work.
     pub took: Duration,
     /// The last lines that it wrote.
@@ -65,36 +81,78 @@ pub struct CommandEnd {
 }
 
 impl StartCommand {
-    /// Runs `text` in a shell, with its output appended to `output`.
+    /// Runs `text` in a shell, with its output appended to `output`. The shell notes its number and start
+    /// in `note` before it does anything.
     ///
     /// # Errors
     /// The shell could not be started.
-    pub fn run(text: &str, output: Option<&OutputLog>, now: Time) -> io::Result<Self> {
-        let output_from = output.map_or(0, OutputLog::length);
-        let file = output.and_then(|output| output.open().ok());
+    pub fn run(text: &str, output: Option<File>, note: Option<File>, now: Time) -> io::Result<Self> {
+        let length = output.as_ref().and_then(|file| file.metadata().ok()).map(|file| file.len());
+        let output_from = length.unwrap_or(u64::MAX);
         let stdout =
-            file.as_ref().and_then(|file| file.try_clone().ok()).map_or_else(Stdio::null, Stdio::from);
+            output.as_ref().and_then(|file| file.try_clone().ok()).map_or_else(Stdio::null, Stdio::from);
         let mut command = Command::new("/bin/sh");
         command.arg("-c").arg(text).stdin(Stdio::null()).stdout(stdout);
-        command.stderr(file.map_or_else(Stdio::null, Stdio::from));
+        command.stderr(output.map_or_else(Stdio::null, Stdio::from));
         command.env("PATH", complete_path(std::env::var_os("PATH").as_deref()));
         for name in NOT_INHERITED {
             command.env_remove(name);
         }
-        sys::detach(&mut command);
-        Ok(StartCommand { child: command.spawn()?, began: now, output_from, stopping: false })
+        sys::detach(&mut command, note);
+        let process = Process::Child(command.spawn()?);
+        Ok(StartCommand { process, began: now, output_from, stopping: false })
+    }
+
+    /// The start command that a watchdog before this one ran and that is still at work, if there is one.
+    /// To be asked with the instance's lock held: between fork and exec, the command holds it too.
+    #[must_use]
+    pub fn adopt(note: &Path, boot_id: &str, proc: &Proc) -> Option<Self> {
+        let note = std::fs::read_to_string(note).ok()?;
+        let mut words = note.split_ascii_whitespace();
+        if boot_id.is_empty() || words.next() != Some(boot_id) {
+            return None;
+        }
+        let pid = words.next()?.parse().ok()?;
+        let began = Time::from_millis(words.next()?.parse().ok()?);
+        let held = Held::of(proc, pid, open_pidfd)?;
+        // The number may be another's by now.
+        let is_same = held.is_session_leader() && held.started().abs_diff(began) < SAME_START;
+        (is_same && held.is_alive()).then_some(StartCommand {
+            process: Process::Adopted(held),
+            began,
+            output_from: u64::MAX,
+            stopping: false,
+        })
     }
 
     /// The shell's number, which is also its session's and its process group's.
     #[must_use]
     pub fn pid(&self) -> Pid {
-        self.child.id().cast_signed()
+        match &self.process {
+            Process::Child(child) => child.id().cast_signed(),
+            Process::Adopted(held) => held.pid(),
+        }
     }
 
-    /// Whether it is being ended, and so not to be waited for.
+    /// Whether it is another watchdog's.
     #[must_use]
-    pub fn is_stopping(&self) -> bool {
-        self.stopping
+    pub fn is_adopted(&self) -> bool {
+        matches!(self.process, Process::Adopted(_))
+    }
+
+    /// When it began.
+    #[must_use]
+    pub fn began(&self) -> Time {
+        self.began
+    }
+
+    /// What becomes readable when it ends, where it is no child.
+    #[must_use]
+    pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        match &self.process {
+            Process::Child(_) => None,
+            Process::Adopted(held) => held.pidfd(),
+        }
     }
 
     /// How it ended, if it has: then nothing is left of it but what it left behind.
@@ -102,7 +160,11 @@ impl StartCommand {
         if self.stopping {
             return None;
         }
-        let status = self.child.try_wait().ok().flatten()?;
+        let status = match &mut self.process {
+            Process::Child(child) => Some(child.try_wait().ok().flatten()?),
+            Process::Adopted(held) if held.is_alive() => return None,
+            Process::Adopted(_) => None,
+        };
         let said = output.map(|output| output.last_lines_since(self.output_from)).unwrap_or_default();
         Some(CommandEnd { status, took: now.saturating_sub(self.began), said })
     }
@@ -121,8 +183,15 @@ impl StartCommand {
 
     /// Sends a signal to its process group.
     pub fn signal(&self, signal: Signal) {
-        // The group may be empty but for the unreaped shell.
-        let _ = killpg(nix::unistd::Pid::from_raw(self.pid()), signal);
+        // Once one that is no child has ended, its number may be a stranger's.
+        let is_its = match &self.process {
+            Process::Child(_) => true,
+            Process::Adopted(held) => held.is_alive(),
+        };
+        if is_its {
+            // The group may be empty but for the unreaped shell.
+            let _ = killpg(nix::unistd::Pid::from_raw(self.pid()), signal);
+        }
     }
 }
 

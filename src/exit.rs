@@ -17,6 +17,8 @@ pub enum Exit {
     Busy,
     /// `--once`: not running, and left alone.
     LeftAlone,
+    /// `status`, as an LSB init script: 0 running, 3 not running, 4 unknown.
+    Lsb(u8),
     /// As if this signal had not been caught.
     Signal(i32),
 }
@@ -32,6 +34,7 @@ impl Exit {
             Exit::CannotTell => 3,
             Exit::Busy => 4,
             Exit::LeftAlone => 5,
+            Exit::Lsb(status) => status,
             Exit::Signal(signal) => {
                 // A shell stops its own script only when it sees that the signal did it. Process 1
                 // cannot be ended by a signal of its own.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use crate::cli::Cli;
+use crate::config;
 use crate::process::Pid;
 
 /// The longest name: with the longest ending, `.output.log.1000`, it is still a file's name.
@@ -37,7 +38,7 @@ impl Name {
             if !name.is_empty() {
                 name.push('-');
             }
-            Name(format!("{name}{:08x}", fnv(pattern.as_bytes())))
+            Name(format!("{name}{:08x}", fnv(pattern.as_bytes()) >> 32))
         })
     }
 }
@@ -67,9 +68,12 @@ fn is_fit(c: char) -> bool {
     c.is_ascii_alphanumeric() || "._@:-".contains(c)
 }
 
-/// FNV-1a, 32 bits: the same in each version of this program, which the standard library's is not.
-fn fnv(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+/// FNV-1a, 64 bits: the same in each version of this program, which the standard library's is not.
+#[must_use]
+pub fn fnv(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// Who runs the program, as far as its places depend on it.
@@ -98,6 +102,33 @@ impl User {
     }
 }
 
+impl User {
+    /// Where the configurations of this user are.
+    #[must_use]
+    pub fn config_folder(&self) -> PathBuf {
+        if self.uid == 0 { config::SYSTEM_FOLDER.into() } else { self.home.join(".config/watchdog") }
+    }
+
+    /// The folders where state, lock and pauses are and where logs are, unless the command line says
+    /// otherwise.
+    fn folders(&self) -> (PathBuf, PathBuf) {
+        if self.uid == 0 {
+            return (ROOTS_STATE.into(), "/var/log/watchdog".into());
+        }
+        let state = self.xdg_state_home.clone().unwrap_or_else(|| self.home.join(".local/state"));
+        (state.join("watchdog"), state.join("watchdog"))
+    }
+
+    /// Where the state of this user's instances is, unless `given` says otherwise.
+    #[must_use]
+    pub fn state_folder(&self, given: Option<&OsString>) -> PathBuf {
+        given.map_or_else(|| self.folders().0, PathBuf::from)
+    }
+}
+
+/// Where the state of root's instances is, for all to see.
+pub const ROOTS_STATE: &str = "/run/watchdog";
+
 /// The folders of an instance. One place for each user, whatever started the program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Places {
@@ -111,17 +142,8 @@ impl Places {
     /// The places of `user`, but for what the command line says.
     #[must_use]
     pub fn new(user: &User, cli: &Cli) -> Self {
-        let (logs, state) = if user.uid == 0 {
-            ("/var/log/watchdog".into(), "/run/watchdog".into())
-        } else {
-            let state = user.xdg_state_home.clone().unwrap_or_else(|| user.home.join(".local/state"));
-            (state.join("watchdog"), state.join("watchdog"))
-        };
-        let given = |folder: &Option<OsString>| folder.as_ref().map(PathBuf::from);
-        Places {
-            logs: given(&cli.logs.log_dir).unwrap_or(logs),
-            state: given(&cli.run.state_dir).unwrap_or(state),
-        }
+        let logs = cli.logs.log_dir.as_ref().map_or_else(|| user.folders().1, PathBuf::from);
+        Places { logs, state: user.state_folder(cli.run.state_dir.as_ref()) }
     }
 
     /// The log of instance `name`.
@@ -173,14 +195,16 @@ impl Lock {
         let path = folder.join(format!("{name}.lock"));
         loop {
             // Mode 0600: whoever can open a file can lock it.
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
-                .open(&path)?;
+            let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
+            let file = match options.open(&path) {
+                // One that is there can be locked all the same.
+                Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                    OpenOptions::new().read(true).custom_flags(flags).open(&path)?
+                }
+                file => file?,
+            };
             let opened = file.metadata()?;
             if !opened.is_file() {
                 return Err(io::Error::other(format!("{} is not a regular file", path.display())));
@@ -195,14 +219,21 @@ impl Lock {
                 .is_ok_and(|now| (now.dev(), now.ino()) == (opened.dev(), opened.ino()));
             if same {
                 if opened.mode() & 0o077 != 0 {
-                    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+                    let _ = file.set_permissions(std::fs::Permissions::from_mode(0o600));
                 }
                 let before = Holder::read(file.try_clone()?);
                 let mut lock = Lock { file, cut_off: before.pid };
-                lock.write(&format!("{}\n{settings}\n", std::process::id()))?;
+                // On a full disk it says nothing, and holds.
+                lock.note(settings);
                 return Ok(Locking::Held(lock));
             }
         }
+    }
+
+    /// Says who holds it, with what settings.
+    pub fn note(&mut self, settings: &str) {
+        // Another watchdog of the name says less, if this fails.
+        let _ = self.write(&format!("{}\n{settings}\n", std::process::id()));
     }
 
     /// Says that this watch has ended in order.
@@ -259,7 +290,7 @@ mod tests {
             assert_eq!(names.iter().filter(|name| *name == made).count(), 1, "{pattern:?}");
         }
         assert_eq!((names[0].0.as_str(), names[17].0.as_str()), ("docker", "web@2"));
-        assert_eq!(names[1].0, "etc-passwd-6fadc99a");
+        assert_eq!(names[1].0, "etc-passwd-2bef2c0b");
     }
 
     #[test]

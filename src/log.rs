@@ -217,7 +217,15 @@ impl RotatingFile {
         }
         let Some(open) = &mut self.open else { return Ok(()) };
         let before = std::fs::metadata(path)?.len();
-        guarded(|| open.file.write_all(record.as_bytes()))??;
+        if let Err(error) = guarded(|| open.file.write_all(record.as_bytes())).and_then(|written| written) {
+            // What a full disk took of it would tear the next one.
+            let file = OpenOptions::new().write(true).open(path)?;
+            let torn = file.metadata()?;
+            if (torn.dev(), torn.ino()) == open.identity && torn.len() > before {
+                file.set_len(before)?;
+            }
+            return Err(error);
+        }
         let after = std::fs::metadata(path)?;
         let rotated = (after.dev(), after.ino()) != open.identity;
         open.identity = (after.dev(), after.ino());

@@ -6,11 +6,17 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use crate::state::optional_millis;
+
 /// A moment: the time since the machine was booted, time asleep included (`CLOCK_BOOTTIME`).
 pub type Time = Duration;
 
 /// How long a start command that overran has between SIGTERM and SIGKILL.
 pub const KILL_AFTER: Duration = Duration::from_secs(5);
+/// From giving up to a fresh round, where nothing else was said and later runs remember.
+pub const DEFAULT_RETRY: Duration = Duration::from_secs(600);
 /// The longest pause between two rounds of attempts.
 pub const LONGEST_RETRY: Duration = Duration::from_secs(3600);
 /// How a process died is known once its parent has waited for it, which takes a moment.
@@ -40,6 +46,25 @@ pub struct Limits {
     pub retry_after: Option<Duration>,
     /// One check, and the attempts that it calls for; then the end.
     pub once: bool,
+}
+
+/// What a watch knows beyond its own run, so that the next one goes on where it stopped.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Failed attempts in a row.
+    pub failures: u32,
+    /// The process came from an attempt and is not stable yet.
+    pub on_probation: bool,
+    /// When the last attempt began.
+    #[serde(rename = "last_attempt_ms", with = "optional_millis")]
+    pub last_attempt: Option<Time>,
+    /// That attempt is not judged yet.
+    pub judging: bool,
+    /// Rounds of attempts given up since the process was last stable.
+    pub rounds: u32,
+    /// It was given up; a fresh round begins then.
+    #[serde(rename = "gave_up_until_ms", with = "optional_millis")]
+    pub gave_up_until: Option<Time>,
 }
 
 /// How a process ended, as far as the decision is concerned.
@@ -120,6 +145,8 @@ pub enum Outcome {
     GaveUp,
     /// `--once`: nobody can tell.
     Unknown,
+    /// `--once`: the process is not running, and is left alone.
+    LeftAlone,
 }
 
 /// What has changed, for the log. Most decisions change nothing.
@@ -251,6 +278,10 @@ pub struct Policy {
     last_attempt: Option<Time>,
     /// Rounds of attempts given up since the process was last stable.
     rounds: u32,
+    /// Somebody wants it left alone.
+    leave: bool,
+    /// There was an attempt in this run.
+    has_started: bool,
 }
 
 impl Policy {
@@ -265,6 +296,49 @@ impl Policy {
             command: None,
             last_attempt: None,
             rounds: 0,
+            leave: false,
+            has_started: false,
+        }
+    }
+
+    /// A watch that goes on where another stopped; `command` is since when its start command has been
+    /// at work, if it is.
+    #[must_use]
+    pub fn recall(limits: Limits, memory: Memory, command: Option<Time>) -> Self {
+        let Memory { failures, on_probation, last_attempt, judging, rounds, gave_up_until } = memory;
+        let state = match (gave_up_until, last_attempt) {
+            (Some(until), _) => State::GaveUp { until },
+            (None, Some(at)) if judging => State::Trying { at, sight: Sight::NotYet },
+            _ => State::Fresh,
+        };
+        Policy { state, failures, on_probation, command, last_attempt, rounds, ..Policy::new(limits) }
+    }
+
+    /// What the next watch needs to know.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        Memory {
+            failures: self.failures,
+            on_probation: self.on_probation,
+            last_attempt: self.last_attempt,
+            judging: matches!(self.state, State::Trying { .. } | State::Overran { .. }),
+            rounds: self.rounds,
+            gave_up_until: if let State::GaveUp { until } = self.state { Some(until) } else { None },
+        }
+    }
+
+    /// Goes on with other limits.
+    pub fn limit(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// Forgets failures and a give-up, since somebody said so.
+    pub fn forget(&mut self, now: Time) {
+        self.failures = 0;
+        self.rounds = 0;
+        self.on_probation = false;
+        if let State::GaveUp { .. } = self.state {
+            self.state = State::Down { until: self.earliest_start(now), death: Death::Weighed };
         }
     }
 
@@ -292,8 +366,9 @@ impl Policy {
             && ran < self.limits.stable_after
     }
 
-    /// What to do at `now`, after `seen`.
-    pub fn decide(&mut self, now: Time, seen: Seen) -> Decision {
+    /// What to do at `now`, after `seen`. Nothing is started unless it `may_start`.
+    pub fn decide(&mut self, now: Time, seen: Seen, may_start: bool) -> Decision {
+        self.leave = !may_start;
         if seen == Seen::CommandEnded {
             self.command = None;
         }
@@ -310,6 +385,8 @@ impl Policy {
     fn fresh(&mut self, now: Time, seen: Seen) -> Decision {
         match seen {
             Seen::Running { started } => self.found(now, started, false),
+            // It came from an attempt of the watch before, and did not last.
+            Seen::Missing if self.on_probation => self.failed(now, Failure::Unstable),
             Seen::Missing => self.start(now),
             Seen::Unknown if self.limits.once => Action::End(Outcome::Unknown).into(),
             Seen::Unknown => self.next_check(now),
@@ -389,9 +466,10 @@ impl Policy {
             Seen::Missing if now < judged_at => self.next_look(now, at, judged_at),
             Seen::Missing if self.command.is_some() => self.outwait(now),
             Seen::Missing => match sight {
+                // One run has to end some time, whoever goes on killing what it starts.
                 Sight::Gone {
                     at: died, ending: Some(ending @ (Ending::Stopped | Ending::Killed)), ..
-                } => {
+                } if !self.limits.once => {
                     let until = now.max(died + self.delay(ending));
                     self.state = State::Down { until, death: Death::Weighed };
                     Action::Wait(until).with(News::Undone)
@@ -426,23 +504,30 @@ impl Policy {
                 self.failures = 0;
                 self.found(now, started, true)
             }
-            Seen::Missing if now >= until => {
+            Seen::Missing if now >= until && !self.leave => {
                 self.failures = 0;
                 self.start(now)
             }
+            Seen::Missing if self.limits.once => Action::End(Outcome::LeftAlone).into(),
+            Seen::Unknown if self.limits.once => Action::End(Outcome::Unknown).into(),
             Seen::Nothing => Action::Look.into(),
-            Seen::Missing => Action::Wait(until.min(now + self.limits.health_check_interval)).into(),
+            Seen::Missing if until > now => {
+                Action::Wait(until.min(now + self.limits.health_check_interval)).into()
+            }
             _ => self.next_check(now),
         }
     }
 
     /// The process runs, and no attempt of ours is being judged.
     fn found(&mut self, now: Time, started: Time, by_itself: bool) -> Decision {
+        self.state = State::Running { started };
         if self.limits.once {
-            let started = self.last_attempt.is_some();
+            if now >= started + self.limits.stable_after {
+                self.stable(now);
+            }
+            let started = self.has_started;
             return Action::End(Outcome::Running { started }).with(News::Found { by_itself });
         }
-        self.state = State::Running { started };
         Action::Wait(now + self.limits.health_check_interval).with(News::Found { by_itself })
     }
 
@@ -452,10 +537,10 @@ impl Policy {
         if !self.on_probation {
             self.failures = 0;
         }
+        self.state = State::Running { started };
         if self.limits.once {
             return Action::End(Outcome::Running { started: true }).with(news);
         }
-        self.state = State::Running { started };
         Action::Wait(now + self.limits.health_check_interval).with(news)
     }
 
@@ -502,22 +587,31 @@ impl Policy {
             let action = if now >= until { Action::Look } else { Action::Wait(until) };
             return action.with(News::Failed { failures, why });
         };
-        let Some(first) = self.limits.retry_after.filter(|_| !self.limits.once) else {
-            return Action::End(Outcome::GaveUp).with(News::GaveUp { failures, why, retry: None });
-        };
+        let first = self.limits.retry_after.unwrap_or(DEFAULT_RETRY);
         let pause = first.saturating_mul(1 << self.rounds.min(16)).min(LONGEST_RETRY.max(first));
         self.rounds = self.rounds.saturating_add(1);
         self.state = State::GaveUp { until: now + pause };
-        let Decision { action, .. } = self.next_check(now);
-        action.with(News::GaveUp { failures, why, retry: Some(pause) })
+        let ends = self.limits.once || self.limits.retry_after.is_none();
+        let action = if ends { Action::End(Outcome::GaveUp) } else { self.next_check(now).action };
+        let retry = (!ends || self.limits.once).then_some(pause);
+        action.with(News::GaveUp { failures, why, retry })
     }
 
     /// The process is missing: start it, unless the command of the last start is still at it.
     fn start(&mut self, now: Time) -> Decision {
+        if self.leave && self.limits.once {
+            return Action::End(Outcome::LeftAlone).into();
+        }
+        let until = self.earliest_start(now);
+        if self.leave || until > now {
+            self.state = State::Down { until: until.max(now), death: Death::Weighed };
+            return if self.leave { self.next_check(now) } else { Action::Wait(until).into() };
+        }
         if self.command.is_some() {
             return self.outwait(now);
         }
         self.command = Some(now);
+        self.has_started = true;
         self.last_attempt = Some(now);
         self.state = State::Trying { at: now, sight: Sight::NotYet };
         Action::Start { attempt: self.failures.saturating_add(1) }.into()

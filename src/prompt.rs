@@ -8,6 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::cli::Cli;
 use crate::log::escaped;
+use crate::process::criteria::Criteria;
 use crate::process::pattern::Pattern;
 use crate::process::scan::{Proc, Unknown};
 use crate::report;
@@ -122,10 +123,22 @@ pub fn ask(
     Ok(())
 }
 
+/// What was asked for and not answered.
+#[must_use]
+pub fn unanswered(cli: &mut Cli) -> Vec<Wrong> {
+    let mut missing = Vec::new();
+    for Question { option, default, field, .. } in QUESTIONS {
+        if field(cli).is_none() {
+            missing.push(Wrong::missing(option, default.unwrap_or(settings::example(option))));
+        }
+    }
+    missing
+}
+
 /// What a process name matches at this moment.
 #[must_use]
 pub fn matches_now(proc: Result<&Proc, &Unknown>, pattern: &Pattern) -> String {
-    match proc.map_err(Clone::clone).and_then(|proc| proc.find(pattern, None)) {
+    match proc.map_err(Clone::clone).and_then(|proc| proc.find(&Criteria::name(pattern.clone()), None)) {
         Ok(matches) if matches.counting.is_empty() => "matches nothing that runs now".to_owned(),
         Ok(matches) => format!("matches now: {}", escaped(&report::list(&matches.counting))),
         Err(unknown) => format!("what it matches now cannot be told: {}", unknown.0),
@@ -224,7 +237,7 @@ mod tests {
         let (line, said) = ask_with(&["-m", "7", "-p", "x"], "it's\n\n\n", true);
         assert_eq!(
             line.unwrap(),
-            "watchdog --process-name x --start-command \"it's\" --health-check-interval 1s --restart-wait-interval 5s \
+            "watchdog --process-name x --start-command 'it'\\''s' --health-check-interval 1s --restart-wait-interval 5s \
              --max-fail-count 7"
         );
         assert_eq!(said, "Start command: Health check interval [1s]: Restart wait interval [5s]: ");

@@ -1,39 +1,64 @@
 //! What the log says of each change: the words, and the memory that keeps them from being said twice.
 
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use log::Level;
 
+use crate::cli::quoted;
 use crate::command::CommandEnd;
 use crate::log::OUTCOME;
 use crate::policy::{Ending, Failure, Outcome, Time};
-use crate::process::death::{Death, signal_name};
-use crate::process::scan::Unknown;
+use crate::process::criteria::{Criteria, Reason};
+use crate::process::death::{Death, Gone, signal_name};
+use crate::process::scan::{Judged, Unknown};
 use crate::process::{self, Pid, Seen};
 use crate::settings::Settings;
 
+/// How many kinds of failures are told in one record: the last ones.
+const MOST_FAILURES: usize = 5;
 /// How many processes are named in one record.
 const MOST_NAMED: usize = 5;
 
 /// Records, kept until there is time to write them: an action never waits for a disk.
 #[derive(Debug)]
-pub struct Report<'a> {
-    settings: &'a Settings,
+pub struct Report {
+    settings: Rc<Settings>,
     log: PathBuf,
     output: PathBuf,
     records: Vec<(Level, bool, String)>,
     /// The first record, until it is known what is followed.
     opening: Option<String>,
-    unknown: Option<String>,
+    /// The last text of each kind of record that is not to be repeated.
+    said: BTreeMap<String, String>,
     is_stopped: bool,
     ever_seen: bool,
     left_over: Vec<Seen>,
     attempt: Attempt,
-    /// What each failure of this row looked like.
-    failures: Vec<String>,
+    /// What the failures of this row looked like, equal ones together.
+    failures: Vec<Failed>,
     first_missing: Option<Time>,
+}
+
+/// Failures that follow each other and look alike but for numbers.
+#[derive(Debug)]
+struct Failed {
+    first: u32,
+    last: u32,
+    text: String,
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failed { first, last, text } if first == last => write!(f, "attempt {first}: {text}"),
+            Failed { first, last, text } => write!(f, "attempts {first} to {last}: {text}"),
+        }
+    }
 }
 
 /// What is known of the attempt that is being judged.
@@ -45,11 +70,11 @@ struct Attempt {
     left_running: Vec<Seen>,
 }
 
-impl<'a> Report<'a> {
+impl Report {
     /// For a watch with these settings, whose log and output log are at these paths.
     #[must_use]
-    pub fn new(settings: &'a Settings, log: PathBuf, output: PathBuf) -> Self {
-        let Settings { pattern, start_command, limits, .. } = settings;
+    pub fn new(settings: &Rc<Settings>, log: PathBuf, output: PathBuf) -> Self {
+        let Settings { criteria: Criteria { pattern, start_command, .. }, limits, .. } = &**settings;
         let count = limits.max_fail_count.map_or_else(|| "unlimited".to_owned(), |count| count.to_string());
         let retry =
             limits.retry_after.map(|time| format!(", retry_after {}", span(time))).unwrap_or_default();
@@ -69,12 +94,12 @@ impl<'a> Report<'a> {
             log.display(),
         );
         Report {
-            settings,
+            settings: Rc::clone(settings),
             log,
             output,
             records: Vec::new(),
             opening: Some(opening),
-            unknown: None,
+            said: BTreeMap::new(),
             is_stopped: false,
             ever_seen: false,
             left_over: Vec::new(),
@@ -104,9 +129,56 @@ impl<'a> Report<'a> {
         self.records.push((Level::Warn, false, text.into()));
     }
 
-    /// Something about the surroundings that is no reason to stop.
-    pub fn trouble(&mut self, text: impl Into<String>) {
-        self.warn(text);
+    /// Goes on with other settings.
+    pub fn use_settings(&mut self, settings: Rc<Settings>) {
+        self.settings = settings;
+    }
+
+    /// What has been said and is not to be repeated: the last text of each kind.
+    #[must_use]
+    pub fn said(&self) -> &BTreeMap<String, String> {
+        &self.said
+    }
+
+    /// What was said by runs before this one.
+    pub fn recall(&mut self, said: BTreeMap<String, String>) {
+        self.said = said;
+    }
+
+    /// Whether a text of this kind is another than the last.
+    fn is_new(&mut self, kind: &str, text: &str) -> bool {
+        let old = self.said.insert(kind.to_owned(), text.to_owned());
+        old.as_deref() != Some(text)
+    }
+
+    /// Something about the surroundings that is no reason to stop, said when it begins.
+    pub fn trouble(&mut self, kind: &str, text: &str) {
+        if self.is_new(kind, text) {
+            self.warn(text);
+        }
+    }
+
+    /// The state folder cannot be written, which matters to the next watchdog only. Said once.
+    pub fn no_state(&mut self, folder: &Path, error: &std::io::Error) {
+        if self.said.insert("state folder".to_owned(), String::new()).is_none() {
+            self.warn(format!(
+                "nothing can be kept in {} ({error}): no second watchdog of this name is kept away, and the next one \
+                 will know nothing of this one",
+                folder.display()
+            ));
+        }
+    }
+
+    /// The state folder can be written.
+    pub fn state(&mut self) {
+        self.no_trouble("state folder", "the state can be kept again");
+    }
+
+    /// That trouble is over.
+    pub fn no_trouble(&mut self, kind: &str, text: &str) {
+        if self.said.remove(kind).is_some() {
+            self.info(text);
+        }
     }
 
     /// The watchdog before this one was cut off.
@@ -121,17 +193,55 @@ impl<'a> Report<'a> {
     /// A look could not tell.
     pub fn unknown(&mut self, why: &Unknown) {
         self.open("what runs cannot be known");
-        if self.unknown.as_deref() != Some(&why.0) {
+        if self.is_new("unknown", &why.0) {
             self.warn(format!("cannot tell whether it is running: {}; nothing is started meanwhile", why.0));
-            self.unknown = Some(why.0.clone());
         }
     }
 
     /// A look could tell.
     pub fn known(&mut self) {
-        if self.unknown.take().is_some() {
-            self.info("can tell again whether it is running");
+        self.no_trouble("unknown", "can tell again whether it is running");
+    }
+
+    /// Somebody wants it left alone.
+    pub fn paused(&mut self, until: Option<Time>, now: Time) {
+        let until = until.map_or_else(
+            || format!("until 'watchdog resume {}' or a boot", self.settings.name),
+            |until| format!("for another {}", span(until.saturating_sub(now))),
+        );
+        if self.said.insert("paused".to_owned(), String::new()).is_none() {
+            self.warn(format!("is not running, and paused: it is left alone {until}"));
         }
+    }
+
+    /// Nobody wants it left alone any more.
+    pub fn not_paused(&mut self) {
+        self.no_trouble("paused", "the pause is over");
+    }
+
+    /// Somebody said that what was is to be forgotten.
+    pub fn resumed(&mut self) {
+        self.info("resumed: failures before this are forgotten");
+    }
+
+    /// It ended while nobody watched.
+    pub fn ended_unseen(&mut self, name: &str, pid: Pid) {
+        self.info(format!("{name} (pid {pid}) has ended since the last check"));
+    }
+
+    /// A start command of a watchdog before this one is at work.
+    pub fn adopted(&mut self, pid: Pid, began: Time, now: Time) {
+        self.attempt.began = began;
+        let since = span(now.saturating_sub(began));
+        self.info(format!(
+            "the start command that the watchdog before this one ran (pid {pid}) is at work, since {since}"
+        ));
+    }
+
+    /// It runs again, after a give-up that was told.
+    pub fn recovered(&mut self, seen: &Seen) {
+        let text = format!("is running again: {}; log {}", named(seen), self.log.display());
+        self.records.push((Level::Warn, true, text));
     }
 
     /// The process is followed from now on.
@@ -144,10 +254,28 @@ impl<'a> Report<'a> {
         self.open(&format!("following {}{others}, running for {ran}", named(seen)));
     }
 
-    /// The first look found nothing.
-    pub fn missing(&mut self, now: Time) {
+    /// A look found nothing. Whether it was the first of all.
+    pub fn missing(&mut self, now: Time) -> bool {
         self.first_missing.get_or_insert(now);
-        self.open("nothing matches");
+        self.open("nothing matches")
+    }
+
+    /// Several processes match; the first is followed.
+    pub fn several(&mut self, matching: &[Seen]) {
+        if let Some(hint) = ambiguity(matching)
+            && self.said.insert("ambiguous".to_owned(), String::new()).is_none()
+        {
+            self.warn(hint);
+        }
+    }
+
+    /// Nothing matches, but these nearly do.
+    pub fn near(&mut self, judged: &[Judged]) {
+        if let Some(near) = near(judged) {
+            let text =
+                format!("no process is named '{}'; close: {near}", self.settings.criteria.pattern.text());
+            self.trouble("near", &text);
+        }
     }
 
     /// Whether the process is stopped (`T`), as each check sees it.
@@ -165,10 +293,10 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// It lives, under a name that does not match.
-    pub fn renamed(&mut self, seen: &Seen) {
+    /// It lives, and does not match any more.
+    pub fn changed(&mut self, seen: &Seen) {
         self.warn(format!(
-            "{} lives, but has taken another name, and is not what is watched any more",
+            "{} lives, but has taken another name, command line or user, and is not what is watched any more",
             named(seen)
         ));
     }
@@ -192,7 +320,10 @@ impl<'a> Report<'a> {
         self.attempt.death = Some(text.clone());
         let on_purpose = matches!(death.ending(), Ending::Finished | Ending::Stopped);
         if let Some(delay) = delay {
-            let _ = write!(text, "; starting it in {} unless it is back", span(delay));
+            let _ = match delay {
+                Duration::ZERO => write!(text, "; starting it unless it is back"),
+                delay => write!(text, "; starting it in {} unless it is back", span(delay)),
+            };
         }
         self.records.push((if on_purpose { Level::Info } else { Level::Warn }, false, text));
     }
@@ -206,7 +337,7 @@ impl<'a> Report<'a> {
         let of = self.settings.limits.max_fail_count.map(|max| format!(" of {max}")).unwrap_or_default();
         self.warn(format!(
             "is not running; running start command (attempt {attempt}{of}): {}",
-            self.settings.start_command
+            self.settings.criteria.start_command
         ));
     }
 
@@ -216,12 +347,14 @@ impl<'a> Report<'a> {
         self.warn(format!("the start command cannot be run: {error}{then}"));
     }
 
-    /// The start command ended.
-    pub fn command_ended(&mut self, end: CommandEnd) {
-        if end.status.success() {
-            self.info(format!("the start command {}", ended(&end)));
-        } else {
-            self.warn(format!("the start command {}{}", ended(&end), wrote(&end)));
+    /// The start command ended; `is_process` if it was what is watched, whose end has a record of its own.
+    pub fn command_ended(&mut self, end: CommandEnd, is_process: bool) {
+        if !is_process {
+            if end.status.is_none_or(|status| status.success()) {
+                self.info(format!("the start command {}", ended(&end)));
+            } else {
+                self.warn(format!("the start command {}{}", ended(&end), wrote(&end)));
+            }
         }
         self.attempt.command = Some(end);
     }
@@ -229,6 +362,9 @@ impl<'a> Report<'a> {
     /// The start command has been at work for too long.
     pub fn overran(&mut self) {
         let timeout = span(self.settings.limits.start_timeout);
+        if let Some(hint) = self.wrong_name("is at work") {
+            self.warn(hint);
+        }
         self.warn(format!(
             "the start command is still at work after {timeout}, and the process is missing; ending it"
         ));
@@ -245,19 +381,20 @@ impl<'a> Report<'a> {
         self.attempt.began
     }
 
-    /// The process is there, and no start command was needed.
-    pub fn found(&mut self, seen: &Seen, was: Option<Pid>, now: Time) {
+    /// The process is there, and no start command was needed; `gone` is what it takes the place of.
+    pub fn found(&mut self, seen: &Seen, gone: Option<&Gone>, now: Time) {
         self.first_missing = None;
         let age = span(now.saturating_sub(seen.started));
-        match was {
-            Some(pid) => {
-                self.info(format!(
-                    "is running again by itself: {}, since {age}, in place of pid {pid}",
-                    named(seen)
-                ));
+        let seen_named = named(seen);
+        self.info(match gone {
+            Some(gone) if seen.started < gone.since => {
+                format!("has been handed over: {seen_named} runs in place of pid {}, for {age}", gone.pid)
             }
-            None => self.info(format!("is running by itself: {}, since {age}", named(seen))),
-        }
+            Some(gone) => {
+                format!("is running again by itself: {seen_named} in place of pid {}, for {age}", gone.pid)
+            }
+            None => format!("is running by itself: {seen_named}, for {age}"),
+        });
     }
 
     /// The process is there after the start command.
@@ -283,24 +420,42 @@ impl<'a> Report<'a> {
     /// The attempt was judged a failure.
     pub fn failed(&mut self, failures: u32, why: Failure, now: Time) {
         let text = self.why(why, now);
-        if let Some(hint) = self.wrong_name() {
+        let has_succeeded = |end: &CommandEnd| end.status.is_some_and(|status| status.success());
+        if why == Failure::Missing
+            && self.attempt.command.as_ref().is_some_and(has_succeeded)
+            && let Some(hint) = self.wrong_name("succeeded")
+        {
             self.warn(hint);
         }
         let of = self.settings.limits.max_fail_count.map(|max| format!(" of {max}")).unwrap_or_default();
-        self.warn(format!("attempt {failures}{of} failed: {text}"));
-        self.failures.push(format!("attempt {failures}: {text}"));
+        let failed = if why == Failure::Unstable { "turned into a failure" } else { "failed" };
+        self.warn(format!("attempt {failures}{of} {failed}: {text}"));
+        let without_digits = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
+        match self.failures.last_mut() {
+            Some(last) if without_digits(&last.text) == without_digits(&text) => {
+                last.last = failures;
+                last.text = text;
+            }
+            _ => self.failures.push(Failed { first: failures, last: failures, text }),
+        }
+        let too_many = self.failures.len().saturating_sub(MOST_FAILURES);
+        self.failures.drain(..too_many);
     }
 
     fn why(&self, why: Failure, now: Time) -> String {
         let since = span(now.saturating_sub(self.attempt.began));
-        let death = self.attempt.death.as_deref().unwrap_or("it died");
+        let death = self.attempt.death.as_deref().unwrap_or("it has ended since the last check");
         let mut text = match why {
             Failure::Missing => format!("it is not running {since} after the start command"),
             Failure::Overran => "the start command took too long and was ended".to_owned(),
             Failure::Ended | Failure::Unstable => death.to_owned(),
         };
-        if let (Failure::Missing | Failure::Ended, Some(end)) = (why, &self.attempt.command) {
-            let _ = write!(text, ", which {}{}", ended(end), wrote(end));
+        match (why, &self.attempt.command) {
+            (Failure::Missing | Failure::Ended, Some(end)) => {
+                let _ = write!(text, "; the start command {}{}", ended(end), wrote(end));
+            }
+            (Failure::Overran, Some(end)) => text.push_str(&wrote(end)),
+            _ => {}
         }
         if !self.left_over.is_empty() {
             let _ = write!(text, "; left over: {}", list(&self.left_over));
@@ -309,18 +464,13 @@ impl<'a> Report<'a> {
     }
 
     /// A start command that does its work, and no process of the name ever: it is the name, perhaps.
-    fn wrong_name(&self) -> Option<String> {
-        let did = match &self.attempt.command {
-            None => "is at work",
-            Some(end) if end.status.success() => "succeeded",
-            Some(_) => return None,
-        };
+    fn wrong_name(&self, did: &str) -> Option<String> {
         if self.ever_seen {
             return None;
         }
         let mut hint = format!(
             "the start command {did} but nothing named '{}' appeared: is the name right?",
-            self.settings.pattern.text()
+            self.settings.criteria.pattern.text()
         );
         if !self.attempt.left_running.is_empty() {
             let _ = write!(hint, " It left running: {}", list(&self.attempt.left_running));
@@ -336,24 +486,24 @@ impl<'a> Report<'a> {
     }
 
     /// Enough failures in a row.
-    pub fn gave_up(&mut self, failures: u32, retry: Option<Duration>) {
-        let seen = self.failures.join("; ");
-        let then = match retry {
-            Some(pause) => {
-                format!("trying again in {}, or taking it up as soon as somebody has started it", span(pause))
+    pub fn gave_up(&mut self, failures: u32, retry: Option<Duration>, was_told: bool) {
+        let seen = self.failures.iter().map(Failed::to_string).collect::<Vec<_>>().join("; ");
+        let (log, output) = (self.log.display(), self.output.display());
+        let then = match retry.map(span) {
+            Some(pause) if self.settings.limits.once => {
+                format!("trying again in {pause}; details in {log} and {output}")
             }
-            None if self.settings.limits.once => {
-                format!("details in {} and {}", self.log.display(), self.output.display())
+            Some(pause) => {
+                format!("trying again in {pause}, or taking it up as soon as somebody has started it")
             }
             None => format!(
-                "it is NOT watched any more: repair it, start it, then start this watchdog again (its output is in {})",
-                self.output.display()
+                "it is NOT watched any more: repair it, start it, then start this watchdog again (its output is in {output})"
             ),
         };
-        let is_outcome = self.settings.limits.once;
         let text =
             format!("gave up after {failures} {} in a row; {then}. {seen}", plural(failures, "failure"));
-        self.records.push((Level::Error, is_outcome, text));
+        // Rounds between the first give-up and the recovery are for the log alone.
+        self.records.push((if was_told { Level::Info } else { Level::Error }, !was_told, text));
     }
 
     /// What a check by hand (SIGUSR1) saw.
@@ -362,15 +512,24 @@ impl<'a> Report<'a> {
             Some(seen) => {
                 format!("checked: {} is running, for {}", named(seen), span(now.saturating_sub(seen.started)))
             }
-            None if self.unknown.is_some() => "checked: cannot tell whether it is running".to_owned(),
+            None if self.said.contains_key("unknown") => {
+                "checked: cannot tell whether it is running".to_owned()
+            }
             None => "checked: it is not running".to_owned(),
         };
         self.info(text);
     }
 
-    /// The logs are open anew.
-    pub fn reopened(&mut self) {
-        self.info("SIGHUP: the logs are open anew");
+    /// SIGHUP came, and the configuration was read again, with this wrong.
+    pub fn reloaded(&mut self, wrong: &[String]) {
+        if wrong.is_empty() {
+            self.info("SIGHUP: the configuration is read, and the logs are open, anew");
+        } else {
+            self.warn(format!(
+                "SIGHUP: the configuration is wrong, and the one before stays: {}",
+                wrong.join("; ")
+            ));
+        }
     }
 
     /// The last record of a watch that a signal ended.
@@ -392,18 +551,26 @@ impl<'a> Report<'a> {
         match (outcome, followed) {
             (Outcome::Running { started: true }, Some(seen)) => {
                 let text = format!(
-                    "was not running, and is again: {} (judged after {took}); log {}",
+                    "was not running, and is again: {} after {took}; log {}",
                     named(seen),
                     self.log.display()
                 );
                 self.records.push((Level::Warn, true, text));
             }
             (Outcome::Unknown, _) => {
-                let why = self.unknown.clone().unwrap_or_default();
+                let why = self.said.get("unknown").cloned().unwrap_or_default();
                 self.records.push((Level::Error, true, format!("cannot tell whether it is running: {why}")));
             }
             // All is well, or giving up has been said.
             _ => {}
+        }
+    }
+
+    /// Forgets the information of a run that did nothing and has nothing to warn of: there may be one
+    /// every minute.
+    pub fn say_only_warnings(&mut self) {
+        if self.records.iter().all(|(level, ..)| *level == Level::Info) {
+            self.records.clear();
         }
     }
 
@@ -421,7 +588,8 @@ impl<'a> Report<'a> {
 
 fn ended(end: &CommandEnd) -> String {
     use std::os::unix::process::ExitStatusExt;
-    let how = match (end.status.code(), end.status.signal()) {
+    let Some(status) = end.status else { return format!("ended after {}", span(end.took)) };
+    let how = match (status.code(), status.signal()) {
         (Some(127), _) => "ended with status 127 (command not found)".to_owned(),
         (Some(126), _) => "ended with status 126 (not executable)".to_owned(),
         (Some(code), _) => format!("ended with status {code}"),
@@ -448,6 +616,68 @@ pub fn list(all: &[process::Seen]) -> String {
         let _ = write!(text, " and {} more", all.len() - MOST_NAMED);
     }
     text
+}
+
+/// What to say of processes that match and are not one family: what they are, and a pattern for the
+/// first alone.
+#[must_use]
+pub fn ambiguity(matching: &[process::Seen]) -> Option<String> {
+    let first = matching.first()?;
+    let others = &matching[1..];
+    let differ =
+        |by: fn(&process::Seen, &process::Seen) -> bool| others.iter().any(|other| !by(first, other));
+    let what = if differ(|a, b| a.name == b.name) {
+        "matches processes of several names"
+    } else if is_family(matching) {
+        return None;
+    } else {
+        "matches several processes that are not one family"
+    };
+    let quoted = |text: &str| quoted(OsStr::new(text));
+    let pattern = |text: &str| quoted(&regex_lite::escape(text));
+    let stricter = if differ(|a, b| a.name == b.name) {
+        format!("for {} alone: --exact --process-name {}", first.name, pattern(&first.name))
+    } else if differ(|a, b| a.kind.user == b.kind.user) {
+        format!("for the first alone: --user {}", user_name(first.kind.user))
+    } else if differ(|a, b| a.command_line == b.command_line) {
+        let whole = quoted(&format!("^{}$", regex_lite::escape(&first.command_line)));
+        format!("for the first alone: --full --process-name {whole}")
+    } else {
+        "neither name nor user nor command line tells them apart".to_owned()
+    };
+    Some(format!("{what}: {}; {} is followed; {stricter}", list(matching), named(first)))
+}
+
+/// Whether processes come from one of them, or all from one parent.
+fn is_family(all: &[process::Seen]) -> bool {
+    let is_among = |pid| all.iter().any(|seen| seen.pid == pid);
+    let mut roots = all.iter().filter(|seen| !is_among(seen.parent));
+    let first = roots.next().map(|root| root.parent);
+    // Whatever has lost its parent is process 1's.
+    roots.all(|root| Some(root.parent) == first && root.parent != 1)
+}
+
+/// What nearly matches, and why it does not; `None` if there is nothing.
+#[must_use]
+pub fn near(judged: &[Judged]) -> Option<String> {
+    let said = |judged: &Judged| match judged.reason? {
+        // That goes without saying.
+        Reason::ThisProgram | Reason::StartCommand | Reason::Ancestor => None,
+        Reason::NameDiffers => Some(format!("'{}' (pid {})", judged.seen.name, judged.seen.pid)),
+        reason => Some(format!("'{}' (pid {}, {reason})", judged.seen.name, judged.seen.pid)),
+    };
+    let mut near: Vec<_> = judged.iter().filter_map(said).collect();
+    let more = near.len().saturating_sub(MOST_NAMED);
+    near.truncate(MOST_NAMED);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    (!near.is_empty()).then(|| format!("{}{more}", near.join(", ")))
+}
+
+/// A user's name, or the number of one that has none.
+#[must_use]
+pub fn user_name(uid: u32) -> String {
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid));
+    user.ok().flatten().map_or_else(|| uid.to_string(), |user| user.name)
 }
 
 fn plural(count: u32, word: &str) -> String {
@@ -485,6 +715,58 @@ pub fn span(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn seen(pid: Pid, parent: Pid, name: &str, user: u32, command_line: &str) -> Seen {
+        let kind = process::Kind::new(user, command_line.as_bytes());
+        let command_line = command_line.to_owned();
+        Seen { pid, name: name.into(), started: Time::ZERO, has_terminal: false, parent, command_line, kind }
+    }
+
+    #[test]
+    fn one_family_is_not_several() {
+        let master = seen(10, 1, "nginx", 0, "nginx: master");
+        let workers =
+            [seen(11, 10, "nginx", 33, "nginx: worker"), seen(12, 11, "nginx", 33, "nginx: worker")];
+        assert_eq!(ambiguity(&[]), None);
+        assert_eq!(ambiguity(std::slice::from_ref(&master)), None);
+        assert_eq!(ambiguity(&[&[master.clone()][..], &workers].concat()), None);
+        assert_eq!(ambiguity(&[seen(7, 5, "x", 0, "x"), seen(8, 5, "x", 0, "x")]), None, "of one parent");
+    }
+
+    #[test]
+    fn several_are_named_with_a_stricter_pattern() {
+        for (others, said) in [
+            (
+                seen(20, 10, "docker-proxy", 0, "p"),
+                "matches processes of several names: dockerd (pid 10), docker-proxy (pid 20); dockerd (pid 10) is followed; for dockerd alone: --exact --process-name dockerd",
+            ),
+            (
+                seen(20, 1, "dockerd", 65_533, "d"),
+                "matches several processes that are not one family: dockerd (pid 10), dockerd (pid 20); dockerd (pid 10) is followed; for the first alone: --user root",
+            ),
+            (
+                seen(20, 1, "dockerd", 0, "d"),
+                "matches several processes that are not one family: dockerd (pid 10), dockerd (pid 20); dockerd (pid 10) is followed; for the first alone: --full --process-name '^dockerd \\-x$'",
+            ),
+            (
+                seen(20, 1, "dockerd", 0, "dockerd -x"),
+                "matches several processes that are not one family: dockerd (pid 10), dockerd (pid 20); dockerd (pid 10) is followed; neither name nor user nor command line tells them apart",
+            ),
+        ] {
+            assert_eq!(ambiguity(&[seen(10, 1, "dockerd", 0, "dockerd -x"), others]).as_deref(), Some(said));
+        }
+    }
+
+    #[test]
+    fn near_misses_say_what_is_amiss() {
+        let judged = |name, reason| Judged { seen: seen(812, 1, name, 0, name), reason };
+        assert_eq!(near(&[judged("dockerd", Some(Reason::ThisProgram)), judged("x", None)]), None);
+        assert_eq!(
+            near(&[judged("dockerd", Some(Reason::NameDiffers)), judged("dcoker", Some(Reason::Zombie))])
+                .as_deref(),
+            Some("'dockerd' (pid 812), 'dcoker' (pid 812, is dead, a zombie)")
+        );
+    }
 
     #[test]
     fn times_are_short_and_right() {

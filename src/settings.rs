@@ -6,15 +6,18 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use crate::cli::Cli;
-use crate::instance::{self, Name};
+use crate::cli::{Cli, SETTINGS, Slot};
+use crate::config::Sources;
+use crate::instance::{self, Name, Places};
 use crate::log::Verbosity;
 use crate::policy::Limits;
-use crate::process::pattern::Pattern;
+use crate::process::criteria::{Criteria, Namespace, Subject};
+use crate::process::pattern::{Extent, Pattern};
 
 /// Defaults, as they would be typed.
 pub mod default {
     #![allow(missing_docs)] // each is the default of the option of its name
+    pub const PID_NAMESPACE: &str = "own";
     pub const HEALTH_CHECK_INTERVAL: &str = "1s";
     pub const RESTART_WAIT_INTERVAL: &str = "5s";
     pub const MAX_FAIL_COUNT: &str = "3";
@@ -40,10 +43,8 @@ const MOST_LOGS: u32 = 1000;
 /// The settings of a watch.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// What to look for.
-    pub pattern: Pattern,
-    /// What to run when it is missing.
-    pub start_command: String,
+    /// What to look for; and the start command, which is run when it is missing.
+    pub criteria: Criteria,
     /// The numbers that decide.
     pub limits: Limits,
     /// What this watchdog is called.
@@ -61,6 +62,8 @@ pub struct Settings {
 pub struct Wrong {
     /// The option, as it is typed.
     pub option: &'static str,
+    /// Where in the configuration file it stands, if it comes from there.
+    pub place: Option<String>,
     /// Its value, if there is one.
     pub value: Option<String>,
     /// What is wrong with it.
@@ -71,7 +74,10 @@ pub struct Wrong {
 
 impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.option)?;
+        match &self.place {
+            Some(place) => write!(f, "{place}: {}", self.key())?,
+            None => f.write_str(self.option)?,
+        }
         if let Some(value) = &self.value {
             write!(f, " '{}'", crate::log::escaped(value))?;
         }
@@ -81,7 +87,12 @@ impl fmt::Display for Wrong {
 
 impl Wrong {
     fn new(option: &'static str, value: impl Into<String>, what: impl Into<String>, instead: &str) -> Self {
-        Wrong { option, value: Some(value.into()), what: what.into(), instead: instead.into() }
+        Wrong { option, place: None, value: Some(value.into()), what: what.into(), instead: instead.into() }
+    }
+
+    /// The setting's key in a configuration file.
+    fn key(&self) -> String {
+        self.option.trim_start_matches('-').replace('-', "_")
     }
 
     /// A required setting that was not given.
@@ -89,6 +100,7 @@ impl Wrong {
     pub fn missing(option: &'static str, example: &str) -> Self {
         Wrong {
             option,
+            place: None,
             value: None,
             what: "is required".into(),
             instead: format!("give one, such as {option} {example}"),
@@ -100,25 +112,46 @@ impl Settings {
     /// One line that is the same for two watches that would do the same.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        let Settings { pattern, start_command, limits, log_max_size, log_max_files, .. } = self;
-        format!("{:?}", (pattern.text(), start_command, limits, log_max_size, log_max_files))
+        let Settings { criteria, limits, log_max_size, log_max_files, .. } = self;
+        let Criteria { pattern, subject, user, namespace, start_command } = criteria;
+        let what = (pattern.text(), pattern.extent(), subject, user, namespace, start_command);
+        format!("{:?}", (what, limits, log_max_size, log_max_files))
     }
 
-    /// What the command line comes to.
+    /// A number that changes with the settings that decide.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        instance::fnv(self.fingerprint().as_bytes())
+    }
+
+    /// What the command line, with what the file in `sources` has put into it, comes to.
     ///
     /// # Errors
     /// All the settings that are wrong or missing.
-    pub fn new(cli: &Cli) -> Result<Self, Vec<Wrong>> {
+    pub fn new(cli: &Cli, sources: &Sources) -> Result<Self, Vec<Wrong>> {
+        Self::read(cli, sources).map_err(|mut all| {
+            for wrong in &mut all {
+                wrong.place = sources.place(&wrong.key());
+            }
+            all
+        })
+    }
+
+    fn read(cli: &Cli, sources: &Sources) -> Result<Self, Vec<Wrong>> {
         let mut wrong = Vec::new();
         let mut all = Collect(&mut wrong);
         let pattern = match &cli.what.process_name {
+            Some(given) if cli.what.exact => all.value(given, exact_process_name, "--process-name"),
             Some(given) => all.value(given, process_name, "--process-name"),
-            None => all.missing("--process-name", "docker"),
+            None => all.missing("--process-name"),
         };
         let start_command = match &cli.how.start_command {
             Some(given) => all.value(given, start_command, "--start-command"),
-            None => all.missing("--start-command", "'service docker start'"),
+            None => all.missing("--start-command"),
         };
+        let user = cli.what.user.as_ref().and_then(|given| all.value(given, user, "--user"));
+        let namespace =
+            all.or(cli.what.pid_namespace.as_ref(), default::PID_NAMESPACE, namespace, "--pid-namespace");
         let when = &cli.when;
         let max_fail_count =
             all.or(when.max_fail_count.as_ref(), default::MAX_FAIL_COUNT, max_fail_count, "--max-fail-count");
@@ -163,6 +196,7 @@ impl Settings {
                 interval,
                 "--start-timeout",
             ),
+            // `--once` always has later rounds: each run is one.
             retry_after: when
                 .retry_after
                 .as_ref()
@@ -175,7 +209,10 @@ impl Settings {
             all.or(cli.logs.log_max_files.as_ref(), default::LOG_MAX_FILES, log_files, "--log-max-files");
         let name = match &cli.run.name {
             Some(given) => all.value(given, instance::name, "--name"),
-            None => pattern.as_ref().map(|pattern| Name::from_pattern(pattern.text())),
+            // An instance with a file of its own is called as the file is.
+            None => sources
+                .instance()
+                .or_else(|| pattern.as_ref().map(|pattern| Name::from_pattern(pattern.text()))),
         };
         for (option, folder) in [("--log-dir", &cli.logs.log_dir), ("--state-dir", &cli.run.state_dir)] {
             if folder.as_ref().is_some_and(|folder| folder.is_empty()) {
@@ -191,10 +228,61 @@ impl Settings {
             (Some(pattern), Some(start_command), Some(name), Some(log_max_size), Some(log_max_files))
                 if wrong.is_empty() =>
             {
-                Ok(Settings { pattern, start_command, limits, name, log_max_size, log_max_files, verbosity })
+                let subject = if cli.what.full { Subject::CommandLine } else { Subject::Name };
+                let namespace = namespace.unwrap_or(Namespace::Own);
+                let criteria = Criteria { pattern, subject, user, namespace, start_command };
+                Ok(Settings { criteria, limits, name, log_max_size, log_max_files, verbosity })
             }
             _ => Err(wrong),
         }
+    }
+}
+
+/// Each setting in force: its key, its value, and where that comes from.
+#[must_use]
+pub fn in_force(cli: &Cli, sources: &Sources, name: &Name, places: &Places) -> Vec<[String; 3]> {
+    let mut cli = cli.clone();
+    let resolved = |key| match key {
+        "name" => name.to_string(),
+        "state_dir" => places.state.display().to_string(),
+        "log_dir" => places.logs.display().to_string(),
+        _ => default_of(key).to_owned(),
+    };
+    SETTINGS
+        .into_iter()
+        .map(|(key, slot)| {
+            let given = match slot {
+                Slot::Value(value) => {
+                    value(&mut cli).take().map(|value| value.to_string_lossy().into_owned())
+                }
+                Slot::Flag(flag) => flag(&mut cli).then(|| "yes".to_owned()),
+            };
+            let source = match (&given, sources.place(key)) {
+                (_, Some(place)) => place,
+                (Some(_), None) => "command line".to_owned(),
+                (None, None) => "default".to_owned(),
+            };
+            [key.to_owned(), given.unwrap_or_else(|| resolved(key)), source]
+        })
+        .collect()
+}
+
+/// What a setting is if nobody gives it.
+fn default_of(key: &str) -> &'static str {
+    match key {
+        "user" => "any",
+        "pid_namespace" => default::PID_NAMESPACE,
+        "start_timeout" => default::START_TIMEOUT,
+        "health_check_interval" => default::HEALTH_CHECK_INTERVAL,
+        "restart_wait_interval" => default::RESTART_WAIT_INTERVAL,
+        "max_fail_count" => default::MAX_FAIL_COUNT,
+        "stable_after" => default::STABLE_AFTER,
+        "restart_delay" => default::RESTART_DELAY,
+        "after_stop" => default::AFTER_STOP,
+        "retry_after" => "none; 10m with --once",
+        "log_max_size" => default::LOG_MAX_SIZE,
+        "log_max_files" => default::LOG_MAX_FILES,
+        _ => "no",
     }
 }
 
@@ -230,10 +318,16 @@ impl Collect<'_> {
         self.or(given, default, read, option).unwrap_or(LONGEST)
     }
 
-    fn missing<T>(&mut self, option: &'static str, example: &str) -> Option<T> {
-        self.0.push(Wrong::missing(option, example));
+    fn missing<T>(&mut self, option: &'static str) -> Option<T> {
+        self.0.push(Wrong::missing(option, example(option)));
         None
     }
+}
+
+/// What a required option may look like.
+#[must_use]
+pub fn example(option: &str) -> &'static str {
+    if option == "--process-name" { "docker" } else { "'service docker start'" }
 }
 
 /// Reads one value for `option`.
@@ -252,10 +346,18 @@ pub fn check<T>(given: &OsStr, read: Read<T>, option: &'static str) -> Result<T,
 /// # Errors
 /// It is empty, or no regular expression.
 pub fn process_name(text: &str) -> Result<Pattern, (String, &'static str)> {
+    pattern(text, Extent::Part)
+}
+
+fn exact_process_name(text: &str) -> Result<Pattern, (String, &'static str)> {
+    pattern(text, Extent::Whole)
+}
+
+fn pattern(text: &str, extent: Extent) -> Result<Pattern, (String, &'static str)> {
     if text.trim().is_empty() {
         return Err(("would match every process".into(), "give the name of one, such as docker"));
     }
-    Pattern::new(text).map_err(|error| {
+    Pattern::new(text, extent).map_err(|error| {
         (
             format!("is not a regular expression: {error}"),
             "put a \\ before a character that stands for itself",
@@ -275,6 +377,27 @@ pub fn start_command(text: &str) -> Result<String, (String, &'static str)> {
         return Err(("holds a null byte".into(), "give a shell command without one"));
     }
     Ok(text.to_owned())
+}
+
+/// Reads a user, by name or number.
+fn user(text: &str) -> Result<u32, (String, &'static str)> {
+    const INSTEAD: &str = "give the name or the number of one, such as www-data or 33";
+    match (text.parse(), nix::unistd::User::from_name(text)) {
+        (_, Ok(Some(user))) => Ok(user.uid.as_raw()),
+        (Ok(number), _) => Ok(number),
+        (_, Err(error)) => {
+            Err((format!("cannot be looked up ({error})"), "give the number of a user, such as 33"))
+        }
+        _ => Err(("is no user of this machine".into(), INSTEAD)),
+    }
+}
+
+fn namespace(text: &str) -> Result<Namespace, (String, &'static str)> {
+    match text {
+        "own" => Ok(Namespace::Own),
+        "any" => Ok(Namespace::Any),
+        _ => Err(("is neither".into(), "give own or any")),
+    }
 }
 
 /// Reads a time that must pass between two things.
@@ -318,7 +441,7 @@ pub fn max_fail_count(text: &str) -> Result<Option<u32>, (String, &'static str)>
     if text.trim() == "unlimited" {
         return Ok(None);
     }
-    whole(text, 1, HIGHEST_COUNT, "give 1 or more, such as 3, or 'unlimited'").map(Some)
+    whole(text, 1, HIGHEST_COUNT, "give 1 to 1000000, such as 3, or 'unlimited'").map(Some)
 }
 
 fn log_files(text: &str) -> Result<usize, (String, &'static str)> {
@@ -352,7 +475,7 @@ mod tests {
     use clap::Parser;
 
     fn read(line: &[&str]) -> Result<Settings, Vec<Wrong>> {
-        Settings::new(&Cli::try_parse_from([&["watchdog"], line].concat()).unwrap())
+        Settings::new(&Cli::try_parse_from([&["watchdog"], line].concat()).unwrap(), &Sources::default())
     }
 
     fn with(line: &[&str]) -> Result<Settings, Vec<Wrong>> {
@@ -378,7 +501,7 @@ mod tests {
             }
         );
         assert_eq!((settings.log_max_size, settings.log_max_files), (1 << 20, 5));
-        assert_eq!((settings.pattern.text(), settings.start_command.as_str()), ("x", "y"));
+        assert_eq!((settings.criteria.pattern.text(), settings.criteria.start_command.as_str()), ("x", "y"));
         assert_eq!((settings.name.to_string().as_str(), settings.verbosity), ("x", None));
     }
 
@@ -401,7 +524,7 @@ mod tests {
         assert_eq!(settings.limits.max_fail_count, Some(4));
         assert_eq!(settings.limits.health_check_interval, Duration::from_secs(2));
         assert_eq!(
-            (settings.pattern.text(), settings.start_command.as_str()),
+            (settings.criteria.pattern.text(), settings.criteria.start_command.as_str()),
             ("docker", "service docker start")
         );
     }
@@ -504,15 +627,15 @@ mod tests {
         for (line, said) in [
             (
                 vec!["-m", "abc"],
-                "--max-fail-count 'abc': is not a whole number; give 1 or more, such as 3, or 'unlimited'",
+                "--max-fail-count 'abc': is not a whole number; give 1 to 1000000, such as 3, or 'unlimited'",
             ),
             (
                 vec!["-m", "-1"],
-                "--max-fail-count '-1': is too small; give 1 or more, such as 3, or 'unlimited'",
+                "--max-fail-count '-1': is too small; give 1 to 1000000, such as 3, or 'unlimited'",
             ),
             (
                 vec!["-m", "4294967297"],
-                "--max-fail-count '4294967297': is too large; give 1 or more, such as 3, or 'unlimited'",
+                "--max-fail-count '4294967297': is too large; give 1 to 1000000, such as 3, or 'unlimited'",
             ),
             (
                 vec!["-m", "unlimited", "--once"],

@@ -23,11 +23,10 @@ impl Signals {
         let (read, write) = UnixStream::pair()?;
         // A terminal with `stty tostop` would stop us for writing a record from the background.
         sys::ignore(SIGTTOU);
-        let mut signals = vec![SIGTERM, SIGINT, SIGUSR1, SIGCHLD];
-        // Whoever ignored SIGHUP before starting us (nohup) wants us to live on.
-        if !is_ignored(SIGHUP) {
-            signals.push(SIGHUP);
-        }
+        let mut signals = vec![SIGTERM, SIGUSR1, SIGCHLD];
+        // Whoever ignored these before starting us (nohup, or a shell for what it puts in the background)
+        // wants us to live on.
+        signals.extend([SIGHUP, SIGINT].into_iter().filter(|signal| !is_ignored(*signal)));
         Ok(Signals(SignalDelivery::with_pipe(read, write, SignalOnly, &signals)?))
     }
 

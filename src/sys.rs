@@ -1,7 +1,8 @@
 //! The few system calls that no safe function of a library makes. The only unsafe code.
 #![allow(unsafe_code)]
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::os::fd::BorrowedFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -53,20 +54,29 @@ pub fn pidfd_exit(pidfd: BorrowedFd<'_>) -> PidfdExit {
 /// The last signal (signal(7)).
 const LAST_SIGNAL: i32 = 64;
 
-/// Lets `command` begin in a session of its own, with each signal at its default.
-pub fn detach(command: &mut Command) {
+/// Lets `command` begin in a session of its own, with each signal at its default. It writes its number
+/// and when it began, in milliseconds of [`crate::policy::Time`], to `note`, before the program begins.
+pub fn detach(command: &mut Command, note: Option<File>) {
     // SAFETY: the closure runs between fork and exec of a program without threads, and makes only
     // system calls that signal-safety(7) allows there; it neither allocates nor takes a lock.
     unsafe {
-        command.pre_exec(|| {
+        command.pre_exec(move || {
             rustix::process::setsid()?;
             for signal in 1..=LAST_SIGNAL {
                 // Not by signal(2): the C library keeps two for itself, and whoever ignored these as well
                 // has passed that on. Zeros are the default, no flags and an empty mask.
                 let default = [0_u64; 4];
                 let size_of_mask = 8_usize;
-                let none = std::ptr::null_mut::<u64>();
-                libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), none, size_of_mask);
+                let old = std::ptr::null_mut::<u64>();
+                libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), old, size_of_mask);
+            }
+            if let Some(note) = &note {
+                let mut line = [0; 64];
+                let mut rest = &mut line[..];
+                let _ = writeln!(rest, "{} {}", rustix::process::getpid(), crate::process::now().as_millis());
+                let length = 64 - rest.len();
+                // Without the note, the next watchdog may not find this command: no reason not to start.
+                let _ = rustix::io::write(note, &line[..length]);
             }
             Ok(())
         });

@@ -136,7 +136,7 @@ fn a_slow_launcher_is_no_death() {
     let launcher = scene.all()[0];
     scene.wait_gone(launcher);
     let daemon = scene.wait_running();
-    scene.wait_for(&format!(r"is running again by itself: .*\(pid {daemon}\).* in place of pid {launcher}"));
+    scene.wait_for(&format!(r"(?:is running again by itself|has been handed over): .*\(pid {daemon}\).* in place of pid {launcher}"));
     watchdog.wait_checks(5);
     assert_eq!((scene.starts(), scene.count("^(WARN|ERROR).*failed")), (1, 0), "{}", scene.story());
 }
@@ -150,7 +150,7 @@ fn a_process_that_was_started_by_somebody_else_in_time_is_not_started_twice() {
     send(pid, Signal::SIGTERM);
     scene.wait_for(r"was stopped \(SIGTERM\)");
     let successor = scene.start_actor(&["sleep"]);
-    scene.wait_for(&format!(r"^INFO is running again by itself: .*\(pid {successor}\)"));
+    scene.wait_for(&format!(r"^INFO (?:is running again by itself|has been handed over): .*\(pid {successor}\)"));
     watchdog.wait_checks(5);
     assert_eq!(scene.starts(), 0);
 }

@@ -56,7 +56,11 @@ fn play(name: &str, limits: Limits, steps: &[Step]) -> Policy {
     let mut policy = Policy::new(limits);
     for (number, (at, seen, action, news)) in steps.iter().enumerate() {
         let expected = Decision { action: *action, news: *news };
-        assert_eq!(policy.decide(ms(*at), *seen), expected, "{name}: step {number}, {seen:?} at {at} ms");
+        assert_eq!(
+            policy.decide(ms(*at), *seen, true),
+            expected,
+            "{name}: step {number}, {seen:?} at {at} ms"
+        );
     }
     policy
 }
@@ -337,8 +341,8 @@ fn an_end_before_the_verdict_is_a_failure() {
                 (2000, died(2000, 5), wait(3000), None),
             ],
         );
-        policy.decide(ms(2001), Seen::Ended(ending));
-        let last = policy.decide(ms(5000), Seen::Missing);
+        policy.decide(ms(2001), Seen::Ended(ending), true);
+        let last = policy.decide(ms(5000), Seen::Missing, true);
         assert_eq!(last, Decision { action: Action::Look, news: failed(1, Failure::Ended) }, "{ending:?}");
     }
 }
@@ -466,9 +470,9 @@ fn rounds_come_at_twice_the_time() {
     }
     let mut policy = play("rounds", limits, &steps);
     // Taken up as soon as somebody has started it.
-    policy.decide(ms(at), Seen::CommandEnded);
-    policy.decide(ms(at + 5000), Seen::Missing);
-    assert_eq!(policy.decide(ms(at + 7000), running(at + 6500)).news, BACK);
+    policy.decide(ms(at), Seen::CommandEnded, true);
+    policy.decide(ms(at + 5000), Seen::Missing, true);
+    assert_eq!(policy.decide(ms(at + 7000), running(at + 6500), true).news, BACK);
 }
 
 #[test]
@@ -503,9 +507,128 @@ fn once_is_one_check_and_its_attempts() {
         &[
             (0, Seen::Missing, Action::Start { attempt: 1 }, None),
             (0, Seen::CommandEnded, Action::Look, None),
-            (5000, Seen::Missing, Action::End(Outcome::GaveUp), gave_up(1, Failure::Missing, None)),
+            (5000, Seen::Missing, Action::End(Outcome::GaveUp), gave_up(1, Failure::Missing, Some(1000))),
         ],
     );
+}
+
+/// Goes on in another run, as `--once` runs and a restarted watchdog do.
+fn next_run(policy: &Policy, limits: Limits) -> Policy {
+    Policy::recall(limits, policy.memory(), None)
+}
+
+#[test]
+fn a_give_up_is_remembered_by_later_runs() {
+    let once = Limits { once: true, max_fail_count: Some(1), ..LIMITS };
+    let mut policy = play(
+        "gives up",
+        once,
+        &[
+            (0, Seen::Missing, Action::Start { attempt: 1 }, None),
+            (0, Seen::CommandEnded, Action::Look, None),
+            (5000, Seen::Missing, Action::End(Outcome::GaveUp), gave_up(1, Failure::Missing, Some(600_000))),
+        ],
+    );
+    let left_alone = Decision::from(Action::End(Outcome::LeftAlone));
+    for at in [60_000, 600_000] {
+        policy = next_run(&policy, once);
+        assert_eq!(policy.decide(ms(at), Seen::Nothing, true), Action::Look.into());
+        assert_eq!(policy.decide(ms(at), Seen::Missing, true), left_alone, "at {at}");
+    }
+    // The next round, and the one after it, at twice the time.
+    let mut round = next_run(&policy, once);
+    assert_eq!(round.decide(ms(605_000), Seen::Missing, true).action, Action::Start { attempt: 1 });
+    round.decide(ms(605_000), Seen::CommandEnded, true);
+    let news = round.decide(ms(610_000), Seen::Missing, true).news;
+    assert_eq!(news, gave_up(1, Failure::Missing, Some(1_200_000)));
+    // Seen running, it is as if nothing had been.
+    let mut well = next_run(&round, once);
+    assert_eq!(
+        well.decide(ms(700_000), running(690_000), true).action,
+        Action::End(Outcome::Running { started: false })
+    );
+    assert_eq!(well.memory().failures, 0);
+    assert_eq!(
+        next_run(&well, once).decide(ms(760_000), Seen::Missing, true).action,
+        Action::Start { attempt: 1 }
+    );
+    // Somebody said so.
+    let mut resumed = next_run(&round, once);
+    resumed.forget(ms(620_000));
+    assert_eq!(resumed.decide(ms(620_000), Seen::Missing, true).action, Action::Start { attempt: 1 });
+}
+
+#[test]
+fn a_service_that_dies_between_runs_reaches_the_give_up() {
+    let once = Limits { once: true, ..LIMITS };
+    let mut policy = Policy::new(once);
+    for (attempt, at) in [(1, 0), (2, 60_000), (3, 120_000)] {
+        policy = next_run(&policy, once);
+        let first = policy.decide(ms(at), Seen::Missing, true);
+        if attempt > 1 {
+            assert_eq!(
+                first,
+                Decision { action: Action::Look, news: failed(attempt - 1, Failure::Unstable) }
+            );
+            policy.decide(ms(at), Seen::Missing, true);
+        }
+        policy.decide(ms(at), Seen::CommandEnded, true);
+        let end = policy.decide(ms(at + 5000), running(at + 5), true);
+        assert_eq!(end.action, Action::End(Outcome::Running { started: true }));
+    }
+    let mut last = next_run(&policy, once);
+    let end = Action::End(Outcome::GaveUp);
+    let news = gave_up(3, Failure::Unstable, Some(600_000));
+    assert_eq!(last.decide(ms(180_000), Seen::Missing, true), Decision { action: end, news });
+    // One that was still there has made up for what was before.
+    let mut stable = next_run(&policy, once);
+    stable.decide(ms(185_000), running(120_005), true);
+    assert_eq!(stable.memory(), Memory { last_attempt: Some(ms(120_000)), ..Memory::default() });
+}
+
+#[test]
+fn a_watchdog_that_is_restarted_goes_on() {
+    let mut policy = Policy::new(LIMITS);
+    policy.decide(ms(0), Seen::Missing, true);
+    assert!(policy.memory().judging);
+    // Its start command is at work: it is waited for as its own.
+    let mut next = Policy::recall(LIMITS, policy.memory(), Some(ms(0)));
+    assert_eq!(next.decide(ms(2000), Seen::Nothing, true).action, Action::Look);
+    assert_eq!(next.decide(ms(2000), Seen::Missing, true).action, wait(3000));
+    assert_eq!(next.decide(ms(6000), Seen::Missing, true).action, wait(7000));
+    assert_eq!(next.decide(ms(8000), Seen::CommandEnded, true).action, Action::Look);
+    assert_eq!(next.decide(ms(8000), Seen::Missing, true).news, failed(1, Failure::Missing));
+    // Without one, the attempt is judged when it would have been, and not repeated sooner.
+    let mut next = next_run(&policy, LIMITS);
+    assert_eq!(next.decide(ms(2000), Seen::Missing, true).action, wait(3000));
+    // One that knows nothing but the time of the last attempt keeps its distance.
+    let memory = Memory { last_attempt: Some(ms(1000)), ..Memory::default() };
+    let mut next = Policy::recall(LIMITS, memory, None);
+    assert_eq!(next.decide(ms(2000), Seen::Missing, true).action, wait(6000));
+    assert_eq!(next.decide(ms(6000), Seen::Missing, true).action, Action::Start { attempt: 1 });
+}
+
+#[test]
+fn what_is_to_be_left_alone_is() {
+    let mut policy = Policy::new(LIMITS);
+    assert_eq!(policy.decide(ms(0), Seen::Missing, false), wait(1000).into());
+    assert_eq!(policy.decide(ms(1000), Seen::Nothing, true), Action::Look.into());
+    assert_eq!(policy.decide(ms(1000), Seen::Missing, false), wait(2000).into());
+    assert_eq!(policy.decide(ms(2000), Seen::Missing, true), Action::Start { attempt: 1 }.into());
+    let once = Limits { once: true, ..LIMITS };
+    let end = Action::End(Outcome::LeftAlone);
+    assert_eq!(Policy::new(once).decide(ms(0), Seen::Missing, false), end.into());
+    assert_eq!(
+        Policy::new(once).decide(ms(0), running(0), false).action,
+        Action::End(Outcome::Running { started: false })
+    );
+    // A round that is due waits for the pause to end.
+    let memory = Memory { failures: 3, gave_up_until: Some(ms(10)), ..Memory::default() };
+    let limits = Limits { retry_after: Some(ms(1000)), ..LIMITS };
+    let mut policy = Policy::recall(limits, memory, None);
+    assert_eq!(policy.decide(ms(20), Seen::Missing, false), wait(1020).into());
+    assert_eq!(policy.memory(), memory);
+    assert_eq!(policy.decide(ms(30), Seen::Missing, true), Action::Start { attempt: 1 }.into());
 }
 
 /// What comes of a start command.
@@ -529,6 +652,8 @@ enum Fault {
     StartByHand,
     /// Nobody can tell whether it runs, for so long.
     Blind(Duration),
+    /// It is to be left alone, for so long.
+    Pause(Duration),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -551,6 +676,7 @@ struct World {
     command_until: Option<Time>,
     coming: Option<(Time, Living)>,
     blind_until: Time,
+    paused_until: Time,
     last_start: Option<Time>,
     attempt_ran: bool,
     attempt_is_bad: bool,
@@ -572,6 +698,7 @@ impl World {
             command_until: None,
             coming: None,
             blind_until: Time::ZERO,
+            paused_until: Time::ZERO,
             last_start: None,
             attempt_ran: true,
             attempt_is_bad: false,
@@ -660,6 +787,7 @@ impl World {
             }
             Fault::StartByHand => {}
             Fault::Blind(time) => self.blind_until = self.now + time,
+            Fault::Pause(time) => self.paused_until = self.now + time,
         }
     }
 
@@ -682,6 +810,7 @@ impl World {
         let now = self.now;
         assert!(self.process.is_none(), "a running process was started at {now:?}");
         assert!(now >= self.blind_until, "started at {now:?} without knowing");
+        assert!(now >= self.paused_until, "started at {now:?} while it was to be left alone");
         assert!(self.command_until.is_none(), "two start commands at {now:?}");
         if let Some(last) = self.last_start {
             assert!(now >= last + self.limits.restart_wait_interval, "attempts at {last:?} and {now:?}");
@@ -719,7 +848,7 @@ impl World {
         let mut idle = 0;
         while self.now < horizon {
             let before = self.now;
-            seen = match policy.decide(self.now, seen).action {
+            seen = match policy.decide(self.now, seen, self.now >= self.paused_until).action {
                 Action::Wait(until) => self.pass(until),
                 Action::Look => self.look(),
                 Action::Start { .. } => {
@@ -767,7 +896,8 @@ fn some_fault() -> impl Strategy<Value = Fault> {
     prop_oneof![
         some_ending().prop_map(Fault::End),
         Just(Fault::StartByHand),
-        some_time(20_000).prop_map(Fault::Blind)
+        some_time(20_000).prop_map(Fault::Blind),
+        some_time(20_000).prop_map(Fault::Pause)
     ]
 }
 

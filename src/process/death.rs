@@ -141,6 +141,8 @@ mod tests {
             name: "nginx".into(),
             started,
             has_terminal: false,
+            parent: 1,
+            command_line: String::new(),
             kind: Kind::new(user, line),
         };
         let before = Duration::from_secs(95);

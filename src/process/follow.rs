@@ -6,24 +6,42 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::sys::signal::{Signal, kill};
+use procfs::process::Process;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use super::criteria::{Criteria, Subject};
 use super::death::{Told, ask};
-use super::pattern::{LONGEST_NAME, Pattern, printable};
+use super::pattern::LONGEST_NAME;
 use super::scan::{Proc, Unknown};
 use super::stat::{LONGEST_LINE, Stat};
-use super::{Pid, Seen, Trouble, open_entry};
+use crate::policy::Time;
+
+use super::{Identity, Pid, Seen, Trouble, open_entry};
+
+/// How much of a command line is compared at each check.
+const COMPARED: usize = 4096;
 
 /// A process that is held.
 #[derive(Debug)]
 pub struct Followed {
     seen: Seen,
     pidfd: Option<OwnedFd>,
+    entry: Process,
     stat: File,
-    line: Line,
+    line: Text<LONGEST_LINE>,
     /// The line up to the state, when the process was last seen to match.
     known: Known,
+    /// Where the command line is what matches.
+    command_line: Option<CommandLine>,
+}
+
+/// A command line that is looked at with each check.
+#[derive(Debug)]
+struct CommandLine {
+    file: File,
+    known: Text<COMPARED>,
+    now: Text<COMPARED>,
 }
 
 /// What a check of a held process found.
@@ -36,8 +54,8 @@ pub enum Check {
     },
     /// It is dead.
     Dead,
-    /// It lives, but has taken a name that does not match.
-    Renamed,
+    /// It lives, but has taken a name, a command line or a user that is not what is looked for.
+    Changed,
 }
 
 /// How a pidfd is opened; a parameter, so that tests can be a kernel without them.
@@ -61,7 +79,7 @@ impl Followed {
     pub fn hold(
         proc: &Proc,
         seen: Seen,
-        pattern: &Pattern,
+        criteria: &Criteria,
         open: OpenPidfd,
     ) -> Result<Option<Self>, Unknown> {
         // The order matters: if the process that the pidfd holds still lives after the entry was read,
@@ -77,19 +95,28 @@ impl Followed {
                 _ => None,
             },
         };
-        let stat = match open_entry(proc.root(), seen.pid).and_then(|entry| Ok(entry.open_relative("stat")?))
-        {
-            Ok(stat) => stat,
+        let open_files = || -> Result<_, Trouble> {
+            let entry = open_entry(proc.root(), seen.pid)?;
+            let stat = entry.open_relative("stat")?;
+            let command_line = match criteria.subject {
+                Subject::Name => None,
+                Subject::CommandLine => Some(CommandLine::open(&entry)?),
+            };
+            Ok((entry, stat, command_line))
+        };
+        let (entry, stat, command_line) = match open_files() {
+            Ok(files) => files,
             Err(Trouble::Vanished) => return Ok(None),
             Err(Trouble::Refused) => return Err(Unknown(format!("/proc/{} cannot be read", seen.pid))),
             Err(Trouble::Blind(error)) => {
                 return Err(Unknown(format!("/proc/{} cannot be read: {error}", seen.pid)));
             }
         };
-        let mut followed = Followed { seen, pidfd, stat, line: Line::default(), known: Known::default() };
-        let check = followed.check(pattern)?;
+        let (line, known) = (Text::default(), Known::default());
+        let mut followed = Followed { seen, pidfd, entry, stat, line, known, command_line };
+        let check = followed.check(criteria)?;
         let same =
-            Stat::parse(followed.line.text()).is_some_and(|stat| stat.started() == followed.seen.started);
+            Stat::parse(followed.line.bytes()).is_some_and(|stat| stat.started() == followed.seen.started);
         Ok((matches!(check, Check::Alive { .. }) && same && !followed.pidfd_says_dead()).then_some(followed))
     }
 
@@ -105,43 +132,72 @@ impl Followed {
         self.pidfd.as_ref().map(AsFd::as_fd)
     }
 
-    /// Looks at it: one system call, and no allocation while nothing changes.
+    /// Looks at it: one system call, one more each where a command line or a user is looked for, and no
+    /// allocation while nothing changes.
     ///
     /// # Errors
     /// It cannot be read, for another reason than that it is gone.
-    pub fn check(&mut self, pattern: &Pattern) -> Result<Check, Unknown> {
+    pub fn check(&mut self, criteria: &Criteria) -> Result<Check, Unknown> {
         match self.line.read(&self.stat) {
             Ok(()) => {}
             Err(Errno::SRCH) => return Ok(Check::Dead),
             Err(error) => return Err(Unknown(format!("process {} cannot be read: {error}", self.seen.pid))),
         }
-        let line = self.line.text();
-        if let Some([b'R' | b'S' | b'D' | b'I', b' ', ..]) = self.known.strip_from(line) {
-            return Ok(Check::Alive { stopped: false });
+        let after_name = self.known.strip_from(self.line.bytes());
+        if !matches!(after_name, Some([b'R' | b'S' | b'D' | b'I', b' ', ..])) {
+            if let Some(command_line) = self.command_line.as_mut() {
+                command_line.has_changed();
+            }
+            return self.look_closer(criteria);
         }
-        let Some(stat) = Stat::parse(line) else {
+        if criteria.user.is_some_and(|user| self.entry.uid().is_ok_and(|owner| owner != user)) {
+            return Ok(Check::Changed);
+        }
+        if self.command_line.as_mut().is_some_and(CommandLine::has_changed) {
+            return self.look_closer(criteria);
+        }
+        Ok(Check::Alive { stopped: false })
+    }
+
+    /// Something about it is new.
+    fn look_closer(&mut self, criteria: &Criteria) -> Result<Check, Unknown> {
+        let Some(stat) = Stat::parse(self.line.bytes()) else {
             return Err(Unknown(format!("/proc/{}/stat cannot be read as such", self.seen.pid)));
         };
         // A leader that has exited shows as dead a moment before its process does.
         if stat.is_dead() && (self.pidfd.is_none() || self.pidfd_says_dead()) {
             return Ok(Check::Dead);
         }
-        if !pattern.matches(stat.comm) {
-            return Ok(Check::Renamed);
+        let alive = Check::Alive { stopped: stat.is_stopped() };
+        let is_retitled =
+            self.command_line.as_ref().is_some_and(|line| line.known.bytes() != line.now.bytes());
+        if self.known.strip_from(self.line.bytes()).is_some() && !is_retitled {
+            return Ok(alive);
         }
-        let name = printable(stat.comm);
+        let Ok(identity) = Identity::read(&self.entry, &stat) else { return Ok(alive) };
+        // While a process ends, and where its leader has, there is no command line.
+        if identity.command_line.is_empty() && !stat.is_kernel_thread() {
+            return Ok(alive);
+        }
+        if !criteria.matches(stat.comm, identity.full_name.as_deref(), &identity.command_line) {
+            return Ok(Check::Changed);
+        }
+        let name = identity.name(&stat);
         if name != self.seen.name {
-            self.seen.name = name.into_owned();
+            self.seen.name = name;
         }
-        self.known = Known::of(line);
-        Ok(Check::Alive { stopped: stat.is_stopped() })
+        self.known = Known::of(self.line.bytes());
+        if let Some(command_line) = self.command_line.as_mut() {
+            std::mem::swap(&mut command_line.known, &mut command_line.now);
+        }
+        Ok(alive)
     }
 
     /// How it died, once it has.
     pub fn how(&mut self) -> Told {
         // Its last line, if nobody has waited for it yet.
         let _ = self.line.read(&self.stat);
-        ask(self.pidfd(), Some(self.line.text()))
+        ask(self.pidfd(), Some(self.line.bytes()))
     }
 
     /// Sends it a signal.
@@ -163,27 +219,98 @@ impl Followed {
     }
 }
 
-/// The text of `/proc/PID/stat` as last read.
+/// A process that is held for no more than to know whether it lives.
 #[derive(Debug)]
-struct Line {
-    bytes: Box<[u8; LONGEST_LINE]>,
+pub struct Held {
+    pid: Pid,
+    started: Time,
+    session: Pid,
+    pidfd: Option<OwnedFd>,
+    stat: File,
+}
+
+impl Held {
+    /// Takes hold of the process `pid`. `None` if there is none.
+    #[must_use]
+    pub fn of(proc: &Proc, pid: Pid, open: OpenPidfd) -> Option<Self> {
+        // In this order, so that both are of the same process if it still lives after.
+        let pidfd = open(pid).ok();
+        let stat = open_entry(proc.root(), pid).and_then(|entry| Ok(entry.open_relative("stat")?)).ok()?;
+        let mut line = Text::<LONGEST_LINE>::default();
+        line.read(&stat).ok()?;
+        let Stat { session, .. } = Stat::parse(line.bytes())?;
+        let started = Stat::parse(line.bytes())?.started();
+        Some(Held { pid, started, session, pidfd, stat })
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// When it started.
+    #[must_use]
+    pub fn started(&self) -> Time {
+        self.started
+    }
+
+    /// Whether it began its session.
+    #[must_use]
+    pub fn is_session_leader(&self) -> bool {
+        self.session == self.pid
+    }
+
+    /// What becomes readable when it dies, where the kernel has that.
+    #[must_use]
+    pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        self.pidfd.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Whether it lives.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        let mut line = Text::<LONGEST_LINE>::default();
+        line.read(&self.stat).is_ok() && Stat::parse(line.bytes()).is_some_and(|stat| !stat.is_dead())
+    }
+}
+
+impl CommandLine {
+    fn open(entry: &Process) -> Result<Self, Trouble> {
+        Ok(CommandLine {
+            file: entry.open_relative("cmdline")?,
+            known: Text::default(),
+            now: Text::default(),
+        })
+    }
+
+    fn has_changed(&mut self) -> bool {
+        // What cannot be read is about to end, which is seen elsewhere.
+        self.now.read(&self.file).is_ok() && self.now.bytes() != self.known.bytes()
+    }
+}
+
+/// The beginning of a file of /proc, as last read.
+#[derive(Debug)]
+struct Text<const ROOM: usize> {
+    bytes: Box<[u8; ROOM]>,
     length: usize,
 }
 
-impl Default for Line {
+impl<const ROOM: usize> Default for Text<ROOM> {
     fn default() -> Self {
-        Line { bytes: Box::new([0; LONGEST_LINE]), length: 0 }
+        Text { bytes: Box::new([0; ROOM]), length: 0 }
     }
 }
 
-impl Line {
+impl<const ROOM: usize> Text<ROOM> {
     /// What was read before stays when nothing can be read any more.
-    fn read(&mut self, stat: &File) -> Result<(), Errno> {
-        self.length = rustix::io::pread(stat, &mut self.bytes[..], 0)?;
+    fn read(&mut self, file: &File) -> Result<(), Errno> {
+        self.length = rustix::io::pread(file, &mut self.bytes[..], 0)?;
         Ok(())
     }
 
-    fn text(&self) -> &[u8] {
+    fn bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
 }
@@ -221,6 +348,7 @@ impl Known {
 mod tests {
     use super::*;
     use crate::process::death::Death;
+    use crate::process::pattern::{Extent, Pattern};
     use std::os::unix::process::ExitStatusExt;
     use std::path::Path;
     use std::process::{Child, Command, ExitStatus};
@@ -246,17 +374,23 @@ mod tests {
             name: "sleep".into(),
             started: stat.started(),
             has_terminal: false,
+            parent: 1,
+            command_line: String::new(),
             kind: crate::process::Kind::new(entry.uid().unwrap(), b"sleep\0"),
         };
-        Followed::hold(&proc, seen, &pattern(), open).unwrap()
+        Followed::hold(&proc, seen, &criteria(), open).unwrap()
     }
 
     fn pid(sleeper: &Sleeper) -> Pid {
         sleeper.0.id().cast_signed()
     }
 
-    fn pattern() -> Pattern {
-        Pattern::new("^sleep$").unwrap()
+    fn named(text: &str) -> Criteria {
+        Criteria::name(Pattern::new(text, Extent::Part).unwrap())
+    }
+
+    fn criteria() -> Criteria {
+        named("^sleep$")
     }
 
     fn sleeper() -> Sleeper {
@@ -283,13 +417,13 @@ mod tests {
         for open in [open_pidfd as OpenPidfd, no_pidfd] {
             let mut sleeper = sleeper();
             let mut followed = hold(&sleeper, open).unwrap();
-            assert_eq!(followed.check(&pattern()), Ok(Check::Alive { stopped: false }));
+            assert_eq!(followed.check(&criteria()), Ok(Check::Alive { stopped: false }));
             sleeper.0.kill().unwrap();
-            wait_for(|| followed.check(&pattern()) == Ok(Check::Dead));
+            wait_for(|| followed.check(&criteria()) == Ok(Check::Dead));
             // A zombie of our own already says how it died.
             assert_eq!(followed.how(), Told::Now(Death(Some(ExitStatus::from_raw(9)))));
             sleeper.0.wait().unwrap();
-            assert_eq!(followed.check(&pattern()), Ok(Check::Dead));
+            assert_eq!(followed.check(&criteria()), Ok(Check::Dead));
         }
     }
 
@@ -298,22 +432,18 @@ mod tests {
         let sleeper = sleeper();
         let mut followed = hold(&sleeper, open_pidfd).unwrap();
         followed.signal(Signal::SIGSTOP);
-        wait_for(|| followed.check(&pattern()) == Ok(Check::Alive { stopped: true }));
+        wait_for(|| followed.check(&criteria()) == Ok(Check::Alive { stopped: true }));
         followed.signal(Signal::SIGCONT);
-        wait_for(|| followed.check(&pattern()) == Ok(Check::Alive { stopped: false }));
+        wait_for(|| followed.check(&criteria()) == Ok(Check::Alive { stopped: false }));
     }
 
     #[test]
     fn another_name_is_not_what_was_looked_for() {
         let sleeper = sleeper();
         let mut followed = hold(&sleeper, open_pidfd).unwrap();
-        assert_eq!(
-            followed.check(&Pattern::new("nginx").unwrap()),
-            Ok(Check::Alive { stopped: false }),
-            "unchanged"
-        );
+        assert_eq!(followed.check(&named("nginx")), Ok(Check::Alive { stopped: false }), "unchanged");
         followed.known = Known::default();
-        assert_eq!(followed.check(&Pattern::new("nginx").unwrap()), Ok(Check::Renamed));
+        assert_eq!(followed.check(&named("nginx")), Ok(Check::Changed));
     }
 
     #[test]
@@ -330,7 +460,7 @@ mod tests {
         let proc = Proc::new(Path::new("/proc")).unwrap();
         let mut seen = hold(&sleeper, open_pidfd).unwrap().seen().clone();
         seen.started += Duration::from_secs(1);
-        assert!(Followed::hold(&proc, seen, &pattern(), open_pidfd).unwrap().is_none());
+        assert!(Followed::hold(&proc, seen, &criteria(), open_pidfd).unwrap().is_none());
     }
 
     #[test]
@@ -341,6 +471,6 @@ mod tests {
         let sleeper = sleeper();
         let proc = Proc::new(Path::new("/proc")).unwrap();
         let seen = hold(&sleeper, open_pidfd).unwrap().seen().clone();
-        assert!(Followed::hold(&proc, seen, &pattern(), no_room).is_err());
+        assert!(Followed::hold(&proc, seen, &criteria(), no_room).is_err());
     }
 }

@@ -1,13 +1,22 @@
 //! All that reads /proc: finding the process, holding it, and telling how it died.
 
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
 use procfs::process::Process;
 use rustix::io::Errno;
 
+use self::criteria::CUT_NAME;
+use self::pattern::printable;
+use self::stat::Stat;
 use crate::policy::Time;
 
+/// How much of a command line is read, as pgrep does.
+const LONGEST_COMMAND_LINE: usize = 128 * 1024;
+/// How often a command line is looked for that should be there. An exec takes a fraction of that.
+const MOST_EXEC_LOOKS: usize = 50;
+
+pub mod criteria;
 pub mod death;
 pub mod follow;
 pub mod pattern;
@@ -36,8 +45,21 @@ pub struct Seen {
     pub started: Time,
     /// Whether it has a controlling terminal.
     pub has_terminal: bool,
+    /// Its parent.
+    pub parent: Pid,
+    /// Its command line, printable.
+    pub command_line: String,
     /// What a process that takes its place would have in common with it.
     pub kind: Kind,
+}
+
+impl Seen {
+    /// The one to follow first comes first: a server before somebody's client, and a master before its
+    /// workers.
+    #[must_use]
+    pub fn order(&self) -> (bool, Time, Pid) {
+        (self.has_terminal, self.started, self.pid)
+    }
 }
 
 /// What makes two processes the same service's: user and first argument.
@@ -55,6 +77,38 @@ impl Kind {
     pub fn new(user: u32, command_line: &[u8]) -> Self {
         let first = command_line.split(|byte| *byte == 0).next().unwrap_or_default();
         Kind { user, argument: first.iter().copied().filter(|byte| !byte.is_ascii_digit()).collect() }
+    }
+}
+
+/// By what a process is recognised.
+#[derive(Debug)]
+struct Identity {
+    command_line: Vec<u8>,
+    /// The name in full, where the kernel has cut it.
+    full_name: Option<Vec<u8>>,
+}
+
+impl Identity {
+    fn read(entry: &Process, stat: &Stat) -> Result<Self, Trouble> {
+        let mut command_line = read_all(entry, "cmdline", LONGEST_COMMAND_LINE)?;
+        // In the midst of an exec the name is new, and there is no command line yet.
+        let is_bare = stat.is_kernel_thread() || stat.state == b'Z';
+        for _ in 0..MOST_EXEC_LOOKS {
+            if is_bare || !command_line.is_empty() {
+                break;
+            }
+            std::thread::yield_now();
+            command_line = read_all(entry, "cmdline", LONGEST_COMMAND_LINE)?;
+        }
+        // To be read only by those who may trace it.
+        let program = if stat.comm.len() < CUT_NAME { None } else { entry.exe().ok() };
+        let program = program.as_deref().map(criteria::program_name);
+        let full_name = criteria::full_name(stat.comm, &command_line, program).map(<[u8]>::to_vec);
+        Ok(Identity { command_line, full_name })
+    }
+
+    fn name(&self, stat: &Stat) -> String {
+        printable(self.full_name.as_deref().unwrap_or(stat.comm)).into_owned()
     }
 }
 
@@ -105,4 +159,12 @@ fn read_start<'a>(entry: &Process, file: &str, buffer: &'a mut [u8]) -> Result<&
     let file = entry.open_relative(file)?;
     let length = rustix::io::pread(&file, &mut *buffer, 0).map_err(io::Error::from)?;
     Ok(&buffer[..length])
+}
+
+/// Reads a file of /proc, up to `limit` bytes.
+fn read_all(entry: &Process, file: &str, limit: usize) -> Result<Vec<u8>, Trouble> {
+    let file = entry.open_relative(file)?;
+    let mut text = Vec::new();
+    file.take(limit as u64).read_to_end(&mut text)?;
+    Ok(text)
 }

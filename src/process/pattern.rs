@@ -9,12 +9,21 @@ use regex_lite::{Regex, RegexBuilder};
 /// kernel thread (`fs/proc/array.c`, `proc_task_name`, since Linux 4.18).
 pub const LONGEST_NAME: usize = 64;
 
-/// A process name as the administrator gives it: a regular expression, found anywhere in the name,
-/// as `pgrep` matches it.
+/// A pattern as the administrator gives it: a regular expression, as `pgrep` matches it.
 #[derive(Debug, Clone)]
 pub struct Pattern {
     text: String,
+    extent: Extent,
     matcher: Matcher,
+}
+
+/// How much of what it is matched with a pattern has to match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Any part of it.
+    Part,
+    /// All of it (`--exact`).
+    Whole,
 }
 
 #[derive(Debug, Clone)]
@@ -44,10 +53,16 @@ impl Pattern {
     ///
     /// # Errors
     /// It is no regular expression.
-    pub fn new(text: &str) -> Result<Self, PatternError> {
+    pub fn new(text: &str, extent: Extent) -> Result<Self, PatternError> {
         let literal = !text.contains(|c: char| c.is_ascii_punctuation() && !"-_:@/,".contains(c));
-        let matcher = if literal { Matcher::Literal } else { Matcher::Regex(compile(text)?) };
-        Ok(Pattern { text: text.to_owned(), matcher })
+        let matcher = if literal {
+            Matcher::Literal
+        } else {
+            // What is wrong with the pattern is to be said of what was typed.
+            let regex = compile(text)?;
+            Matcher::Regex(if extent == Extent::Whole { compile(&format!("^(?:{text})$"))? } else { regex })
+        };
+        Ok(Pattern { text: text.to_owned(), extent, matcher })
     }
 
     /// The pattern as it was given.
@@ -56,14 +71,43 @@ impl Pattern {
         &self.text
     }
 
-    /// Whether the pattern is found in `name`, as [`printable`] gives it.
+    /// How much of a name it has to match.
+    #[must_use]
+    pub fn extent(&self) -> Extent {
+        self.extent
+    }
+
+    /// Whether it matches `name`, as [`printable`] gives it.
     #[must_use]
     pub fn matches(&self, name: &[u8]) -> bool {
         let name = printable(name);
-        match &self.matcher {
-            Matcher::Literal => name.contains(&self.text),
-            Matcher::Regex(regex) => regex.is_match(&name),
+        match (&self.matcher, self.extent) {
+            (Matcher::Literal, Extent::Part) => name.contains(&self.text),
+            (Matcher::Literal, Extent::Whole) => *name == self.text,
+            (Matcher::Regex(regex), _) => regex.is_match(&name),
         }
+    }
+
+    /// The same pattern, in whatever case the letters are.
+    #[must_use]
+    pub fn in_any_case(&self) -> Option<Self> {
+        Self::new(&format!("(?i:{})", self.text), self.extent).ok()
+    }
+
+    /// The same pattern, found anywhere; `None` if it is so already.
+    #[must_use]
+    pub fn without_anchors(&self) -> Option<Self> {
+        let text = self.text.strip_prefix('^').unwrap_or(&self.text);
+        // `\\$` is no anchor.
+        let text = text.strip_suffix('$').filter(|rest| !rest.ends_with('\\')).unwrap_or(text);
+        let loose = Self::new(text, Extent::Part).ok()?;
+        (!text.is_empty() && (text != self.text || self.extent == Extent::Whole)).then_some(loose)
+    }
+
+    /// Whether no character of it has a meaning of its own, so that it is a name.
+    #[must_use]
+    pub fn is_literal(&self) -> bool {
+        matches!(self.matcher, Matcher::Literal)
     }
 }
 
@@ -100,6 +144,38 @@ pub fn printable(name: &[u8]) -> Cow<'_, str> {
 mod tests {
     use super::*;
 
+    fn part(text: &str) -> Result<Pattern, PatternError> {
+        Pattern::new(text, Extent::Part)
+    }
+
+    #[test]
+    fn exact_is_all_of_the_name() {
+        for (pattern, name, expected) in [
+            ("docker", "dockerd", false),
+            ("docker", "docker", true),
+            ("docker|dockerd", "dockerd", true),
+            ("a|b", "ab", false),
+            ("docker.", "dockerd", true),
+            ("^docker$", "docker", true),
+        ] {
+            let matches = Pattern::new(pattern, Extent::Whole).unwrap().matches(name.as_bytes());
+            assert_eq!(matches, expected, "{pattern:?} in {name:?}");
+        }
+        assert_eq!(Pattern::new("a(", Extent::Whole).unwrap_err().at, 2, "of what was typed");
+    }
+
+    #[test]
+    fn looser_patterns_are_what_was_meant_perhaps() {
+        let loose =
+            |text, extent| Pattern::new(text, extent).unwrap().without_anchors().map(|loose| loose.text);
+        assert_eq!(loose("^docker$", Extent::Part).as_deref(), Some("docker"));
+        assert_eq!(loose("docker", Extent::Whole).as_deref(), Some("docker"));
+        assert_eq!(loose("docker", Extent::Part), None);
+        assert_eq!(loose("^", Extent::Part), None);
+        assert_eq!(loose(r"cash\$", Extent::Part), None);
+        assert!(part("Docker.?").unwrap().in_any_case().unwrap().matches(b"dockerd"));
+    }
+
     #[test]
     fn is_found_anywhere_in_the_name() {
         for (pattern, name, expected) in [
@@ -112,7 +188,7 @@ mod tests {
             ("[[:digit:]]", "php7", true),
             ("", "anything", true),
         ] {
-            let matches = Pattern::new(pattern).unwrap().matches(name.as_bytes());
+            let matches = part(pattern).unwrap().matches(name.as_bytes());
             assert_eq!(matches, expected, "{pattern:?} in {name:?}");
         }
     }
@@ -121,8 +197,8 @@ mod tests {
     fn a_literal_and_a_regular_expression_agree() {
         for name in ["x", "kworker/0:1-events", "a,b@c_d", "foo bar"] {
             let regex = compile(name).unwrap();
-            assert!(matches!(Pattern::new(name).unwrap().matcher, Matcher::Literal));
-            assert!(Pattern::new(name).unwrap().matches(name.as_bytes()) && regex.is_match(name));
+            assert!(matches!(part(name).unwrap().matcher, Matcher::Literal));
+            assert!(part(name).unwrap().matches(name.as_bytes()) && regex.is_match(name));
         }
     }
 
@@ -138,7 +214,7 @@ mod tests {
             ("a|(", 3),
             ("x{2,1}", 2),
         ] {
-            assert_eq!(Pattern::new(pattern).unwrap_err().at, at, "{pattern:?}");
+            assert_eq!(part(pattern).unwrap_err().at, at, "{pattern:?}");
         }
     }
 

@@ -4,19 +4,41 @@ use std::ffi::CStr;
 use std::fs::Metadata;
 use std::io::{self, Write as _};
 use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use procfs::process::Process;
 use rustix::fs::{CWD, Mode, OFlags, RawDir};
 
+use super::criteria::{Criteria, Namespace, Reason, Subject};
+use super::criteria::{is_init_script, is_invocation, program_name, runs, shown_command_line};
 use super::death::Gone;
-use super::pattern::{LONGEST_NAME, Pattern, printable};
-use super::stat::{LONGEST_LINE, Stat};
-use super::{Kind, Pid, Seen, Trouble, open_entry, read_start};
+use super::follow::Held;
+use super::pattern::{LONGEST_NAME, Pattern};
+use super::stat::{LONGEST_LINE, Stat, tick};
+use super::{Identity, Kind, LONGEST_COMMAND_LINE, Pid, Seen, Trouble, open_entry, read_all, read_start};
+use crate::policy::Time;
 
-/// How much of a command line is read: the paths of an interpreter and a script fit in.
-const COMMAND_LINE: usize = 4096;
+/// How much of `/proc/PID/status` is read; `NSpid` comes early in it.
+const LONGEST_STATUS: usize = 4096;
+/// No process tree is so deep; the parents of parents might go in a circle while they change.
+const MOST_ANCESTORS: usize = 1000;
+/// Words of a start command that say nothing about what it starts.
+const EVERYDAY_WORDS: [&str; 12] = [
+    "service",
+    "systemctl",
+    "start",
+    "restart",
+    "sudo",
+    "env",
+    "exec",
+    "nohup",
+    "sh",
+    "bash",
+    "true",
+    "sleep",
+];
 
 /// What `/bin/sh` may be called, and what runs the start command is not what it started.
 const SHELLS: [&[u8]; 4] = [b"sh", b"dash", b"bash", b"busybox"];
@@ -26,8 +48,11 @@ const SHELLS: [&[u8]; 4] = [b"sh", b"dash", b"bash", b"busybox"];
 pub struct Proc {
     root: PathBuf,
     me: Pid,
+    my_user: u32,
     /// This program's own file, by which other invocations of it are known.
     program: Option<(u64, u64)>,
+    program_path: PathBuf,
+    program_name: Vec<u8>,
 }
 
 /// What a look over /proc found, each list with the one to follow first.
@@ -37,6 +62,15 @@ pub struct Matches {
     pub counting: Vec<Seen>,
     /// What matches, but was there before the process died and is nothing like it.
     pub left_over: Vec<Seen>,
+}
+
+/// A process that matches, or nearly does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// The process.
+    pub seen: Seen,
+    /// Why it does not count, if it does not.
+    pub reason: Option<Reason>,
 }
 
 /// What is running cannot be known, and why.
@@ -62,7 +96,16 @@ impl Proc {
         }
         let identity = |file: Metadata| (file.dev(), file.ino());
         let program = std::fs::metadata(shown.join("exe")).map(identity).ok();
-        Ok(Proc { root: root.to_owned(), me, program })
+        let program_path = std::fs::read_link(shown.join("exe")).unwrap_or_else(|_| "watchdog".into());
+        let program_name = program_name(&program_path).to_vec();
+        Ok(Proc {
+            root: root.to_owned(),
+            me,
+            my_user: rustix::process::geteuid().as_raw(),
+            program,
+            program_path,
+            program_name,
+        })
     }
 
     /// Where it is mounted.
@@ -71,49 +114,76 @@ impl Proc {
         &self.root
     }
 
-    /// Looks for all processes that match `pattern`. After a death, `gone` tells which of them count.
+    /// Looks for all processes that meet the `criteria`. After a death, `gone` tells which of them count.
     ///
     /// # Errors
     /// Nothing that counts was seen, but not everything could be seen.
-    pub fn find(&self, pattern: &Pattern, gone: Option<&Gone>) -> Result<Matches, Unknown> {
+    pub fn find(&self, criteria: &Criteria, gone: Option<&Gone>) -> Result<Matches, Unknown> {
         let mut candidates = Vec::new();
-        let view = self.each_name(|pid, name| {
-            if pid != self.me && pattern.matches(name) {
+        let mut view = self.each_name(|pid, name| {
+            if criteria.may_match(name) {
                 candidates.push(pid);
             }
         })?;
         let mut matches = Matches::default();
+        let ancestors = self.ancestors(criteria);
         for pid in candidates {
-            match self.look_closer(pid, pattern) {
-                Ok(Some(seen)) if gone.is_none_or(|gone| gone.lets_count(&seen)) => {
+            match self.judge(pid, criteria, &ancestors) {
+                Ok(Judged { reason: Some(_), .. }) | Err(Trouble::Vanished) => {}
+                Ok(Judged { seen, .. }) if gone.is_none_or(|gone| gone.lets_count(&seen)) => {
                     matches.counting.push(seen);
                 }
-                Ok(Some(seen)) => matches.left_over.push(seen),
-                Ok(None) | Err(Trouble::Vanished) => {}
-                Err(Trouble::Refused) => return Err(Unknown(format!("/proc/{pid} cannot be read"))),
+                Ok(Judged { seen, .. }) => matches.left_over.push(seen),
+                Err(Trouble::Refused) => view = View::Partial,
                 Err(Trouble::Blind(error)) => {
                     return Err(Unknown(format!("/proc/{pid} cannot be read: {error}")));
                 }
             }
         }
-        if matches.counting.is_empty() && view == View::Partial {
+        // Our own processes are never hidden from us.
+        if matches.counting.is_empty() && view == View::Partial && criteria.user != Some(self.my_user) {
             return Err(Unknown(format!(
                 "{} hides other users' processes (hidepid), so whether one named '{}' runs cannot be seen",
                 self.root.display(),
-                pattern.text(),
+                criteria.pattern.text(),
             )));
         }
-        // A server before somebody's client, and a master before its workers.
-        let order = |seen: &Seen| (seen.has_terminal, seen.started, seen.pid);
-        matches.counting.sort_by_key(order);
-        matches.left_over.sort_by_key(order);
+        matches.counting.sort_by_key(Seen::order);
+        matches.left_over.sort_by_key(Seen::order);
         Ok(matches)
     }
 
-    /// All processes that started at `since` or later, in this session or without a parent of their own:
+    /// All processes that meet the `criteria`, and those that nearly do, with what is amiss; each kind
+    /// with the one to follow first. Takes longer than [`Proc::find`].
+    ///
+    /// # Errors
+    /// /proc cannot be read.
+    pub fn survey(&self, criteria: &Criteria) -> Result<Vec<Judged>, Unknown> {
+        let mut pids = Vec::new();
+        self.each_name(|pid, _| pids.push(pid))?;
+        let ancestors = self.ancestors(criteria);
+        let near = Near::new(criteria);
+        let mut all: Vec<_> = pids
+            .into_iter()
+            .filter_map(|pid| self.judge(pid, criteria, &ancestors).ok())
+            .filter(|judged| judged.reason != Some(Reason::NameDiffers) || near.is_near(&judged.seen))
+            .collect();
+        all.sort_by_key(|judged| (judged.reason.is_some(), judged.seen.order()));
+        Ok(all)
+    }
+
+    /// Whether the process with this number that started then, to the millisecond, lives.
+    #[must_use]
+    pub fn is_alive(&self, pid: Pid, started: Time) -> bool {
+        let held = Held::of(self, pid, |_| Err(io::ErrorKind::Unsupported.into()));
+        held.is_some_and(|held| held.started().abs_diff(started) < tick() && held.is_alive())
+    }
+
+    /// All processes that started at `since` or later, in this session or whose parent has ended:
     /// what a start command has left running, or has become.
     #[must_use]
-    pub fn started_since(&self, since: super::Time, session: Pid) -> Vec<Seen> {
+    pub fn started_since(&self, since: Time, session: Pid) -> Vec<Seen> {
+        let lineage = self.lineage();
         let mut pids = Vec::new();
         let _ = self.each_name(|pid, _| pids.push(pid));
         let mut left: Vec<_> = pids
@@ -123,41 +193,91 @@ impl Proc {
                 let entry = open_entry(&self.root, pid).ok()?;
                 let mut line = [0; LONGEST_LINE];
                 let stat = Stat::parse(read_start(&entry, "stat", &mut line).ok()?)?;
-                let ours = stat.session == session || stat.ppid == 1;
-                let new = stat.started() + super::stat::tick() > since;
+                // Whatever loses its parent falls to one of ours that asked for it, or to process 1.
+                let ours = stat.session == session || lineage.contains(&stat.ppid);
+                let new = stat.started() + tick() > since;
                 let is_shell = pid == session && SHELLS.contains(&stat.comm);
                 (ours && new && !is_shell && !stat.is_dead() && !stat.is_kernel_thread())
-                    .then(|| seen(&entry, pid, &stat, &[]).ok())?
+                    .then(|| seen(&entry, pid, &stat, &Identity::read(&entry, &stat).ok()?).ok())?
             })
             .collect();
         left.sort_by_key(|seen| seen.started);
         left
     }
 
-    /// A closer look at a process whose name matched. `None` if it does not count as one of that name.
-    fn look_closer(&self, pid: Pid, pattern: &Pattern) -> Result<Option<Seen>, Trouble> {
+    /// A closer look at one process.
+    fn judge(&self, pid: Pid, criteria: &Criteria, ancestors: &[Pid]) -> Result<Judged, Trouble> {
         let entry = open_entry(&self.root, pid)?;
         let mut line = [0; LONGEST_LINE];
+        // The number may be another's by now, or the process may have taken another name.
         let Some(stat) = Stat::parse(read_start(&entry, "stat", &mut line)?) else {
             return Err(Trouble::Vanished);
         };
-        // The number may be another's by now, or the process may have taken another name.
-        if stat.is_dead()
-            || stat.is_kernel_thread()
-            || !pattern.matches(stat.comm)
-            || self.is_this_program(&entry)
-        {
-            return Ok(None);
-        }
-        let mut command_line = [0; COMMAND_LINE];
-        let command_line = read_start(&entry, "cmdline", &mut command_line)?;
-        if is_init_script(command_line) { Ok(None) } else { seen(&entry, pid, &stat, command_line).map(Some) }
+        let identity = Identity::read(&entry, &stat)?;
+        let command_line = &identity.command_line;
+        let reason = if !criteria.matches(stat.comm, identity.full_name.as_deref(), command_line) {
+            Some(Reason::NameDiffers)
+        } else if pid == self.me || self.is_this_program(pid, command_line) {
+            Some(Reason::ThisProgram)
+        } else if stat.is_dead() {
+            Some(Reason::Zombie)
+        } else if stat.is_kernel_thread() && !criteria.takes_kernel_threads() {
+            Some(Reason::KernelThread)
+        } else if is_init_script(command_line) {
+            Some(Reason::InitScript)
+        } else if criteria.subject == Subject::CommandLine && runs(command_line, &criteria.start_command) {
+            Some(Reason::StartCommand)
+        } else if ancestors.contains(&pid) {
+            Some(Reason::Ancestor)
+        } else if criteria.namespace == Namespace::Own && !is_in_own_namespace(&entry)? {
+            Some(Reason::OtherNamespace)
+        } else if criteria.user.is_some_and(|user| entry.uid().is_ok_and(|owner| owner != user)) {
+            Some(Reason::OtherUser)
+        } else {
+            None
+        };
+        Ok(Judged { seen: seen(&entry, pid, &stat, &identity)?, reason })
     }
 
-    fn is_this_program(&self, entry: &Process) -> bool {
-        // Another user's program is not for us to see; but then it is not this watchdog either.
-        let file = std::fs::metadata(self.root.join(entry.pid().to_string()).join("exe"));
-        self.program.is_some() && file.ok().map(|file| (file.dev(), file.ino())) == self.program
+    fn is_this_program(&self, pid: Pid, command_line: &[u8]) -> bool {
+        let file = std::fs::metadata(self.root.join(pid.to_string()).join("exe"));
+        if self.program.is_some() && file.ok().map(|file| (file.dev(), file.ino())) == self.program {
+            return true;
+        }
+        // Another version of it, as after an upgrade.
+        let path = std::fs::read_link(self.root.join(pid.to_string()).join("exe")).unwrap_or_default();
+        let path = path.as_os_str().as_bytes();
+        let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
+        // Or another user's, whose file is not for us to see.
+        path == self.program_path.as_os_str().as_bytes() || is_invocation(command_line, &self.program_name)
+    }
+
+    /// Under `--full`, those whose command line has the pattern in it since they started this watchdog
+    /// with it: `sudo`, `sh -c`, `timeout`, `flock`.
+    fn ancestors(&self, criteria: &Criteria) -> Vec<Pid> {
+        let name = &self.program_name;
+        if criteria.subject == Subject::Name || name.is_empty() {
+            return Vec::new();
+        }
+        let names_us = |pid: &Pid| {
+            let entry = open_entry(&self.root, *pid);
+            let command_line = entry.and_then(|entry| read_all(&entry, "cmdline", LONGEST_COMMAND_LINE));
+            command_line.is_ok_and(|line| line.windows(name.len()).any(|part| part == &name[..]))
+        };
+        self.lineage().into_iter().filter(names_us).collect()
+    }
+
+    /// The parent of this process, its parent, and so on.
+    fn lineage(&self) -> Vec<Pid> {
+        let parent = |pid: Pid| {
+            let entry = open_entry(&self.root, pid).ok()?;
+            let mut line = [0; LONGEST_LINE];
+            Some(Stat::parse(read_start(&entry, "stat", &mut line).ok()?)?.ppid)
+        };
+        std::iter::successors(parent(self.me), |pid| parent(*pid))
+            .take_while(|pid| *pid > 0)
+            .take(MOST_ANCESTORS)
+            .collect()
     }
 
     /// Calls `visit` with the number and the name of each process. Three system calls for each, and no
@@ -202,25 +322,60 @@ enum View {
     Partial,
 }
 
-fn seen(entry: &Process, pid: Pid, stat: &Stat, command_line: &[u8]) -> Result<Seen, Trouble> {
+fn seen(entry: &Process, pid: Pid, stat: &Stat, identity: &Identity) -> Result<Seen, Trouble> {
     Ok(Seen {
         pid,
-        name: printable(stat.comm).into_owned(),
+        name: identity.name(stat),
         started: stat.started(),
         has_terminal: stat.tty != 0,
-        kind: Kind::new(entry.uid()?, command_line),
+        parent: stat.ppid,
+        command_line: shown_command_line(stat.comm, &identity.command_line),
+        kind: Kind::new(entry.uid()?, &identity.command_line),
     })
 }
 
-/// Whether this is a script of the system's init, which has the name of the service that it starts.
-fn is_init_script(command_line: &[u8]) -> bool {
-    // The interpreter, perhaps an option of its own, and the script.
-    command_line.split(|byte| *byte == 0).take(3).any(|argument| {
-        argument.strip_prefix(b"/etc/").is_some_and(|rest| {
-            rest.starts_with(b"init.d/")
-                || matches!(rest, [b'r', b'c', level, b'.', b'd', b'/', ..] if level.is_ascii_alphanumeric())
-        })
-    })
+/// `NSpid` has the process's number in each PID namespace from that of this /proc on (proc(5), since
+/// Linux 4.1): one, for those of our own.
+fn is_in_own_namespace(entry: &Process) -> Result<bool, Trouble> {
+    let status = read_all(entry, "status", LONGEST_STATUS)?;
+    // The name, which comes before, has its newlines escaped.
+    let numbers = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"NSpid:"));
+    Ok(numbers.is_none_or(|numbers| {
+        numbers.split(u8::is_ascii_whitespace).filter(|it| !it.is_empty()).count() == 1
+    }))
+}
+
+/// What is close to the criteria without meeting them.
+struct Near<'a> {
+    criteria: &'a Criteria,
+    looser: Vec<Pattern>,
+    /// The words of the start command that may be names of programs.
+    words: Vec<&'a str>,
+}
+
+impl<'a> Near<'a> {
+    fn new(criteria: &'a Criteria) -> Self {
+        let pattern = &criteria.pattern;
+        let words = criteria.start_command.split(|c: char| c.is_whitespace() || ";&|()<>'\"".contains(c));
+        let words = words.map(|word| word.rsplit('/').next().unwrap_or(word));
+        Near {
+            criteria,
+            looser: [pattern.in_any_case(), pattern.without_anchors()].into_iter().flatten().collect(),
+            words: words.filter(|word| word.len() > 2 && !EVERYDAY_WORDS.contains(word)).collect(),
+        }
+    }
+
+    fn is_near(&self, seen: &Seen) -> bool {
+        let name = &seen.name;
+        let text = self.criteria.pattern.text();
+        let is_misspelt = || {
+            let most = if text.chars().count() < 5 { 1 } else { 2 };
+            self.criteria.pattern.is_literal() && strsim::damerau_levenshtein(text, name) <= most
+        };
+        self.looser.iter().any(|pattern| pattern.matches(name.as_bytes()))
+            || self.words.contains(&name.as_str())
+            || is_misspelt()
+    }
 }
 
 fn number(name: &CStr) -> Option<Pid> {
@@ -246,10 +401,15 @@ fn read_name<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::pattern::{Extent, printable};
     use std::time::Duration;
 
     /// A /proc in a temporary folder, with process 1 and whatever is added.
     struct FakeProc(tempfile::TempDir);
+
+    fn named(text: &str) -> Criteria {
+        Criteria::name(Pattern::new(text, Extent::Part).unwrap())
+    }
 
     impl FakeProc {
         fn new() -> Self {
@@ -290,11 +450,12 @@ mod tests {
             );
             std::fs::write(folder.join("stat"), line).unwrap();
             std::fs::write(folder.join("cmdline"), command_line).unwrap();
+            std::fs::write(folder.join("status"), format!("Name:\tx\nPid:\t{pid}\nNSpid:\t{pid}\n")).unwrap();
             self
         }
 
         fn find(&self, pattern: &str, gone: Option<&Gone>) -> Result<Matches, Unknown> {
-            Proc::new(self.0.path())?.find(&Pattern::new(pattern).unwrap(), gone)
+            Proc::new(self.0.path())?.find(&named(pattern), gone)
         }
 
         fn pids(&self, pattern: &str) -> Vec<Pid> {
@@ -399,7 +560,7 @@ mod tests {
         let path = proc.0.path().to_owned();
         drop(proc);
         assert!(!path.exists());
-        assert!(reader.find(&Pattern::new("x").unwrap(), None).is_err());
+        assert!(reader.find(&named("x"), None).is_err());
     }
 
     #[test]
@@ -408,7 +569,7 @@ mod tests {
         let me = std::fs::read("/proc/self/comm").unwrap();
         let name = printable(me.strip_suffix(b"\n").unwrap()).into_owned();
         let mine = |matches: &Matches| matches.counting.iter().any(|seen| seen.pid == proc.me);
-        let matches = proc.find(&Pattern::new(&name).unwrap(), None);
+        let matches = proc.find(&named(&name), None);
         // An ordinary user may not see everybody's processes.
         assert!(matches.is_err() || !mine(&matches.unwrap()));
     }

@@ -1,0 +1,237 @@
+//! What the configuration file says.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use toml::de::{DeTable, DeValue};
+
+use crate::cli::{Cli, SETTINGS, Slot};
+use crate::instance::{Name, User};
+
+/// Where root's configurations are.
+pub const SYSTEM_FOLDER: &str = "/etc/watchdog";
+/// The largest file that is read as a configuration.
+const LARGEST: u64 = 1 << 20;
+
+/// Where settings come from, but for those of the command line and the defaults.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// The file.
+    pub file: Option<PathBuf>,
+    /// The line of each setting that it gave, by key.
+    lines: HashMap<&'static str, usize>,
+    /// Others may write the file.
+    pub is_open_to_others: bool,
+}
+
+/// Something wrong with the file, ready to be read.
+pub type Complaint = String;
+
+impl Sources {
+    /// The instance that the file is for, by its name.
+    #[must_use]
+    pub fn instance(&self) -> Option<Name> {
+        crate::instance::name(self.file.as_ref()?.file_stem()?.to_str()?).ok()
+    }
+
+    /// Where the setting `key` stands in the file, if it comes from there: `docker.toml:3: key`.
+    #[must_use]
+    pub fn place(&self, key: &str) -> Option<String> {
+        let file = self.file.as_ref()?;
+        self.lines.get(key).map(|line| format!("{}:{line}", file.display()))
+    }
+}
+
+/// The path that `--config` means: a bare name is that of an instance.
+#[must_use]
+pub fn path(given: &OsStr, user: &User) -> PathBuf {
+    let is_bare = !given.is_empty() && !given.as_encoded_bytes().contains(&b'/');
+    let file = Path::new(given);
+    if !is_bare || file.extension() == Some(OsStr::new("toml")) {
+        return file.to_owned();
+    }
+    let mut name = given.to_owned();
+    name.push(".toml");
+    let (own, system) = (user.config_folder().join(&name), Path::new(SYSTEM_FOLDER).join(&name));
+    if user.uid != 0 && (own.exists() || !system.exists()) { own } else { system }
+}
+
+/// Puts what the file at `path` says where the command line says nothing.
+///
+/// # Errors
+/// All that is wrong with the file, each with its line.
+pub fn fill(cli: &mut Cli, path: &Path, user: &User) -> Result<Sources, Vec<Complaint>> {
+    let whole = |what: String| vec![format!("{}: {what}", path.display())];
+    let file = std::fs::metadata(path).map_err(|error| whole(format!("cannot be read: {error}")))?;
+    if !file.is_file() || file.len() > LARGEST {
+        return Err(whole("is not a configuration file".to_owned()));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| whole(format!("cannot be read: {error}")))?;
+    let mut sources = Sources { file: Some(path.to_owned()), ..Sources::default() };
+    // Whoever may write it decides what root runs.
+    sources.is_open_to_others = user.uid == 0 && (file.mode() & 0o022 != 0 || file.uid() != 0);
+
+    let line_of = |at: usize| text.get(..at).map_or(1, |before| before.matches('\n').count() + 1);
+    let at = |start: usize, what: String| format!("{}:{}: {what}", path.display(), line_of(start));
+    let (table, errors) = DeTable::parse_recoverable(&text);
+    let mut complaints: Vec<_> = errors
+        .iter()
+        .map(|error| at(error.span().map_or(0, |span| span.start), error.message().to_owned()))
+        .collect();
+    if !complaints.is_empty() {
+        return Err(complaints);
+    }
+    for (key, value) in table.into_inner() {
+        let start = key.span().start;
+        let Some((key, slot)) = SETTINGS.into_iter().find(|(known, _)| *known == key.get_ref().as_ref())
+        else {
+            complaints.push(at(start, unknown(key.get_ref())));
+            continue;
+        };
+        match put(cli, slot, value.get_ref()) {
+            Ok(true) => {
+                sources.lines.insert(key, line_of(start));
+            }
+            Ok(false) => {}
+            Err(what) => complaints.push(at(start, format!("{key} {what}"))),
+        }
+    }
+    if complaints.is_empty() { Ok(sources) } else { Err(complaints) }
+}
+
+/// Whether the value was needed.
+fn put(cli: &mut Cli, slot: Slot, value: &DeValue) -> Result<bool, String> {
+    match slot {
+        Slot::Value(field) => {
+            let text: OsString = match value {
+                DeValue::String(text) => text.as_ref().into(),
+                DeValue::Integer(number) if number.radix() == 10 => number.as_str().replace('_', "").into(),
+                DeValue::Float(number) => number.as_str().replace('_', "").into(),
+                other => return Err(format!("is {}; give a text in quotes, or a number", a_kind(other))),
+            };
+            let field = field(cli);
+            let is_needed = field.is_none();
+            field.get_or_insert(text);
+            Ok(is_needed)
+        }
+        Slot::Flag(field) => {
+            let DeValue::Boolean(given) = *value else {
+                return Err(format!("is {}; give true or false", a_kind(value)));
+            };
+            let field = field(cli);
+            let is_needed = !*field;
+            *field |= given;
+            Ok(is_needed)
+        }
+    }
+}
+
+fn a_kind(value: &DeValue) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) | DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+fn unknown(key: &str) -> String {
+    let distance = |known: &str| strsim::damerau_levenshtein(key, known);
+    let nearest =
+        SETTINGS.iter().map(|(known, _)| *known).min_by_key(|known| distance(known)).unwrap_or_default();
+    format!("there is no setting '{}'; the nearest is {nearest}", crate::log::escaped(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root() -> User {
+        User { uid: 0, home: "/root".into(), xdg_state_home: None }
+    }
+
+    fn read(text: &str) -> Result<(Cli, Sources), Vec<String>> {
+        read_over(Cli::default(), text)
+    }
+
+    fn read_over(mut cli: Cli, text: &str) -> Result<(Cli, Sources), Vec<String>> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.toml");
+        std::fs::write(&path, text).unwrap();
+        let tidy = |text: String| text.replace(&path.display().to_string(), "x.toml");
+        let sources = fill(&mut cli, &path, &root());
+        sources.map(|sources| (cli, sources)).map_err(|all| all.into_iter().map(tidy).collect())
+    }
+
+    #[test]
+    fn texts_numbers_and_flags_are_read() {
+        let (cli, sources) = read(
+            "process_name = \"docker\"\n\n# why\nstart_command = 'service docker start'\nmax_fail_count = 1_0\n\
+             restart_delay = 0.5\nexact = true\nfull = false\n",
+        )
+        .unwrap();
+        assert_eq!(cli.what.process_name.as_deref(), Some(OsStr::new("docker")));
+        assert_eq!(cli.how.start_command.as_deref(), Some(OsStr::new("service docker start")));
+        assert_eq!(cli.when.max_fail_count.as_deref(), Some(OsStr::new("10")));
+        assert_eq!(cli.when.restart_delay.as_deref(), Some(OsStr::new("0.5")));
+        assert!(cli.what.exact && !cli.what.full);
+        assert!(sources.place("start_command").unwrap().ends_with("x.toml:4"));
+        assert_eq!(sources.place("user"), None);
+    }
+
+    #[test]
+    fn the_command_line_wins() {
+        let mut cli = Cli::default();
+        cli.what.process_name = Some("typed".into());
+        let (cli, sources) = read_over(cli, "process_name = \"written\"").unwrap();
+        assert_eq!(cli.what.process_name.as_deref(), Some(OsStr::new("typed")));
+        assert_eq!(sources.place("process_name"), None);
+    }
+
+    #[test]
+    fn all_errors_come_at_once_with_their_lines() {
+        assert_eq!(
+            read("proces_name = 'x'\nexact = 1\n\nstart_command = ['a']\nuser = true\n[when]\nx = 1\n")
+                .unwrap_err(),
+            [
+                "x.toml:2: exact is a number; give true or false",
+                "x.toml:1: there is no setting 'proces_name'; the nearest is process_name",
+                "x.toml:4: start_command is a list; give a text in quotes, or a number",
+                "x.toml:5: user is true or false; give a text in quotes, or a number",
+                "x.toml:6: there is no setting 'when'; the nearest is user",
+            ]
+        );
+        for (text, start) in
+            [("a = \nb = 'x\n", "x.toml:1: "), ("\n\nprocess_name = 'x'\nprocess_name = 'y'", "x.toml:4: ")]
+        {
+            let wrong = read(text).unwrap_err();
+            assert!(wrong[0].starts_with(start), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_none_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in [folder.path().to_owned(), folder.path().join("none.toml")] {
+            assert_eq!(fill(&mut Cli::default(), &path, &root()).unwrap_err().len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_bare_name_is_that_of_an_instance() {
+        let user = User { uid: 1000, home: "/home/nobody-here".into(), xdg_state_home: None };
+        for (given, user, expected) in [
+            ("docker", root(), "/etc/watchdog/docker.toml"),
+            ("./docker", root(), "./docker"),
+            ("docker.toml", root(), "docker.toml"),
+            ("/x/y", root(), "/x/y"),
+            ("docker", user, "/home/nobody-here/.config/watchdog/docker.toml"),
+        ] {
+            assert_eq!(path(OsStr::new(given), &user), Path::new(expected));
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! What counts as the process, and why something that nearly does does not.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::pattern::{Extent, Pattern, printable};
+
+/// The kernel cuts a process's name to this (`TASK_COMM_LEN` - 1, `include/linux/sched.h`).
+pub const CUT_NAME: usize = 15;
+
+/// The longest name of a file, and so of a program (`NAME_MAX`, `include/uapi/linux/limits.h`).
+const LONGEST_FILE_NAME: usize = 255;
+
+/// What is looked for.
+#[derive(Debug, Clone)]
+pub struct Criteria {
+    /// The pattern.
+    pub pattern: Pattern,
+    /// What the pattern is matched with.
+    pub subject: Subject,
+    /// Only processes of this effective user.
+    pub user: Option<u32>,
+    /// Whose processes count.
+    pub namespace: Namespace,
+    /// The start command: the shell that runs it is not what it starts.
+    pub start_command: String,
+}
+
+/// What a pattern is matched with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// The process's name.
+    Name,
+    /// Its whole command line (`--full`).
+    CommandLine,
+}
+
+/// Whose processes count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Namespace {
+    /// Those of the watchdog's own PID namespace: a container's are not the host's.
+    Own,
+    /// Those of containers too.
+    Any,
+}
+
+/// Why a process does not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// It is this watchdog, or another invocation of the program.
+    ThisProgram,
+    /// It runs the start command.
+    StartCommand,
+    /// It started this watchdog, and its command line says so.
+    Ancestor,
+    /// It has ended, and its parent has not waited for it.
+    Zombie,
+    /// It is a thread of the kernel.
+    KernelThread,
+    /// It is a script of the system's init.
+    InitScript,
+    /// It is another user's.
+    OtherUser,
+    /// It is a container's.
+    OtherNamespace,
+    /// Its name is another.
+    NameDiffers,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Reason::ThisProgram => "is a watchdog itself",
+            Reason::StartCommand => "runs the start command",
+            Reason::Ancestor => "started this watchdog",
+            Reason::Zombie => "is dead, a zombie",
+            Reason::KernelThread => "is a kernel thread; --exact counts it",
+            Reason::InitScript => "is an init script",
+            Reason::OtherUser => "is another user's",
+            Reason::OtherNamespace => "is in a container; --pid-namespace any counts it",
+            Reason::NameDiffers => "has another name",
+        })
+    }
+}
+
+impl Criteria {
+    /// Criteria that are a pattern for the name and nothing else.
+    #[must_use]
+    pub fn name(pattern: Pattern) -> Self {
+        Criteria {
+            pattern,
+            subject: Subject::Name,
+            user: None,
+            namespace: Namespace::Own,
+            start_command: String::new(),
+        }
+    }
+
+    /// Whether a process of this name may match, once more of it is known.
+    #[must_use]
+    pub fn may_match(&self, comm: &[u8]) -> bool {
+        self.subject == Subject::CommandLine || comm.len() == CUT_NAME || self.pattern.matches(comm)
+    }
+
+    /// Whether a process with this name, in full if it was cut, and command line matches.
+    #[must_use]
+    pub fn matches(&self, comm: &[u8], full_name: Option<&[u8]>, command_line: &[u8]) -> bool {
+        match self.subject {
+            Subject::Name => {
+                self.pattern.matches(comm) || full_name.is_some_and(|name| self.pattern.matches(name))
+            }
+            Subject::CommandLine => self.pattern.matches(shown_command_line(comm, command_line).as_bytes()),
+        }
+    }
+
+    /// Why these criteria are probably not what was meant.
+    #[must_use]
+    pub fn doubts(&self) -> Vec<String> {
+        let text = self.pattern.text();
+        let mut doubts = Vec::new();
+        if self.subject == Subject::CommandLine {
+            if self.pattern.matches(self.start_command.as_bytes()) {
+                doubts.push(format!(
+                    "the start command's own text matches '{text}': whatever has it in its command line, such as an \
+                     editor or ssh, would be taken for the process; narrow the pattern down, as with ^ at its beginning"
+                ));
+            }
+            return doubts;
+        }
+        if !self.pattern.is_literal() {
+            return doubts;
+        }
+        let never = |why: &str, instead: &str| format!("'{text}' can never match a name: {why}; {instead}");
+        if let Some(last) = text.rsplit('/').next().filter(|last| *last != text) {
+            let instead = if last.is_empty() {
+                "give the name alone".to_owned()
+            } else {
+                format!("give {last}, or add --full")
+            };
+            doubts.push(never("a name has no folders", &instead));
+        } else if text.chars().any(char::is_control) {
+            doubts.push(never("control characters in names are read as '?'", "put . in their place"));
+        } else if text.len() > LONGEST_FILE_NAME {
+            doubts.push(never("none is longer than 255 bytes", "add --full to match the command line"));
+        } else if text.len() > CUT_NAME && text.contains(' ') {
+            doubts.push(never("the kernel cuts names to 15 bytes", "add --full to match the command line"));
+        }
+        doubts
+    }
+
+    /// Whether a thread of the kernel counts: there is one of many a name on every machine.
+    #[must_use]
+    pub fn takes_kernel_threads(&self) -> bool {
+        self.pattern.extent() == Extent::Whole
+    }
+}
+
+/// The name of a process in full, where the kernel has cut it: the last part of one of the first three
+/// arguments that begins as the name does. A script with an option on its `#!` line stands third.
+///
+/// `program` is the last part of its executable's path, if that may be read. A process can write over
+/// its arguments, and a title such as `long-daemon-nam: worker nginx` is no name.
+#[must_use]
+pub fn full_name<'a>(comm: &[u8], command_line: &'a [u8], program: Option<&'a [u8]>) -> Option<&'a [u8]> {
+    if comm.len() != CUT_NAME {
+        return None;
+    }
+    if let Some(program) = program.filter(|program| program.starts_with(comm)) {
+        return Some(program);
+    }
+    command_line
+        .split(|byte| *byte == 0)
+        .take(3)
+        .map(|argument| argument.rsplit(|byte| *byte == b'/').next().unwrap_or_default())
+        .find(|name| name.starts_with(comm) && !name.contains(&b' '))
+}
+
+/// The last part of an executable's path, as `/proc/PID/exe` has it.
+#[must_use]
+pub fn program_name(path: &Path) -> &[u8] {
+    let name = path.as_os_str().as_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    name.strip_suffix(b" (deleted)").unwrap_or(name)
+}
+
+/// A command line as `pgrep --full` and `ps` show it: with blanks between the arguments, or the name in
+/// brackets where there is none.
+#[must_use]
+pub fn shown_command_line(comm: &[u8], command_line: &[u8]) -> String {
+    let end = command_line.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    if end == 0 {
+        return format!("[{}]", printable(comm));
+    }
+    let joined: Vec<u8> =
+        command_line[..end].iter().map(|byte| if *byte == 0 { b' ' } else { *byte }).collect();
+    match printable(&joined) {
+        Cow::Borrowed(text) => text.to_owned(),
+        Cow::Owned(text) => text,
+    }
+}
+
+/// Whether this is a script of the system's init, which has the name of the service that it starts.
+#[must_use]
+pub fn is_init_script(command_line: &[u8]) -> bool {
+    // The interpreter, perhaps an option of its own, and the script.
+    command_line.split(|byte| *byte == 0).take(3).any(|argument| {
+        argument.strip_prefix(b"/etc/").is_some_and(|rest| {
+            rest.starts_with(b"init.d/")
+                || matches!(rest, [b'r', b'c', level, b'.', b'd', b'/', ..] if level.is_ascii_alphanumeric())
+        })
+    })
+}
+
+/// Whether this is a shell that runs `start_command`, whoever its parent is.
+#[must_use]
+pub fn runs(command_line: &[u8], start_command: &str) -> bool {
+    let line = command_line.strip_suffix(b"\0").unwrap_or(command_line);
+    let mut arguments = line.splitn(3, |byte| *byte == 0).skip(1);
+    arguments.next() == Some(b"-c") && arguments.next() == Some(start_command.as_bytes())
+}
+
+/// Whether a command line is an invocation of a program called `program` as a watchdog of ours.
+#[must_use]
+pub fn is_invocation(command_line: &[u8], program: &[u8]) -> bool {
+    let mut arguments = command_line.split(|byte| *byte == 0);
+    let called = arguments.next().and_then(|first| first.rsplit(|byte| *byte == b'/').next());
+    called == Some(program)
+        && arguments.any(|argument| {
+            ["--process-name", "--process_name", "--start-command", "--start_command"].iter().any(|option| {
+                argument
+                    .strip_prefix(option.as_bytes())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"="))
+            })
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn criteria(text: &str, extent: Extent, subject: Subject) -> Criteria {
+        Criteria { subject, ..Criteria::name(Pattern::new(text, extent).unwrap()) }
+    }
+
+    #[test]
+    fn a_cut_name_is_recovered_from_the_command_line() {
+        for (comm, line, program, full) in [
+            (
+                "containerd-shim",
+                &b"/usr/bin/containerd-shim-runc-v2\0-namespace\0moby\0"[..],
+                None,
+                Some("containerd-shim-runc-v2"),
+            ),
+            (
+                "a-very-long-scr",
+                b"/bin/sh\0/opt/a-very-long-script.sh\0start\0",
+                None,
+                Some("a-very-long-script.sh"),
+            ),
+            (
+                "a-very-long-scr",
+                b"/usr/bin/python3\0-u\0/opt/a-very-long-script.py\0",
+                None,
+                Some("a-very-long-script.py"),
+            ),
+            ("a-very-long-scr", b"x\0y\0z\0/opt/a-very-long-script.py\0", None, None),
+            ("exactly15bytes!", b"exactly15bytes!\0", None, Some("exactly15bytes!")),
+            ("short", b"/usr/bin/shorter\0", None, None),
+            // A title is no name, even where the executable may not be read.
+            ("long-daemon-nam", b"long-daemon-nam: worker nginx\0", None, None),
+            (
+                "long-daemon-nam",
+                b"long-daemon-nam: worker nginx\0",
+                Some("long-daemon-name"),
+                Some("long-daemon-name"),
+            ),
+            // What runs the script is not the script.
+            (
+                "a-very-long-scr",
+                b"/bin/sh\0/opt/a-very-long-script.sh\0",
+                Some("dash"),
+                Some("a-very-long-script.sh"),
+            ),
+        ] {
+            let recovered = full_name(comm.as_bytes(), line, program.map(str::as_bytes));
+            assert_eq!(recovered.map(String::from_utf8_lossy).as_deref(), full, "{comm} {line:?}");
+        }
+    }
+
+    #[test]
+    fn either_form_of_a_long_name_matches() {
+        let full = Some(&b"containerd-shim-runc-v2"[..]);
+        for (pattern, extent, expected) in [
+            ("containerd-shim", Extent::Whole, true),
+            ("containerd-shim-runc-v2", Extent::Whole, true),
+            ("runc-v2", Extent::Part, true),
+            ("containerd-shim-runc", Extent::Whole, false),
+        ] {
+            let criteria = criteria(pattern, extent, Subject::Name);
+            assert_eq!(criteria.matches(b"containerd-shim", full, b""), expected, "{pattern}");
+            assert!(criteria.may_match(b"containerd-shim"));
+        }
+    }
+
+    #[test]
+    fn a_command_line_is_matched_as_it_is_shown() {
+        let matches = |text: &str, line: &[u8]| {
+            criteria(text, Extent::Part, Subject::CommandLine).matches(b"java", None, line)
+        };
+        let line = b"/usr/bin/java\0-jar\0/opt/app server.jar\0\0\0";
+        assert!(matches("java -jar /opt/app server.jar$", line));
+        assert!(!matches("java$", line));
+        assert!(matches(r"^\[java\]$", b""));
+        assert_eq!(shown_command_line(b"x", b"a\nb\0\xff\0"), "a?b ?");
+    }
+
+    #[test]
+    fn doubts_are_said() {
+        let doubts = |text: &str, subject, start_command: &str| {
+            let start_command = start_command.to_owned();
+            Criteria { start_command, ..criteria(text, Extent::Part, subject) }.doubts().join("|")
+        };
+        for text in ["docker", "kworker", "a b", "containerd-shim-runc-v2", "^/x", "a|b"] {
+            assert_eq!(doubts(text, Subject::Name, "service docker start"), "", "{text}");
+        }
+        assert!(doubts("/usr/sbin/nginx", Subject::Name, "").ends_with("give nginx, or add --full"));
+        assert!(doubts("/usr/sbin/", Subject::Name, "").ends_with("give the name alone"));
+        assert!(doubts("a\tb", Subject::Name, "").contains("control characters"));
+        assert!(doubts(&"x".repeat(256), Subject::Name, "").contains("255"));
+        assert!(doubts("nginx: master process", Subject::Name, "").contains("15 bytes"));
+        assert!(doubts("app", Subject::CommandLine, "service app start").contains("own text"));
+        assert_eq!(doubts("^/opt/app", Subject::CommandLine, "service app start"), "");
+    }
+
+    #[test]
+    fn init_scripts_are_known_by_their_place() {
+        for (line, expected) in [
+            (&b"/bin/sh\0/etc/init.d/nginx\0start\0"[..], true),
+            (b"/bin/bash\0-e\0/etc/rc2.d/S01nginx\0start\0", true),
+            (b"/bin/sh\0/etc/rcS.d/S01x\0", true),
+            (b"/etc/init.d/nginx\0start\0", true),
+            (b"/bin/sh\0/opt/etc/init.d/nginx\0", false),
+            (b"nginx\0-c\0-x\0/etc/init.d/nginx\0", false),
+            (b"/bin/sh\0/etc/rc.local\0", false),
+            (b"", false),
+        ] {
+            assert_eq!(is_init_script(line), expected, "{}", String::from_utf8_lossy(line));
+        }
+    }
+
+    #[test]
+    fn the_shell_of_the_start_command_is_known() {
+        let command = "service docker start";
+        assert!(runs(b"/bin/sh\0-c\0service docker start\0", command));
+        assert!(runs(b"bash\0-c\0service docker start\0", command));
+        assert!(!runs(b"/bin/sh\0-c\0service docker start\0x\0", command));
+        assert!(!runs(b"/bin/sh\0-c\0service docker start; x\0", command));
+        assert!(!runs(b"/bin/sh\0/opt/service docker start\0", command));
+        assert!(!runs(b"", command));
+    }
+
+    #[test]
+    fn other_invocations_are_known_and_other_programs_are_not() {
+        let is = |line: &[u8]| is_invocation(line, b"watchdog");
+        assert!(is(b"/usr/bin/watchdog\0--process-name\0docker\0"));
+        assert!(is(b"watchdog\0-f\0--start_command=x\0"));
+        assert!(!is(b"/usr/sbin/watchdog\0-c\0/etc/watchdog.conf\0"), "the hardware watchdog's daemon");
+        assert!(!is(b"vim\0--process-name\0"));
+        assert!(!is(b"watchdog\0--process-names\0"));
+    }
+}

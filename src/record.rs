@@ -1,0 +1,255 @@
+//! Keeps the state file true: what the instance sees and remembers, written when that changes.
+
+use std::rc::Rc;
+
+use crate::policy::{Memory, Time};
+use crate::process::Seen;
+use crate::process::death::Gone;
+use crate::process::scan::Proc;
+use crate::report::Report;
+use crate::settings::Settings;
+use crate::state::{Died, Files, Followed, Leave, Running, Sight, State, Unread, VERSION};
+
+/// The state of an instance, on its way to the file.
+#[derive(Debug)]
+pub struct Record {
+    files: Files,
+    state: State,
+    /// The file is as the state is.
+    is_written: bool,
+}
+
+impl Record {
+    /// The state as the watchdog before this one left it, if it is of this boot and of these settings;
+    /// of a process that has ended since, what it was.
+    #[must_use]
+    pub fn recall(files: Files, settings: &Settings, proc: &Proc, report: &mut Report) -> Self {
+        let old = match files.state() {
+            Ok(state) if state.boot_id == files.boot_id() && !files.boot_id().is_empty() => Some(state),
+            Ok(_) | Err(Unread::None) => None,
+            Err(Unread::Foreign(why)) => {
+                let aside = files.set_state_aside();
+                let aside = aside
+                    .map_or_else(|error| error.to_string(), |path| format!("it is now {}", path.display()));
+                report.trouble(
+                    "state",
+                    &format!("the state file could not be used ({why}), and is begun anew; {aside}"),
+                );
+                None
+            }
+            Err(Unread::Failed(error)) => {
+                report
+                    .trouble("state", &format!("the state file cannot be read ({error}), and is begun anew"));
+                None
+            }
+        };
+        let mut state = fresh(&files, settings);
+        if let Some(old) = old {
+            let is_same_process = old.process_name == state.process_name;
+            let is_same = old.settings == state.settings;
+            state.said = if is_same { old.said } else { state.said };
+            state.restarts = old.restarts;
+            state.resumed_ms = old.resumed_ms;
+            state.told = old.told && is_same_process;
+            // Other settings are a new beginning; but never two start commands too close to each other.
+            let Memory { last_attempt, .. } = old.memory;
+            state.memory = if is_same { old.memory } else { Memory { last_attempt, ..Memory::default() } };
+            if is_same_process {
+                state.gone = old.gone;
+                state.process = old.process;
+            }
+            state.sight = old.sight;
+            state.since_ms = old.since_ms;
+        }
+        if let Some(process) = state.process.clone() {
+            let is_alive = proc.is_alive(process.pid, process.started_ms);
+            if !is_alive {
+                report.ended_unseen(&process.name, process.pid);
+                state.gone = Some(Died::from(&process.gone(last_known(&files))));
+                state.process = None;
+            }
+        }
+        report.recall(state.said.clone());
+        Record { files, state, is_written: false }
+    }
+
+    /// What the policy is to go on with.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        self.state.memory
+    }
+
+    /// Forgets a give-up, since somebody has begun anew by hand.
+    pub fn forget_give_up(&mut self) {
+        let Memory { last_attempt, .. } = self.state.memory;
+        if self.state.memory.gave_up_until.is_some() {
+            self.state.memory = Memory { last_attempt, ..Memory::default() };
+        }
+    }
+
+    /// The process that died last.
+    #[must_use]
+    pub fn gone(&self) -> Option<Gone> {
+        self.state.gone.as_ref().map(Gone::from)
+    }
+
+    /// The instance's files.
+    #[must_use]
+    pub fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// Whether a give-up was told to people who have not heard of its end.
+    #[must_use]
+    pub fn was_told(&self) -> bool {
+        self.state.told
+    }
+
+    /// A give-up was told, or its end.
+    pub fn told(&mut self, told: bool) {
+        self.change(|state| state.told = told);
+    }
+
+    /// Whether a start may come now, as far as people are concerned; `Some` if somebody has said since
+    /// the last time that what was is to be forgotten.
+    pub fn may_start(&mut self, now: Time, report: &mut Report) -> (bool, Option<Time>) {
+        match self.files.leave(now) {
+            Leave::Paused { until } => {
+                report.paused(until, now);
+                (false, None)
+            }
+            Leave::Given { resumed } => {
+                report.not_paused();
+                let news = resumed.filter(|resumed| *resumed > self.state.resumed_ms);
+                if let Some(resumed) = news {
+                    self.change(|state| state.resumed_ms = resumed);
+                }
+                (true, news)
+            }
+        }
+    }
+
+    /// What is seen from now on.
+    pub fn sees(&mut self, sight: Sight, process: Option<&Seen>, now: Time) {
+        let is_same = self.state.sight == sight
+            && match (&self.state.process, process) {
+                (Some(old), Some(new)) => (old.pid, old.started_ms) == (new.pid, millis(new.started)),
+                (_, None) => true,
+                _ => false,
+            };
+        if !is_same {
+            self.change(|state| {
+                state.sight = sight;
+                state.since_ms = now;
+                // While nobody can tell, it is what it was.
+                if sight != Sight::Unknown {
+                    state.process = process.map(Followed::from);
+                }
+            });
+        }
+    }
+
+    /// The process died that was followed.
+    pub fn lost(&mut self, gone: &Gone) {
+        self.change(|state| {
+            state.gone = Some(Died::from(gone));
+            state.process = None;
+        });
+    }
+
+    /// An attempt succeeded.
+    pub fn restarted(&mut self) {
+        self.change(|state| state.restarts += 1);
+    }
+
+    /// The start command at work.
+    pub fn command(&mut self, command: Option<Running>) {
+        self.change(|state| state.command = command);
+    }
+
+    /// The settings are others.
+    pub fn use_settings(&mut self, settings: &Rc<Settings>) {
+        let Settings { criteria, limits, .. } = &**settings;
+        self.change(|state| {
+            criteria.pattern.text().clone_into(&mut state.process_name);
+            state.settings = settings.digest();
+            state.interval_ms = limits.health_check_interval;
+            state.max_fail_count = limits.max_fail_count;
+        });
+    }
+
+    /// Writes the state if it has changed.
+    pub fn keep(&mut self, memory: Memory, report: &mut Report) {
+        if self.state.memory != memory {
+            self.state.memory = memory;
+            self.is_written = false;
+        }
+        if self.is_written {
+            return;
+        }
+        self.state.said.clone_from(report.said());
+        match self.files.write_state(&self.state) {
+            Ok(()) => {
+                self.is_written = true;
+                report.state();
+            }
+            Err(error) => report.no_state(self.files.folder(), &error),
+        }
+    }
+
+    /// The last thing of a watch: nobody watches any more, and a check was made.
+    pub fn end(mut self, memory: Memory, report: &mut Report) {
+        self.change(|state| state.watchdog = None);
+        self.keep(memory, report);
+        self.files.touch();
+    }
+
+    /// A check of one run was made, and nothing has changed.
+    pub fn checked(&self) {
+        self.files.touch();
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state);
+        self.is_written = false;
+    }
+}
+
+fn fresh(files: &Files, settings: &Settings) -> State {
+    let Settings { criteria, limits, .. } = settings;
+    let proc = std::path::Path::new("/proc/self/stat");
+    let line = std::fs::read(proc).unwrap_or_default();
+    let started = crate::process::stat::Stat::parse(&line).map_or(Time::ZERO, |stat| stat.started());
+    State {
+        version: VERSION,
+        name: settings.name.to_string(),
+        boot_id: files.boot_id().to_owned(),
+        process_name: criteria.pattern.text().to_owned(),
+        settings: settings.digest(),
+        once: limits.once,
+        interval_ms: limits.health_check_interval,
+        watchdog: Some(Running { pid: std::process::id().cast_signed(), started_ms: started }),
+        sight: Sight::Unknown,
+        since_ms: crate::process::now(),
+        process: None,
+        gone: None,
+        command: None,
+        restarts: 0,
+        memory: Memory::default(),
+        max_fail_count: limits.max_fail_count,
+        told: false,
+        resumed_ms: Time::ZERO,
+        said: std::collections::BTreeMap::new(),
+    }
+}
+
+/// When the process of the state file was last known to live: when that file was last written or
+/// touched.
+fn last_known(files: &Files) -> Time {
+    let age = files.touched().and_then(|time| time.elapsed().ok()).unwrap_or_default();
+    crate::process::now().saturating_sub(age)
+}
+
+fn millis(time: Time) -> Time {
+    Time::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}

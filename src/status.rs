@@ -1,0 +1,336 @@
+//! The commands that are not watching: `status`, `pause` and `resume`.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::cli::{Command, StateDir, Which};
+use crate::config::SYSTEM_FOLDER;
+use crate::exit::Exit;
+use crate::instance::{Name, ROOTS_STATE, User};
+use crate::log::{Stderr, escaped};
+use crate::policy::Time;
+use crate::process::scan::Proc;
+use crate::process::{self, Pid};
+use crate::report::span;
+use crate::settings;
+use crate::state::{self, Files, Leave, Sight, State, Unread};
+
+/// Carries out a command.
+pub fn run(command: &Command, user: &User, stderr: &mut Stderr) -> Exit {
+    let command = match command {
+        Command::Status { names, json, place } => status(names, *json, place, user),
+        Command::Pause { which, time, place } => pause(which, time.as_deref(), place, user),
+        Command::Resume { which, place } => say(which, Leave::Given { resumed: None }, place, user),
+    };
+    match command {
+        Ok(exit) => exit,
+        Err(wrong) => {
+            for wrong in wrong {
+                stderr.write_text(&format!("watchdog: {wrong}\n"));
+            }
+            Exit::Usage
+        }
+    }
+}
+
+/// What is known of an instance, as `status` shows it.
+#[derive(Debug, Serialize)]
+struct Line {
+    name: String,
+    /// `running`, `not running`, `unknown`; as this command found it, and not as it was written down.
+    state: &'static str,
+    /// The process that runs.
+    pid: Option<Pid>,
+    /// Its name.
+    process: Option<String>,
+    /// For how long it has run, or has been missing, in seconds.
+    for_seconds: Option<u64>,
+    /// Successful starts since boot.
+    restarts: u64,
+    /// Failed attempts in a row, of how many (`null` is unlimited).
+    failures: u32,
+    max_fail_count: Option<u32>,
+    /// It was given up, or is paused, or a start command is at work; else `null`.
+    standing: Option<String>,
+    /// Seconds to the end of a pause or to the next round after a give-up.
+    standing_seconds: Option<u64>,
+    /// Seconds since the last check.
+    checked_seconds: Option<u64>,
+    /// The watchdog that watches now.
+    watchdog_pid: Option<Pid>,
+    /// `service`: it watches all the time. `once`: it is run again and again.
+    mode: &'static str,
+    /// Seconds between two checks of a long-running watch.
+    interval_seconds: f64,
+    /// The folder that says so.
+    folder: PathBuf,
+}
+
+fn status(names: &[OsString], json: bool, place: &StateDir, user: &User) -> Result<Exit, Vec<String>> {
+    let folders = folders(place, user);
+    let proc = Proc::new(Path::new("/proc")).map_err(|unknown| vec![unknown.0])?;
+    let boot_id = state::boot_id(proc.root());
+    let all: Vec<_> = folders
+        .iter()
+        .flat_map(|folder| state::names(folder).into_iter().map(move |name| (folder, name)))
+        .collect();
+    let wanted: Vec<_> = if names.is_empty() {
+        all
+    } else {
+        let known: Vec<_> = all.iter().map(|(_, name)| name.to_string()).collect();
+        let mut wanted = Vec::new();
+        let mut wrong = Vec::new();
+        for asked in names {
+            let found = all.iter().filter(|(_, name)| OsStr::new(&name.to_string()) == asked.as_os_str());
+            let before = wanted.len();
+            wanted.extend(found.cloned());
+            if wanted.len() == before && !is_configured(asked, user) {
+                wrong.push(unheard_of(asked, &known));
+            }
+        }
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
+        wanted
+    };
+    let lines: Vec<_> = wanted.iter().map(|(folder, name)| line(folder, name, &boot_id, &proc)).collect();
+    let text = if json { as_json(&lines) } else { as_table(&lines) };
+    // Into a pipe that may be closed early.
+    let _ = io::stdout().write_all(text.as_bytes());
+    Ok(Exit::Lsb(if lines.is_empty() || lines.iter().any(|line| line.state == "unknown") {
+        4
+    } else if lines.iter().any(|line| line.state == "not running") {
+        3
+    } else {
+        0
+    }))
+}
+
+fn line(folder: &Path, name: &Name, boot_id: &str, proc: &Proc) -> Line {
+    let files = Files::new(folder, name, boot_id);
+    let now = process::now();
+    let seconds = |time: Duration| Some(time.as_secs());
+    let mut line = Line {
+        name: name.to_string(),
+        state: "unknown",
+        pid: None,
+        process: None,
+        for_seconds: None,
+        restarts: 0,
+        failures: 0,
+        max_fail_count: None,
+        standing: None,
+        standing_seconds: None,
+        checked_seconds: None,
+        watchdog_pid: None,
+        mode: "service",
+        interval_seconds: 0.0,
+        folder: folder.to_owned(),
+    };
+    let state = match files.state() {
+        Ok(state) if state.boot_id == boot_id => state,
+        Ok(_) | Err(Unread::None) => {
+            line.standing = Some("not checked since boot".to_owned());
+            return line;
+        }
+        Err(Unread::Foreign(_)) => {
+            line.standing = Some("its state file is damaged".to_owned());
+            return line;
+        }
+        Err(Unread::Failed(error)) => {
+            line.standing = Some(format!("its state file cannot be read: {error}"));
+            return line;
+        }
+    };
+    let State { watchdog, memory, .. } = &state;
+    line.restarts = state.restarts;
+    line.failures = memory.failures;
+    line.max_fail_count = state.max_fail_count;
+    line.mode = if state.once { "once" } else { "service" };
+    line.interval_seconds = state.interval_ms.as_secs_f64();
+    line.watchdog_pid = watchdog
+        .filter(|watchdog| proc.is_alive(watchdog.pid, watchdog.started_ms))
+        .map(|watchdog| watchdog.pid);
+    let age = files.touched().and_then(|time| time.elapsed().ok());
+    // A watchdog that watches checks at each interval, and writes only when something changes.
+    line.checked_seconds =
+        if line.watchdog_pid.is_some() && !state.once { Some(0) } else { age.and_then(seconds) };
+    match &state.process {
+        Some(process) if proc.is_alive(process.pid, process.started_ms) => {
+            line.state = "running";
+            line.pid = Some(process.pid);
+            line.process = Some(process.name.clone());
+            line.for_seconds = seconds(now.saturating_sub(process.started_ms));
+        }
+        // It has ended since the last check, and another may have taken its place.
+        Some(_) if line.watchdog_pid.is_none() => {
+            line.state = "not running";
+            line.standing = Some("ended since the last check".to_owned());
+        }
+        _ if state.sight == Sight::Unknown => line.for_seconds = seconds(now.saturating_sub(state.since_ms)),
+        _ => {
+            line.state = "not running";
+            line.for_seconds = seconds(now.saturating_sub(state.since_ms));
+        }
+    }
+    if let Some(until) = memory.gave_up_until.filter(|_| line.state != "running") {
+        line.standing = Some("given up".to_owned());
+        line.standing_seconds = seconds(until.saturating_sub(now));
+    } else if state.command.is_some_and(|command| proc.is_alive(command.pid, command.started_ms)) {
+        line.standing = Some("start command at work".to_owned());
+    }
+    if let Leave::Paused { until } = files.leave(now) {
+        line.standing = Some("paused".to_owned());
+        line.standing_seconds = until.map(|until| until.saturating_sub(now).as_secs());
+    }
+    line
+}
+
+fn as_json(lines: &[Line]) -> String {
+    // Nothing in it can fail to be written.
+    serde_json::to_string_pretty(lines).map_or_else(|_| "[]\n".to_owned(), |text| text + "\n")
+}
+
+fn as_table(lines: &[Line]) -> String {
+    if lines.is_empty() {
+        return "no watchdog has left word of itself\n".to_owned();
+    }
+    let time =
+        |seconds: Option<u64>| seconds.map_or_else(|| "-".to_owned(), |time| span(Duration::from_secs(time)));
+    let head = ["NAME", "STATE", "PID", "FOR", "RESTARTS", "FAILURES", "STANDING", "CHECKED", "WATCHED BY"];
+    let mut rows = vec![head.map(str::to_owned)];
+    for line in lines {
+        let most = line.max_fail_count.map_or_else(|| "unlimited".to_owned(), |most| most.to_string());
+        let standing = match (&line.standing, line.standing_seconds) {
+            (Some(standing), Some(left)) => format!("{standing}, {} left", span(Duration::from_secs(left))),
+            (Some(standing), None) => standing.clone(),
+            (None, _) => "-".to_owned(),
+        };
+        let checked = line.checked_seconds.filter(|seconds| *seconds > 0);
+        let checked = match (line.checked_seconds, checked) {
+            (Some(_), None) => "now".to_owned(),
+            (_, age) => age.map_or_else(|| "-".to_owned(), |_| format!("{} ago", time(age))),
+        };
+        let by = match (line.watchdog_pid, line.mode) {
+            (Some(pid), "service") => {
+                format!("pid {pid}, every {}", span(Duration::from_secs_f64(line.interval_seconds)))
+            }
+            (Some(pid), _) => format!("a --once run, pid {pid}"),
+            (None, "once") => "runs with --once".to_owned(),
+            (None, _) => "nobody".to_owned(),
+        };
+        rows.push([
+            line.name.clone(),
+            line.state.to_owned(),
+            line.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
+            time(line.for_seconds),
+            line.restarts.to_string(),
+            format!("{} of {most}", line.failures),
+            standing,
+            checked,
+            by,
+        ]);
+    }
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<_> = (0..head.len()).map(width).collect();
+    let line = |row: &[String; 9]| {
+        let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        format!("{}\n", cells.join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+fn pause(which: &Which, time: Option<&OsStr>, place: &StateDir, user: &User) -> Result<Exit, Vec<String>> {
+    let time = time.map(|given| settings::check(given, settings::interval, "--for")).transpose();
+    let time = time.map_err(|wrong| vec![wrong.to_string()])?;
+    let until = time.map(|time| process::now() + time);
+    say(which, Leave::Paused { until }, place, user)
+}
+
+/// Says to each of the instances that its process is to be left alone, or no longer.
+fn say(which: &Which, leave: Leave, place: &StateDir, user: &User) -> Result<Exit, Vec<String>> {
+    let folder = user.state_folder(place.state_dir.as_ref());
+    let known = known_in(&folder, place, user);
+    let mut wrong = Vec::new();
+    let names: Vec<Name> = if which.all {
+        known.clone()
+    } else {
+        let mut names = Vec::new();
+        for asked in &which.names {
+            match known.iter().find(|name| OsStr::new(&name.to_string()) == asked.as_os_str()) {
+                Some(name) => names.push(name.clone()),
+                None => wrong.push(not_ours(asked, &known, place, user)),
+            }
+        }
+        names
+    };
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
+    let boot_id = state::boot_id(Path::new("/proc"));
+    let now: Time = process::now();
+    for name in names {
+        if let Err(error) = Files::new(&folder, &name, &boot_id).say(leave, now) {
+            let hint = match error.kind() {
+                io::ErrorKind::PermissionDenied => "; it is another user's, whose leave is needed",
+                _ => "",
+            };
+            wrong.push(format!("{name}: cannot be written down in {}: {error}{hint}", folder.display()));
+        }
+    }
+    if wrong.is_empty() { Ok(Exit::Success) } else { Err(wrong) }
+}
+
+/// The instances in `folder`, and those that are configured.
+fn known_in(folder: &Path, place: &StateDir, user: &User) -> Vec<Name> {
+    let mut known = state::names(folder);
+    // Where the state is elsewhere, so is the rest.
+    if place.state_dir.is_none() {
+        let files = std::fs::read_dir(user.config_folder()).into_iter().flatten().flatten();
+        known.extend(files.filter_map(|file| {
+            let file = file.file_name();
+            crate::instance::name(file.to_str()?.strip_suffix(".toml")?).ok()
+        }));
+    }
+    known.sort_by_key(Name::to_string);
+    known.dedup();
+    known
+}
+
+/// The folders in which states may be: the user's own, and root's, for all to see.
+fn folders(place: &StateDir, user: &User) -> Vec<PathBuf> {
+    let own = user.state_folder(place.state_dir.as_ref());
+    let roots = PathBuf::from(ROOTS_STATE);
+    if place.state_dir.is_some() || own == roots { vec![own] } else { vec![own, roots] }
+}
+
+fn is_configured(name: &OsStr, user: &User) -> bool {
+    let Some(name) = name.to_str().and_then(|name| crate::instance::name(name).ok()) else { return false };
+    [user.config_folder(), SYSTEM_FOLDER.into()]
+        .iter()
+        .any(|folder| folder.join(format!("{name}.toml")).is_file())
+}
+
+fn not_ours(asked: &OsStr, known: &[Name], place: &StateDir, user: &User) -> String {
+    let is_roots = |name: &Name| OsStr::new(&name.to_string()) == asked;
+    if place.state_dir.is_none() && user.uid != 0 && state::names(Path::new(ROOTS_STATE)).iter().any(is_roots)
+    {
+        return format!("the watchdog '{}' is root's, and only root may say that", asked.display());
+    }
+    let known: Vec<_> = known.iter().map(Name::to_string).collect();
+    unheard_of(asked, &known)
+}
+
+fn unheard_of(asked: &OsStr, known: &[String]) -> String {
+    let text = asked.to_string_lossy();
+    let nearest = known.iter().min_by_key(|name| strsim::damerau_levenshtein(&text, name));
+    let hint = nearest.map_or_else(
+        || "none has run or is configured here".to_owned(),
+        |nearest| format!("the nearest is '{nearest}'"),
+    );
+    format!("there is no watchdog named '{}'; {hint}", escaped(&text))
+}
