@@ -134,6 +134,12 @@ impl StartCommand {
         }
     }
 
+    /// Whether it is being ended, and so not to be waited for.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
     /// Whether it is another watchdog's.
     #[must_use]
     pub fn is_adopted(&self) -> bool {

@@ -13,7 +13,7 @@ use crate::instance::Places;
 use crate::log::escaped;
 use crate::process::scan::{Judged, Proc, Unknown};
 use crate::process::{self, Seen};
-use crate::report::{ambiguity, list, named, user_name};
+use crate::report::words::{ambiguity, list, named, user_name};
 use crate::settings::{self, Settings};
 
 /// Says what a watch with these settings would do now, on standard output.

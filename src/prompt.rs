@@ -11,7 +11,7 @@ use crate::log::escaped;
 use crate::process::criteria::Criteria;
 use crate::process::pattern::Pattern;
 use crate::process::scan::{Proc, Unknown};
-use crate::report;
+use crate::report::words;
 use crate::settings::{self, Wrong, check, default};
 
 /// The longest answer. A longer one is no answer.
@@ -140,7 +140,7 @@ pub fn unanswered(cli: &mut Cli) -> Vec<Wrong> {
 pub fn matches_now(proc: Result<&Proc, &Unknown>, pattern: &Pattern) -> String {
     match proc.map_err(Clone::clone).and_then(|proc| proc.find(&Criteria::name(pattern.clone()), None)) {
         Ok(matches) if matches.counting.is_empty() => "matches nothing that runs now".to_owned(),
-        Ok(matches) => format!("matches now: {}", escaped(&report::list(&matches.counting))),
+        Ok(matches) => format!("matches now: {}", escaped(&words::list(&matches.counting))),
         Err(unknown) => format!("what it matches now cannot be told: {}", unknown.0),
     }
 }

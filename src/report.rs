@@ -1,7 +1,8 @@
 //! What the log says of each change: the words, and the memory that keeps them from being said twice.
 
+pub mod words;
+
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -9,21 +10,19 @@ use std::time::Duration;
 
 use log::Level;
 
-use crate::cli::quoted;
 use crate::command::CommandEnd;
 use crate::log::OUTCOME;
 use crate::policy::{Ending, Failure, Outcome, Time};
-use crate::process::criteria::{Criteria, Reason};
+use crate::process::criteria::Criteria;
 use crate::process::death::{Death, Gone, signal_name};
 use crate::process::scan::{Judged, Unknown};
-use crate::process::{self, Pid, Seen};
+use crate::process::{Pid, Seen};
+
 use crate::settings::Settings;
+use words::{ambiguity, ended, list, named, near, plural, span, wrote};
 
 /// How many kinds of failures are told in one record: the last ones.
 const MOST_FAILURES: usize = 5;
-/// How many processes are named in one record.
-const MOST_NAMED: usize = 5;
-
 /// Records, kept until there is time to write them: an action never waits for a disk.
 #[derive(Debug)]
 pub struct Report {
@@ -583,207 +582,5 @@ impl Report {
     #[must_use]
     pub fn log_path(&self) -> &Path {
         &self.log
-    }
-}
-
-fn ended(end: &CommandEnd) -> String {
-    use std::os::unix::process::ExitStatusExt;
-    let Some(status) = end.status else { return format!("ended after {}", span(end.took)) };
-    let how = match (status.code(), status.signal()) {
-        (Some(127), _) => "ended with status 127 (command not found)".to_owned(),
-        (Some(126), _) => "ended with status 126 (not executable)".to_owned(),
-        (Some(code), _) => format!("ended with status {code}"),
-        (None, signal) => format!("was ended by {}", signal_name(signal.unwrap_or_default())),
-    };
-    format!("{how} after {}", span(end.took))
-}
-
-fn wrote(end: &CommandEnd) -> String {
-    if end.said.is_empty() { String::new() } else { format!("; it wrote: '{}'", end.said.join(" | ")) }
-}
-
-/// A process, as the log names it.
-#[must_use]
-pub fn named(seen: &process::Seen) -> String {
-    format!("{} (pid {})", seen.name, seen.pid)
-}
-
-/// Processes, as the log names them: the first few, and how many more.
-#[must_use]
-pub fn list(all: &[process::Seen]) -> String {
-    let mut text = all.iter().take(MOST_NAMED).map(named).collect::<Vec<_>>().join(", ");
-    if all.len() > MOST_NAMED {
-        let _ = write!(text, " and {} more", all.len() - MOST_NAMED);
-    }
-    text
-}
-
-/// What to say of processes that match and are not one family: what they are, and a pattern for the
-/// first alone.
-#[must_use]
-pub fn ambiguity(matching: &[process::Seen]) -> Option<String> {
-    let first = matching.first()?;
-    let others = &matching[1..];
-    let differ =
-        |by: fn(&process::Seen, &process::Seen) -> bool| others.iter().any(|other| !by(first, other));
-    let what = if differ(|a, b| a.name == b.name) {
-        "matches processes of several names"
-    } else if is_family(matching) {
-        return None;
-    } else {
-        "matches several processes that are not one family"
-    };
-    let quoted = |text: &str| quoted(OsStr::new(text));
-    let pattern = |text: &str| quoted(&regex_lite::escape(text));
-    let stricter = if differ(|a, b| a.name == b.name) {
-        format!("for {} alone: --exact --process-name {}", first.name, pattern(&first.name))
-    } else if differ(|a, b| a.kind.user == b.kind.user) {
-        format!("for the first alone: --user {}", user_name(first.kind.user))
-    } else if differ(|a, b| a.command_line == b.command_line) {
-        let whole = quoted(&format!("^{}$", regex_lite::escape(&first.command_line)));
-        format!("for the first alone: --full --process-name {whole}")
-    } else {
-        "neither name nor user nor command line tells them apart".to_owned()
-    };
-    Some(format!("{what}: {}; {} is followed; {stricter}", list(matching), named(first)))
-}
-
-/// Whether processes come from one of them, or all from one parent.
-fn is_family(all: &[process::Seen]) -> bool {
-    let is_among = |pid| all.iter().any(|seen| seen.pid == pid);
-    let mut roots = all.iter().filter(|seen| !is_among(seen.parent));
-    let first = roots.next().map(|root| root.parent);
-    // Whatever has lost its parent is process 1's.
-    roots.all(|root| Some(root.parent) == first && root.parent != 1)
-}
-
-/// What nearly matches, and why it does not; `None` if there is nothing.
-#[must_use]
-pub fn near(judged: &[Judged]) -> Option<String> {
-    let said = |judged: &Judged| match judged.reason? {
-        // That goes without saying.
-        Reason::ThisProgram | Reason::StartCommand | Reason::Ancestor => None,
-        Reason::NameDiffers => Some(format!("'{}' (pid {})", judged.seen.name, judged.seen.pid)),
-        reason => Some(format!("'{}' (pid {}, {reason})", judged.seen.name, judged.seen.pid)),
-    };
-    let mut near: Vec<_> = judged.iter().filter_map(said).collect();
-    let more = near.len().saturating_sub(MOST_NAMED);
-    near.truncate(MOST_NAMED);
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    (!near.is_empty()).then(|| format!("{}{more}", near.join(", ")))
-}
-
-/// A user's name, or the number of one that has none.
-#[must_use]
-pub fn user_name(uid: u32) -> String {
-    let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid));
-    user.ok().flatten().map_or_else(|| uid.to_string(), |user| user.name)
-}
-
-fn plural(count: u32, word: &str) -> String {
-    if count == 1 { word.to_owned() } else { format!("{word}s") }
-}
-
-/// A time for people, in its two largest units: `3d 4h`, `1m 30s`, `5s`, `1.5s`, `23ms`.
-#[must_use]
-pub fn span(time: Duration) -> String {
-    let millis = time.as_millis();
-    if millis < 1000 {
-        return format!("{millis}ms");
-    }
-    if millis < 10_000 {
-        let tenths = millis / 100;
-        return if tenths.is_multiple_of(10) {
-            format!("{}s", tenths / 10)
-        } else {
-            format!("{}.{}s", tenths / 10, tenths % 10)
-        };
-    }
-    let seconds = time.as_secs();
-    let units =
-        [(seconds / 86400, 'd'), (seconds / 3600 % 24, 'h'), (seconds / 60 % 60, 'm'), (seconds % 60, 's')];
-    let parts: Vec<_> = units
-        .into_iter()
-        .skip_while(|(count, _)| *count == 0)
-        .take(2)
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, unit)| format!("{count}{unit}"))
-        .collect();
-    parts.join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn seen(pid: Pid, parent: Pid, name: &str, user: u32, command_line: &str) -> Seen {
-        let kind = process::Kind::new(user, command_line.as_bytes());
-        let command_line = command_line.to_owned();
-        Seen { pid, name: name.into(), started: Time::ZERO, has_terminal: false, parent, command_line, kind }
-    }
-
-    #[test]
-    fn one_family_is_not_several() {
-        let master = seen(10, 1, "nginx", 0, "nginx: master");
-        let workers =
-            [seen(11, 10, "nginx", 33, "nginx: worker"), seen(12, 11, "nginx", 33, "nginx: worker")];
-        assert_eq!(ambiguity(&[]), None);
-        assert_eq!(ambiguity(std::slice::from_ref(&master)), None);
-        assert_eq!(ambiguity(&[&[master.clone()][..], &workers].concat()), None);
-        assert_eq!(ambiguity(&[seen(7, 5, "x", 0, "x"), seen(8, 5, "x", 0, "x")]), None, "of one parent");
-    }
-
-    #[test]
-    fn several_are_named_with_a_stricter_pattern() {
-        for (others, said) in [
-            (
-                seen(20, 10, "docker-proxy", 0, "p"),
-                "matches processes of several names: dockerd (pid 10), docker-proxy (pid 20); dockerd (pid 10) is followed; for dockerd alone: --exact --process-name dockerd",
-            ),
-            (
-                seen(20, 1, "dockerd", 65_533, "d"),
-                "matches several processes that are not one family: dockerd (pid 10), dockerd (pid 20); dockerd (pid 10) is followed; for the first alone: --user root",
-            ),
-            (
-                seen(20, 1, "dockerd", 0, "d"),
-                "matches several processes that are not one family: dockerd (pid 10), dockerd (pid 20); dockerd (pid 10) is followed; for the first alone: --full --process-name '^dockerd \\-x$'",
-            ),
-            (
-                seen(20, 1, "dockerd", 0, "dockerd -x"),
-                "matches several processes that are not one family: dockerd (pid 10), dockerd (pid 20); dockerd (pid 10) is followed; neither name nor user nor command line tells them apart",
-            ),
-        ] {
-            assert_eq!(ambiguity(&[seen(10, 1, "dockerd", 0, "dockerd -x"), others]).as_deref(), Some(said));
-        }
-    }
-
-    #[test]
-    fn near_misses_say_what_is_amiss() {
-        let judged = |name, reason| Judged { seen: seen(812, 1, name, 0, name), reason };
-        assert_eq!(near(&[judged("dockerd", Some(Reason::ThisProgram)), judged("x", None)]), None);
-        assert_eq!(
-            near(&[judged("dockerd", Some(Reason::NameDiffers)), judged("dcoker", Some(Reason::Zombie))])
-                .as_deref(),
-            Some("'dockerd' (pid 812), 'dcoker' (pid 812, is dead, a zombie)")
-        );
-    }
-
-    #[test]
-    fn times_are_short_and_right() {
-        for (millis, text) in [
-            (0, "0ms"),
-            (23, "23ms"),
-            (999, "999ms"),
-            (1000, "1s"),
-            (1540, "1.5s"),
-            (5000, "5s"),
-            (60_000, "1m"),
-            (90_000, "1m 30s"),
-            (3_600_000, "1h"),
-            (3_605_000, "1h"),
-            (273_600_000, "3d 4h"),
-        ] {
-            assert_eq!(span(Duration::from_millis(millis)), text);
-        }
     }
 }

@@ -15,7 +15,7 @@ use crate::log::{Stderr, escaped};
 use crate::policy::Time;
 use crate::process::scan::Proc;
 use crate::process::{self, Pid};
-use crate::report::span;
+use crate::report::words::span;
 use crate::settings;
 use crate::state::{self, Files, Leave, Sight, State, Unread};
 

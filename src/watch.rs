@@ -1,34 +1,33 @@
 //! The loop: one blocking wait, one look, one action.
 
+mod init;
+mod look;
+mod start;
+
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::command::{StartCommand, is_shortage};
+use crate::command::StartCommand;
 use crate::exit::Exit;
 use crate::instance::Lock;
 use crate::output::OutputLog;
 use crate::policy::{Action, Memory, News, Outcome, Policy, Seen, Time};
-use crate::process::death::{Death, Gone, Told};
-use crate::process::follow::{Check, Followed, OpenPidfd};
-use crate::process::scan::{Proc, Unknown};
+use crate::process::death::Gone;
+use crate::process::follow::{Followed, OpenPidfd};
+use crate::process::scan::Proc;
 use crate::process::{Pid, now};
 use crate::record::Record;
 use crate::report::Report;
 use crate::settings::Settings;
 use crate::signals::Signals;
-use crate::state::{Running, Sight};
 
 /// How often the size of the output log is looked at while watching.
 const OUTPUT_CHECK: Duration = Duration::from_secs(60);
 /// How long a record of a death waits for the process's parent to wait for it.
 const REAP_PATIENCE: Duration = Duration::from_secs(3);
-/// How long process 1 waits for what it watches before it ends and takes all with it.
-const LAST_WAIT: Duration = Duration::from_secs(10);
 
 /// What a watch works with.
 pub struct Parts {
@@ -133,211 +132,6 @@ impl Watch {
         }
     }
 
-    /// Whether anybody wants the process left alone: asked immediately before each start.
-    fn may_start(&mut self) -> bool {
-        let now = now();
-        let (may_start, resumed) = self.parts.record.may_start(now, &mut self.parts.report);
-        if resumed.is_some() {
-            self.parts.report.resumed();
-            self.policy.forget(now);
-        }
-        may_start
-    }
-
-    /// Looks at the process that is followed, or for one to follow.
-    fn look(&mut self) -> Seen {
-        let seen = match self.followed.take() {
-            Some(followed) => self.look_at(followed),
-            None => self.look_for(),
-        };
-        seen.unwrap_or_else(|unknown| {
-            self.parts.report.unknown(&unknown);
-            self.parts.record.sees(Sight::Unknown, None, now());
-            Seen::Unknown
-        })
-    }
-
-    fn look_at(&mut self, mut followed: Followed) -> Result<Seen, Unknown> {
-        let started = followed.seen().started;
-        let check = followed.check(&self.parts.settings.criteria);
-        let seen = match check {
-            Ok(Check::Alive { stopped }) => {
-                self.parts.report.stopped(stopped, followed.seen());
-                self.last_alive = now();
-                Seen::Running { started }
-            }
-            Ok(Check::Dead) => return Ok(self.died(followed)),
-            Ok(Check::Changed) => {
-                self.parts.report.changed(followed.seen());
-                self.lose(gone(&followed, now()));
-                return Ok(Seen::Missing);
-            }
-            Err(unknown) => {
-                self.followed = Some(followed);
-                return Err(unknown);
-            }
-        };
-        self.parts.report.known();
-        self.parts.record.sees(Sight::Running, Some(followed.seen()), self.last_alive);
-        self.followed = Some(followed);
-        Ok(seen)
-    }
-
-    fn look_for(&mut self) -> Result<Seen, Unknown> {
-        let criteria = &self.parts.settings.criteria;
-        let matches = self.parts.proc.find(criteria, self.gone.as_ref())?;
-        self.parts.report.known();
-        self.parts.report.several(&matches.counting);
-        let others = matches.counting.len().saturating_sub(1);
-        for seen in matches.counting {
-            if let Some(followed) = Followed::hold(&self.parts.proc, seen, criteria, self.parts.open_pidfd)? {
-                self.last_alive = now();
-                self.parts.report.following(followed.seen(), self.last_alive, others);
-                self.parts.record.sees(Sight::Running, Some(followed.seen()), self.last_alive);
-                let started = followed.seen().started;
-                if !self.parts.settings.limits.once && self.parts.record.was_told() {
-                    self.parts.report.recovered(followed.seen());
-                    self.parts.record.told(false);
-                }
-                self.followed = Some(followed);
-                return Ok(Seen::Running { started });
-            }
-        }
-        self.parts.report.left_over(matches.left_over);
-        self.parts.record.sees(Sight::Missing, None, now());
-        if self.parts.report.missing(now()) {
-            self.name_near_misses();
-        }
-        Ok(Seen::Missing)
-    }
-
-    /// What nearly matches is what was meant, perhaps.
-    fn name_near_misses(&mut self) {
-        if let Ok(judged) = self.parts.proc.survey(&self.parts.settings.criteria) {
-            self.parts.report.near(&judged);
-        }
-    }
-
-    /// The followed process is dead. How it died may be known only when its parent has waited for it.
-    fn died(&mut self, followed: Followed) -> Seen {
-        let at = now();
-        let started = followed.seen().started;
-        // Without a pidfd it may have died at any time since the last check.
-        let since = if followed.pidfd().is_some() { at } else { self.last_alive };
-        self.lose(gone(&followed, since));
-        self.bury();
-        self.dying = Some((followed, at));
-        Seen::Died { at, started }
-    }
-
-    fn lose(&mut self, gone: Gone) {
-        self.parts.record.lost(&gone);
-        self.gone = Some(gone);
-    }
-
-    /// How the process that died last did, if that is known by now.
-    fn how_it_died(&mut self) -> Option<Seen> {
-        let (followed, at) = self.dying.as_mut()?;
-        let Told::Now(death) = followed.how() else {
-            if now() >= *at + REAP_PATIENCE {
-                self.bury();
-            }
-            return None;
-        };
-        Some(self.explain(death))
-    }
-
-    fn explain(&mut self, death: Death) -> Seen {
-        let ending = death.ending();
-        if let Some((followed, at)) = self.dying.take() {
-            let seen = followed.seen();
-            let ran = at.saturating_sub(seen.started);
-            let is_launcher = self.policy.may_be_launcher(ending, ran);
-            // What a launcher leaves has started since the launcher did.
-            if let Some(gone) = self.gone.as_mut().filter(|gone| is_launcher && gone.pid == seen.pid) {
-                gone.since = seen.started;
-                self.parts.record.lost(gone);
-            }
-            self.parts.report.died(seen, at, death, self.policy.delay_after(ending, ran));
-        }
-        Seen::Ended(ending)
-    }
-
-    /// Gives up on knowing how the process that died last did.
-    fn bury(&mut self) {
-        if self.dying.is_some() {
-            self.explain(Death(None));
-        }
-    }
-
-    fn start(&mut self, attempt: u32) -> Seen {
-        let began = now();
-        self.keep_output_to_limit();
-        let output = self.parts.output.open();
-        if let Err(error) = &output {
-            let path = self.parts.output.path().display();
-            let text = format!(
-                "the output log {path} cannot be written ({error}); what the start command writes is lost"
-            );
-            self.parts.report.trouble("output-open", &text);
-        }
-        let note = self.parts.record.files().new_start_note();
-        if let Err(error) = &note {
-            self.parts.report.no_state(self.parts.record.files().folder(), error);
-        }
-        match StartCommand::run(&self.parts.settings.criteria.start_command, output.ok(), note.ok(), began) {
-            Ok(command) => {
-                self.refused = false;
-                self.session = command.pid();
-                self.parts.record.command(Some(Running { pid: command.pid(), started_ms: began }));
-                self.command = Some(command);
-                self.parts.report.started(attempt, began);
-                Seen::Started
-            }
-            Err(error) if is_shortage(&error) => {
-                if !std::mem::replace(&mut self.refused, true) {
-                    self.parts.report.not_started(&error, true);
-                }
-                Seen::CommandRefused
-            }
-            Err(error) => {
-                self.parts.report.started(attempt, began);
-                self.parts.report.not_started(&error, false);
-                Seen::CommandEnded
-            }
-        }
-    }
-
-    fn with_command(&mut self, act: fn(&mut StartCommand)) -> Seen {
-        match &mut self.command {
-            Some(command) => {
-                act(command);
-                self.child_changed = true;
-                Seen::Nothing
-            }
-            None => Seen::CommandEnded,
-        }
-    }
-
-    /// Whether the start command has ended.
-    fn command_ended(&mut self) -> Option<Seen> {
-        // Nobody tells when one ends that is no child.
-        let is_adopted = self.command.as_ref().is_some_and(StartCommand::is_adopted);
-        if !std::mem::take(&mut self.child_changed) && !is_adopted {
-            return None;
-        }
-        let end = self.command.as_mut()?.end(now(), Some(&self.parts.output))?;
-        // What stayed with its shell, or in its place, has a record of its own.
-        let pid = self.command.take().map_or(0, |command| command.pid());
-        let is_process = [self.followed.as_ref(), self.dying.as_ref().map(|(dying, _)| dying)]
-            .into_iter()
-            .flatten()
-            .any(|process| process.seen().pid == pid);
-        self.parts.record.command(None);
-        self.parts.report.command_ended(end, is_process);
-        Some(Seen::CommandEnded)
-    }
-
     /// The one place where the program waits: until something happens, or it is `until`.
     fn wait(&mut self, until: Time) -> Woken {
         self.keep();
@@ -376,7 +170,8 @@ impl Watch {
         let signals = self.parts.signals.descriptor();
         let dying = self.dying.as_ref().and_then(|(followed, _)| followed.pidfd());
         let followed = self.followed.as_ref().and_then(Followed::pidfd);
-        let adopted = self.command.as_ref().and_then(StartCommand::pidfd);
+        let adopted =
+            self.command.as_ref().filter(|command| !command.is_stopping()).and_then(StartCommand::pidfd);
         // A dead process's pidfd is readable at once, and hangs up when it has been waited for. Polling
         // the signals in place of what is not there costs nothing.
         let mut fds = [
@@ -449,33 +244,6 @@ impl Watch {
             Err(wrong) => self.parts.report.reloaded(&wrong),
         }
         Woken::By(Seen::Nothing)
-    }
-
-    /// As process 1: waits for whatever falls to it, but for the start command, which is waited for by
-    /// itself.
-    fn reap_orphans(&mut self) {
-        if std::process::id() != 1 {
-            return;
-        }
-        let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-        while let Ok(status @ (WaitStatus::Exited(..) | WaitStatus::Signaled(..))) = waitid(Id::All, look) {
-            let Some(pid) = status.pid() else { return };
-            if self.command.as_ref().is_some_and(|command| command.pid() == pid.as_raw()) {
-                return;
-            }
-            if waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG).is_err() {
-                return;
-            }
-        }
-    }
-
-    fn keep_output_to_limit(&mut self) {
-        self.output_checked = now();
-        if let Err(error) = self.parts.output.keep_to_limit() {
-            let path = self.parts.output.path().display();
-            let text = format!("the output log {path} could not be kept to its limit: {error}");
-            self.parts.report.trouble("output", &text);
-        }
     }
 
     fn tell(&mut self, news: News) {
@@ -568,37 +336,6 @@ impl Watch {
             Exit::Signal(signal)
         }
     }
-
-    /// As process 1: passes a signal on, and waits for what it was meant for.
-    fn end_all(&mut self, signal: i32) -> bool {
-        let deadline = now() + LAST_WAIT;
-        if let Ok(signal) = Signal::try_from(signal) {
-            if let Some(followed) = &self.followed {
-                followed.signal(signal);
-            }
-            if let Some(command) = &self.command {
-                command.signal(signal);
-            }
-        }
-        while now() < deadline {
-            self.child_changed = true;
-            self.command_ended();
-            self.reap_orphans();
-            if self.followed.is_none() && self.command.is_none() {
-                return true;
-            }
-            let (signalled, dead) = self.block(deadline.saturating_sub(now()).min(Duration::from_secs(1)));
-            if signalled {
-                self.parts.signals.pending().for_each(drop);
-            }
-            let criteria = &self.parts.settings.criteria;
-            let is_dead = |followed: &mut Followed| matches!(followed.check(criteria), Ok(Check::Dead));
-            if dead || self.followed.as_mut().is_some_and(is_dead) {
-                self.followed = None;
-            }
-        }
-        false
-    }
 }
 
 /// To somebody who wonders why nothing happens.
@@ -612,15 +349,9 @@ fn explain_to_terminal(settings: &Settings, memory: Memory) {
             "watchdog: {name} is not running, and was given up after {} failures; the next try is in {}; to try now: \
              watchdog resume {name}\n",
             memory.failures,
-            crate::report::span(until.saturating_sub(now())),
+            crate::report::words::span(until.saturating_sub(now())),
         ),
         None => format!("watchdog: {name} is not running, and paused; to end that: watchdog resume {name}\n"),
     };
     crate::log::Stderr::new(crate::log::Verbosity::Warnings).write_text(&text);
-}
-
-/// What is needed of a process that is gone, to know what takes its place.
-fn gone(followed: &Followed, since: Time) -> Gone {
-    let seen = followed.seen();
-    Gone { pid: seen.pid, since, kind: seen.kind.clone() }
 }

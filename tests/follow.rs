@@ -164,7 +164,9 @@ fn a_successor_that_was_there_before_is_followed() {
     // Not so early that the old one might be the new one's launcher.
     scene.wait_until("it has run for a while", || (age(old) > Duration::from_millis(500)).then_some(()));
     send(old, SIGQUIT);
-    scene.wait_for(&format!(r"^INFO (?:is running again by itself|has been handed over): .*\(pid {new}\).* in place of pid {old}"));
+    scene.wait_for(&format!(
+        r"^INFO (?:is running again by itself|has been handed over): .*\(pid {new}\).* in place of pid {old}"
+    ));
     assert_eq!(scene.all(), [new]);
     watchdog.wait_checks(5);
     assert_eq!(scene.starts(), 0);

@@ -179,7 +179,8 @@ fn a_file_in_place_of_the_folder() {
         (stderr.matches("running start command").count() == 3).then_some(())
     });
     let stderr = watchdog.stderr();
-    let warnings = stderr.lines().filter(|line| line.contains(&format!("the log {path}")) && line.contains("WARN"));
+    let warnings =
+        stderr.lines().filter(|line| line.contains(&format!("the log {path}")) && line.contains("WARN"));
     assert_eq!(warnings.count(), 1, "{stderr}");
 
     fs::remove_file(scene.path("log")).unwrap();

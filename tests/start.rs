@@ -150,7 +150,9 @@ fn a_process_that_was_started_by_somebody_else_in_time_is_not_started_twice() {
     send(pid, Signal::SIGTERM);
     scene.wait_for(r"was stopped \(SIGTERM\)");
     let successor = scene.start_actor(&["sleep"]);
-    scene.wait_for(&format!(r"^INFO (?:is running again by itself|has been handed over): .*\(pid {successor}\)"));
+    scene.wait_for(&format!(
+        r"^INFO (?:is running again by itself|has been handed over): .*\(pid {successor}\)"
+    ));
     watchdog.wait_checks(5);
     assert_eq!(scene.starts(), 0);
 }

@@ -1,0 +1,131 @@
+//! Begins a watch: puts together what it works with; unless somebody else does its work already.
+
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::rc::Rc;
+
+use crate::config::Sources;
+use crate::exit::Exit;
+use crate::instance::{Holder, Lock, Locking};
+use crate::job::Job;
+use crate::log::{self, LogFile, Stderr, Verbosity};
+use crate::output::OutputLog;
+use crate::process;
+use crate::process::follow::open_pidfd;
+use crate::process::scan::Proc;
+use crate::record::Record;
+use crate::report::Report;
+use crate::settings::Settings;
+use crate::signals::Signals;
+use crate::state::{self, Files};
+use crate::watch::{Parts, Watch};
+use crate::{PROC, cannot_tell, sys};
+
+/// Puts together what a watch works with, and watches; unless somebody else does already.
+pub fn watch(job: Job, stderr: &mut Stderr) -> Exit {
+    let Job { sources, settings, places, reload, .. } = job;
+    let proc = match Proc::new(Path::new(PROC)) {
+        Ok(proc) => proc,
+        Err(unknown) => return cannot_tell(&unknown.0, stderr),
+    };
+    let settings = Rc::new(settings);
+    let name = &settings.name;
+    let has_terminal = io::stdin().is_terminal();
+    let (log, output) = (places.log(name), places.output_log(name));
+    let mut report = Report::new(&settings, log.clone(), output.clone());
+    let lock = match Lock::take(&places.state, name, &settings.fingerprint()) {
+        Ok(Locking::Held(lock)) => Some(lock),
+        Ok(Locking::Busy(_)) if settings.limits.once => return look_only(&settings, &proc),
+        Ok(Locking::Busy(holder)) => return second(&settings, &holder, stderr),
+        Err(error) => {
+            report.no_state(&places.state, &error);
+            None
+        }
+    };
+    let files = Files::new(&places.state, name, &state::boot_id(Path::new(PROC)));
+    let mut record = Record::recall(files, &settings, &proc, &mut report);
+    say_what_is_doubtful(&settings, &sources, lock.as_ref(), &mut report);
+    if is_begun_by_somebody() && !settings.limits.once {
+        record.forget_give_up();
+    } else if !settings.limits.once
+        && record.memory().gave_up_until.is_some_and(|until| process::now() < until)
+    {
+        // A crontab line that starts a long-running watch: given up is given up, for a while.
+        match look_only(&settings, &proc) {
+            Exit::Success => {}
+            exit => return exit,
+        }
+    }
+    let signals = match Signals::catch() {
+        Ok(signals) => signals,
+        Err(error) => return cannot_tell(&format!("signals cannot be caught: {error}"), stderr),
+    };
+    let (max_size, max_files) = (settings.log_max_size, settings.log_max_files);
+    log::start(
+        LogFile { name: settings.name.to_string(), path: log, max_size, max_files },
+        Stderr::new(verbosity(&settings, record.was_told())),
+    );
+    let output = OutputLog::new(output, max_size, max_files);
+    let parts =
+        Parts { settings, reload, lock, record, proc, open_pidfd, signals, output, report, has_terminal };
+    Watch::new(parts).run()
+}
+
+fn say_what_is_doubtful(settings: &Settings, sources: &Sources, lock: Option<&Lock>, report: &mut Report) {
+    for doubt in settings.criteria.doubts() {
+        report.trouble("doubt", &doubt);
+    }
+    if let (Some(file), true) = (&sources.file, sources.is_open_to_others) {
+        let text = format!(
+            "others than root may write {}, and so decide what root runs: chown root, chmod go-w",
+            file.display()
+        );
+        report.trouble("file", &text);
+    }
+    if let Some(pid) = lock.and_then(|lock| lock.cut_off) {
+        report.cut_off(pid);
+    }
+    if let Err(error) = sys::keep_inherited_descriptors() {
+        let text = format!("start commands may inherit open files of whoever started this ({error})");
+        report.trouble("descriptors", &text);
+    }
+}
+
+/// What a run does that may start nothing.
+fn look_only(settings: &Settings, proc: &Proc) -> Exit {
+    match proc.find(&settings.criteria, None) {
+        Ok(matches) if matches.counting.is_empty() => Exit::LeftAlone,
+        Ok(_) => Exit::Success,
+        Err(_) => Exit::CannotTell,
+    }
+}
+
+/// Whether somebody began this run by hand, or the service manager, and not a line in a crontab.
+fn is_begun_by_somebody() -> bool {
+    io::stdin().is_terminal() || log::is_terminal() || std::env::var_os("INVOCATION_ID").is_some()
+}
+
+/// What a second long-running watchdog does: the same line again, from cron, is no mistake.
+fn second(settings: &Settings, first: &Holder, stderr: &mut Stderr) -> Exit {
+    if !is_begun_by_somebody() && first.settings == settings.fingerprint() {
+        return Exit::Success;
+    }
+    let pid = first.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+    stderr.write_text(&format!(
+        "watchdog: a watchdog named '{0}' is running already{pid}; to run another, give it another name, such as \
+         --name {0}-2\n",
+        settings.name
+    ));
+    Exit::Busy
+}
+
+fn verbosity(settings: &Settings, give_up_was_told: bool) -> Verbosity {
+    let is_read_as_it_comes = log::is_terminal() || log::stderr_is_journal();
+    settings.verbosity.unwrap_or(match (is_read_as_it_comes, settings.limits.once) {
+        (true, _) => Verbosity::Information,
+        (false, true) => Verbosity::Outcome,
+        // Cron would mail each record of the rounds between a give-up and its end.
+        (false, false) if give_up_was_told => Verbosity::Outcome,
+        (false, false) => Verbosity::Warnings,
+    })
+}

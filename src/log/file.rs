@@ -1,0 +1,236 @@
+//! The log file: rotated by size, without a torn or lost record.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use file_rotate::compression::Compression;
+use file_rotate::suffix::AppendCount;
+use file_rotate::{ContentLimit, FileRotate};
+use rustix::fs::OFlags;
+
+/// Where the log goes, and how it is kept small.
+#[derive(Debug, Clone)]
+pub struct LogFile {
+    /// The instance, which each record begins with.
+    pub name: String,
+    /// The file.
+    pub path: PathBuf,
+    /// Its size, in bytes, from which on it is rotated.
+    pub max_size: u64,
+    /// How many older files are kept beside it.
+    pub max_files: usize,
+}
+
+/// file-rotate, guarded: it panics where its folder or file has vanished, and drops records without a
+/// word after a rotation that failed.
+pub(super) struct RotatingFile {
+    pub(super) limits: LogFile,
+    open: Option<Open>,
+    pub(super) is_broken: bool,
+}
+
+struct Open {
+    file: FileRotate<AppendCount>,
+    /// Device and inode of what is written to.
+    identity: (u64, u64),
+}
+
+impl RotatingFile {
+    pub(super) fn new(limits: LogFile) -> Self {
+        RotatingFile { limits, open: None, is_broken: false }
+    }
+
+    pub(super) fn write_record(&mut self, record: &str) -> io::Result<()> {
+        let result = self.try_write(record);
+        if result.is_err() {
+            self.open = None;
+        }
+        self.is_broken = result.is_err();
+        result
+    }
+
+    fn try_write(&mut self, record: &str) -> io::Result<()> {
+        let path = &self.limits.path;
+        let identity = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino()));
+        // Removed, moved away, or rotated by somebody else.
+        if self.open.as_ref().is_some_and(|open| identity(path).ok() != Some(open.identity)) {
+            self.open = None;
+        }
+        if self.open.is_none() {
+            prepare(path)?;
+            let file = guarded(|| rotating(&self.limits))?;
+            self.open = Some(Open { file, identity: identity(path)? });
+        }
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let before = std::fs::metadata(path)?.len();
+        if let Err(error) = guarded(|| open.file.write_all(record.as_bytes())).and_then(|written| written) {
+            // What a full disk took of it would tear the next one.
+            let file = OpenOptions::new().write(true).open(path)?;
+            let torn = file.metadata()?;
+            if (torn.dev(), torn.ino()) == open.identity && torn.len() > before {
+                file.set_len(before)?;
+            }
+            return Err(error);
+        }
+        let after = std::fs::metadata(path)?;
+        let rotated = (after.dev(), after.ino()) != open.identity;
+        open.identity = (after.dev(), after.ino());
+        // Nothing was written if a rotation failed half-way.
+        let added = if rotated { after.len() } else { after.len().saturating_sub(before) };
+        if added < record.len() as u64 { Err(io::Error::other("it could not be rotated")) } else { Ok(()) }
+    }
+}
+
+/// Makes folder and file with the modes they should have, and finds out what is wrong with them before
+/// file-rotate does.
+fn prepare(path: &Path) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
+    }
+    let mut options = OpenOptions::new();
+    // Not to wait for a reader where somebody put a pipe.
+    options
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(0o640)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+    if options.open(path)?.metadata()?.is_file() {
+        Ok(())
+    } else {
+        Err(io::Error::other("it is not a regular file"))
+    }
+}
+
+fn rotating(limits: &LogFile) -> FileRotate<AppendCount> {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true).mode(0o640);
+    let size = usize::try_from(limits.max_size).unwrap_or(usize::MAX).max(1);
+    FileRotate::new(
+        &limits.path,
+        AppendCount::new(limits.max_files),
+        ContentLimit::BytesSurpassed(size),
+        Compression::None,
+        Some(options),
+    )
+}
+
+static GUARDED: AtomicBool = AtomicBool::new(false);
+
+/// Runs `act`; a panic in it becomes an error.
+fn guarded<T>(act: impl FnOnce() -> T) -> io::Result<T> {
+    GUARDED.store(true, Ordering::Relaxed);
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act));
+    GUARDED.store(false, Ordering::Relaxed);
+    result.map_err(|_| io::Error::other("it vanished while it was rotated"))
+}
+
+pub(super) fn hush_guarded_panics() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !GUARDED.load(Ordering::Relaxed) {
+            usual(panic);
+        }
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file_in(folder: &Path, max_size: u64, max_files: usize) -> RotatingFile {
+        hush_guarded_panics();
+        RotatingFile::new(LogFile { name: "x".into(), path: folder.join("made/x.log"), max_size, max_files })
+    }
+
+    fn read_all(folder: &Path) -> Vec<String> {
+        let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+        // The oldest has the highest number.
+        files.sort_by_key(|file| {
+            std::cmp::Reverse(file.extension().unwrap().to_str().unwrap().parse().unwrap_or(0))
+        });
+        files
+            .iter()
+            .flat_map(|file| {
+                std::fs::read_to_string(file).unwrap().lines().map(str::to_owned).collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn no_record_is_torn_or_lost_by_rotation() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = file_in(folder.path(), 1000, 100);
+        let expected: Vec<_> =
+            (0..500).map(|number| format!("record {number} {}", "x".repeat(number % 90))).collect();
+        for record in &expected {
+            file.write_record(&format!("{record}\n")).unwrap();
+        }
+        assert_eq!(read_all(&folder.path().join("made")), expected);
+        assert!(std::fs::read_dir(folder.path().join("made")).unwrap().count() > 10);
+    }
+
+    #[test]
+    fn only_so_many_older_files_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = file_in(folder.path(), 10, 2);
+        for number in 0..20 {
+            file.write_record(&format!("record number {number}\n")).unwrap();
+        }
+        let kept = read_all(&folder.path().join("made"));
+        assert_eq!(kept, ["record number 17", "record number 18", "record number 19"]);
+    }
+
+    #[test]
+    fn what_vanishes_is_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = folder.path().join("made");
+        let mut file = file_in(folder.path(), 20, 3);
+        file.write_record("one\n").unwrap();
+        std::fs::remove_file(made.join("x.log")).unwrap();
+        file.write_record("two\n").unwrap();
+        std::fs::rename(made.join("x.log"), made.join("moved")).unwrap();
+        file.write_record("three, and long enough to rotate\n").unwrap();
+        std::fs::remove_dir_all(&made).unwrap();
+        file.write_record("four\n").unwrap();
+        assert_eq!(read_all(&made), ["four"]);
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_said_and_gets_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = folder.path().join("made");
+        let mut file = file_in(folder.path(), 20, 3);
+        file.write_record("one\n").unwrap();
+        std::fs::remove_dir_all(&made).unwrap();
+        std::fs::write(&made, "in the way").unwrap();
+        assert!(file.write_record("two\n").is_err());
+        assert!(file.is_broken);
+        std::fs::remove_file(&made).unwrap();
+        file.write_record("three\n").unwrap();
+        assert!(!file.is_broken);
+        assert_eq!(read_all(&made), ["three"]);
+        // A folder where the first of the older files should be.
+        file.write_record("more than twenty bytes long\n").unwrap();
+        std::fs::create_dir_all(made.join("x.log.1/full")).unwrap();
+        let results: Vec<_> =
+            (0..3).map(|_| file.write_record("four, which needs a rotation\n").is_ok()).collect();
+        let written = std::fs::read_to_string(made.join("x.log")).unwrap_or_default();
+        assert_eq!(
+            written.matches("four").count(),
+            results.iter().filter(|ok| **ok).count(),
+            "said as it is: {results:?}"
+        );
+    }
+
+    #[test]
+    fn a_pipe_in_the_way_blocks_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("made")).unwrap();
+        nix::unistd::mkfifo(&folder.path().join("made/x.log"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(file_in(folder.path(), 20, 3).write_record("one\n").is_err());
+    }
+}

@@ -1,0 +1,174 @@
+//! Standard error: a terminal, the journal, a pipe to cron, or nothing that takes a record.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+
+use log::Level;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
+
+use super::{OUTCOME, line};
+
+/// How much of standard error is this run's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verbosity {
+    /// Errors (`-q`).
+    Quiet,
+    /// The outcome of a `--once` run, and errors of another kind.
+    Outcome,
+    /// Warnings and errors.
+    Warnings,
+    /// Information too.
+    Information,
+}
+
+/// Standard error, written with errors ignored, and only what it takes without blocking.
+#[derive(Debug)]
+pub struct Stderr {
+    to: Channel,
+    style: Style,
+    verbosity: Verbosity,
+}
+
+#[derive(Debug)]
+enum Channel {
+    /// Standard error itself, when it says that it has room.
+    Itself,
+    /// A description of its own of the same pipe or terminal, which does not block.
+    NonBlocking(File),
+    /// A socket, which can be told not to block for each write.
+    Socket,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Style {
+    Plain,
+    Colour,
+    /// The journal adds the time, and reads the priority (sd-daemon(3)).
+    Journal,
+}
+
+/// What a pipe takes whole (`PIPE_BUF`, pipe(7)).
+const AT_ONCE: usize = 4096;
+
+impl Stderr {
+    /// Standard error as it is, for a run that is to show so much there.
+    #[must_use]
+    pub fn new(verbosity: Verbosity) -> Self {
+        let stderr = io::stderr();
+        let style = if is_journal(stderr.as_fd()) {
+            Style::Journal
+        } else if is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty()) {
+            Style::Colour
+        } else {
+            Style::Plain
+        };
+        let kind = rustix::fs::fstat(&stderr).map(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode));
+        let to = match kind {
+            Ok(rustix::fs::FileType::Socket) => Channel::Socket,
+            Ok(rustix::fs::FileType::Fifo | rustix::fs::FileType::CharacterDevice) => non_blocking(),
+            _ => Channel::Itself,
+        };
+        Stderr { to, style, verbosity }
+    }
+
+    pub(super) fn shows(&self, level: Level, target: &str) -> bool {
+        match self.verbosity {
+            Verbosity::Quiet => level <= Level::Error,
+            Verbosity::Outcome => target == OUTCOME,
+            Verbosity::Warnings => level <= Level::Warn,
+            Verbosity::Information => level <= Level::Info,
+        }
+    }
+
+    pub(super) fn write_record(&mut self, level: Level, text: &str) {
+        let record = match self.style {
+            Style::Plain => line(level, text),
+            Style::Journal => {
+                format!("<{}>{text}\n", if level == Level::Info { 6 } else { level as usize + 2 })
+            }
+            Style::Colour => {
+                let colour = match level {
+                    Level::Error => "\x1b[31m",
+                    Level::Warn => "\x1b[33m",
+                    _ => "",
+                };
+                let reset = if colour.is_empty() { "" } else { "\x1b[0m" };
+                let line = line(level, text);
+                match line.split_once(' ') {
+                    Some((stamp, text)) => format!("{stamp} {colour}{}{reset}{}", &text[..5], &text[5..]),
+                    None => line,
+                }
+            }
+        };
+        self.write_text(&record);
+    }
+
+    /// Writes `text`, or as much of it as there is room for.
+    pub fn write_text(&mut self, text: &str) {
+        let stderr = io::stderr();
+        for piece in text.as_bytes().chunks(AT_ONCE) {
+            let written = match &mut self.to {
+                Channel::NonBlocking(file) => file.write(piece),
+                Channel::Socket => {
+                    let flags = rustix::net::SendFlags::DONTWAIT | rustix::net::SendFlags::NOSIGNAL;
+                    rustix::net::send(&stderr, piece, flags).map_err(io::Error::from)
+                }
+                Channel::Itself if has_room(stderr.as_fd()) => {
+                    rustix::io::write(&stderr, piece).map_err(io::Error::from)
+                }
+                Channel::Itself => return,
+            };
+            if written.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl Write for Stderr {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_text(&String::from_utf8_lossy(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Whether standard error is a terminal.
+#[must_use]
+pub fn is_terminal() -> bool {
+    io::IsTerminal::is_terminal(&io::stderr())
+}
+
+/// Whether standard error goes to the journal (systemd.exec(5), `JOURNAL_STREAM`).
+#[must_use]
+pub fn stderr_is_journal() -> bool {
+    is_journal(io::stderr().as_fd())
+}
+
+fn is_journal(stderr: BorrowedFd<'_>) -> bool {
+    let Some(stream) = std::env::var_os("JOURNAL_STREAM") else { return false };
+    rustix::fs::fstat(stderr)
+        .is_ok_and(|stat| stream.to_str() == Some(&format!("{}:{}", stat.st_dev, stat.st_ino)))
+}
+
+fn non_blocking() -> Channel {
+    let mut options = OpenOptions::new();
+    options.write(true).custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed());
+    let own = options.open("/proc/self/fd/2").ok();
+    // Only a pipe or a terminal may be written to through a description of its own: in a file it would
+    // have a place of its own.
+    let kind = |file: &File| file.metadata().map(|file| file.file_type());
+    own.filter(|file| kind(file).is_ok_and(|kind| kind.is_fifo() || kind.is_char_device()))
+        .map_or(Channel::Itself, Channel::NonBlocking)
+}
+
+fn has_room(stderr: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(stderr, PollFlags::OUT)];
+    matches!(poll(&mut fds, Some(&Timespec::default())), Ok(1..)) && fds[0].revents().contains(PollFlags::OUT)
+}

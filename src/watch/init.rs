@@ -1,0 +1,64 @@
+//! What process 1 of a container owes to the others: to wait for orphans, and to end with what it watches.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+
+use super::Watch;
+use crate::process::follow::{Check, Followed};
+use crate::process::now;
+
+/// How long process 1 waits for what it watches before it ends and takes all with it.
+const LAST_WAIT: Duration = Duration::from_secs(10);
+
+impl Watch {
+    /// As process 1: waits for whatever falls to it, but for the start command, which is waited for by
+    /// itself.
+    pub(super) fn reap_orphans(&mut self) {
+        if std::process::id() != 1 {
+            return;
+        }
+        let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        while let Ok(status @ (WaitStatus::Exited(..) | WaitStatus::Signaled(..))) = waitid(Id::All, look) {
+            let Some(pid) = status.pid() else { return };
+            if self.command.as_ref().is_some_and(|command| command.pid() == pid.as_raw()) {
+                return;
+            }
+            if waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// As process 1: passes a signal on, and waits for what it was meant for.
+    pub(super) fn end_all(&mut self, signal: i32) -> bool {
+        let deadline = now() + LAST_WAIT;
+        if let Ok(signal) = Signal::try_from(signal) {
+            if let Some(followed) = &self.followed {
+                followed.signal(signal);
+            }
+            if let Some(command) = &self.command {
+                command.signal(signal);
+            }
+        }
+        while now() < deadline {
+            self.child_changed = true;
+            self.command_ended();
+            self.reap_orphans();
+            if self.followed.is_none() && self.command.is_none() {
+                return true;
+            }
+            let (signalled, dead) = self.block(deadline.saturating_sub(now()).min(Duration::from_secs(1)));
+            if signalled {
+                self.parts.signals.pending().for_each(drop);
+            }
+            let criteria = &self.parts.settings.criteria;
+            let is_dead = |followed: &mut Followed| matches!(followed.check(criteria), Ok(Check::Dead));
+            if dead || self.followed.as_mut().is_some_and(is_dead) {
+                self.followed = None;
+            }
+        }
+        false
+    }
+}

@@ -1,0 +1,145 @@
+//! A look: at the process that is followed, or for one to follow; and what is known of one that died.
+
+use super::Watch;
+use crate::policy::{Seen, Time};
+use crate::process::death::{Death, Gone, Told};
+use crate::process::follow::{Check, Followed};
+use crate::process::now;
+use crate::process::scan::Unknown;
+use crate::state::Sight;
+
+use super::REAP_PATIENCE;
+
+impl Watch {
+    /// Looks at the process that is followed, or for one to follow.
+    pub(super) fn look(&mut self) -> Seen {
+        let seen = match self.followed.take() {
+            Some(followed) => self.look_at(followed),
+            None => self.look_for(),
+        };
+        seen.unwrap_or_else(|unknown| {
+            self.parts.report.unknown(&unknown);
+            self.parts.record.sees(Sight::Unknown, None, now());
+            Seen::Unknown
+        })
+    }
+
+    fn look_at(&mut self, mut followed: Followed) -> Result<Seen, Unknown> {
+        let started = followed.seen().started;
+        let check = followed.check(&self.parts.settings.criteria);
+        let seen = match check {
+            Ok(Check::Alive { stopped }) => {
+                self.parts.report.stopped(stopped, followed.seen());
+                self.last_alive = now();
+                Seen::Running { started }
+            }
+            Ok(Check::Dead) => return Ok(self.died(followed)),
+            Ok(Check::Changed) => {
+                self.parts.report.changed(followed.seen());
+                self.lose(gone(&followed, now()));
+                return Ok(Seen::Missing);
+            }
+            Err(unknown) => {
+                self.followed = Some(followed);
+                return Err(unknown);
+            }
+        };
+        self.parts.report.known();
+        self.parts.record.sees(Sight::Running, Some(followed.seen()), self.last_alive);
+        self.followed = Some(followed);
+        Ok(seen)
+    }
+
+    fn look_for(&mut self) -> Result<Seen, Unknown> {
+        let criteria = &self.parts.settings.criteria;
+        let matches = self.parts.proc.find(criteria, self.gone.as_ref())?;
+        self.parts.report.known();
+        self.parts.report.several(&matches.counting);
+        let others = matches.counting.len().saturating_sub(1);
+        for seen in matches.counting {
+            if let Some(followed) = Followed::hold(&self.parts.proc, seen, criteria, self.parts.open_pidfd)? {
+                self.last_alive = now();
+                self.parts.report.following(followed.seen(), self.last_alive, others);
+                self.parts.record.sees(Sight::Running, Some(followed.seen()), self.last_alive);
+                let started = followed.seen().started;
+                if !self.parts.settings.limits.once && self.parts.record.was_told() {
+                    self.parts.report.recovered(followed.seen());
+                    self.parts.record.told(false);
+                }
+                self.followed = Some(followed);
+                return Ok(Seen::Running { started });
+            }
+        }
+        self.parts.report.left_over(matches.left_over);
+        self.parts.record.sees(Sight::Missing, None, now());
+        if self.parts.report.missing(now()) {
+            self.name_near_misses();
+        }
+        Ok(Seen::Missing)
+    }
+
+    /// What nearly matches is what was meant, perhaps.
+    pub(super) fn name_near_misses(&mut self) {
+        if let Ok(judged) = self.parts.proc.survey(&self.parts.settings.criteria) {
+            self.parts.report.near(&judged);
+        }
+    }
+
+    /// The followed process is dead. How it died may be known only when its parent has waited for it.
+    pub(super) fn died(&mut self, followed: Followed) -> Seen {
+        let at = now();
+        let started = followed.seen().started;
+        // Without a pidfd it may have died at any time since the last check.
+        let since = if followed.pidfd().is_some() { at } else { self.last_alive };
+        self.lose(gone(&followed, since));
+        self.bury();
+        self.dying = Some((followed, at));
+        Seen::Died { at, started }
+    }
+
+    fn lose(&mut self, gone: Gone) {
+        self.parts.record.lost(&gone);
+        self.gone = Some(gone);
+    }
+
+    /// How the process that died last did, if that is known by now.
+    pub(super) fn how_it_died(&mut self) -> Option<Seen> {
+        let (followed, at) = self.dying.as_mut()?;
+        let Told::Now(death) = followed.how() else {
+            if now() >= *at + REAP_PATIENCE {
+                self.bury();
+            }
+            return None;
+        };
+        Some(self.explain(death))
+    }
+
+    fn explain(&mut self, death: Death) -> Seen {
+        let ending = death.ending();
+        if let Some((followed, at)) = self.dying.take() {
+            let seen = followed.seen();
+            let ran = at.saturating_sub(seen.started);
+            let is_launcher = self.policy.may_be_launcher(ending, ran);
+            // What a launcher leaves has started since the launcher did.
+            if let Some(gone) = self.gone.as_mut().filter(|gone| is_launcher && gone.pid == seen.pid) {
+                gone.since = seen.started;
+                self.parts.record.lost(gone);
+            }
+            self.parts.report.died(seen, at, death, self.policy.delay_after(ending, ran));
+        }
+        Seen::Ended(ending)
+    }
+
+    /// Gives up on knowing how the process that died last did.
+    pub(super) fn bury(&mut self) {
+        if self.dying.is_some() {
+            self.explain(Death(None));
+        }
+    }
+}
+
+/// What is needed of a process that is gone, to know what takes its place.
+fn gone(followed: &Followed, since: Time) -> Gone {
+    let seen = followed.seen();
+    Gone { pid: seen.pid, since, kind: seen.kind.clone() }
+}

@@ -1,0 +1,97 @@
+//! A start: the start command, from the question whether it may run to its end.
+
+use super::Watch;
+use crate::command::{StartCommand, is_shortage};
+use crate::policy::Seen;
+use crate::process::now;
+use crate::state::Running;
+
+impl Watch {
+    /// Whether anybody wants the process left alone: asked immediately before each start.
+    pub(super) fn may_start(&mut self) -> bool {
+        let now = now();
+        let (may_start, resumed) = self.parts.record.may_start(now, &mut self.parts.report);
+        if resumed.is_some() {
+            self.parts.report.resumed();
+            self.policy.forget(now);
+        }
+        may_start
+    }
+
+    pub(super) fn start(&mut self, attempt: u32) -> Seen {
+        let began = now();
+        self.keep_output_to_limit();
+        let output = self.parts.output.open();
+        if let Err(error) = &output {
+            let path = self.parts.output.path().display();
+            let text = format!(
+                "the output log {path} cannot be written ({error}); what the start command writes is lost"
+            );
+            self.parts.report.trouble("output-open", &text);
+        }
+        let note = self.parts.record.files().new_start_note();
+        if let Err(error) = &note {
+            self.parts.report.no_state(self.parts.record.files().folder(), error);
+        }
+        match StartCommand::run(&self.parts.settings.criteria.start_command, output.ok(), note.ok(), began) {
+            Ok(command) => {
+                self.refused = false;
+                self.session = command.pid();
+                self.parts.record.command(Some(Running { pid: command.pid(), started_ms: began }));
+                self.command = Some(command);
+                self.parts.report.started(attempt, began);
+                Seen::Started
+            }
+            Err(error) if is_shortage(&error) => {
+                if !std::mem::replace(&mut self.refused, true) {
+                    self.parts.report.not_started(&error, true);
+                }
+                Seen::CommandRefused
+            }
+            Err(error) => {
+                self.parts.report.started(attempt, began);
+                self.parts.report.not_started(&error, false);
+                Seen::CommandEnded
+            }
+        }
+    }
+
+    pub(super) fn with_command(&mut self, act: fn(&mut StartCommand)) -> Seen {
+        match &mut self.command {
+            Some(command) => {
+                act(command);
+                self.child_changed = true;
+                Seen::Nothing
+            }
+            None => Seen::CommandEnded,
+        }
+    }
+
+    /// Whether the start command has ended.
+    pub(super) fn command_ended(&mut self) -> Option<Seen> {
+        // Nobody tells when one ends that is no child.
+        let is_adopted = self.command.as_ref().is_some_and(StartCommand::is_adopted);
+        if !std::mem::take(&mut self.child_changed) && !is_adopted {
+            return None;
+        }
+        let end = self.command.as_mut()?.end(now(), Some(&self.parts.output))?;
+        // What stayed with its shell, or in its place, has a record of its own.
+        let pid = self.command.take().map_or(0, |command| command.pid());
+        let is_process = [self.followed.as_ref(), self.dying.as_ref().map(|(dying, _)| dying)]
+            .into_iter()
+            .flatten()
+            .any(|process| process.seen().pid == pid);
+        self.parts.record.command(None);
+        self.parts.report.command_ended(end, is_process);
+        Some(Seen::CommandEnded)
+    }
+
+    pub(super) fn keep_output_to_limit(&mut self) {
+        self.output_checked = now();
+        if let Err(error) = self.parts.output.keep_to_limit() {
+            let path = self.parts.output.path().display();
+            let text = format!("the output log {path} could not be kept to its limit: {error}");
+            self.parts.report.trouble("output", &text);
+        }
+    }
+}
