@@ -1,7 +1,7 @@
 //! Begins a watch: puts together what it works with; unless somebody else does its work already.
 
 use std::io::{self, IsTerminal};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::config::Sources;
@@ -10,9 +10,10 @@ use crate::instance::{Holder, Lock, Locking};
 use crate::job::Job;
 use crate::log::{self, LogFile, Stderr, Verbosity};
 use crate::output::OutputLog;
-use crate::process;
+use crate::policy::KILL_AFTER;
 use crate::process::follow::open_pidfd;
 use crate::process::scan::Proc;
+use crate::process::{self, Pid};
 use crate::record::Record;
 use crate::report::Report;
 use crate::settings::Settings;
@@ -33,16 +34,24 @@ pub fn watch(job: Job, stderr: &mut Stderr) -> Exit {
     let has_terminal = io::stdin().is_terminal();
     let (log, output) = (places.log(name), places.output_log(name));
     let mut report = Report::new(&settings, log.clone(), output.clone());
-    let lock = match Lock::take(&places.state, name, &settings.fingerprint()) {
+    let files = Files::new(&places.state, name, &state::boot_id(Path::new(PROC)));
+    let is_alive = |pid| proc.is_there(pid);
+    let lock = match Lock::take(&places.state, name, &settings.fingerprint(), is_alive) {
         Ok(Locking::Held(lock)) => Some(lock),
-        Ok(Locking::Busy(_)) if settings.limits.once => return look_only(&settings, &proc),
+        Ok(Locking::Busy(_)) if settings.limits.once => {
+            if let Some(stuck) = stuck_run(&settings, &files, &proc) {
+                log::start(log_file(&settings, log), Stderr::new(verbosity(&settings, false)));
+                report.stuck(stuck);
+                report.flush();
+            }
+            return look_only(&settings, &proc);
+        }
         Ok(Locking::Busy(holder)) => return second(&settings, &holder, stderr),
         Err(error) => {
             report.no_state(&places.state, &error);
             None
         }
     };
-    let files = Files::new(&places.state, name, &state::boot_id(Path::new(PROC)));
     let mut record = Record::recall(files, &settings, &proc, &mut report);
     say_what_is_doubtful(&settings, &sources, lock.as_ref(), &mut report);
     if is_begun_by_somebody() && !settings.limits.once {
@@ -60,12 +69,8 @@ pub fn watch(job: Job, stderr: &mut Stderr) -> Exit {
         Ok(signals) => signals,
         Err(error) => return cannot_tell(&format!("signals cannot be caught: {error}"), stderr),
     };
-    let (max_size, max_files) = (settings.log_max_size, settings.log_max_files);
-    log::start(
-        LogFile { name: settings.name.to_string(), path: log, max_size, max_files },
-        Stderr::new(verbosity(&settings, record.was_told())),
-    );
-    let output = OutputLog::new(output, max_size, max_files);
+    log::start(log_file(&settings, log), Stderr::new(verbosity(&settings, record.was_told())));
+    let output = OutputLog::new(output, settings.log_max_size, settings.log_max_files);
     let parts =
         Parts { settings, reload, lock, record, proc, open_pidfd, signals, output, report, has_terminal };
     Watch::new(parts).run()
@@ -89,6 +94,21 @@ fn say_what_is_doubtful(settings: &Settings, sources: &Sources, lock: Option<&Lo
         let text = format!("start commands may inherit open files of whoever started this ({error})");
         report.trouble("descriptors", &text);
     }
+}
+
+fn log_file(settings: &Settings, path: PathBuf) -> LogFile {
+    let name = settings.name.to_string();
+    LogFile { name, path, max_size: settings.log_max_size, max_files: settings.log_max_files }
+}
+
+/// A `--once` run that has been at work for far longer than its settings allow.
+fn stuck_run(settings: &Settings, files: &Files, proc: &Proc) -> Option<Pid> {
+    let state = files.state().ok().filter(|state| state.once)?;
+    let run = state.watchdog.filter(|run| proc.is_alive(run.pid, run.started_ms))?;
+    let limits = &settings.limits;
+    let attempt = limits.restart_wait_interval + limits.start_timeout + limits.after_stop + KILL_AFTER;
+    let allowed = attempt * limits.max_fail_count.unwrap_or(1).saturating_add(1);
+    (process::now().saturating_sub(run.started_ms) > 2 * allowed).then_some(run.pid)
 }
 
 /// What a run does that may start nothing.

@@ -6,6 +6,7 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::OFlags;
 
@@ -15,6 +16,9 @@ use crate::process::Pid;
 
 /// The longest name: with the longest ending, `.output.log.1000`, it is still a file's name.
 const LONGEST_NAME: usize = 64;
+
+/// How many milliseconds an exec may take.
+const EXEC_PATIENCE: u32 = 200;
 
 /// What a watchdog is called, which is also the beginning of the names of its files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,9 +192,18 @@ pub enum Locking {
 impl Lock {
     /// Asks for the lock of instance `name`, for a watch with these `settings`.
     ///
+    /// A watchdog that was killed between fork and exec of its start command leaves the lock to that until
+    /// the exec, which is a moment: where `is_alive` denies that the holder lives, it is waited for.
+    ///
     /// # Errors
     /// The folder or the file cannot be made, opened or written.
-    pub fn take(folder: &Path, name: &Name, settings: &str) -> io::Result<Locking> {
+    pub fn take(
+        folder: &Path,
+        name: &Name,
+        settings: &str,
+        is_alive: impl Fn(Pid) -> bool,
+    ) -> io::Result<Locking> {
+        let mut patience = EXEC_PATIENCE;
         DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
         let path = folder.join(format!("{name}.lock"));
         loop {
@@ -211,7 +224,15 @@ impl Lock {
             }
             match file.try_lock() {
                 Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Ok(Locking::Busy(Holder::read(file))),
+                Err(TryLockError::WouldBlock) => {
+                    let holder = Holder::read(file);
+                    if patience == 0 || holder.pid.is_some_and(&is_alive) {
+                        return Ok(Locking::Busy(holder));
+                    }
+                    patience -= 1;
+                    std::thread::sleep(Duration::from_millis(1));
+                    continue;
+                }
                 Err(TryLockError::Error(error)) => return Err(error),
             }
             // Somebody may have put another file in its place, and locked that.
@@ -323,7 +344,7 @@ mod tests {
     #[test]
     fn one_holds_the_lock_and_the_other_hears_who() {
         let folder = tempfile::tempdir().unwrap();
-        let take = || Lock::take(&folder.path().join("made"), &Name("x".into()), "these").unwrap();
+        let take = || Lock::take(&folder.path().join("made"), &Name("x".into()), "these", |_| true).unwrap();
         let Locking::Held(lock) = take() else { panic!("free") };
         assert_eq!(lock.cut_off, None);
         let Locking::Busy(holder) = take() else { panic!("taken") };
@@ -348,6 +369,6 @@ mod tests {
     fn a_lock_follows_no_link() {
         let folder = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/etc/hostname", folder.path().join("x.lock")).unwrap();
-        assert!(Lock::take(folder.path(), &Name("x".into()), "").is_err());
+        assert!(Lock::take(folder.path(), &Name("x".into()), "", |_| true).is_err());
     }
 }

@@ -15,8 +15,10 @@ use crate::state::{Died, Files, Followed, Leave, Running, Sight, State, Unread, 
 pub struct Record {
     files: Files,
     state: State,
-    /// The file is as the state is.
-    is_written: bool,
+    /// What the file says, as far as that is known.
+    written: Option<State>,
+    /// The state may be another than what the file says.
+    is_changed: bool,
 }
 
 impl Record {
@@ -44,6 +46,7 @@ impl Record {
             }
         };
         let mut state = fresh(&files, settings);
+        let written = old.clone();
         if let Some(old) = old {
             let is_same_process = old.process_name == state.process_name;
             let is_same = old.settings == state.settings;
@@ -70,7 +73,7 @@ impl Record {
             }
         }
         report.recall(state.said.clone());
-        Record { files, state, is_written: false }
+        Record { files, state, written, is_changed: true }
     }
 
     /// What the policy is to go on with.
@@ -178,19 +181,24 @@ impl Record {
         });
     }
 
-    /// Writes the state if it has changed.
+    /// Writes the state if it is another than what the file says.
     pub fn keep(&mut self, memory: Memory, report: &mut Report) {
         if self.state.memory != memory {
             self.state.memory = memory;
-            self.is_written = false;
+            self.is_changed = true;
         }
-        if self.is_written {
+        if !self.is_changed {
             return;
         }
         self.state.said.clone_from(report.said());
+        if self.written.as_ref() == Some(&self.state) {
+            self.is_changed = false;
+            return;
+        }
         match self.files.write_state(&self.state) {
             Ok(()) => {
-                self.is_written = true;
+                self.written = Some(self.state.clone());
+                self.is_changed = false;
                 report.state();
             }
             Err(error) => report.no_state(self.files.folder(), &error),
@@ -204,14 +212,9 @@ impl Record {
         self.files.touch();
     }
 
-    /// A check of one run was made, and nothing has changed.
-    pub fn checked(&self) {
-        self.files.touch();
-    }
-
     fn change(&mut self, change: impl FnOnce(&mut State)) {
         change(&mut self.state);
-        self.is_written = false;
+        self.is_changed = true;
     }
 }
 

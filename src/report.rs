@@ -180,6 +180,13 @@ impl Report {
         }
     }
 
+    /// Another `--once` run has been at work for far too long.
+    pub fn stuck(&mut self, pid: Pid) {
+        self.warn(format!(
+            "the run that is at work (pid {pid}) has been so for far longer than its settings allow"
+        ));
+    }
+
     /// The watchdog before this one was cut off.
     pub fn cut_off(&mut self, pid: Pid) {
         self.info(format!("the watchdog before this one (pid {pid}) ended without a word"));

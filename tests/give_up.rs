@@ -65,7 +65,7 @@ fn failures_are_forgotten_when_it_has_run_for_long_enough() {
         .watchdog()
         .with("--stable-after", "0.8")
         .with("--max-fail-count", "2")
-        .starting("[ -e $HERE/ready ] && $ACTOR exit 3 1500 & touch $HERE/ready")
+        .starting("[ -e $HERE/ready ] && { $ACTOR exit 3 1500 & }; touch $HERE/ready")
         .spawn();
     // One failure, then a success that lasts, a crash, and no give-up.
     scene.wait_for("attempt 1 of 2 failed");

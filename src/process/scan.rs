@@ -172,6 +172,12 @@ impl Proc {
         Ok(all)
     }
 
+    /// Whether there is a process with this number.
+    #[must_use]
+    pub fn is_there(&self, pid: Pid) -> bool {
+        Held::of(self, pid, |_| Err(io::ErrorKind::Unsupported.into())).is_some_and(|held| held.is_alive())
+    }
+
     /// Whether the process with this number that started then, to the millisecond, lives.
     #[must_use]
     pub fn is_alive(&self, pid: Pid, started: Time) -> bool {
