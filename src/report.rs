@@ -235,6 +235,11 @@ impl Report {
         self.info(format!("{name} (pid {pid}) has ended since the last check"));
     }
 
+    /// An attempt of the watchdog before this one is still to be judged.
+    pub fn goes_on_judging(&mut self, began: Time) {
+        self.attempt.began = began;
+    }
+
     /// A start command of a watchdog before this one is at work.
     pub fn adopted(&mut self, pid: Pid, began: Time, now: Time) {
         self.attempt.began = began;

@@ -91,6 +91,9 @@ impl Watch {
             parts.report.adopted(command.pid(), command.began(), now());
         }
         let memory = parts.record.memory();
+        if let (true, Some(began)) = (memory.judging, memory.last_attempt) {
+            parts.report.goes_on_judging(began);
+        }
         Watch {
             policy: Policy::recall(parts.settings.limits, memory, command.as_ref().map(StartCommand::began)),
             followed: None,
