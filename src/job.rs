@@ -33,6 +33,13 @@ pub struct Job {
 /// All that is wrong or missing, a line for each.
 pub fn read(typed: Cli, user: &User, stderr: &mut Stderr) -> Result<Job, Vec<String>> {
     let (mut cli, sources) = with_file(typed.clone(), user)?;
+    let said = |all: Vec<Wrong>| all.iter().map(Wrong::to_string).collect::<Vec<_>>();
+    // What is wrong already is said before anything is asked.
+    if let Err(wrong) = Settings::new(&cli, &sources)
+        && wrong.iter().any(|wrong| wrong.value.is_some())
+    {
+        return Err(said(wrong));
+    }
     if prompt::is_needed(&cli) && !cli.run.no_input && !in_background() {
         let at_terminal = io::stdin().is_terminal();
         let proc = Proc::new(Path::new(PROC));
@@ -47,7 +54,6 @@ pub fn read(typed: Cli, user: &User, stderr: &mut Stderr) -> Result<Job, Vec<Str
             Err(Unanswered::Wrong(wrong)) => return Err(vec![wrong.to_string()]),
         }
     }
-    let said = |all: Vec<Wrong>| all.iter().map(Wrong::to_string).collect::<Vec<_>>();
     let settings = Settings::new(&cli, &sources).map_err(said)?;
     let places = Places::new(user, &cli);
     // What was answered is as good as typed.

@@ -281,3 +281,12 @@ fn from_the_background_nothing_is_asked() {
     assert!(said.ends_with("status=2"), "{said}");
     assert!(said.contains("--process-name") && said.contains("--start-command"), "{said}");
 }
+
+/// Nobody answers five questions to hear that what was typed was wrong.
+#[test]
+fn what_is_wrong_already_is_said_before_anything_is_asked() {
+    let scene = Scene::new();
+    let ended = answer(unset(&scene).with("--max-fail-count", "0"), &scene, "x\ny\n\n\n");
+    assert_eq!(ended.code(), Some(2), "{ended}");
+    assert!(ended.stderr.contains("--max-fail-count '0'") && !ended.stderr.contains("Process name:"), "{ended}");
+}
