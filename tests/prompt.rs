@@ -288,5 +288,8 @@ fn what_is_wrong_already_is_said_before_anything_is_asked() {
     let scene = Scene::new();
     let ended = answer(unset(&scene).with("--max-fail-count", "0"), &scene, "x\ny\n\n\n");
     assert_eq!(ended.code(), Some(2), "{ended}");
-    assert!(ended.stderr.contains("--max-fail-count '0'") && !ended.stderr.contains("Process name:"), "{ended}");
+    assert!(
+        ended.stderr.contains("--max-fail-count '0'") && !ended.stderr.contains("Process name:"),
+        "{ended}"
+    );
 }
