@@ -21,9 +21,6 @@ pub struct Cli {
     /// Another thing to do than to watch.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// Configuration file: a path, or a name for /etc/watchdog/NAME.toml
-    #[arg(short, long, value_name = "FILE", help_heading = "How to run")]
-    pub config: Option<OsString>,
     /// What to watch.
     #[command(flatten)]
     pub what: What,
@@ -173,6 +170,9 @@ pub struct When {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "How to run")]
 pub struct Run {
+    /// Configuration file: a path, or a name for /etc/watchdog/NAME.toml
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<OsString>,
     /// Name of this watchdog, and of its files [default: made from the process name]
     #[arg(long, value_name = "NAME")]
     pub name: Option<OsString>,
@@ -258,7 +258,7 @@ impl Cli {
     pub fn command_line(&self, program: &Path) -> String {
         let mut cli = self.clone();
         let mut words = vec![program.as_os_str().to_owned()];
-        words.extend(self.config.iter().flat_map(|config| ["--config".into(), config.clone()]));
+        words.extend(self.run.config.iter().flat_map(|config| ["--config".into(), config.clone()]));
         for (key, slot) in SETTINGS {
             match slot {
                 Slot::Value(value) => {
