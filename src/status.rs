@@ -199,8 +199,11 @@ fn as_table(lines: &[Line]) -> String {
     if lines.is_empty() {
         return "no watchdog has left word of itself\n".to_owned();
     }
-    let time =
-        |seconds: Option<u64>| seconds.map_or_else(|| "-".to_owned(), |time| span(Duration::from_secs(time)));
+    let time = |seconds: Option<u64>| match seconds {
+        None => "-".to_owned(),
+        Some(0) => "0s".to_owned(),
+        Some(seconds) => span(Duration::from_secs(seconds)),
+    };
     let head = ["NAME", "STATE", "PID", "FOR", "RESTARTS", "FAILURES", "STANDING", "CHECKED", "WATCHED BY"];
     let mut rows = vec![head.map(str::to_owned)];
     for line in lines {
