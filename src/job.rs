@@ -43,7 +43,8 @@ pub fn read(typed: Cli, user: &User, stderr: &mut Stderr) -> Result<Job, Vec<Str
     if prompt::is_needed(&cli) && !cli.run.no_input && !in_background() {
         let at_terminal = io::stdin().is_terminal();
         let proc = Proc::new(Path::new(PROC));
-        let look_up = |pattern: &_| prompt::matches_now(proc.as_ref(), pattern);
+        let what = cli.what.clone();
+        let look_up = |pattern: &_| prompt::matches_now(proc.as_ref(), pattern, &what);
         let answers = BufReader::new(prompt::Patient(io::stdin()));
         match prompt::ask(&mut cli, answers, stderr, at_terminal, look_up) {
             Ok(()) => prompt::show_equivalent(&cli, stderr),

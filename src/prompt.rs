@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::cli::Cli;
+use crate::cli::{Cli, What};
 use crate::log::escaped;
-use crate::process::criteria::Criteria;
-use crate::process::pattern::Pattern;
+use crate::process::criteria::{Criteria, Subject};
+use crate::process::pattern::{Extent, Pattern};
 use crate::process::scan::{Proc, Unknown};
 use crate::report::words;
 use crate::settings::{self, Wrong, check, default};
@@ -135,11 +135,19 @@ pub fn unanswered(cli: &mut Cli) -> Vec<Wrong> {
     missing
 }
 
-/// What a process name matches at this moment.
+/// What a process name matches at this moment, taken as the rest of the command line says.
 #[must_use]
-pub fn matches_now(proc: Result<&Proc, &Unknown>, pattern: &Pattern) -> String {
-    match proc.map_err(Clone::clone).and_then(|proc| proc.find(&Criteria::name(pattern.clone()), None)) {
-        Ok(matches) if matches.counting.is_empty() => "matches nothing that runs now".to_owned(),
+pub fn matches_now(proc: Result<&Proc, &Unknown>, pattern: &Pattern, what: &What) -> String {
+    let extent = if what.exact { Extent::Whole } else { Extent::Part };
+    let pattern = Pattern::new(pattern.text(), extent).unwrap_or_else(|_| pattern.clone());
+    let subject = if what.full { Subject::CommandLine } else { Subject::Name };
+    let criteria = Criteria { subject, ..Criteria::name(pattern) };
+    let near = || proc.ok().and_then(|proc| words::near(&proc.survey(&criteria).ok()?));
+    match proc.map_err(Clone::clone).and_then(|proc| proc.find(&criteria, None)) {
+        Ok(matches) if matches.counting.is_empty() => match near() {
+            Some(near) => format!("matches nothing that runs now; close: {}", escaped(&near)),
+            None => "matches nothing that runs now".to_owned(),
+        },
         Ok(matches) => format!("matches now: {}", escaped(&words::list(&matches.counting))),
         Err(unknown) => format!("what it matches now cannot be told: {}", unknown.0),
     }
