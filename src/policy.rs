@@ -20,7 +20,7 @@ pub const DEFAULT_RETRY: Duration = Duration::from_secs(600);
 /// The longest pause between two rounds of attempts.
 pub const LONGEST_RETRY: Duration = Duration::from_secs(3600);
 /// How a process died is known once its parent has waited for it, which takes a moment.
-const REAP_GRACE: Duration = Duration::from_millis(50);
+pub const REAP_GRACE: Duration = Duration::from_millis(50);
 /// After a start command was run, the first look for the process. The next come at twice the time
 /// each, until they are `health_check_interval` apart.
 const FIRST_LOOK: Duration = Duration::from_millis(10);

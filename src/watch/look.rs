@@ -1,7 +1,7 @@
 //! A look: at the process that is followed, or for one to follow; and what is known of one that died.
 
 use super::Watch;
-use crate::policy::{Seen, Time};
+use crate::policy::{Ending, REAP_GRACE, Seen, Time};
 use crate::process::death::{Death, Gone, Told};
 use crate::process::follow::{Check, Followed};
 use crate::process::now;
@@ -13,6 +13,10 @@ use super::REAP_PATIENCE;
 impl Watch {
     /// Looks at the process that is followed, or for one to follow.
     pub(super) fn look(&mut self) -> Seen {
+        // Whether what is there now is left over depends on how the one before it died.
+        if self.dying.as_ref().is_some_and(|(_, at)| now() < *at + REAP_GRACE) {
+            return Seen::Unknown;
+        }
         let seen = match self.followed.take() {
             Some(followed) => self.look_at(followed),
             None => self.look_for(),
@@ -89,12 +93,19 @@ impl Watch {
     pub(super) fn died(&mut self, followed: Followed) -> Seen {
         let at = now();
         let started = followed.seen().started;
-        // Without a pidfd it may have died at any time since the last check.
-        let since = if followed.pidfd().is_some() { at } else { self.last_alive };
+        // Until it is known how it died, a young one may have been a launcher.
+        let may_be_launcher = self.policy.may_be_launcher(Ending::Unknown, at.saturating_sub(started));
+        let since = if may_be_launcher { started } else { self.latest_life(&followed, at) };
         self.lose(gone(&followed, since));
         self.bury();
         self.dying = Some((followed, at));
         Seen::Died { at, started }
+    }
+
+    /// What started then or later is not of the time of a process that was found dead at `at`.
+    fn latest_life(&self, followed: &Followed, at: Time) -> Time {
+        // Without a pidfd it may have died at any time since the last check.
+        if followed.pidfd().is_some() { at } else { self.last_alive }
     }
 
     fn lose(&mut self, gone: Gone) {
@@ -119,10 +130,11 @@ impl Watch {
         if let Some((followed, at)) = self.dying.take() {
             let seen = followed.seen();
             let ran = at.saturating_sub(seen.started);
-            let is_launcher = self.policy.may_be_launcher(ending, ran);
             // What a launcher leaves has started since the launcher did.
-            if let Some(gone) = self.gone.as_mut().filter(|gone| is_launcher && gone.pid == seen.pid) {
-                gone.since = seen.started;
+            let is_launcher = self.policy.may_be_launcher(ending, ran);
+            let since = if is_launcher { seen.started } else { self.latest_life(&followed, at) };
+            if let Some(gone) = self.gone.as_mut().filter(|gone| gone.pid == seen.pid) {
+                gone.since = since;
                 self.parts.record.lost(gone);
             }
             self.parts.report.died(seen, at, death, self.policy.delay_after(ending, ran));
