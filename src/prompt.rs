@@ -129,7 +129,12 @@ pub fn unanswered(cli: &mut Cli) -> Vec<Wrong> {
     let mut missing = Vec::new();
     for Question { option, default, field, .. } in QUESTIONS {
         if field(cli).is_none() {
-            missing.push(Wrong::missing(option, default.unwrap_or(settings::example(option))));
+            missing.push(match default {
+                None => Wrong::missing(option, settings::example(option)),
+                Some(default) => {
+                    Wrong { what: "was asked for and not answered".into(), ..Wrong::missing(option, default) }
+                }
+            });
         }
     }
     missing

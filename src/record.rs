@@ -51,7 +51,7 @@ impl Record {
             let is_same_process = old.process_name == state.process_name;
             let is_same = old.settings == state.settings;
             state.said = if is_same { old.said } else { state.said };
-            state.restarts = old.restarts;
+            state.restarts = if is_same_process { old.restarts } else { 0 };
             state.resumed_ms = old.resumed_ms;
             state.told = old.told && is_same_process;
             // Other settings are a new beginning; but never two start commands too close to each other.

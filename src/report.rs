@@ -193,7 +193,10 @@ impl Report {
     }
 
     fn open(&mut self, what: &str) -> bool {
-        self.opening.take().map(|opening| self.info(format!("{opening}; {what}"))).is_some()
+        let Some(opening) = self.opening.take() else { return false };
+        // What there was to say before is said after it.
+        self.records.insert(0, (Level::Info, false, format!("{opening}; {what}")));
+        true
     }
 
     /// A look could not tell.
@@ -331,7 +334,13 @@ impl Report {
         self.attempt.death = Some(text.clone());
         let on_purpose = matches!(death.ending(), Ending::Finished | Ending::Stopped);
         if let Some(delay) = delay {
+            let name = &self.settings.name;
             let _ = match delay {
+                delay if on_purpose && !delay.is_zero() => write!(
+                    text,
+                    "; starting it in {} unless it is back; 'watchdog pause {name}' leaves it stopped",
+                    span(delay)
+                ),
                 Duration::ZERO => write!(text, "; starting it unless it is back"),
                 delay => write!(text, "; starting it in {} unless it is back", span(delay)),
             };
@@ -534,7 +543,9 @@ impl Report {
     /// SIGHUP came, and the configuration was read again, with this wrong.
     pub fn reloaded(&mut self, wrong: &[String]) {
         if wrong.is_empty() {
-            self.info("SIGHUP: the configuration is read, and the logs are open, anew");
+            self.info(
+                "SIGHUP: the settings are read anew, but for folders and log sizes; the logs are open anew",
+            );
         } else {
             self.warn(format!(
                 "SIGHUP: the configuration is wrong, and the one before stays: {}",
@@ -585,9 +596,9 @@ impl Report {
         }
     }
 
-    /// Forgets what only a run that finds nothing amiss would say.
-    pub fn stay_silent(&mut self) {
-        self.records.clear();
+    /// Forgets what only a run that finds nothing amiss would say: there may be one every minute.
+    pub fn say_no_information(&mut self) {
+        self.records.retain(|(level, ..)| *level < Level::Info);
     }
 
     /// Where the log is.

@@ -297,7 +297,7 @@ impl Watch {
                         record.told(false);
                     }
                     _ if started => report.outcome(outcome, followed, now()),
-                    _ => report.stay_silent(),
+                    _ => report.say_no_information(),
                 }
                 Exit::Success
             }

@@ -84,7 +84,9 @@ impl Watch {
 
     /// What nearly matches is what was meant, perhaps.
     pub(super) fn name_near_misses(&mut self) {
-        if let Ok(judged) = self.parts.proc.survey(&self.parts.settings.criteria) {
+        if let Ok(mut judged) = self.parts.proc.survey(&self.parts.settings.criteria) {
+            // Of the one that died there is a record.
+            judged.retain(|judged| self.gone.as_ref().is_none_or(|gone| gone.pid != judged.seen.pid));
             self.parts.report.near(&judged);
         }
     }
