@@ -15,6 +15,7 @@ mod harness;
 mod instance;
 mod logs;
 mod machine;
+mod memory;
 mod namespaces;
 mod once;
 mod prompt;
