@@ -88,7 +88,10 @@ fn a_pause_ends_by_a_boot() {
     say(&scene, &["pause", scene.name()]);
     let mut pause: serde_json::Value =
         serde_json::from_slice(&fs::read(scene.kept("pause")).unwrap()).unwrap();
-    assert_eq!((&pause["version"], &pause["paused"], &pause["until_ms"]), (&json!(1), &json!(true), &json!(null)));
+    assert_eq!(
+        (&pause["version"], &pause["paused"], &pause["until_ms"]),
+        (&json!(1), &json!(true), &json!(null))
+    );
     assert_eq!(line.clone().run().code(), Some(5));
     pause["boot_id"] = json!("00000000-0000-0000-0000-000000000000");
     fs::write(scene.kept("pause"), pause.to_string()).unwrap();

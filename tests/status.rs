@@ -53,7 +53,9 @@ fn what_runs_is_shown_with_who_watches_it() {
     let lines: Vec<_> = table.stdout.lines().collect();
     assert_eq!((table.code(), lines.len()), (Some(0), 2), "{table}");
     assert!(lines[0].starts_with("NAME "), "{table}");
-    for cell in [scene.name(), " running ", &format!(" {pid} "), " 0 of 3 ", &format!("pid {me}, every 100ms")] {
+    for cell in
+        [scene.name(), " running ", &format!(" {pid} "), " 0 of 3 ", &format!("pid {me}, every 100ms")]
+    {
         assert!(lines[1].contains(cell), "{cell}: {table}");
     }
     watchdog.terminate();
@@ -181,7 +183,11 @@ fn what_cannot_be_known_is_unknown() {
     ] {
         fs::write(scene.kept("json"), &text).unwrap();
         let (code, shown) = status(&scene);
-        assert_eq!((code, &shown["state"], &shown["pid"]), (Some(4), &json!("unknown"), &Value::Null), "{text}");
+        assert_eq!(
+            (code, &shown["state"], &shown["pid"]),
+            (Some(4), &json!("unknown"), &Value::Null),
+            "{text}"
+        );
         assert!(shown["standing"].as_str().is_some_and(|standing| standing.contains(says)), "{shown:#}");
         assert_eq!(fs::read_to_string(scene.kept("json")).unwrap(), text, "it only looks");
     }
