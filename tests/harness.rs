@@ -17,6 +17,7 @@ use chrono::{DateTime, FixedOffset};
 use nix::sys::signal::Signal;
 use procfs::process::Process;
 use regex_lite::Regex;
+use serde_json::Value;
 
 use crate::machine::{
     actor, adopt_orphans, how_it_ended, is_alive, is_there, processes, program, send, spawn,
@@ -84,6 +85,25 @@ impl Scene {
             ("--log-dir", folder("log")),
         ];
         Invocation { scene: self, through: Vec::new(), options: options.into(), flags: Vec::new() }
+    }
+
+    /// Gives a command such as `status`, and waits for its end.
+    #[track_caller]
+    pub fn say(&self, words: &[&str]) -> Ended {
+        let mut command = program(WATCHDOG);
+        command.args(words).arg("--state-dir").arg(self.path("state")).stdin(Stdio::null());
+        self.spawn(command, Captured::All).ends()
+    }
+
+    /// A file of the instance in the state folder: `json`, `lock`, `pause`.
+    pub fn kept(&self, ending: &str) -> PathBuf {
+        self.path(&format!("state/{}.{ending}", self.name))
+    }
+
+    /// The state file.
+    #[track_caller]
+    pub fn state(&self) -> Value {
+        serde_json::from_slice(&fs::read(self.kept("json")).unwrap()).unwrap()
     }
 
     /// Starts the watched process, as somebody else than the watchdog would. It is the test's own child.

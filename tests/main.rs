@@ -7,6 +7,7 @@
 #![allow(unsafe_code)] // terminals, limits and filters are set up between fork and exec
 
 mod cli;
+mod config;
 mod environment;
 mod failing;
 mod follow;
@@ -15,11 +16,14 @@ mod harness;
 mod instance;
 mod logs;
 mod machine;
+mod memory;
 mod namespaces;
 mod once;
+mod pause;
 mod prompt;
 mod refused;
 mod signals;
 mod start;
+mod status;
 mod stderr;
 mod terminal;

@@ -1,0 +1,218 @@
+//! The configuration file (section 2 of the design): where settings come from, and SIGHUP.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use nix::sys::signal::Signal::SIGHUP;
+use serde_json::json;
+
+use crate::harness::{Captured, Invocation, Scene, Watchdog};
+use crate::machine::{is_root, skip, unshare};
+
+/// A file that says all that the command line usually says, and these lines besides.
+fn write(scene: &Scene, start_command: &str, more: &str) -> PathBuf {
+    let text = format!(
+        "process_name = '{}'\nstart_command = '''echo >> $HERE/starts; {start_command}'''\n\
+         restart_wait_interval = 0.5\nrestart_delay = '50ms'\nafter_stop = 0.3\n{more}\n",
+        scene.name()
+    );
+    let (file, new) = (scene.path("x.toml"), scene.path("x.toml.new"));
+    fs::write(&new, text).unwrap();
+    fs::set_permissions(&new, Permissions::from_mode(0o644)).unwrap();
+    fs::rename(&new, &file).unwrap();
+    file
+}
+
+/// A watchdog that has it all from the file, but for its folders.
+fn by_file<'a>(scene: &'a Scene, start_command: &str, more: &str) -> Invocation<'a> {
+    let file = write(scene, start_command, more);
+    let options = [
+        "--process-name",
+        "--start-command",
+        "--health-check-interval",
+        "--restart-wait-interval",
+        "--restart-delay",
+        "--after-stop",
+    ];
+    let line = options.iter().fold(scene.watchdog(), |line, option| line.without(option));
+    line.with("--config", file).with("--name", scene.name())
+}
+
+/// Lets it read the file anew, and waits until it has said so.
+#[track_caller]
+fn reload(scene: &Scene, watchdog: &Watchdog) {
+    let before = scene.count("SIGHUP: ");
+    watchdog.send(SIGHUP);
+    scene.wait_until("the file is read", || (scene.count("SIGHUP: ") > before).then_some(()));
+}
+
+#[test]
+fn what_the_file_says_is_done() {
+    let scene = Scene::new();
+    let watchdog =
+        by_file(&scene, "$ACTOR sleep &", "health_check_interval = 0.1\nmax_fail_count = 7").spawn();
+    let first = scene.wait_for("watching for");
+    for said in ["health_check_interval 100ms", "restart_wait_interval 500ms", "max_fail_count 7"] {
+        assert!(first.text.contains(said), "{said}: {first:?}");
+    }
+    scene.assert_watched();
+    watchdog.terminate();
+}
+
+#[test]
+fn the_command_line_wins_over_the_file_and_the_file_over_the_default() {
+    let scene = Scene::new();
+    let file = by_file(&scene, "$ACTOR sleep &", "max_fail_count = 7\nhealth_check_interval = 4");
+    let shown = file.with("--max-fail-count", "9").flag("--dry-run").run();
+    assert_eq!(shown.code(), Some(1), "{shown}");
+    for (setting, value, source) in [
+        ("max_fail_count", "9", "command line"),
+        ("health_check_interval", "4", "x.toml:7"),
+        ("stable_after", "60s", "default"),
+    ] {
+        let line = shown.stdout.lines().find(|line| line.contains(setting)).unwrap_or_default();
+        assert!(line.contains(&format!("\t{value}\t")) && line.ends_with(source), "{setting}: {shown}");
+    }
+    assert_eq!(scene.starts(), 0);
+}
+
+/// An instance is called as its file.
+#[test]
+fn the_name_is_that_of_the_file() {
+    let scene = Scene::new();
+    let ended = by_file(&scene, "$ACTOR sleep &", "").without("--name").flag("--once").run();
+    assert_eq!(ended.code(), Some(0), "{ended}");
+    assert!(scene.path("state/x.json").exists() && scene.path("log/x.log").exists());
+    write(&scene, "$ACTOR sleep &", "name = 'said'");
+    let line = scene.watchdog().without("--process-name").without("--start-command");
+    let ended = line.with("--config", scene.path("x.toml")).flag("--once").run();
+    assert_eq!(ended.code(), Some(0), "{ended}");
+    assert!(scene.path("state/said.json").exists());
+}
+
+#[test]
+fn all_that_is_wrong_is_said_at_once_and_where() {
+    let scene = Scene::new();
+    let wrong = "proces_name = 'x'\nstart_command = 'true'\n\nexact = 1\nuser = ['a']\n";
+    fs::write(scene.path("x.toml"), wrong).unwrap();
+    let line = || scene.watchdog().with("--config", scene.path("x.toml"));
+    let ended = line().run();
+    assert_eq!((ended.code(), ended.stderr.lines().count()), (Some(2), 3), "{ended}");
+    for said in [
+        "x.toml:1: there is no setting 'proces_name'; the nearest is process_name",
+        "x.toml:4: exact ",
+        "x.toml:5: user ",
+    ] {
+        assert!(ended.stderr.contains(said), "{said}: {ended}");
+    }
+    let values = "max_fail_count = 0\nhealth_check_interval = 'soon'\nlog_max_size = 'big'\n";
+    fs::write(scene.path("x.toml"), values).unwrap();
+    let ended = line().without("--health-check-interval").run();
+    assert_eq!((ended.code(), ended.stderr.lines().count()), (Some(2), 3), "{ended}");
+    for said in [
+        "x.toml:1: max_fail_count '0'",
+        "x.toml:2: health_check_interval 'soon'",
+        "x.toml:3: log_max_size 'big'",
+    ] {
+        assert!(ended.stderr.contains(said), "{said}: {ended}");
+    }
+    fs::write(scene.path("x.toml"), "process_name = 'x\n").unwrap();
+    let ended = line().run();
+    assert!(ended.code() == Some(2) && ended.stderr.contains("x.toml:1: "), "{ended}");
+    for (file, said) in [("none.toml", "cannot be read"), ("", "not a configuration file")] {
+        let ended = scene.watchdog().with("--config", scene.path(file)).run();
+        assert!(ended.code() == Some(2) && ended.stderr.contains(said), "{ended}");
+    }
+    assert_eq!((scene.starts(), scene.path("state").exists()), (0, false), "nothing is begun");
+}
+
+#[test]
+fn a_changed_file_is_read_and_starts_nothing() {
+    let scene = Scene::new();
+    let watchdog = by_file(&scene, "$ACTOR sleep &", "health_check_interval = '1h'").spawn();
+    scene.wait_for("attempt 1 succeeded");
+    let pid = scene.wait_running();
+    write(&scene, "touch $HERE/other; $ACTOR sleep &", "health_check_interval = 0.05");
+    reload(&scene, &watchdog);
+    watchdog.wait_checks(5); // by the new interval
+    assert_eq!((scene.starts(), scene.all(), scene.path("other").exists()), (1, vec![pid], false));
+    scene.wait_until("status says so", || (scene.state()["interval_ms"] == 50).then_some(()));
+    assert_eq!(scene.state()["process"]["pid"], pid);
+    let other = scene.assert_watched();
+    assert!(scene.path("other").exists(), "by the new command: {other}\n{}", scene.story());
+    watchdog.terminate();
+}
+
+/// Nor does what was counted begin anew.
+#[test]
+fn a_changed_file_forgets_no_failures() {
+    let scene = Scene::new();
+    let watchdog = by_file(&scene, "false", "health_check_interval = 0.1\nmax_fail_count = 3").spawn();
+    scene.wait_for("attempt 1 of 3 failed");
+    write(&scene, "exit 5", "health_check_interval = 0.2\nmax_fail_count = 4");
+    reload(&scene, &watchdog);
+    assert_eq!(watchdog.ends().code(), Some(1));
+    assert_eq!(scene.starts(), 4, "{}", scene.story());
+    assert_eq!(scene.count("gave up after 4 failures"), 1, "{:#?}", scene.log());
+}
+
+#[test]
+fn a_wrong_file_is_refused_and_the_old_one_stays() {
+    let scene = Scene::new();
+    let watchdog = by_file(&scene, "$ACTOR sleep &", "health_check_interval = 0.1").spawn();
+    scene.wait_for("attempt 1 succeeded");
+    for (wrong, said) in [
+        ("max_fail_cuont = 5", "x.toml:6: there is no setting 'max_fail_cuont'"),
+        ("health_check_interval = 'soon'", "x.toml:6: health_check_interval 'soon'"),
+        ("[", "x.toml:6: "),
+        ("once = true", "once"),
+    ] {
+        write(&scene, "touch $HERE/other", wrong);
+        reload(&scene, &watchdog);
+        let told = scene.log().pop().unwrap();
+        assert!(told.text.starts_with("WARN SIGHUP: ") && told.text.contains(said), "{said}: {told:?}");
+    }
+    fs::remove_file(scene.path("x.toml")).unwrap();
+    reload(&scene, &watchdog);
+    assert!(scene.log().pop().unwrap().text.contains("cannot be read"), "{:#?}", scene.log());
+    scene.assert_watched();
+    assert!(!scene.path("other").exists());
+    watchdog.terminate();
+}
+
+/// Whoever may write it decides what root runs.
+#[test]
+fn root_is_warned_of_a_file_that_others_may_write() {
+    if !is_root() {
+        return skip("only root can be warned of it");
+    }
+    for (mode, owner, warnings) in [(0o644, 0, 0), (0o666, 0, 1), (0o664, 0, 1), (0o644, 65534, 1)] {
+        let scene = Scene::new();
+        let line = by_file(&scene, "$ACTOR sleep &", "").flag("--once");
+        fs::set_permissions(scene.path("x.toml"), Permissions::from_mode(mode)).unwrap();
+        std::os::unix::fs::chown(scene.path("x.toml"), Some(owner), None).unwrap();
+        assert_eq!(line.clone().run().code(), Some(0));
+        assert_eq!(line.run().code(), Some(0));
+        let told = scene.count("^WARN others than root may write .*x.toml");
+        assert_eq!(told, warnings, "{mode:o} {owner}: {:#?}", scene.log());
+    }
+}
+
+#[test]
+fn a_bare_name_is_a_file_in_etc() {
+    let scene = Scene::new();
+    let ways = if is_root() { unshare(&scene, &["--mount"]) } else { None };
+    let Some(private) = ways else { return skip("only root can have an /etc of its own") };
+    write(&scene, "$ACTOR sleep &", "");
+    fs::create_dir(scene.path("etc")).unwrap();
+    fs::rename(scene.path("x.toml"), scene.path("etc/docker.toml")).unwrap();
+    // Over a folder that is there on every machine, so that none has to be made.
+    let mount = "mount -t tmpfs none /etc && mkdir /etc/watchdog && cp $HERE/etc/docker.toml /etc/watchdog && exec \"$@\"";
+    let private: Vec<_> = private.iter().map(String::as_str).chain(["sh", "-c", mount, "sh"]).collect();
+    let line = scene.watchdog().without("--process-name").without("--start-command").with("-c", "docker");
+    let ended = scene.spawn(line.flag("--once").through(&private).command(), Captured::All).ends();
+    assert_eq!(ended.code(), Some(0), "{ended}\n{}", scene.story());
+    let state: serde_json::Value = serde_json::from_str(&scene.read("state/docker.json")).unwrap();
+    assert_eq!((&state["name"], &state["process_name"]), (&json!("docker"), &json!(scene.name())));
+}

@@ -1,0 +1,347 @@
+//! What outlives a watchdog: its start command, its lock, its state file, and what it has said.
+
+use std::fs;
+use std::hash::{BuildHasher, RandomState};
+use std::os::unix::fs::MetadataExt;
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::Signal::SIGKILL;
+use serde_json::{Value, json};
+
+use crate::harness::{Captured, Invocation, Scene};
+use crate::machine::send;
+
+/// What a line in a crontab comes to: its status, and what would be mailed.
+fn from_cron(scene: &Scene, line: &Invocation) -> (Option<i32>, String) {
+    let folder = |variable: &str, path: &str| format!("{variable}={}", scene.path(path).display());
+    let (home, here, actor) = (folder("HOME", "home"), folder("HERE", ""), folder("ACTOR", scene.name()));
+    let here = here.trim_end_matches('/');
+    let cron = ["env", "-i", "PATH=/usr/bin:/bin", "SHELL=/bin/sh", "LOGNAME=root", &home, here, &actor];
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut command = line.clone().through(&cron).command();
+    command.stdout(writer.try_clone().unwrap()).stderr(writer);
+    let job = scene.spawn(command, Captured::Nothing);
+    let said = std::io::read_to_string(reader).unwrap();
+    (job.ends().code(), said)
+}
+
+fn random(below: u64) -> u64 {
+    RandomState::new().hash_one(()) % below
+}
+
+#[test]
+fn of_two_hundred_checks_at_once_one_starts_it() {
+    let scene = Scene::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let runs: Vec<_> = (0..200)
+        .map(|_| {
+            let wait = ["sh", "-c", "read go; exec \"$@\" </dev/null", "sh"];
+            let mut command = scene.watchdog().flag("--once").through(&wait).command();
+            command.stdin(reader.try_clone().unwrap());
+            scene.spawn(command, Captured::All)
+        })
+        .collect();
+    drop(writer);
+    let ended: Vec<_> = runs.iter().map(|run| run.ends()).collect();
+    assert_eq!((scene.starts(), scene.all().len()), (1, 1), "{}", scene.story());
+    for ended in &ended {
+        assert!(matches!(ended.code(), Some(0 | 5)) && ended.stdout.is_empty(), "{ended}");
+    }
+    let said: Vec<_> = ended.iter().filter(|ended| !ended.stderr.is_empty()).collect();
+    assert!(said.len() == 1 && said[0].code() == Some(0), "{said:#?}");
+}
+
+/// Kills watchdogs and their process at random moments. The start command takes its time, and says itself
+/// if another is at work.
+fn killed_at_any_moment(rounds: u32) {
+    let scene = Scene::new();
+    let start = format!(
+        "mkdir $HERE/guard || echo >> $HERE/two; sleep $(cat $HERE/delay); $ACTOR sleep & \
+         until grep -q {} /proc/$!/comm; do kill -0 $! || break; done; rmdir $HERE/guard",
+        scene.name()
+    );
+    let line = scene
+        .watchdog()
+        .starting(&start)
+        .with("--max-fail-count", "unlimited")
+        .with("--stable-after", "0")
+        .with("--health-check-interval", "0.02")
+        .with("--restart-wait-interval", "0.1")
+        .with("--restart-delay", "0")
+        .with("--after-stop", "0.05");
+    let milliseconds = |below| Duration::from_millis(random(below));
+    for round in 0..rounds {
+        fs::write(scene.path("delay.new"), format!("0.{:03}", random(300))).unwrap();
+        fs::rename(scene.path("delay.new"), scene.path("delay")).unwrap();
+        let watchdog = line.clone().spawn();
+        thread::sleep(milliseconds(150));
+        let all = scene.all();
+        assert!(all.len() <= 1, "round {round}: {all:?}\n{}", scene.story());
+        for pid in all {
+            send(pid, SIGKILL);
+        }
+        thread::sleep(milliseconds(150));
+        watchdog.send(SIGKILL);
+        watchdog.ends();
+        if scene.kept("json").exists() {
+            assert_eq!(scene.state()["version"], 1, "round {round}");
+        }
+        assert!(!scene.path("two").exists(), "round {round}: two at once\n{}", scene.story());
+    }
+    let watchdog = line.spawn();
+    scene.wait_running();
+    scene.assert_watched();
+    watchdog.terminate();
+    scene.wait_until("the start command ends", || (!scene.path("guard").exists()).then_some(()));
+    assert_eq!(scene.all().len(), 1);
+    assert!(!scene.path("two").exists() && scene.starts() >= rounds as usize / 4, "{}", scene.story());
+    let left: Vec<_> =
+        fs::read_dir(scene.path("state")).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert!(left.len() <= 4 + rounds as usize, "{left:?}");
+    assert!(!scene.kept("json.damaged").exists());
+}
+
+#[test]
+fn killed_at_any_moment_it_leaves_all_in_order() {
+    killed_at_any_moment(50);
+}
+
+/// `cargo test -- --ignored five_hundred`
+#[test]
+#[ignore = "takes some minutes"]
+fn killed_five_hundred_times_it_leaves_all_in_order() {
+    killed_at_any_moment(500);
+}
+
+#[test]
+fn a_start_command_at_work_is_waited_for_by_the_next_watchdog() {
+    for once in [false, true] {
+        let scene = Scene::new();
+        let line = scene.watchdog().starting("until [ -e $HERE/go ]; do sleep 0.02; done; $ACTOR sleep &");
+        let line = if once { line.flag("--once") } else { line };
+        let first = line.clone().spawn();
+        scene.wait_until("it is started", || (scene.starts() == 1).then_some(()));
+        first.send(SIGKILL);
+        first.ends();
+        let second = line.spawn();
+        scene.wait_for("the start command that the watchdog before this one ran .* is at work");
+        second.wait_checks(10);
+        fs::write(scene.path("go"), "").unwrap();
+        scene.wait_running();
+        if once {
+            assert_eq!(second.ends().code(), Some(0), "{}", scene.story());
+        } else {
+            scene.wait_for("succeeded");
+            second.terminate();
+        }
+        assert_eq!(scene.starts(), 1, "{}", scene.story());
+    }
+}
+
+/// A service that breaks, comes back and stays costs two mails.
+#[test]
+fn from_cron_a_broken_service_costs_one_mail_and_a_mended_one_another() {
+    let scene = Scene::new();
+    let line = scene
+        .watchdog()
+        .flag("--once")
+        .with("--max-fail-count", "1")
+        .with("--restart-wait-interval", "0.1")
+        .with("--retry-after", "1s")
+        .starting("echo broken; exit 3");
+    let (code, mail) = from_cron(&scene, &line);
+    assert_eq!((code, mail.lines().count(), scene.starts()), (Some(1), 1, 1), "{mail}");
+    assert!(mail.contains("gave up after 1 failure"), "{mail}");
+    let mut left_alone = 0;
+    scene.wait_until("three rounds more", || {
+        let before = scene.starts();
+        let (code, mail) = from_cron(&scene, &line);
+        let expected = if scene.starts() == before { 5 } else { 1 };
+        assert_eq!((code, &*mail), (Some(expected), ""), "{}", scene.story());
+        left_alone += u32::from(expected == 5);
+        (scene.starts() == 4).then_some(())
+    });
+    assert!(left_alone > 3, "{left_alone}");
+    let pid = scene.start_actor(&["sleep"]);
+    let (code, mail) = from_cron(&scene, &line);
+    assert_eq!((code, mail.lines().count()), (Some(0), 1), "{mail}");
+    assert!(mail.contains("is running again") && mail.contains(&format!("(pid {pid})")), "{mail}");
+    for _ in 0..3 {
+        assert_eq!(from_cron(&scene, &line), (Some(0), String::new()));
+    }
+    assert_eq!(scene.starts(), 4);
+}
+
+/// The line without `--once`: the watch that it begins has a memory too.
+#[test]
+fn from_cron_a_long_running_watch_that_gave_up_begins_again_in_silence() {
+    let scene = Scene::new();
+    let line = scene
+        .watchdog()
+        .with("--max-fail-count", "1")
+        .with("--restart-wait-interval", "0.1")
+        .starting("[ -e $HERE/mended ] && $ACTOR sleep &");
+    let (code, mail) = from_cron(&scene, &line);
+    assert_eq!((code, mail.is_empty()), (Some(1), false));
+    for _ in 0..3 {
+        assert_eq!(from_cron(&scene, &line), (Some(5), String::new()));
+    }
+    assert_eq!(scene.starts(), 1);
+    assert_eq!(scene.say(&["resume", scene.name()]).code(), Some(0));
+    fs::write(scene.path("mended"), "").unwrap();
+    let watchdog = line.clone().spawn();
+    scene.wait_for("succeeded");
+    assert_eq!(from_cron(&scene, &line), (Some(0), String::new()), "one is enough");
+    watchdog.terminate();
+}
+
+/// A give-up, as one run leaves it.
+fn given_up(scene: &Scene) -> Invocation<'_> {
+    let line = scene
+        .watchdog()
+        .flag("--once")
+        .with("--max-fail-count", "1")
+        .with("--restart-wait-interval", "0.1")
+        .starting("false");
+    assert_eq!(line.clone().run().code(), Some(1), "{}", scene.story());
+    let again = line.clone().run();
+    assert_eq!((again.code(), &*again.stderr, scene.starts()), (Some(5), "", 1), "{again}");
+    line
+}
+
+fn change_state(scene: &Scene, change: impl FnOnce(&mut Value)) {
+    let mut state = scene.state();
+    change(&mut state);
+    fs::write(scene.kept("json"), state.to_string()).unwrap();
+}
+
+#[test]
+fn settings_that_changed_are_a_new_beginning() {
+    let scene = Scene::new();
+    let line = given_up(&scene);
+    assert_eq!(line.starting("$ACTOR sleep &").run().code(), Some(0), "{}", scene.story());
+}
+
+#[test]
+fn a_boot_is_a_new_beginning() {
+    let scene = Scene::new();
+    let line = given_up(&scene);
+    change_state(&scene, |state| state["boot_id"] = json!("00000000-0000-0000-0000-000000000000"));
+    assert_eq!(line.run().code(), Some(1));
+    assert_eq!(scene.starts(), 2);
+}
+
+#[test]
+fn being_seen_running_is_a_new_beginning() {
+    let scene = Scene::new();
+    let line = given_up(&scene);
+    let pid = scene.start_actor(&["sleep"]);
+    assert_eq!(line.clone().run().code(), Some(0));
+    send(pid, SIGKILL);
+    scene.wait_gone(pid);
+    assert_eq!(line.run().code(), Some(1));
+    assert_eq!(scene.starts(), 2);
+}
+
+/// Each run brings it back, and it dies each time before it is stable.
+#[test]
+fn failures_are_counted_across_runs() {
+    let scene = Scene::new();
+    let line = scene.watchdog().flag("--once").with("--restart-wait-interval", "0.1");
+    let line = line.with("--after-stop", "0").starting("$ACTOR exit 3 400 &");
+    let mut codes = Vec::new();
+    scene.wait_until("it is given up", || {
+        scene.wait_until("it is dead", || scene.all().is_empty().then_some(()));
+        codes.push(line.clone().run().code());
+        (codes.last() == Some(&Some(5))).then_some(())
+    });
+    assert_eq!(scene.starts(), 3, "{codes:?}\n{}", scene.story());
+    assert_eq!(scene.count("gave up after 3 failures"), 1, "{:#?}", scene.log());
+}
+
+#[test]
+fn the_state_file_says_what_is_seen() {
+    let scene = Scene::new();
+    let pid = scene.start_actor(&["sleep"]);
+    let watchdog = scene.watchdog().spawn();
+    scene.wait_for("following");
+    let state = scene.wait_until("it is written down", || {
+        scene.kept("json").exists().then(|| scene.state()).filter(|state| state["sight"] == "running")
+    });
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    for (field, expected) in [
+        ("version", json!(1)),
+        ("name", json!(scene.name())),
+        ("boot_id", json!(boot.trim())),
+        ("process_name", json!(scene.name())),
+        ("once", json!(false)),
+        ("interval_ms", json!(100)),
+        ("restarts", json!(0)),
+        ("max_fail_count", json!(3)),
+        ("command", Value::Null),
+        ("gone", Value::Null),
+        ("told", json!(false)),
+    ] {
+        assert_eq!(state[field], expected, "{field}: {state:#}");
+    }
+    assert_eq!((&state["process"]["pid"], &state["process"]["name"]), (&json!(pid), &json!(scene.name())));
+    assert_eq!(state["watchdog"]["pid"], watchdog.pid());
+    assert_eq!((&state["memory"]["failures"], &state["memory"]["gave_up_until_ms"]), (&json!(0), &Value::Null));
+    for time in ["/since_ms", "/resumed_ms", "/process/started_ms", "/watchdog/started_ms", "/settings"] {
+        assert!(state.pointer(time).is_some_and(Value::is_u64), "{time}: {state:#}");
+    }
+    let file = fs::metadata(scene.kept("json")).unwrap();
+    assert_eq!((file.mode() & 0o777, fs::metadata(scene.kept("lock")).unwrap().mode() & 0o777), (0o644, 0o600));
+    let text = fs::read_to_string(scene.kept("json")).unwrap();
+    assert!(!text.contains("$ACTOR"), "no start command: {text}");
+    watchdog.terminate();
+    assert_eq!(scene.state()["watchdog"], Value::Null);
+}
+
+/// A disk that may sleep.
+#[test]
+fn nothing_is_written_while_all_is_well() {
+    let scene = Scene::new();
+    scene.start_actor(&["sleep"]);
+    let watchdog = scene.watchdog().spawn();
+    scene.wait_for("following");
+    watchdog.wait_checks(3);
+    let seen = || {
+        let of = |path| fs::metadata(path).map(|file| (file.ino(), file.mtime(), file.mtime_nsec())).unwrap();
+        let (log, folder) = (scene.path(&format!("log/{}.log", scene.name())), scene.path("state"));
+        [scene.kept("json"), scene.kept("lock"), log, folder].map(of)
+    };
+    let before = seen();
+    watchdog.wait_checks(10);
+    assert_eq!(seen(), before);
+    watchdog.terminate();
+}
+
+#[test]
+fn a_single_check_shows_in_the_time_of_the_state_file() {
+    let scene = Scene::new();
+    scene.start_actor(&["sleep"]);
+    let line = scene.watchdog().flag("--once");
+    assert_eq!(line.clone().run().code(), Some(0));
+    let file = fs::File::options().write(true).open(scene.kept("json")).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH).unwrap();
+    assert_eq!(line.run().code(), Some(0));
+    assert!(fs::metadata(scene.kept("json")).unwrap().modified().unwrap().elapsed().unwrap() < crate::harness::DEADLINE);
+}
+
+#[test]
+fn a_state_file_that_cannot_be_used_is_put_aside_and_told_once() {
+    let deep = "[".repeat(100_000);
+    for text in ["", "{\"version\":1", "\u{0}\u{0}", "[]", "{\"version\":99}", &deep] {
+        let scene = Scene::new();
+        fs::create_dir(scene.path("state")).unwrap();
+        fs::write(scene.kept("json"), text).unwrap();
+        let line = scene.watchdog().flag("--once");
+        assert_eq!(line.clone().run().code(), Some(0), "{}", scene.story());
+        assert_eq!(line.run().code(), Some(0));
+        assert_eq!(scene.count("^WARN the state file could not be used"), 1, "{:#?}", scene.log());
+        assert_eq!(fs::read_to_string(scene.kept("json.damaged")).unwrap(), text);
+        assert_eq!((&scene.state()["version"], scene.starts()), (&json!(1), 1));
+    }
+}

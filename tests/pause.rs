@@ -1,0 +1,211 @@
+//! "Leave it alone", and "go on" (rule 31).
+
+use std::fs;
+use std::time::Instant;
+
+use nix::sys::signal::Signal::SIGKILL;
+use serde_json::json;
+
+use crate::harness::{Ended, Scene};
+use crate::machine::{is_root, send, skip};
+
+/// Says it, and expects no answer.
+#[track_caller]
+fn say(scene: &Scene, words: &[&str]) {
+    let ended = scene.say(words);
+    assert_eq!((ended.code(), &*ended.stdout, &*ended.stderr), (Some(0), "", ""), "{words:?}");
+}
+
+#[track_caller]
+fn refused(ended: &Ended, with: &[&str]) {
+    assert_eq!((ended.code(), &*ended.stdout), (Some(2), ""), "{ended}");
+    assert!(with.iter().all(|with| ended.stderr.contains(with)), "{ended}");
+}
+
+#[test]
+fn what_is_paused_and_then_killed_stays_dead_until_it_is_resumed() {
+    let scene = Scene::new();
+    let watchdog = scene.watchdog().with("--restart-delay", "0").spawn();
+    scene.wait_for("attempt 1 succeeded");
+    for round in 1..6 {
+        let pid = scene.wait_running();
+        say(&scene, &["pause", scene.name()]);
+        send(pid, SIGKILL);
+        scene.wait_until("it is left alone", || {
+            (scene.count("paused: it is left alone until 'watchdog resume") == round).then_some(())
+        });
+        watchdog.wait_checks(5);
+        assert_eq!((scene.starts(), scene.all()), (round, vec![]), "{}", scene.story());
+        say(&scene, &["resume", scene.name()]);
+        scene.wait_running();
+        scene.wait_until("it is judged", || (scene.count("attempt 1 succeeded") > round).then_some(()));
+    }
+    watchdog.terminate();
+}
+
+#[test]
+fn a_check_from_cron_leaves_it_alone() {
+    let scene = Scene::new();
+    let line = scene.watchdog().flag("--once");
+    assert_eq!(line.clone().run().code(), Some(0));
+    let pid = scene.wait_running();
+    say(&scene, &["pause", scene.name()]);
+    assert_eq!(line.clone().run().code(), Some(0), "it runs, paused or not");
+    send(pid, SIGKILL);
+    scene.wait_gone(pid);
+    for _ in 0..3 {
+        assert_eq!(line.clone().run().code(), Some(5), "{}", scene.story());
+    }
+    assert_eq!(scene.starts(), 1);
+    assert!(scene.count("paused") <= 1, "said once: {:#?}", scene.log());
+    say(&scene, &["resume", scene.name()]);
+    assert_eq!(line.run().code(), Some(0), "{}", scene.story());
+    assert_eq!(scene.starts(), 2);
+}
+
+#[test]
+fn a_pause_ends_by_time() {
+    let scene = Scene::new();
+    let watchdog = scene.watchdog().spawn();
+    scene.wait_for("attempt 1 succeeded");
+    let pid = scene.wait_running();
+    say(&scene, &["pause", scene.name(), "--for", "2s"]);
+    let said = Instant::now();
+    send(pid, SIGKILL);
+    scene.wait_for("paused: it is left alone for another ");
+    scene.wait_until("it is started", || (scene.starts() == 2).then_some(()));
+    assert!(said.elapsed().as_millis() >= 1900, "{:?}", said.elapsed());
+    watchdog.terminate();
+}
+
+#[test]
+fn a_pause_ends_by_a_boot() {
+    let scene = Scene::new();
+    let line = scene.watchdog().flag("--once");
+    assert_eq!(line.clone().run().code(), Some(0));
+    send(scene.wait_running(), SIGKILL);
+    scene.wait_until("it is gone", || scene.all().is_empty().then_some(()));
+    say(&scene, &["pause", scene.name()]);
+    let mut pause: serde_json::Value =
+        serde_json::from_slice(&fs::read(scene.kept("pause")).unwrap()).unwrap();
+    assert_eq!(
+        (&pause["version"], &pause["paused"], &pause["until_ms"]),
+        (&json!(1), &json!(true), &json!(null))
+    );
+    assert_eq!(line.clone().run().code(), Some(5));
+    pause["boot_id"] = json!("00000000-0000-0000-0000-000000000000");
+    fs::write(scene.kept("pause"), pause.to_string()).unwrap();
+    assert_eq!(line.run().code(), Some(0));
+}
+
+/// The attempt that is under way is judged; no other follows.
+#[test]
+fn a_pause_during_an_attempt_lets_no_other_follow() {
+    let scene = Scene::new();
+    let watchdog = scene.watchdog().with("--max-fail-count", "unlimited").starting("echo broken").spawn();
+    scene.wait_until("it is started", || (scene.starts() > 0).then_some(()));
+    say(&scene, &["pause", scene.name()]);
+    scene.wait_for("paused: it is left alone");
+    let starts = scene.starts();
+    watchdog.wait_checks(10);
+    assert_eq!(scene.starts(), starts, "{}", scene.story());
+    assert!(scene.count("^WARN attempt [0-9]+ failed") >= 1, "{:#?}", scene.log());
+    say(&scene, &["resume", scene.name()]);
+    scene.wait_until("it goes on", || (scene.starts() > starts).then_some(()));
+    watchdog.terminate();
+}
+
+#[test]
+fn resume_forgets_a_give_up() {
+    let scene = Scene::new();
+    let line = scene.watchdog().flag("--once").with("--max-fail-count", "1");
+    let line = line.with("--restart-wait-interval", "0.1").starting("[ -e $HERE/mended ] && $ACTOR sleep &");
+    assert_eq!(line.clone().run().code(), Some(1));
+    fs::write(scene.path("mended"), "").unwrap();
+    assert_eq!(line.clone().run().code(), Some(5));
+    say(&scene, &["resume", scene.name()]);
+    assert_eq!(line.run().code(), Some(0), "{}", scene.story());
+    assert_eq!(scene.starts(), 2);
+}
+
+#[test]
+fn resume_wakes_a_long_running_watch_that_gave_up() {
+    let scene = Scene::new();
+    let line = scene.watchdog().with("--max-fail-count", "1").with("--retry-after", "1h");
+    let watchdog = line.starting("[ -e $HERE/mended ] && $ACTOR sleep &").spawn();
+    scene.wait_for("gave up after 1 failure");
+    fs::write(scene.path("mended"), "").unwrap();
+    watchdog.wait_checks(5);
+    assert_eq!(scene.starts(), 1);
+    say(&scene, &["resume", scene.name()]);
+    scene.wait_for("attempt 1 succeeded");
+    watchdog.terminate();
+}
+
+#[test]
+fn all_are_paused_and_resumed_at_once() {
+    let scene = Scene::new();
+    let line = |name| scene.watchdog().flag("--once").with("--name", name);
+    let pid = scene.start_actor(&["sleep"]);
+    for name in ["one", "two"] {
+        assert_eq!(line(name).run().code(), Some(0));
+    }
+    say(&scene, &["pause", "--all", "--for", "30m"]);
+    send(pid, SIGKILL);
+    scene.wait_gone(pid);
+    for name in ["one", "two"] {
+        assert_eq!(line(name).run().code(), Some(5));
+    }
+    say(&scene, &["resume", "--all"]);
+    assert_eq!(line("two").run().code(), Some(0));
+}
+
+#[test]
+fn what_is_unknown_is_refused_with_the_nearest_name() {
+    let scene = Scene::new();
+    refused(&scene.say(&["pause", "docker"]), &["no watchdog named 'docker'"]);
+    scene.start_actor(&["sleep"]);
+    assert_eq!(scene.watchdog().flag("--once").with("--name", "docker").run().code(), Some(0));
+    assert_eq!(scene.watchdog().flag("--once").with("--name", "nginx").run().code(), Some(0));
+    for command in ["pause", "resume", "status"] {
+        refused(&scene.say(&[command, "dokcer"]), &["no watchdog named 'dokcer'", "nearest is 'docker'"]);
+        refused(&scene.say(&[command, "../x\n"]), &["no watchdog named '../x\\n'"]);
+    }
+    // All or nothing.
+    refused(&scene.say(&["pause", "nginx", "dokcer", "ngin"]), &["'dokcer'", "'ngin'"]);
+    assert!(!scene.path("state/nginx.pause").exists());
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let scene = Scene::new();
+    for words in [&["pause"][..], &["resume"], &["pause", "x", "--all"]] {
+        assert_eq!(scene.say(words).code(), Some(2), "{words:?}");
+    }
+    scene.start_actor(&["sleep"]);
+    assert_eq!(scene.watchdog().flag("--once").run().code(), Some(0));
+    for time in ["soon", "-5", "0", ""] {
+        refused(&scene.say(&["pause", scene.name(), "--for", time]), &["--for"]);
+    }
+    assert!(!scene.kept("pause").exists());
+}
+
+#[test]
+fn another_user_may_not_pause_it() {
+    if !is_root() {
+        return skip("only root can be another user");
+    }
+    let scene = Scene::new();
+    scene.start_actor(&["sleep"]);
+    assert_eq!(scene.watchdog().flag("--once").run().code(), Some(0));
+    let script = format!(
+        "exec setpriv --reuid 65534 --regid 65534 --clear-groups {} pause {} --state-dir $HERE/state",
+        crate::harness::WATCHDOG,
+        scene.name()
+    );
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", &script]);
+    let ended = scene.spawn(command, crate::harness::Captured::All).ends();
+    refused(&ended, &[scene.name(), "another user's"]);
+    assert!(!scene.kept("pause").exists());
+}
