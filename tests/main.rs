@@ -7,6 +7,7 @@
 #![allow(unsafe_code)] // terminals, limits and filters are set up between fork and exec
 
 mod cli;
+mod dry_run;
 mod environment;
 mod failing;
 mod follow;
