@@ -24,3 +24,4 @@ mod signals;
 mod start;
 mod stderr;
 mod terminal;
+mod which;
