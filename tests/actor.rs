@@ -21,8 +21,9 @@ use signal_hook::iterator::Signals;
 fn main() {
     // Whatever becomes of the test: nothing that it started is left for long.
     nix::unistd::alarm::set(300);
-    let arguments: Vec<_> = env::args().skip(1).collect();
-    let part: Vec<_> = arguments.iter().map(String::as_str).collect();
+    // The first argument, its path, may be anything.
+    let part: Vec<_> = env::args_os().skip(1).map(|it| it.into_string().expect("a part in UTF-8")).collect();
+    let part: Vec<_> = part.iter().map(String::as_str).collect();
     match part[..] {
         ["sleep"] => sleep_for_ever(),
         ["exit", status, after] => {

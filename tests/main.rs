@@ -8,6 +8,7 @@
 
 mod cli;
 mod config;
+mod dry_run;
 mod environment;
 mod failing;
 mod follow;
@@ -27,3 +28,4 @@ mod start;
 mod status;
 mod stderr;
 mod terminal;
+mod which;

@@ -287,12 +287,18 @@ fn the_state_file_says_what_is_seen() {
     }
     assert_eq!((&state["process"]["pid"], &state["process"]["name"]), (&json!(pid), &json!(scene.name())));
     assert_eq!(state["watchdog"]["pid"], watchdog.pid());
-    assert_eq!((&state["memory"]["failures"], &state["memory"]["gave_up_until_ms"]), (&json!(0), &Value::Null));
+    assert_eq!(
+        (&state["memory"]["failures"], &state["memory"]["gave_up_until_ms"]),
+        (&json!(0), &Value::Null)
+    );
     for time in ["/since_ms", "/resumed_ms", "/process/started_ms", "/watchdog/started_ms", "/settings"] {
         assert!(state.pointer(time).is_some_and(Value::is_u64), "{time}: {state:#}");
     }
     let file = fs::metadata(scene.kept("json")).unwrap();
-    assert_eq!((file.mode() & 0o777, fs::metadata(scene.kept("lock")).unwrap().mode() & 0o777), (0o644, 0o600));
+    assert_eq!(
+        (file.mode() & 0o777, fs::metadata(scene.kept("lock")).unwrap().mode() & 0o777),
+        (0o644, 0o600)
+    );
     let text = fs::read_to_string(scene.kept("json")).unwrap();
     assert!(!text.contains("$ACTOR"), "no start command: {text}");
     watchdog.terminate();
@@ -327,7 +333,10 @@ fn a_single_check_shows_in_the_time_of_the_state_file() {
     let file = fs::File::options().write(true).open(scene.kept("json")).unwrap();
     file.set_modified(std::time::UNIX_EPOCH).unwrap();
     assert_eq!(line.run().code(), Some(0));
-    assert!(fs::metadata(scene.kept("json")).unwrap().modified().unwrap().elapsed().unwrap() < crate::harness::DEADLINE);
+    assert!(
+        fs::metadata(scene.kept("json")).unwrap().modified().unwrap().elapsed().unwrap()
+            < crate::harness::DEADLINE
+    );
 }
 
 #[test]

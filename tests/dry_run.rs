@@ -1,0 +1,265 @@
+//! `--dry-run`: what is found, what nearly is, what would be done; and nothing is done.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use regex_lite::Regex;
+
+use crate::harness::{Ended, Invocation, Scene};
+use crate::terminal::Terminal;
+
+/// What a dry run has written into a pipe.
+pub struct DryRun {
+    pub ended: Ended,
+    rows: Vec<Vec<String>>,
+}
+
+impl DryRun {
+    #[track_caller]
+    pub fn of(watchdog: Invocation) -> Self {
+        let ended = watchdog.flag("--dry-run").run();
+        let rows = ended.stdout.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect();
+        DryRun { ended, rows }
+    }
+
+    /// The rows of this kind, without the kind.
+    pub fn rows(&self, kind: &str) -> impl Iterator<Item = &[String]> {
+        self.rows.iter().filter(move |row| row[0] == kind).map(|row| &row[1..])
+    }
+
+    fn pids(&self, kind: &str) -> impl Iterator<Item = (i32, &[String])> {
+        self.rows(kind).map(|row| (row[0].parse().unwrap(), row))
+    }
+
+    /// What matches, the one to follow first.
+    pub fn matching(&self) -> Vec<i32> {
+        self.pids("match").map(|(pid, _)| pid).collect()
+    }
+
+    /// Why this process does not count, if it is a near miss.
+    pub fn why_not(&self, pid: i32) -> Option<&str> {
+        self.pids("near").find(|(near, _)| *near == pid).map(|(_, row)| row[4].as_str())
+    }
+
+    /// What would be done; it is one row.
+    #[track_caller]
+    pub fn would(&self) -> &str {
+        let rows: Vec<_> = self.rows("would").collect();
+        let [[would]] = rows[..] else { panic!("not one row: {rows:?} {}", self.ended) };
+        would
+    }
+
+    pub fn warnings(&self) -> String {
+        self.rows("warning").map(|row| row.join("\t")).collect::<Vec<_>>().join("\n")
+    }
+
+    #[track_caller]
+    pub fn assert_found(&self, pid: i32) {
+        assert_eq!(
+            (self.ended.code(), self.matching().contains(&pid)),
+            (Some(0), true),
+            "{pid}: {}",
+            self.ended
+        );
+    }
+
+    /// This process alone is the reason that nothing is found.
+    #[track_caller]
+    pub fn assert_near(&self, pid: i32, why: &str) {
+        assert_eq!((self.ended.code(), self.why_not(pid)), (Some(1), Some(why)), "{pid}: {}", self.ended);
+        assert_eq!(self.matching(), Vec::<i32>::new(), "{}", self.ended);
+    }
+}
+
+#[test]
+fn what_runs_would_be_followed() {
+    let scene = Scene::new();
+    let pid = scene.start_actor(&["sleep"]);
+    let dry = DryRun::of(scene.watchdog());
+    assert_eq!((dry.ended.code(), dry.matching()), (Some(0), vec![pid]), "{}", dry.ended);
+    let [row] = dry.rows("match").collect::<Vec<_>>()[..] else { panic!("{}", dry.ended) };
+    let [_, user, started, name, command_line] = row else { panic!("{row:?}") };
+    assert_eq!(name, scene.name());
+    assert_eq!(*command_line, format!("{} sleep", scene.path(scene.name()).display()));
+    let me = nix::unistd::User::from_uid(nix::unistd::geteuid()).unwrap();
+    assert_eq!(Some(user), me.map(|me| me.name).as_ref());
+    let started = chrono::DateTime::parse_from_rfc3339(started).unwrap();
+    let age = chrono::Local::now().signed_duration_since(started).num_seconds();
+    assert!((-2..60).contains(&age), "{age} s: {started}");
+    assert_eq!(dry.would(), format!("follow {} (pid {pid}); nothing is started", scene.name()));
+    assert_eq!((dry.warnings().as_str(), dry.ended.stderr.as_str()), ("", ""), "{}", dry.ended);
+    let once = DryRun::of(scene.watchdog().flag("--once"));
+    assert_eq!(once.would(), format!("nothing: {} (pid {pid}) is running", scene.name()));
+}
+
+#[test]
+fn what_is_missing_would_be_started_and_nothing_is_done() {
+    let scene = Scene::new();
+    let dry = DryRun::of(scene.watchdog().with("--start-command", "touch \"$HERE/harm\""));
+    assert_eq!((dry.ended.code(), dry.matching()), (Some(1), vec![]), "{}", dry.ended);
+    assert_eq!(dry.would(), "it is not running; run: touch \"$HERE/harm\"");
+    for file in ["harm", "state", "log", "home"] {
+        assert!(!scene.path(file).exists(), "{file}: {}", dry.ended);
+    }
+    // Nor is it in the way of a watchdog at work, or refused because of one.
+    let watchdog = scene.watchdog().spawn();
+    let pid = scene.wait_running();
+    let dry = DryRun::of(scene.watchdog());
+    dry.assert_found(pid);
+    watchdog.wait_checks(3);
+    assert_eq!((scene.starts(), scene.all()), (1, vec![pid]), "{}", scene.story());
+}
+
+#[test]
+fn each_setting_is_shown_with_its_source() {
+    let scene = Scene::new();
+    let file = scene.path("it.toml");
+    fs::write(&file, "restart_wait_interval = \"7s\"\nuser = \"root\"\nmax_fail_count = 4\n").unwrap();
+    let dry = DryRun::of(
+        scene
+            .watchdog()
+            .without("--restart-wait-interval")
+            .without("--after-stop")
+            .with("--config", &file)
+            .with("--max-fail-count", "9")
+            .flag("--exact")
+            .flag("--once"),
+    );
+    let shown: BTreeMap<_, _> =
+        dry.rows("setting").map(|row| (row[0].as_str(), (row[1].as_str(), row[2].as_str()))).collect();
+    assert_eq!(shown.len(), dry.rows("setting").count(), "each once: {}", dry.ended);
+    let typed = "command line";
+    let folder = |name| scene.path(name).into_os_string().into_string().unwrap();
+    let (state, log) = (folder("state"), folder("log"));
+    for (key, value, source) in [
+        ("process_name", scene.name(), typed),
+        ("exact", "yes", typed),
+        ("full", "no", "default"),
+        ("pid_namespace", "own", "default"),
+        ("start_timeout", "100s", "default"),
+        ("health_check_interval", "0.1", typed),
+        ("max_fail_count", "9", typed),
+        ("stable_after", "60s", "default"),
+        ("restart_delay", "0.05", typed),
+        ("after_stop", "3s", "default"),
+        ("once", "yes", typed),
+        ("state_dir", &state, typed),
+        ("log_dir", &log, typed),
+        ("log_max_size", "1MiB", "default"),
+        ("log_max_files", "5", "default"),
+    ] {
+        assert_eq!(shown.get(key), Some(&(value, source)), "{key}: {}", dry.ended);
+    }
+    for (key, value, line) in [("restart_wait_interval", "7s", 1), ("user", "root", 2)] {
+        let (shown, source) = shown[key];
+        let place = source.contains("it.toml") && source.contains(&line.to_string());
+        assert!(shown == value && place, "{key}: {}", dry.ended);
+    }
+    assert!(shown["start_command"].0.starts_with("echo"), "{}", dry.ended);
+    // Every long option that is a setting is among them.
+    let help = scene.watchdog().flag("--help").run().stdout;
+    let options = Regex::new(r"--([a-z-]+)").unwrap();
+    let options: BTreeSet<_> = options.captures_iter(&help).map(|found| found[1].replace('-', "_")).collect();
+    for key in shown.keys() {
+        assert!(options.contains(*key), "{key} is no option: {options:?}");
+    }
+    for option in ["process_name", "retry_after", "user", "name", "no_input"] {
+        assert!(options.contains(option), "{option}: {help}");
+    }
+}
+
+#[test]
+fn hostile_bytes_reach_nobody_s_terminal_and_forge_no_row() {
+    let scene = Scene::new();
+    let mut command = crate::machine::program(scene.path(scene.name()));
+    command.arg("neglect").arg(scene.path(scene.name())).arg("sleep");
+    let command_line = "x\nwould\tnothing\u{1b}[31m\u{202e}\u{2028}";
+    std::os::unix::process::CommandExt::arg0(&mut command, command_line);
+    let parent = scene.spawn(command, crate::harness::Captured::All);
+    scene.wait_until("both are there", || (scene.all().len() == 2).then_some(()));
+    let dry = DryRun::of(scene.watchdog());
+    assert!(dry.would().starts_with("follow"), "{}", dry.ended);
+    let [_, .., shown] = dry.rows("match").next().unwrap() else { panic!("{}", dry.ended) };
+    assert_eq!(dry.matching()[0], parent.pid());
+    assert!(shown.starts_with("x?would?nothing?[31m\\u{202e}\\u{2028} neglect"), "{shown:?}");
+    // The same from the command line itself.
+    let dry =
+        DryRun::of(scene.watchdog().with("--start-command", "true\nwould\tnothing\u{1b}[0m").flag("--exact"));
+    assert_eq!(dry.rows("would").count(), 1, "{}", dry.ended);
+    assert!(!dry.ended.stdout.contains(|c: char| c.is_control() && c != '\n' && c != '\t'), "{}", dry.ended);
+}
+
+#[test]
+fn in_a_terminal_it_is_in_columns() {
+    let scene = Scene::new();
+    scene.start_actor(&["sleep"]);
+    scene.start_actor(&["ignore-term"]);
+    let mut terminal = Terminal::new();
+    let command = scene.watchdog().flag("--dry-run").command();
+    let watchdog = terminal.start(&scene, command);
+    let text = terminal.expect(r"(?s)Settings.*nothing is started\n");
+    assert_eq!(watchdog.ends().code(), Some(0), "{text}");
+    assert!(!text.contains(['\t', '\u{1b}']), "{text}");
+    let lines: Vec<_> = text.lines().collect();
+    let title = lines.iter().position(|line| line.starts_with("Processes that match")).unwrap();
+    let [head, first, second] = lines[title + 1..title + 4] else { panic!("{text}") };
+    for (column, values) in [("NAME", [scene.name(); 2]), ("COMMAND LINE", ["/"; 2])] {
+        let at = head.find(column).unwrap();
+        assert!(
+            [first, second]
+                .iter()
+                .zip(values)
+                .all(|(line, value)| line[at..].starts_with(value) && line[..at].ends_with(' ')),
+            "{column}:\n{text}"
+        );
+    }
+    // The values of the settings, and where they come from, stand below each other.
+    let setting = |key: &str| *lines.iter().find(|line| line.trim_start().starts_with(key)).unwrap();
+    let column = |line: &str| line.find("default").unwrap();
+    assert_eq!(column(setting("full")), column(setting("stable_after")), "{text}");
+}
+
+#[test]
+fn an_unknown_user_is_an_error() {
+    let scene = Scene::new();
+    for (flag, user) in [("--dry-run", "nobody-of-that-name"), ("--once", "nobody-of-that-name")] {
+        let ended = scene.watchdog().with("--user", user).flag(flag).run();
+        assert_eq!((ended.code(), scene.starts(), ended.stdout.as_str()), (Some(2), 0, ""), "{ended}");
+        assert!(ended.stderr.contains("--user") && ended.stderr.contains(user), "{ended}");
+    }
+    // A number needs no name.
+    let dry = DryRun::of(scene.watchdog().with("--user", "3999999999"));
+    assert_eq!(dry.ended.code(), Some(1), "{}", dry.ended);
+}
+
+#[test]
+fn a_pattern_that_cannot_be_meant_is_warned_of() {
+    let scene = Scene::new();
+    let own_text = format!("start-{}", scene.name());
+    for (pattern, full, said) in [
+        ("/usr/sbin/nginx", false, "give nginx, or add --full"),
+        ("a\tb", false, "put . in their place"),
+        (&"x".repeat(256), false, "add --full"),
+        ("nginx: master process", false, "add --full"),
+        (&own_text, true, "the start command's own text matches"),
+    ] {
+        let mut watchdog =
+            scene.watchdog().with("--process-name", pattern).with("--start-command", &own_text);
+        if full {
+            watchdog = watchdog.flag("--full");
+        }
+        let dry = DryRun::of(watchdog.clone().with("--name", scene.name()));
+        assert!(dry.warnings().contains(said), "{pattern}: {}", dry.ended);
+        let watchdog = watchdog.with("--max-fail-count", "1").with("--name", scene.name()).spawn();
+        let said: String =
+            said.chars().flat_map(|c| if c == '.' { vec!['\\', c] } else { vec![c] }).collect();
+        scene.wait_for(&format!("^WARN .*{said}"));
+        drop(watchdog);
+        fs::remove_dir_all(scene.path("log")).unwrap();
+        let _ = fs::remove_dir_all(scene.path("state"));
+    }
+    for pattern in ["nginx", "containerd-shim-runc-v2", "^/x", "a b"] {
+        let dry = DryRun::of(scene.watchdog().with("--process-name", pattern).with("--name", scene.name()));
+        assert!(!dry.warnings().contains("never"), "{pattern}: {}", dry.ended);
+    }
+}
