@@ -54,15 +54,18 @@ pub fn watch(job: Job, stderr: &mut Stderr) -> Exit {
     };
     let mut record = Record::recall(files, &settings, &proc, &mut report);
     say_what_is_doubtful(&settings, &sources, lock.as_ref(), &mut report);
-    if is_begun_by_somebody() && !settings.limits.once {
-        record.forget_give_up();
-    } else if !settings.limits.once
-        && record.memory().gave_up_until.is_some_and(|until| process::now() < until)
-    {
-        // A crontab line that starts a long-running watch: given up is given up, for a while.
-        match look_only(&settings, &proc) {
-            Exit::Success => {}
-            exit => return exit,
+    if !settings.limits.once {
+        let has_word = record.memory().gave_up_until.is_some()
+            && record.may_start(process::now(), &mut report).1.is_some();
+        if is_begun_by_somebody() || has_word {
+            record.forget_give_up();
+        }
+        // A crontab line that begins a long-running watch: given up is given up, for a while.
+        if record.memory().gave_up_until.is_some_and(|until| process::now() < until) {
+            match look_only(&settings, &proc) {
+                Exit::Success => {}
+                exit => return exit,
+            }
         }
     }
     let signals = match Signals::catch() {

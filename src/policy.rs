@@ -21,6 +21,8 @@ pub const DEFAULT_RETRY: Duration = Duration::from_secs(600);
 pub const LONGEST_RETRY: Duration = Duration::from_secs(3600);
 /// How a process died is known once its parent has waited for it, which takes a moment.
 pub const REAP_GRACE: Duration = Duration::from_millis(50);
+/// What a start command puts into the background last takes a moment to become what it is called.
+const SETTLE: Duration = Duration::from_millis(250);
 /// After a start command was run, the first look for the process. The next come at twice the time
 /// each, until they are `health_check_interval` apart.
 const FIRST_LOOK: Duration = Duration::from_millis(10);
@@ -275,6 +277,8 @@ pub struct Policy {
     on_probation: bool,
     /// The start command is at work, and is waited for since then.
     command: Option<Time>,
+    /// When the start command of the last attempt ended.
+    command_ended: Option<Time>,
     last_attempt: Option<Time>,
     /// Rounds of attempts given up since the process was last stable.
     rounds: u32,
@@ -294,6 +298,7 @@ impl Policy {
             failures: 0,
             on_probation: false,
             command: None,
+            command_ended: None,
             last_attempt: None,
             rounds: 0,
             leave: false,
@@ -371,6 +376,7 @@ impl Policy {
         self.leave = !may_start;
         if seen == Seen::CommandEnded {
             self.command = None;
+            self.command_ended = Some(now);
         }
         match self.state {
             State::Fresh => self.fresh(now, seen),
@@ -430,6 +436,7 @@ impl Policy {
 
     fn trying(&mut self, now: Time, seen: Seen, at: Time, sight: Sight) -> Decision {
         let judged_at = at + self.limits.restart_wait_interval;
+        let settled_at = self.command_ended.map_or(judged_at, |ended| judged_at.max(ended + SETTLE));
         match seen {
             Seen::CommandRefused => {
                 self.command = None;
@@ -465,6 +472,9 @@ impl Policy {
             Seen::Started => self.next_look(now, at, judged_at),
             Seen::Missing if now < judged_at => self.next_look(now, at, judged_at),
             Seen::Missing if self.command.is_some() => self.outwait(now),
+            Seen::Missing if now < settled_at => {
+                self.next_look(now, self.command_ended.unwrap_or(at), settled_at)
+            }
             Seen::Missing => match sight {
                 // One run has to end some time, whoever goes on killing what it starts.
                 Sight::Gone {
@@ -611,6 +621,7 @@ impl Policy {
             return self.outwait(now);
         }
         self.command = Some(now);
+        self.command_ended = None;
         self.has_started = true;
         self.last_attempt = Some(now);
         self.state = State::Trying { at: now, sight: Sight::NotYet };
