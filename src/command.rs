@@ -17,6 +17,7 @@ use crate::policy::Time;
 use crate::process::Pid;
 use crate::process::follow::{Held, open_pidfd};
 use crate::process::scan::Proc;
+use crate::state::read_file;
 use crate::sys;
 
 /// What an init script, `service` and `systemctl` need to be found; cron's PATH has none of it.
@@ -107,7 +108,7 @@ impl StartCommand {
     /// To be asked with the instance's lock held: between fork and exec, the command holds it too.
     #[must_use]
     pub fn adopt(note: &Path, boot_id: &str, proc: &Proc) -> Option<Self> {
-        let note = std::fs::read_to_string(note).ok()?;
+        let note = read_file(note).ok()?;
         let mut words = note.split_ascii_whitespace();
         if boot_id.is_empty() || words.next() != Some(boot_id) {
             return None;

@@ -141,7 +141,9 @@ impl Report {
 
     /// What was said by runs before this one.
     pub fn recall(&mut self, said: BTreeMap<String, String>) {
-        self.said = said;
+        for (kind, text) in said {
+            self.said.entry(kind).or_insert(text);
+        }
     }
 
     /// Whether a text of this kind is another than the last.

@@ -414,14 +414,21 @@ pub fn boot_id(proc: &Path) -> String {
     id.trim().to_owned()
 }
 
+/// Reads a small file; a pipe or a link that somebody put in its place is neither waited for nor followed.
+///
+/// # Errors
+/// It is no regular file of text, or cannot be read.
+pub fn read_file(path: &Path) -> io::Result<String> {
+    let flags = (OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    io::read_to_string(io::Read::take(file, LARGEST))
+}
+
 fn read<T: DeserializeOwned>(path: &Path, version: fn(&T) -> u32) -> Result<T, Unread> {
-    let open = || -> io::Result<String> {
-        // Not to wait for a writer where somebody put a pipe.
-        let flags = (OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed();
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-        io::read_to_string(io::Read::take(file, LARGEST))
-    };
-    let text = open().map_err(|error| match error.kind() {
+    let text = read_file(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Unread::None,
         io::ErrorKind::InvalidData => Unread::Foreign(error.to_string()),
         _ => Unread::Failed(error),

@@ -193,7 +193,7 @@ pub fn shown_command_line(comm: &[u8], command_line: &[u8]) -> String {
         return format!("[{}]", printable(comm));
     }
     let joined: Vec<u8> =
-        command_line[..end].iter().map(|byte| if *byte == 0 { b' ' } else { *byte }).collect();
+        command_line[..end].iter().map(|byte| if matches!(byte, 0 | b'\n') { b' ' } else { *byte }).collect();
     match printable(&joined) {
         Cow::Borrowed(text) => text.to_owned(),
         Cow::Owned(text) => text,
@@ -226,12 +226,18 @@ pub fn is_invocation(command_line: &[u8], program: &[u8]) -> bool {
     let mut arguments = command_line.split(|byte| *byte == 0);
     let called = arguments.next().and_then(|first| first.rsplit(|byte| *byte == b'/').next());
     called == Some(program)
-        && arguments.any(|argument| {
-            ["--process-name", "--process_name", "--start-command", "--start_command"].iter().any(|option| {
-                argument
-                    .strip_prefix(option.as_bytes())
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"="))
-            })
+        && arguments.any(|argument| match argument.strip_prefix(b"-") {
+            Some(long) if long.starts_with(b"-") => {
+                ["-process-name", "-process_name", "-start-command", "-start_command", "-config"].iter().any(
+                    |option| {
+                        long.strip_prefix(option.as_bytes())
+                            .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"="))
+                    },
+                )
+            }
+            // -p, alone or among others; the hardware watchdog's daemon has no such option.
+            Some(short) => short.contains(&b'p'),
+            None => false,
         })
 }
 
@@ -312,7 +318,7 @@ mod tests {
         assert!(matches("java -jar /opt/app server.jar$", line));
         assert!(!matches("java$", line));
         assert!(matches(r"^\[java\]$", b""));
-        assert_eq!(shown_command_line(b"x", b"a\nb\0\xff\0"), "a?b ?");
+        assert_eq!(shown_command_line(b"x", b"a\nb\0\xff\0"), "a b ?");
     }
 
     #[test]
@@ -366,6 +372,7 @@ mod tests {
         assert!(is(b"/usr/bin/watchdog\0--process-name\0docker\0"));
         assert!(is(b"watchdog\0-f\0--start_command=x\0"));
         assert!(!is(b"/usr/sbin/watchdog\0-c\0/etc/watchdog.conf\0"), "the hardware watchdog's daemon");
+        assert!(is(b"watchdog\0-fp\0docker\0"));
         assert!(!is(b"vim\0--process-name\0"));
         assert!(!is(b"watchdog\0--process-names\0"));
     }

@@ -53,6 +53,8 @@ pub struct Proc {
     program: Option<(u64, u64)>,
     program_path: PathBuf,
     program_name: Vec<u8>,
+    /// What it was called by, which may be a link of another name.
+    called: Vec<u8>,
 }
 
 /// What a look over /proc found, each list with the one to follow first.
@@ -97,6 +99,8 @@ impl Proc {
         let identity = |file: Metadata| (file.dev(), file.ino());
         let program = std::fs::metadata(shown.join("exe")).map(identity).ok();
         let program_path = std::fs::read_link(shown.join("exe")).unwrap_or_else(|_| "watchdog".into());
+        let called = std::env::args_os().next().unwrap_or_else(|| "watchdog".into());
+        let called = program_name(Path::new(&called)).to_vec();
         let program_name = program_name(&program_path).to_vec();
         Ok(Proc {
             root: root.to_owned(),
@@ -105,6 +109,7 @@ impl Proc {
             program,
             program_path,
             program_name,
+            called,
         })
     }
 
@@ -261,14 +266,16 @@ impl Proc {
     /// Under `--full`, those whose command line has the pattern in it since they started this watchdog
     /// with it: `sudo`, `sh -c`, `timeout`, `flock`.
     fn ancestors(&self, criteria: &Criteria) -> Vec<Pid> {
-        let name = &self.program_name;
-        if criteria.subject == Subject::Name || name.is_empty() {
+        if criteria.subject == Subject::Name {
             return Vec::new();
         }
         let names_us = |pid: &Pid| {
             let entry = open_entry(&self.root, *pid);
-            let command_line = entry.and_then(|entry| read_all(&entry, "cmdline", LONGEST_COMMAND_LINE));
-            command_line.is_ok_and(|line| line.windows(name.len()).any(|part| part == &name[..]))
+            let line =
+                entry.and_then(|entry| read_all(&entry, "cmdline", LONGEST_COMMAND_LINE)).unwrap_or_default();
+            let has =
+                |name: &Vec<u8>| !name.is_empty() && line.windows(name.len()).any(|part| part == &name[..]);
+            has(&self.program_name) || has(&self.called)
         };
         self.lineage().into_iter().filter(names_us).collect()
     }
