@@ -2,15 +2,17 @@
 
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal::SIGKILL;
 use serde_json::{Value, json};
 
-use crate::harness::{Captured, Invocation, Scene};
-use crate::machine::send;
+use crate::harness::{Captured, DEADLINE, Invocation, Scene};
+use crate::machine::{is_root, send, skip, unshare};
 
 /// What a line in a crontab comes to: its status, and what would be mailed.
 fn from_cron(scene: &Scene, line: &Invocation) -> (Option<i32>, String) {
@@ -177,22 +179,22 @@ fn from_cron_a_broken_service_costs_one_mail_and_a_mended_one_another() {
 #[test]
 fn from_cron_a_long_running_watch_that_gave_up_begins_again_in_silence() {
     let scene = Scene::new();
-    let line = scene
-        .watchdog()
-        .with("--max-fail-count", "1")
-        .with("--restart-wait-interval", "0.1")
-        .starting("[ -e $HERE/mended ] && $ACTOR sleep &");
+    let line = scene.watchdog().with("--max-fail-count", "1").with("--restart-wait-interval", "0.1");
+    let line = line.starting("[ -e $HERE/mended ] && $ACTOR sleep &");
     let (code, mail) = from_cron(&scene, &line);
     assert_eq!((code, mail.is_empty()), (Some(1), false));
     for _ in 0..3 {
         assert_eq!(from_cron(&scene, &line), (Some(5), String::new()));
     }
     assert_eq!(scene.starts(), 1);
-    assert_eq!(scene.say(&["resume", scene.name()]).code(), Some(0));
+    let pid = scene.start_actor(&["sleep"]);
     fs::write(scene.path("mended"), "").unwrap();
     let watchdog = line.clone().spawn();
-    scene.wait_for("succeeded");
-    assert_eq!(from_cron(&scene, &line), (Some(0), String::new()), "one is enough");
+    scene.wait_for(&format!("following .*pid {pid}"));
+    for _ in 0..3 {
+        assert_eq!(from_cron(&scene, &line), (Some(0), String::new()), "one is enough");
+    }
+    assert_ne!(scene.assert_watched(), pid);
     watchdog.terminate();
 }
 
@@ -333,10 +335,7 @@ fn a_single_check_shows_in_the_time_of_the_state_file() {
     let file = fs::File::options().write(true).open(scene.kept("json")).unwrap();
     file.set_modified(std::time::UNIX_EPOCH).unwrap();
     assert_eq!(line.run().code(), Some(0));
-    assert!(
-        fs::metadata(scene.kept("json")).unwrap().modified().unwrap().elapsed().unwrap()
-            < crate::harness::DEADLINE
-    );
+    assert!(fs::metadata(scene.kept("json")).unwrap().modified().unwrap().elapsed().unwrap() < DEADLINE);
 }
 
 #[test]
@@ -353,4 +352,117 @@ fn a_state_file_that_cannot_be_used_is_put_aside_and_told_once() {
         assert_eq!(fs::read_to_string(scene.kept("json.damaged")).unwrap(), text);
         assert_eq!((&scene.state()["version"], scene.starts()), (&json!(1), 1));
     }
+}
+
+/// The state folder is on a file system of its own, mounted by this.
+fn watches_on(mount: &str) {
+    let scene = Scene::new();
+    let Some(private) = unshare(&scene, &["--mount"]) else {
+        return skip("no mount namespace can be made here");
+    };
+    let private: Vec<_> = private.iter().map(String::as_str).chain(["sh", "-c", mount, "sh"]).collect();
+    fs::create_dir(scene.path("state")).unwrap();
+    let watchdog = scene.watchdog().through(&private).spawn();
+    for round in 1..3 {
+        scene.wait_until("it is judged", || (scene.count("attempt 1 succeeded") == round).then_some(()));
+        scene.assert_watched();
+    }
+    assert_eq!(scene.count("^WARN nothing can be kept in "), 1, "{:#?}", scene.log());
+    watchdog.terminate();
+}
+
+#[test]
+fn a_full_state_folder_ends_no_watch() {
+    watches_on(
+        "mount -t tmpfs -o size=16k,mode=0755 none $HERE/state && cat /dev/zero >$HERE/state/full 2>/dev/null; \
+         exec \"$@\"",
+    );
+}
+
+/// In the place of each file something that cannot be one; what it points to stays as it is.
+#[test]
+fn nothing_in_the_place_of_its_files_ends_a_watch() {
+    for (ending, things) in [
+        ("json", &["link", "folder", "pipe"][..]),
+        ("lock", &["link", "folder", "pipe"]),
+        ("pause", &["link", "folder", "pipe"]),
+        ("start", &["link", "folder", "pipe"]),
+    ] {
+        for what in things {
+            let scene = Scene::new();
+            fs::create_dir(scene.path("state")).unwrap();
+            fs::write(scene.path("victim"), "precious").unwrap();
+            let path = scene.kept(ending);
+            match *what {
+                "link" => symlink(scene.path("victim"), &path).unwrap(),
+                "pipe" => nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap(),
+                _ => fs::create_dir_all(path.join("in the way")).unwrap(),
+            }
+            let watchdog = scene.watchdog().with("--restart-wait-interval", "0.2").spawn();
+            scene.wait_until(&format!("it is watched with a {what} for .{ending}"), || {
+                (scene.count("attempt 1 succeeded") == 1).then_some(())
+            });
+            scene.assert_watched();
+            watchdog.terminate();
+            assert_eq!(scene.read("victim"), "precious", "{ending}: {what}");
+            assert_eq!(scene.watchdog().flag("--once").run().code(), Some(0), "{ending}: {what}");
+        }
+    }
+}
+
+/// Whoever can open a file can lock it.
+#[test]
+fn another_user_keeps_nobody_from_his_work() {
+    if !is_root() {
+        return skip("only root can be another user");
+    }
+    let scene = Scene::new();
+    let first = scene.watchdog().flag("--once").run();
+    assert_eq!(first.code(), Some(0), "{first}");
+    let attack = |script: &str, path: &Path| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "sh", "-c", script, "sh"]);
+        command.arg(path);
+        scene.spawn(command, Captured::All).ends()
+    };
+    for file in ["json", "lock", "start"].map(|ending| scene.kept(ending)) {
+        for script in ["echo >> $1", "rm -f $1", "mv $1 $1.old", "ln -sf /dev/null $1"] {
+            assert_ne!(attack(script, &file).code(), Some(0), "{script} {}", file.display());
+        }
+    }
+    for script in ["exec < $1", "flock --nonblock $1 true"] {
+        assert_ne!(attack(script, &scene.kept("lock")).code(), Some(0), "{script}");
+    }
+    // The state file is for all to read, and so to lock.
+    let mut holder = Command::new("setpriv");
+    holder.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "flock", "--exclusive"]);
+    holder.arg(scene.kept("json")).args(["sh", "-c", "echo it is locked; exec sleep 100"]);
+    let holder = scene.spawn(holder, Captured::All);
+    scene.wait_until("the state file is locked", || scene.story().contains("it is locked").then_some(()));
+    let pid = scene.wait_running();
+    send(pid, SIGKILL);
+    scene.wait_gone(pid);
+    assert_eq!(scene.watchdog().flag("--once").run().code(), Some(0));
+    assert_eq!(scene.starts(), 2);
+    holder.send(SIGKILL);
+}
+
+#[test]
+fn a_read_only_state_folder_ends_no_watch() {
+    watches_on("mount -t tmpfs -o ro none $HERE/state && exec \"$@\"");
+}
+
+/// Given up is given up, until somebody says otherwise.
+#[test]
+fn from_cron_a_resumed_watch_begins_again() {
+    let scene = Scene::new();
+    let line = scene.watchdog().with("--max-fail-count", "1").with("--restart-wait-interval", "0.1");
+    let line = line.starting("[ -e $HERE/mended ] && $ACTOR sleep &");
+    assert_eq!(line.clone().run().code(), Some(1));
+    assert_eq!(line.clone().run().code(), Some(5));
+    fs::write(scene.path("mended"), "").unwrap();
+    assert_eq!(scene.say(&["resume", scene.name()]).code(), Some(0));
+    let watchdog = line.spawn();
+    scene.wait_for("attempt 1 succeeded");
+    watchdog.terminate();
 }
