@@ -190,8 +190,8 @@ impl Proc {
         held.is_some_and(|held| held.started().abs_diff(started) < tick() && held.is_alive())
     }
 
-    /// All processes that started at `since` or later, in this session or whose parent has ended:
-    /// what a start command has left running, or has become.
+    /// All processes that started at `since` or later, in the session of a start command or whose parent
+    /// has ended: what the start command has left running, or has become.
     #[must_use]
     pub fn started_since(&self, since: Time, session: Pid) -> Vec<Seen> {
         let lineage = self.lineage();
