@@ -70,7 +70,8 @@ pub struct Memory {
 }
 
 /// How a process ended, as far as the decision is concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// By itself, with status 0.
     Finished,

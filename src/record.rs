@@ -2,9 +2,12 @@
 
 use std::rc::Rc;
 
+use crate::command::CommandEnd;
+use crate::history::{Deaths, LastExit, LastStart, Tally};
 use crate::policy::{Memory, Time};
 use crate::process::Seen;
-use crate::process::death::Gone;
+use crate::process::death::{Death, End, Gone};
+use crate::process::oom::OomKills;
 use crate::process::scan::Proc;
 use crate::report::Report;
 use crate::settings::Settings;
@@ -60,6 +63,10 @@ impl Record {
             if is_same_process {
                 state.gone = old.gone;
                 state.process = old.process;
+                state.last_exit = old.last_exit;
+                state.deaths = old.deaths;
+                state.last_start = old.last_start;
+                state.oom_kills = old.oom_kills;
             }
             state.sight = old.sight;
             state.since_ms = old.since_ms;
@@ -67,7 +74,18 @@ impl Record {
         if let Some(process) = state.process.clone() {
             let is_alive = proc.is_alive(process.pid, process.started_ms);
             if !is_alive {
-                report.ended_unseen(&process.name, process.pid);
+                let end = End {
+                    pid: process.pid,
+                    name: process.name.clone(),
+                    started: process.started_ms,
+                    at: crate::process::now(),
+                    death: Death::Untold,
+                    memory: None,
+                    out_of_memory: state.oom_kills.since(proc.root()),
+                };
+                let deaths = state.deaths.add(end.ending(), end.at);
+                report.ended_unseen(&end, deaths);
+                state.last_exit = Some(LastExit::of(&end));
                 state.gone = Some(Died::from(&process.gone(last_known(&files))));
                 state.process = None;
             }
@@ -160,6 +178,28 @@ impl Record {
         });
     }
 
+    /// The process ended. How often it died lately.
+    pub fn ended(&mut self, end: &End) -> Tally {
+        let mut tally = Tally::default();
+        self.change(|state| {
+            state.last_exit = Some(LastExit::of(end));
+            tally = state.deaths.add(end.ending(), end.at);
+        });
+        tally
+    }
+
+    /// The start command ended.
+    pub fn command_ended(&mut self, end: &CommandEnd, now: Time) {
+        self.change(|state| state.last_start = Some(LastStart::of(end, now)));
+    }
+
+    /// What the OOM killer has done while the process lived.
+    pub fn oom_kills(&mut self, kills: &OomKills) {
+        if self.state.oom_kills != *kills {
+            self.change(|state| state.oom_kills = kills.clone());
+        }
+    }
+
     /// An attempt succeeded.
     pub fn restarted(&mut self) {
         self.change(|state| state.restarts += 1);
@@ -243,6 +283,10 @@ fn fresh(files: &Files, settings: &Settings) -> State {
         told: false,
         resumed_ms: Time::ZERO,
         said: std::collections::BTreeMap::new(),
+        last_exit: None,
+        deaths: Deaths::default(),
+        last_start: None,
+        oom_kills: OomKills::default(),
     }
 }
 

@@ -23,7 +23,7 @@ fn a_death_is_noticed_at_once() {
     send(pid, SIGKILL);
     scene.wait_replaced(pid);
     assert!(killed.elapsed() < Duration::from_secs(10), "{:?}\n{}", killed.elapsed(), scene.story());
-    let death = scene.wait_for(r"was killed \(SIGKILL\)");
+    let death = scene.wait_for(r"was killed by SIGKILL");
     let start = scene.wait_for("running start command");
     assert!(start.time - death.time < TimeDelta::seconds(2), "{:#?}", scene.log());
 }
@@ -39,10 +39,10 @@ fn how_it_died_is_logged() {
         ((vec!["exit", "0", "300"], None), ".*exited with status 0"),
         ((vec!["segv", "300"], None), r"WARN .*crashed \(SIGSEGV"),
         (kill(Signal::SIGABRT), r"WARN .*crashed \(SIGABRT"),
-        (kill(SIGKILL), r"WARN .*was killed \(SIGKILL\)"),
-        (kill(SIGTERM), r"INFO .*was stopped \(SIGTERM\)"),
-        (kill(SIGINT), r"INFO .*was stopped \(SIGINT\)"),
-        (kill(SIGHUP), r"INFO .*was stopped \(SIGHUP\)"),
+        (kill(SIGKILL), r"WARN .*was killed by SIGKILL"),
+        (kill(SIGTERM), r"INFO .*was stopped by SIGTERM"),
+        (kill(SIGINT), r"INFO .*was stopped by SIGINT"),
+        (kill(SIGHUP), r"INFO .*was stopped by SIGHUP"),
     ] {
         let scene = Scene::new();
         let pid = scene.start_actor(&part);

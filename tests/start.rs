@@ -64,7 +64,7 @@ fn a_command_that_stays_is_the_process() {
     let watchdog = scene.watchdog().starting("exec $ACTOR sleep").spawn();
     scene.wait_for("attempt 1 succeeded");
     let pid = scene.assert_watched();
-    scene.wait_for(r"^WARN .*was killed \(SIGKILL\)");
+    scene.wait_for(r"^WARN .*was killed by SIGKILL");
     watchdog.terminate();
     assert_eq!(scene.all(), [pid], "it outlives the watchdog");
 }
@@ -77,7 +77,7 @@ fn a_shell_that_stays_is_not_the_process() {
     scene.wait_for("attempt 1 succeeded");
     scene.assert_watched();
     let death = scene.wait_for(&format!(r"{} \(pid [0-9]+\) ", scene.name()));
-    scene.wait_for(r"^WARN .*was killed \(SIGKILL\)");
+    scene.wait_for(r"^WARN .*was killed by SIGKILL");
     assert!(!death.text.contains("status 7"), "{death:?}");
 }
 
@@ -148,7 +148,7 @@ fn a_process_that_was_started_by_somebody_else_in_time_is_not_started_twice() {
     let watchdog = scene.watchdog().with("--after-stop", "3s").spawn();
     scene.wait_for("watching for");
     send(pid, Signal::SIGTERM);
-    scene.wait_for(r"was stopped \(SIGTERM\)");
+    scene.wait_for(r"was stopped by SIGTERM");
     let successor = scene.start_actor(&["sleep"]);
     scene.wait_for(&format!(
         r"^INFO (?:is running again by itself|has been handed over): .*\(pid {successor}\)"

@@ -19,6 +19,7 @@ const MOST_EXEC_LOOKS: usize = 50;
 pub mod criteria;
 pub mod death;
 pub mod follow;
+pub mod oom;
 pub mod pattern;
 pub mod scan;
 pub mod stat;

@@ -15,6 +15,7 @@ use super::criteria::{Criteria, Namespace, Reason, Subject};
 use super::criteria::{is_init_script, is_invocation, program_name, runs, shown_command_line};
 use super::death::Gone;
 use super::follow::Held;
+use super::oom::CONTROL_GROUPS;
 use super::pattern::{LONGEST_NAME, Pattern};
 use super::stat::{LONGEST_LINE, Stat, tick};
 use super::{Identity, Kind, LONGEST_COMMAND_LINE, Pid, Seen, Trouble, open_entry, read_all, read_start};
@@ -55,6 +56,7 @@ pub struct Proc {
     program_name: Vec<u8>,
     /// What it was called by, which may be a link of another name.
     called: Vec<u8>,
+    control_groups: PathBuf,
 }
 
 /// What a look over /proc found, each list with the one to follow first.
@@ -110,6 +112,7 @@ impl Proc {
             program_path,
             program_name,
             called,
+            control_groups: CONTROL_GROUPS.into(),
         })
     }
 
@@ -117,6 +120,12 @@ impl Proc {
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Where the control groups of these processes are.
+    #[must_use]
+    pub fn control_groups(&self) -> &Path {
+        &self.control_groups
     }
 
     /// Looks for all processes that meet the `criteria`. After a death, `gone` tells which of them count.
