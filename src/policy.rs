@@ -312,7 +312,13 @@ impl Policy {
     #[must_use]
     pub fn recall(limits: Limits, memory: Memory, command: Option<Time>) -> Self {
         let Memory { failures, on_probation, last_attempt, judging, rounds, gave_up_until } = memory;
+        // The watch before may have been cut off before it could write down that it had begun an attempt.
+        let apart = limits.restart_wait_interval;
+        let newer = command.filter(|began| last_attempt.is_none_or(|last| *began >= last + apart));
+        let failures = if newer.is_some() && gave_up_until.is_some() { 0 } else { failures };
+        let last_attempt = newer.or(last_attempt);
         let state = match (gave_up_until, last_attempt) {
+            (_, Some(at)) if newer.is_some() => State::Trying { at, sight: Sight::NotYet },
             (Some(until), _) => State::GaveUp { until },
             (None, Some(at)) if judging => State::Trying { at, sight: Sight::NotYet },
             _ => State::Fresh,

@@ -37,6 +37,8 @@ pub struct Report {
     said: BTreeMap<String, String>,
     is_stopped: bool,
     ever_seen: bool,
+    /// What is known of the end of a process that nobody watched.
+    ended_unseen: String,
     left_over: Vec<Seen>,
     attempt: Attempt,
     /// What the failures of this row looked like, equal ones together.
@@ -102,6 +104,7 @@ impl Report {
             said: BTreeMap::new(),
             is_stopped: false,
             ever_seen: false,
+            ended_unseen: String::new(),
             left_over: Vec::new(),
             attempt: Attempt::default(),
             failures: Vec::new(),
@@ -244,6 +247,7 @@ impl Report {
     /// It ended while nobody watched.
     pub fn ended_unseen(&mut self, end: &End, deaths: Tally) {
         let facts = facts(end).map(|facts| format!(" ({facts})")).unwrap_or_default();
+        self.ended_unseen.clone_from(&facts);
         self.info(format!(
             "{} (pid {}) has ended since the last check{facts}{}",
             end.name,
@@ -598,7 +602,8 @@ impl Report {
         match (outcome, followed) {
             (Outcome::Running { started: true }, Some(seen)) => {
                 let text = format!(
-                    "was not running, and is again: {} after {took}; log {}",
+                    "was not running{}, and is again: {} after {took}; log {}",
+                    self.ended_unseen,
                     named(seen),
                     self.log.display()
                 );

@@ -8,6 +8,7 @@
 
 mod cli;
 mod config;
+mod died;
 mod dry_run;
 mod environment;
 mod failing;
