@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use clap::{Arg, Command, CommandFactory};
+use clap::{Arg, Command, CommandFactory, ValueHint};
 use clap_complete::Shell;
 use clap_mangen::Man;
 use watchdog::cli::{Cli, SETTINGS};
@@ -73,10 +73,11 @@ impl Settings {
             }
         }
         for (key, _) in SETTINGS {
-            let is_whole =
-                |setting: &Setting| setting.kind.is_some() && setting.example.is_some();
+            let is_whole = |setting: &Setting| setting.kind.is_some() && setting.example.is_some();
             if !sections.get(key).is_some_and(is_whole) {
-                return Err(format!("packaging/man/settings.in: say of which type {key} is, with an example"));
+                return Err(format!(
+                    "packaging/man/settings.in: say of which type {key} is, with an example"
+                ));
             }
         }
         let options: Vec<_> = std::iter::once(command)
@@ -117,7 +118,10 @@ impl Page<'_> {
         let mut is_verbatim = false;
         for line in read(self.root, file)?.lines() {
             is_verbatim = line == ".EX" || is_verbatim && line != ".EE";
-            match line.strip_prefix('@').and_then(|line| line.strip_suffix('@')).map(|word| word.split_once(' '))
+            match line
+                .strip_prefix('@')
+                .and_then(|line| line.strip_suffix('@'))
+                .map(|word| word.split_once(' '))
             {
                 Some(Some(("command", name))) => page += &self.options_of(name)?,
                 Some(None) => page += &self.part(line)?,
@@ -157,7 +161,7 @@ impl Page<'_> {
     fn list(&self, of: &Command, is_meant: impl Fn(&Arg) -> bool) -> Result<String, Wrong> {
         let mut list = String::new();
         for argument in of.get_arguments().filter(|argument| is_meant(argument)) {
-            list += &item(argument)?;
+            list += &item(of, argument)?;
             if let Some(setting) = self.settings.of(&section_of(self.command, of, argument)) {
                 list += &note(setting);
             }
@@ -198,9 +202,12 @@ fn headings(command: &Command) -> Vec<Option<&str>> {
     headings
 }
 
-/// An option as a manual page lists it.
-fn item(argument: &Arg) -> Result<String, Wrong> {
-    let alone = Command::new("x").disable_help_flag(true).arg(argument.clone().help_heading(None::<&str>));
+/// An option of the command `of` as a manual page lists it.
+fn item(of: &Command, argument: &Arg) -> Result<String, Wrong> {
+    let alone = of.clone().mut_args(|other| {
+        let is_other = other.get_id() != argument.get_id();
+        other.hide(is_other).help_heading(None::<&str>)
+    });
     let mut item = Vec::new();
     Man::new(alone).render_options_section(&mut item).map_err(|error| error.to_string())?;
     let item = String::from_utf8(item).map_err(|error| error.to_string())?;
@@ -273,8 +280,16 @@ const NAMES: &str = "watchdog status 2>/dev/null | sed '1d; s/ .*//'";
 
 /// What a shell's completions are by the definition alone.
 fn completions(shell: Shell) -> String {
-    // Here and not in the definition: the program says itself, and with all else, that a value is wrong.
-    let mut command = Cli::command().mut_arg("pid_namespace", |argument| argument.value_parser(["own", "any"]));
+    // No shell has times, sizes and numbers to offer, and files are none.
+    let no_files = |argument: Arg| match argument.get_value_hint() {
+        ValueHint::Unknown if argument.get_action().takes_values() => argument.value_hint(ValueHint::Other),
+        _ => argument,
+    };
+    let mut command = Cli::command()
+        .mut_args(no_files)
+        .mut_subcommands(|command| command.mut_args(no_files))
+        // Here and not in the definition: the program says itself, and with all else, that a value is wrong.
+        .mut_arg("pid_namespace", |argument| argument.value_parser(["own", "any"]));
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut command, "watchdog", &mut text);
     String::from_utf8_lossy(&text).into_owned()
@@ -283,23 +298,35 @@ fn completions(shell: Shell) -> String {
 fn bash() -> Result<String, Wrong> {
     let mut text = completions(Shell::Bash);
     for command in WITH_NAMES {
-        let before = format!("watchdog__subcmd__{command})\n            opts=\"");
+        let before = format!("        watchdog__subcmd__{command})\n            opts=\"");
         text = replaced(&text, &before, &format!("{before}$({NAMES}) "), 1)?;
     }
     // For a user's name it has files.
     for option in ["--user", "-u"] {
-        let before = format!("{option})\n                    COMPREPLY=($(compgen ");
+        let before = format!(" {option})\n                    COMPREPLY=($(compgen ");
         text = replaced(&text, &format!("{before}-f"), &format!("{before}-u --"), 1)?;
     }
     Ok(text)
 }
 
 fn zsh() -> Result<String, Wrong> {
-    Ok(completions(Shell::Zsh))
+    let text = completions(Shell::Zsh);
+    let text = replaced(&text, ":' \\\n&& ret=0", ":_watchdog_names' \\\n&& ret=0", WITH_NAMES.len())?;
+    let last = "if [ \"$funcstack[1]\"";
+    let names = format!(
+        "(( $+functions[_watchdog_names] )) ||\n_watchdog_names() {{\n    local -a names\n    \
+         names=(${{(f)\"$({NAMES})\"}})\n    compadd -a names\n}}\n\n{last}"
+    );
+    replaced(&text, last, &names, 1)
 }
 
 fn fish() -> String {
-    completions(Shell::Fish)
+    let commands = WITH_NAMES.join(" ");
+    let names = NAMES.replace('\'', "\\'");
+    format!(
+        "{}complete -c watchdog -n \"__fish_watchdog_using_subcommand {commands}\" -f -a '({names})'\n",
+        completions(Shell::Fish)
+    )
 }
 
 /// `text` with `from` replaced, which must be there so often.
