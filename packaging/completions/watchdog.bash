@@ -227,9 +227,6 @@ _watchdog() {
                     ;;
                 --pid-namespace)
                     COMPREPLY=($(compgen -W "own any" -- "${cur}"))
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o nospace
-                    fi
                     return 0
                     ;;
                 *)

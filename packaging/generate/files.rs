@@ -28,7 +28,7 @@ pub fn all(root: &Path) -> Result<Vec<(&'static str, String)>, Wrong> {
         ("packaging/man/watchdog.toml.5", page("watchdog.toml.5.in")?),
         ("packaging/completions/watchdog.bash", bash()?),
         ("packaging/completions/_watchdog", zsh()?),
-        ("packaging/completions/watchdog.fish", fish()),
+        ("packaging/completions/watchdog.fish", fish()?),
     ])
 }
 
@@ -104,7 +104,7 @@ fn section_of(program: &Command, of: &Command, argument: &Arg) -> String {
 }
 
 /// Fills a page: man(7) in which `...` is bold, <...> is italic, lines between `.EX` and `.EE` stand for
-/// themselves, and a line `@word@` makes room for what is generated.
+/// themselves, and a line `@name@` makes room for what is generated.
 struct Page<'a> {
     root: &'a Path,
     command: &'a Command,
@@ -118,27 +118,23 @@ impl Page<'_> {
         let mut is_verbatim = false;
         for line in read(self.root, file)?.lines() {
             is_verbatim = line == ".EX" || is_verbatim && line != ".EE";
-            match line
-                .strip_prefix('@')
-                .and_then(|line| line.strip_suffix('@'))
-                .map(|word| word.split_once(' '))
-            {
-                Some(Some(("command", name))) => page += &self.options_of(name)?,
-                Some(None) => page += &self.part(line)?,
-                _ if is_verbatim && line != ".EX" => page += &verbatim(line),
-                _ => page += &format!("{}\n", marked_up(&line.replace("@version@", version))),
-            }
+            page += &match line.strip_prefix('@').and_then(|line| line.strip_suffix('@')) {
+                Some(part) => self.part(part)?,
+                None if is_verbatim && line != ".EX" => verbatim(line),
+                None => marked_up(&line.replace("@version@", version)) + "\n",
+            };
         }
         Ok(page)
     }
 
-    fn part(&self, word: &str) -> Result<String, Wrong> {
-        match word {
-            "@options@" => self.options(),
-            "@keys@" => self.keys(),
-            "@not_inherited@" => Ok(NOT_INHERITED.map(|name| format!(".br\n\\fB{name}\\fR\n")).concat()),
-            "@example@" => Ok(read(self.root, "example.toml")?.lines().map(verbatim).collect()),
-            _ => Err(format!("nothing is called {word}")),
+    fn part(&self, name: &str) -> Result<String, Wrong> {
+        match (name, name.strip_prefix("command ")) {
+            ("options", _) => self.options(),
+            ("keys", _) => self.keys(),
+            ("not_inherited", _) => Ok(NOT_INHERITED.map(|name| format!(".br\n\\fB{name}\\fR\n")).concat()),
+            ("example", _) => Ok(read(self.root, "example.toml")?.lines().map(verbatim).collect()),
+            (_, Some(command)) => self.options_of(command),
+            _ => Err(format!("packaging/man: nothing is called @{name}@")),
         }
     }
 
@@ -146,7 +142,7 @@ impl Page<'_> {
     fn options(&self) -> Result<String, Wrong> {
         let mut options = String::new();
         for heading in headings(self.command) {
-            options += &format!(".SS {}\n", heading.unwrap_or("Other"));
+            options.extend([".SS ", heading.unwrap_or("Other"), "\n"]);
             options += &self.list(self.command, |argument| argument.get_help_heading() == heading)?;
         }
         Ok(options)
@@ -179,7 +175,7 @@ impl Page<'_> {
             });
             let mut arguments = arguments.peekable();
             if arguments.peek().is_some() {
-                keys += &format!(".SS {}\n", heading.unwrap_or("Other"));
+                keys.extend([".SS ", heading.unwrap_or("Other"), "\n"]);
             }
             for (key, argument) in arguments {
                 let setting = self.settings.of(key).ok_or(format!("nothing is said of {key}"))?;
@@ -192,8 +188,8 @@ impl Page<'_> {
 
 /// The headings of the options, in the order in which `--help` shows them; what has none comes last.
 fn headings(command: &Command) -> Vec<Option<&str>> {
-    let mut headings: Vec<_> = Vec::new();
-    for heading in command.get_arguments().map(Arg::get_help_heading).filter(Option::is_some) {
+    let mut headings = Vec::new();
+    for heading in command.get_arguments().filter_map(Arg::get_help_heading).map(Some) {
         if !headings.contains(&heading) {
             headings.push(heading);
         }
@@ -206,41 +202,55 @@ fn headings(command: &Command) -> Vec<Option<&str>> {
 fn item(of: &Command, argument: &Arg) -> Result<String, Wrong> {
     let alone = of.clone().mut_args(|other| {
         let is_other = other.get_id() != argument.get_id();
-        other.hide(is_other).help_heading(None::<&str>)
+        let help = sentences(&other);
+        other.hide(is_other).help_heading(None::<&str>).help(help)
     });
     let mut item = Vec::new();
     Man::new(alone).render_options_section(&mut item).map_err(|error| error.to_string())?;
     let item = String::from_utf8(item).map_err(|error| error.to_string())?;
     let (_, item) = item.split_once(".SH OPTIONS\n").ok_or("clap_mangen has another form now")?;
-    // The page has no definition of the string that stands for an apostrophe.
-    Ok(item.replace(r"\*(Aq", r"\(aq"))
+    // The page has no definition of the string that stands for an apostrophe; italic is enough for a value;
+    // and a path is easier to read in one piece.
+    let made =
+        [(r"\*(Aq", r"\(aq"), (r"\fI<", r"\fI"), (r">\fR", r"\fR"), (" /", r" \%/"), (" ~/", r" \%~/")];
+    Ok(made.into_iter().fold(item.to_owned(), |item, (from, to)| item.replace(from, to)))
+}
+
+/// The help of an option and its default, if there is one.
+fn help_of(argument: &Arg) -> (String, Option<String>) {
+    let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+    match help.strip_suffix(']').and_then(|help| help.split_once(" [default: ")) {
+        Some((help, default)) => (help.to_owned(), Some(default.to_owned())),
+        None => (help, None),
+    }
+}
+
+/// The help of an option as sentences, so that more may follow.
+fn sentences(argument: &Arg) -> String {
+    match help_of(argument) {
+        (help, Some(default)) => format!("{help}. Default: {default}."),
+        (help, None) => format!("{help}."),
+    }
 }
 
 /// A key as watchdog.toml(5) lists it.
 fn entry(key: &str, argument: &Arg, setting: &Setting) -> String {
-    let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
-    let (help, default) = match help.split_once(" [default: ") {
-        Some((help, default)) => (help, Some(default.trim_end_matches(']'))),
-        None => (&*help, None),
-    };
-    let default = default.map(|default| format!("; default: {}", escaped(default))).unwrap_or_default();
+    let (help, default) = help_of(argument);
+    let default = default.map(|default| format!("; default: {}", escaped(&default))).unwrap_or_default();
     let [kind, example] = [&setting.kind, &setting.example].map(|text| text.as_deref().unwrap_or_default());
     format!(
         ".TP\n\\fB{key}\\fR\n{}.\n{}.br\nType: {}{default}.\n.br\nExample: \\fB{}\\fR\n",
-        escaped(help),
+        escaped(&help),
         note(setting),
         marked_up(kind),
         escaped(&format!("{key} = {example}")),
     )
 }
 
-/// What is said of an option besides its help: on a line of its own.
+/// What is said of an option besides its help.
 fn note(setting: &Setting) -> String {
-    if setting.note.is_empty() {
-        return String::new();
-    }
-    let lines: String = setting.note.lines().map(|line| format!("{}\n", marked_up(line))).collect();
-    format!(".br\n{lines}")
+    let lines: Vec<_> = setting.note.lines().map(|line| marked_up(line) + "\n").collect();
+    lines.concat()
 }
 
 /// `text`, in which `...` is bold and <...> is italic.
@@ -248,12 +258,14 @@ fn marked_up(text: &str) -> String {
     let mut page = String::new();
     for (at, part) in text.split('`').enumerate() {
         if at % 2 == 1 {
-            page += &format!("\\fB{}\\fR", escaped(part));
+            // No literal is hyphenated.
+            let words: Vec<_> = part.split(' ').map(|word| format!("\\%{}", escaped(word))).collect();
+            page.extend(["\\fB", &words.join(" "), "\\fR"]);
             continue;
         }
         for (at, part) in part.split('<').enumerate() {
             match part.split_once('>') {
-                Some((name, rest)) if at > 0 => page += &format!("\\fI{name}\\fR{rest}"),
+                Some((name, rest)) if at > 0 => page.extend(["\\fI", name, "\\fR", rest]),
                 _ => page += part,
             }
         }
@@ -281,15 +293,18 @@ const NAMES: &str = "watchdog status 2>/dev/null | sed '1d; s/ .*//'";
 /// What a shell's completions are by the definition alone.
 fn completions(shell: Shell) -> String {
     // No shell has times, sizes and numbers to offer, and files are none.
-    let no_files = |argument: Arg| match argument.get_value_hint() {
-        ValueHint::Unknown if argument.get_action().takes_values() => argument.value_hint(ValueHint::Other),
-        _ => argument,
+    let no_files = |argument: Arg| {
+        let is_text = argument.get_action().takes_values() && argument.get_possible_values().is_empty();
+        match argument.get_value_hint() {
+            ValueHint::Unknown if is_text => argument.value_hint(ValueHint::Other),
+            _ => argument,
+        }
     };
     let mut command = Cli::command()
-        .mut_args(no_files)
-        .mut_subcommands(|command| command.mut_args(no_files))
         // Here and not in the definition: the program says itself, and with all else, that a value is wrong.
-        .mut_arg("pid_namespace", |argument| argument.value_parser(["own", "any"]));
+        .mut_arg("pid_namespace", |argument| argument.value_parser(["own", "any"]))
+        .mut_args(no_files)
+        .mut_subcommands(|command| command.mut_args(no_files));
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut command, "watchdog", &mut text);
     String::from_utf8_lossy(&text).into_owned()
@@ -320,13 +335,16 @@ fn zsh() -> Result<String, Wrong> {
     replaced(&text, last, &names, 1)
 }
 
-fn fish() -> String {
-    let commands = WITH_NAMES.join(" ");
-    let names = NAMES.replace('\'', "\\'");
-    format!(
-        "{}complete -c watchdog -n \"__fish_watchdog_using_subcommand {commands}\" -f -a '({names})'\n",
-        completions(Shell::Fish)
-    )
+fn fish() -> Result<String, Wrong> {
+    let text = completions(Shell::Fish);
+    let parse = "argparse -s (__fish_watchdog_global_optspecs) -- $cmd";
+    let before = format!("{parse} 2>/dev/null\n");
+    // An option whose value is still to come is no mistake.
+    let text = replaced(&text, &before, &format!("{before}    or {parse} value 2>/dev/null\n"), 1)?;
+    let (commands, names) = (WITH_NAMES.join(" "), NAMES.replace('\'', "\\'"));
+    Ok(format!(
+        "{text}complete -c watchdog -n \"__fish_watchdog_using_subcommand {commands}\" -f -a '({names})'\n"
+    ))
 }
 
 /// `text` with `from` replaced, which must be there so often.
