@@ -157,6 +157,17 @@ fn the_help_has_the_defaults() {
 }
 
 #[test]
+fn the_manual_has_each_rule_of_the_contract() {
+    let numbers = |rule: &str, text: &str| -> Vec<u32> {
+        let rule = Regex::new(rule).unwrap();
+        rule.captures_iter(text).map(|found| found[1].parse().unwrap()).collect()
+    };
+    let contract = numbers(r"(?m)^\*\*(\d+)\.\*\*", &read("README.md"));
+    assert_eq!(contract[..3], [1, 2, 3]);
+    assert_eq!(numbers(r"(?m)^\.IP (\d+)\. 4$", &read("packaging/man/watchdog.1")), contract);
+}
+
+#[test]
 fn what_start_commands_do_not_inherit_is_told() {
     let (readme, page) = (read("README.md"), read("packaging/man/watchdog.1"));
     for name in NOT_INHERITED {
