@@ -1,4 +1,5 @@
 //! Makes the manual pages and the completions in `packaging/` anew: `cargo run --example generate`.
+#![allow(clippy::print_stderr)] // this is no watchdog
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -12,14 +13,9 @@ fn main() -> ExitCode {
             std::fs::write(root.join(path), text).map_err(|error| format!("{path}: {error}"))
         })
     });
-    match made {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(wrong) => {
-            #[allow(clippy::print_stderr)] // this is no watchdog
-            {
-                eprintln!("{wrong}");
-            }
-            ExitCode::FAILURE
-        }
+    if let Err(wrong) = made {
+        eprintln!("{wrong}");
+        return ExitCode::FAILURE;
     }
+    ExitCode::SUCCESS
 }
