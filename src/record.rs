@@ -171,7 +171,9 @@ impl Record {
     pub fn lost(&mut self, gone: &Gone) {
         self.change(|state| {
             state.gone = Some(Died::from(gone));
-            state.process = None;
+            if state.process.take().is_some() {
+                (state.sight, state.since_ms) = (Sight::Missing, crate::process::now());
+            }
         });
     }
 
