@@ -69,6 +69,20 @@ pub struct Memory {
     pub gave_up_until: Option<Time>,
 }
 
+impl Memory {
+    /// What of it can be true at `now`. A time that is still to come, as where the clock of a container was
+    /// set back, would keep the watch from its work until then.
+    #[must_use]
+    pub fn as_of(self, now: Time, limits: &Limits) -> Self {
+        let latest = now.saturating_add(LONGEST_RETRY.max(limits.retry_after.unwrap_or_default()));
+        Memory {
+            last_attempt: self.last_attempt.map(|at| at.min(now)),
+            gave_up_until: self.gave_up_until.map(|until| until.min(latest)),
+            ..self
+        }
+    }
+}
+
 /// How a process ended, as far as the decision is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

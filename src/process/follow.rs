@@ -76,7 +76,8 @@ pub type OpenPidfd = fn(Pid) -> io::Result<OwnedFd>;
 /// # Errors
 /// No such process, no descriptors left, or not on this kernel or for this user.
 pub fn open_pidfd(pid: Pid) -> io::Result<OwnedFd> {
-    let pid = rustix::process::Pid::from_raw(pid).ok_or(Errno::SRCH)?;
+    // From a file, it may be any number.
+    let pid = Some(pid).filter(|pid| *pid > 0).and_then(rustix::process::Pid::from_raw).ok_or(Errno::SRCH)?;
     Ok(rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?)
 }
 
@@ -515,6 +516,13 @@ mod tests {
         let mut seen = hold(&sleeper, open_pidfd).unwrap().seen().clone();
         seen.started += Duration::from_secs(1);
         assert!(Followed::hold(&proc, seen, &criteria(), open_pidfd).unwrap().is_none());
+    }
+
+    #[test]
+    fn no_number_from_a_file_is_too_odd() {
+        for pid in [0, -1, i32::MIN, i32::MAX] {
+            assert!(open_pidfd(pid).is_err(), "{pid}");
+        }
     }
 
     #[test]

@@ -18,7 +18,9 @@ use super::follow::Held;
 use super::oom::CONTROL_GROUPS;
 use super::pattern::{LONGEST_NAME, Pattern};
 use super::stat::{LONGEST_LINE, Stat, tick};
-use super::{Identity, Kind, LONGEST_COMMAND_LINE, Pid, Seen, Trouble, open_entry, read_all, read_start};
+use super::{
+    Identity, Kind, LONGEST_COMMAND_LINE, LONGEST_KEPT, Pid, Seen, Trouble, open_entry, read_all, read_start,
+};
 use crate::policy::Time;
 
 /// How much of `/proc/PID/status` is read; `NSpid` comes early in it.
@@ -351,7 +353,10 @@ fn seen(entry: &Process, pid: Pid, stat: &Stat, identity: &Identity) -> Result<S
         started: stat.started(),
         has_terminal: stat.tty != 0,
         parent: stat.ppid,
-        command_line: shown_command_line(stat.comm, &identity.command_line),
+        command_line: shown_command_line(stat.comm, &identity.command_line)
+            .chars()
+            .take(LONGEST_KEPT)
+            .collect(),
         kind: Kind::new(entry.uid()?, &identity.command_line),
     })
 }
