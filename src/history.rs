@@ -145,7 +145,7 @@ fn signal_of(status: ExitStatus) -> Option<String> {
 impl Deaths {
     /// One more, at `now`, unless it was `Stopped`; and how often that makes.
     pub fn add(&mut self, ending: Ending, now: Time) -> Tally {
-        self.times.retain(|time| now.saturating_sub(*time) < DAY);
+        self.times.retain(|time| *time <= now && now.saturating_sub(*time) < DAY);
         if ending != Ending::Stopped {
             let too_many = (self.times.len() + 1).saturating_sub(MOST_DEATHS);
             self.times.drain(..too_many);
