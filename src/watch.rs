@@ -336,7 +336,7 @@ impl Watch {
 
     /// The last thing of a watch.
     fn finish(self) {
-        let Parts { mut report, record, lock, service_manager, .. } = self.parts;
+        let Parts { mut report, record, lock, mut service_manager, .. } = self.parts;
         let memory = self.policy.memory();
         service_manager.stopping(record.state(), memory, record.leave());
         record.end(memory, &mut report);
