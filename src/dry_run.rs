@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write as _};
 use std::time::SystemTime;
 
 use crate::cli::Cli;
+use crate::command::program;
 use crate::config::Sources;
 use crate::exit::Exit;
 use crate::instance::Places;
@@ -66,6 +67,7 @@ impl Page {
         self.table(&mut text, "near", "Processes that nearly match", &head, &rows);
 
         let mut rows: Vec<_> = settings.criteria.doubts().into_iter().map(|doubt| vec![doubt]).collect();
+        rows.extend(program::doubt(&settings.criteria.start_command).map(|doubt| vec![doubt]));
         rows.extend(found.as_ref().ok().and_then(|found| ambiguity(found)).map(|hint| vec![hint]));
         self.table(&mut text, "warning", "Warnings", &[], &rows);
         self.table(&mut text, "would", "What would be done", &[], &[vec![would(settings, found)]]);

@@ -30,6 +30,7 @@ pub mod signals;
 pub mod state;
 pub mod status;
 mod sys;
+pub mod unit;
 pub mod watch;
 
 use cli::Cli;

@@ -3,6 +3,7 @@
 mod init;
 mod look;
 mod start;
+mod unit;
 
 use std::io;
 use std::rc::Rc;
@@ -25,6 +26,7 @@ use crate::report::Report;
 use crate::service_manager::ServiceManager;
 use crate::settings::Settings;
 use crate::signals::Signals;
+use crate::unit::Unit;
 
 /// How often it is seen to what need not be seen to at each check: the size of the output log, and what the
 /// OOM killer does.
@@ -54,6 +56,8 @@ pub struct Parts {
     pub report: Report,
     /// Who is told how the watch is.
     pub service_manager: ServiceManager,
+    /// What it runs in.
+    pub unit: Unit,
     /// Standard input was a terminal at the start, so that SIGHUP means that it is gone.
     pub has_terminal: bool,
 }
@@ -150,6 +154,7 @@ impl Watch {
     fn wait(&mut self, until: Time) -> Woken {
         self.keep();
         loop {
+            self.doubt_unit();
             // Children first: what is waited for here may be what is followed.
             if let Some(seen) = self.command_ended().or_else(|| self.how_it_died()) {
                 return Woken::By(seen);
@@ -270,6 +275,9 @@ impl Watch {
 
     fn tell(&mut self, news: News) {
         let now = now();
+        if matches!(news, News::Appeared { .. } | News::Succeeded { .. }) {
+            self.ask_what_becomes_of_it();
+        }
         if matches!(news, News::Failed { .. } | News::GaveUp { .. } | News::Overran)
             && self.followed.is_none()
         {
@@ -306,6 +314,7 @@ impl Watch {
 
     fn end(mut self, outcome: Outcome) -> Exit {
         self.bury();
+        self.wait_for_doubt();
         let Parts { report, record, settings, .. } = &mut self.parts;
         let followed = self.followed.as_ref().map(Followed::seen);
         let exit = match outcome {
@@ -337,7 +346,7 @@ impl Watch {
 
     /// The last thing of a watch.
     fn finish(self) {
-        let Parts { mut report, record, lock, service_manager, .. } = self.parts;
+        let Parts { mut report, record, lock, mut service_manager, .. } = self.parts;
         let memory = self.policy.memory();
         service_manager.stopping(record.state(), memory, record.leave());
         record.end(memory, &mut report);

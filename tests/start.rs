@@ -5,6 +5,7 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
+use crate::dry_run::DryRun;
 use crate::harness::{Captured, Scene};
 use crate::machine::{is_there, send, skip};
 
@@ -155,4 +156,26 @@ fn a_process_that_was_started_by_somebody_else_in_time_is_not_started_twice() {
     ));
     watchdog.wait_checks(5);
     assert_eq!(scene.starts(), 0);
+}
+
+/// What cannot be found is said before it is needed, and once by all runs together.
+#[test]
+fn a_program_that_is_not_there_is_warned_of_in_time() {
+    const DOUBT: &str = "the start command's 'no-such-program-here' is not found in PATH \\(/";
+    let scene = Scene::new();
+    let pid = scene.start_actor(&["sleep"]);
+    let line = scene.watchdog().with("--start-command", "no-such-program-here --daemon");
+    let dry = DryRun::of(line.clone());
+    assert!(dry.warnings().contains(&DOUBT.replace('\\', "")), "{}", dry.ended);
+    for _ in 0..2 {
+        let ended = line.clone().flag("--once").run();
+        assert_eq!((ended.code(), ended.stderr.as_str()), (Some(0), ""), "{ended}");
+    }
+    assert_eq!(scene.count(&format!("^WARN {DOUBT}")), 1, "{}", scene.story());
+
+    // One that is there is not, nor what only a shell can tell.
+    for start_command in ["sleep 1", "$ACTOR sleep", "f() { :; }; f"] {
+        let dry = DryRun::of(scene.watchdog().with("--start-command", start_command));
+        assert_eq!((dry.warnings().as_str(), dry.matching()), ("", vec![pid]), "{start_command}");
+    }
 }
