@@ -23,9 +23,10 @@ use crate::record::Record;
 use crate::report::Report;
 use crate::settings::Settings;
 use crate::signals::Signals;
+use crate::sys;
 
-/// How often the size of the output log is looked at while watching.
-const OUTPUT_CHECK: Duration = Duration::from_secs(60);
+/// How often, while watching, the size of the output log is looked at and free memory is given back.
+const TIDY_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a record of a death waits for the process's parent to wait for it.
 const REAP_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -153,8 +154,9 @@ impl Watch {
             }
             let now = now();
             if now >= until {
-                if now >= self.output_checked + OUTPUT_CHECK {
+                if now >= self.output_checked + TIDY_INTERVAL {
                     self.keep_output_to_limit();
+                    sys::give_back_free_memory();
                 }
                 return Woken::By(Seen::Nothing);
             }
