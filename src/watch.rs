@@ -26,10 +26,11 @@ use crate::report::Report;
 use crate::service_manager::ServiceManager;
 use crate::settings::Settings;
 use crate::signals::Signals;
+use crate::sys;
 use crate::unit::Unit;
 
-/// How often it is seen to what need not be seen to at each check: the size of the output log, and what the
-/// OOM killer does.
+/// How often it is seen to what need not be seen to at each check: the size of the output log, what the OOM
+/// killer does, and free memory, which is given back.
 const CHORES: Duration = Duration::from_secs(60);
 /// How long a record of a death waits for the process's parent to wait for it.
 const REAP_PATIENCE: Duration = Duration::from_secs(3);
@@ -173,6 +174,7 @@ impl Watch {
                     self.chores_done = now;
                     self.keep_output_to_limit();
                     self.count_oom_kills();
+                    sys::give_back_free_memory();
                 }
                 return Woken::By(Seen::Nothing);
             }
