@@ -322,7 +322,7 @@ mod tests {
             for (key, slot) in SETTINGS {
                 match slot {
                     Slot::Value(value) => {
-                        assert_eq!(value(&mut again).as_deref(), Some(OsStr::new(text)), "{key}")
+                        assert_eq!(value(&mut again).as_deref(), Some(OsStr::new(text)), "{key}");
                     }
                     Slot::Flag(flag) => assert!(*flag(&mut again), "{key}"),
                 }
