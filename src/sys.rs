@@ -77,7 +77,7 @@ pub fn detach(command: &mut Command, note: Option<File>) {
                 let _ = writeln!(rest, "{} {}", rustix::process::getpid(), crate::process::now().as_millis());
                 let length = 64 - rest.len();
                 // Without the note, the next watchdog may not find this command: no reason not to start.
-                let _ = rustix::io::write(note, &line[..length]);
+                let _ = rustix::io::write(note, line.get(..length).unwrap_or_default());
             }
             Ok(())
         });

@@ -367,7 +367,7 @@ impl<const ROOM: usize> Text<ROOM> {
     }
 
     fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.length]
+        self.bytes.get(..self.length).unwrap_or_default()
     }
 }
 
@@ -396,7 +396,7 @@ impl Known {
     }
 
     fn strip_from<'a>(&self, line: &'a [u8]) -> Option<&'a [u8]> {
-        if self.length == 0 { None } else { line.strip_prefix(&self.bytes[..self.length]) }
+        if self.length == 0 { None } else { line.strip_prefix(self.bytes.get(..self.length)?) }
     }
 }
 

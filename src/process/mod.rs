@@ -163,7 +163,7 @@ fn open_entry(proc: &Path, pid: Pid) -> Result<Process, Trouble> {
 fn read_start<'a>(entry: &Process, file: &str, buffer: &'a mut [u8]) -> Result<&'a [u8], Trouble> {
     let file = entry.open_relative(file)?;
     let length = rustix::io::pread(&file, &mut *buffer, 0).map_err(io::Error::from)?;
-    Ok(&buffer[..length])
+    Ok(buffer.get(..length).unwrap_or_default())
 }
 
 /// Reads a file of /proc, up to `limit` bytes.

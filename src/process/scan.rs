@@ -424,7 +424,7 @@ fn read_name<'a>(
     let file = rustix::fs::openat(folder, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .map_err(io::Error::from)?;
     let length = rustix::io::read(&file, &mut buffer[..]).map_err(io::Error::from)?;
-    let name = &buffer[..length];
+    let name = buffer.get(..length).unwrap_or_default();
     Ok(name.strip_suffix(b"\n").unwrap_or(name))
 }
 

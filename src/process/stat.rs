@@ -55,7 +55,7 @@ impl<'a> Stat<'a> {
             }
             fields
         };
-        let field = |number: usize| fields[number - 3];
+        let field = |number: usize| fields.get(number - 3).copied().unwrap_or_default();
         Some(Stat {
             comm,
             state: *field(3).as_bytes().first()?,

@@ -77,8 +77,7 @@ pub fn list(all: &[process::Seen]) -> String {
 /// first alone.
 #[must_use]
 pub fn ambiguity(matching: &[process::Seen]) -> Option<String> {
-    let first = matching.first()?;
-    let others = &matching[1..];
+    let (first, others) = matching.split_first()?;
     let differ =
         |by: fn(&process::Seen, &process::Seen) -> bool| others.iter().any(|other| !by(first, other));
     let what = if differ(|a, b| a.name == b.name) {
