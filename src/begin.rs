@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use crate::command::program;
 use crate::config::Sources;
 use crate::exit::Exit;
 use crate::instance::{Holder, Lock, Locking};
@@ -16,9 +17,11 @@ use crate::process::scan::Proc;
 use crate::process::{self, Pid};
 use crate::record::Record;
 use crate::report::Report;
+use crate::service_manager::ServiceManager;
 use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::state::{self, Files};
+use crate::unit::Unit;
 use crate::watch::{Parts, Watch};
 use crate::{PROC, cannot_tell, sys};
 
@@ -74,14 +77,33 @@ pub fn watch(job: Job, stderr: &mut Stderr) -> Exit {
     };
     log::start(log_file(&settings, log), Stderr::new(verbosity(&settings, record.was_told())));
     let output = OutputLog::new(output, settings.log_max_size, settings.log_max_files);
-    let parts =
-        Parts { settings, reload, lock, record, proc, open_pidfd, signals, output, report, has_terminal };
+    let service_manager =
+        if settings.limits.once { ServiceManager::none() } else { ServiceManager::from_environment() };
+    let unit = Unit::own(Path::new(PROC), settings.limits.once);
+    let parts = Parts {
+        settings,
+        reload,
+        lock,
+        record,
+        proc,
+        open_pidfd,
+        signals,
+        output,
+        report,
+        service_manager,
+        unit,
+        has_terminal,
+    };
     Watch::new(parts).run()
 }
 
 fn say_what_is_doubtful(settings: &Settings, sources: &Sources, lock: Option<&Lock>, report: &mut Report) {
     for doubt in settings.criteria.doubts() {
         report.trouble("doubt", &doubt);
+    }
+    match program::doubt(&settings.criteria.start_command) {
+        Some(doubt) => report.trouble("program", &doubt),
+        None => report.no_trouble("program", "the start command's program can be found now"),
     }
     if let (Some(file), true) = (&sources.file, sources.is_open_to_others) {
         let text = format!(

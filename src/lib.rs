@@ -23,11 +23,13 @@ pub mod process;
 pub mod prompt;
 pub mod record;
 pub mod report;
+pub mod service_manager;
 pub mod settings;
 pub mod signals;
 pub mod state;
 pub mod status;
 mod sys;
+pub mod unit;
 pub mod watch;
 
 use cli::Cli;

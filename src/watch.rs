@@ -3,6 +3,7 @@
 mod init;
 mod look;
 mod start;
+mod unit;
 
 use std::io;
 use std::rc::Rc;
@@ -21,8 +22,10 @@ use crate::process::scan::Proc;
 use crate::process::{Pid, now};
 use crate::record::Record;
 use crate::report::Report;
+use crate::service_manager::ServiceManager;
 use crate::settings::Settings;
 use crate::signals::Signals;
+use crate::unit::Unit;
 
 /// How often the size of the output log is looked at while watching.
 const OUTPUT_CHECK: Duration = Duration::from_secs(60);
@@ -49,6 +52,10 @@ pub struct Parts {
     pub output: OutputLog,
     /// What is said of it all.
     pub report: Report,
+    /// Who is told how the watch is.
+    pub service_manager: ServiceManager,
+    /// What it runs in.
+    pub unit: Unit,
     /// Standard input was a terminal at the start, so that SIGHUP means that it is gone.
     pub has_terminal: bool,
 }
@@ -139,6 +146,7 @@ impl Watch {
     fn wait(&mut self, until: Time) -> Woken {
         self.keep();
         loop {
+            self.doubt_unit();
             // Children first: what is waited for here may be what is followed.
             if let Some(seen) = self.command_ended().or_else(|| self.how_it_died()) {
                 return Woken::By(seen);
@@ -163,13 +171,17 @@ impl Watch {
 
     /// Says and writes down what has changed.
     fn keep(&mut self) {
-        self.parts.record.keep(self.policy.memory(), &mut self.parts.report);
-        self.parts.report.flush();
+        let Parts { record, report, service_manager, .. } = &mut self.parts;
+        let memory = self.policy.memory();
+        record.keep(memory, report);
+        report.flush();
+        service_manager.show(record.state(), memory, record.leave());
     }
 
     /// Whether there are signals, and whether the followed process is dead, once either is or the time
     /// is up.
-    fn block(&self, time: Duration) -> (bool, bool) {
+    fn block(&mut self, time: Duration) -> (bool, bool) {
+        let time = time.min(self.parts.service_manager.keep_informed(now()));
         let signals = self.parts.signals.descriptor();
         let dying = self.dying.as_ref().and_then(|(followed, _)| followed.pidfd());
         let followed = self.followed.as_ref().and_then(Followed::pidfd);
@@ -221,6 +233,7 @@ impl Watch {
     /// Reads the configuration again. The logs need nothing: each record finds out by itself whether its
     /// file is still the one that is open.
     fn reload(&mut self) -> Woken {
+        self.parts.service_manager.reloading();
         let settings = match (self.parts.reload)() {
             Ok(settings) if settings.name != self.parts.settings.name => {
                 let name = &self.parts.settings.name;
@@ -246,11 +259,15 @@ impl Watch {
             }
             Err(wrong) => self.parts.report.reloaded(&wrong),
         }
+        self.parts.service_manager.ready();
         Woken::By(Seen::Nothing)
     }
 
     fn tell(&mut self, news: News) {
         let now = now();
+        if matches!(news, News::Appeared { .. } | News::Succeeded { .. }) {
+            self.ask_what_becomes_of_it();
+        }
         if matches!(news, News::Failed { .. } | News::GaveUp { .. } | News::Overran)
             && self.followed.is_none()
         {
@@ -287,6 +304,7 @@ impl Watch {
 
     fn end(mut self, outcome: Outcome) -> Exit {
         self.bury();
+        self.wait_for_doubt();
         let Parts { report, record, settings, .. } = &mut self.parts;
         let followed = self.followed.as_ref().map(Followed::seen);
         let exit = match outcome {
@@ -318,8 +336,10 @@ impl Watch {
 
     /// The last thing of a watch.
     fn finish(self) {
-        let Parts { mut report, record, lock, .. } = self.parts;
-        record.end(self.policy.memory(), &mut report);
+        let Parts { mut report, record, lock, service_manager, .. } = self.parts;
+        let memory = self.policy.memory();
+        service_manager.stopping(record.state(), memory, record.leave());
+        record.end(memory, &mut report);
         report.flush();
         if let Some(lock) = lock {
             lock.release();
