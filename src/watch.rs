@@ -120,7 +120,7 @@ impl Watch {
             command,
             child_changed: true,
             refused: false,
-            chores_done: now(),
+            chores_done: Time::ZERO,
             parts,
         }
     }
