@@ -143,6 +143,15 @@ impl Event {
         }
     }
 
+    /// How long it is kept up at least, and at most, in milliseconds, where it is a state of affairs.
+    pub fn lasts(self) -> (u64, u64) {
+        match self {
+            // Long enough for a round of attempts, or for the end of an attempt that takes too long.
+            Broken | Crashing | Hanging => (1_000, 6_500),
+            _ => (150, 2_000),
+        }
+    }
+
     /// Makes it happen.
     pub fn begin(self, world: &mut World, chance: &mut Chance) -> Option<Undo> {
         *world.summary.events.entry(format!("{self:?}")).or_default() += 1;
@@ -200,15 +209,17 @@ impl Event {
             Hundreds => hundreds(world, chance),
             ClockSet => clock_set(world, mortal, chance),
             TimeNamespace => {
+                // Only root may make one.
+                let at = any(world, chance, |it| !it.character.veteran && !it.character.ordinary);
                 let days = chance.between(0, 4);
                 let offset = DAY * u32::try_from(days).unwrap();
-                world.instances[mortal].time_offset = Some(offset);
-                world.instances[mortal].known.forgetful = true;
+                world.instances[at].time_offset = Some(offset);
+                world.instances[at].known.forgetful = true;
                 world.tell(&format!("time_offset {offset:?}"));
-                world.end_watchdogs(mortal, Signal::SIGKILL, Duration::ZERO);
+                world.end_watchdogs(at, Signal::SIGKILL, Duration::ZERO);
                 return Some(Box::new(move |world| {
-                    world.instances[mortal].time_offset = None;
-                    world.end_watchdogs(mortal, Signal::SIGKILL, Duration::ZERO);
+                    world.instances[at].time_offset = None;
+                    world.end_watchdogs(at, Signal::SIGKILL, Duration::ZERO);
                 }));
             }
             LogFolderRemoved => {
@@ -255,7 +266,7 @@ fn any(world: &World, chance: &mut Chance, fits: fn(&Instance) -> bool) -> usize
 
 fn kill(world: &mut World, at: usize, signal: Signal) {
     let now = world.clock.now();
-    let is_calm = !world.instances[at].from_cron() && world.instances[at].known.killed.is_none();
+    let is_calm = world.is_calm && !world.instances[at].from_cron();
     let killed = world.kill_processes(at, signal);
     if signal == Signal::SIGKILL && is_calm && !killed.is_empty() {
         world.instances[at].known.killed = Some(now);
@@ -265,9 +276,14 @@ fn kill(world: &mut World, at: usize, signal: Signal) {
 fn misbehave(world: &mut World, at: usize, behaviour: Behaviour) -> Option<Undo> {
     world.instances[at].behave(behaviour);
     world.kill_processes(at, Signal::SIGKILL);
-    if behaviour == Behaviour::Hanging {
-        world.instances[at].known.patience = Duration::from_secs(11);
-    }
+    world.instances[at].known.patience += match behaviour {
+        // It may be at the beginning of its end: five seconds between two signals.
+        Behaviour::Hanging => Duration::from_secs(11),
+        Behaviour::Slow(time) => Duration::from_millis(time),
+        // One that was started before the end of the fault crashes after it.
+        Behaviour::Crashing(time) => Duration::from_millis(time) + RESTART_WAIT_INTERVAL,
+        _ => Duration::ZERO,
+    };
     Some(Box::new(move |world| {
         world.instances[at].behave(Behaviour::Good);
     }))
@@ -276,6 +292,7 @@ fn misbehave(world: &mut World, at: usize, behaviour: Behaviour) -> Option<Undo>
 fn kill_start_command(world: &mut World, at: usize, chance: &mut Chance) -> Option<Undo> {
     let signal = chance.one_of(&[Signal::SIGKILL, Signal::SIGTERM]);
     world.instances[at].behave(Behaviour::Slow(chance.between(300, 1500)));
+    world.instances[at].known.patience += Duration::from_millis(1500);
     world.kill_processes(at, Signal::SIGKILL);
     let name = world.instances[at].name.clone();
     let end = world.clock.now() + RESTART_WAIT_INTERVAL + CRON_INTERVAL + PATIENCE;
@@ -371,12 +388,12 @@ fn storm(world: &mut World, at: usize, chance: &mut Chance) -> Option<Undo> {
     let name = world.instances[at].name.clone();
     // The whole name has to match, so the one is longer, and the other shorter.
     let name = if chance.between(0, 1) == 0 { format!("{name}s") } else { name[..name.len() - 1].to_owned() };
-    let count = chance.between(1_000, 5_000);
+    let count = chance.between(1_000, 3_000);
     let pid = spawn(&mut parts::storm(&world.folder, &name, count));
     world.pass(Duration::from_millis(100));
     world.kill_processes(at, Signal::SIGKILL);
     Some(Box::new(move |world| {
-        let end = world.clock.now() + Duration::from_secs(60);
+        let end = world.clock.now() + Duration::from_secs(120);
         world.wait(end, |_| processes::how_it_ended(pid).is_some());
     }))
 }
@@ -404,8 +421,10 @@ fn hundreds(world: &mut World, chance: &mut Chance) {
     // Two cores have their hands full with them.
     let time = RESTART_WAIT_INTERVAL + Duration::from_secs(1) + Duration::from_millis(50 * count);
     for what in ["started", "killed"] {
-        let end = world.clock.now() + time;
-        if !world.wait(end, all_run) && world.violations.is_empty() {
+        let began = world.clock.now();
+        let runs = |world: &mut World| all_run(world) || world.clock.now() > began + time + world.leniency(began);
+        world.wait(began + Duration::from_secs(120), runs);
+        if !all_run(world) && world.violations.is_empty() {
             world.violated(format!("of {count} watchdogs beside each other not all run, after all were {what}"));
         }
         if what == "started" {
@@ -552,6 +571,10 @@ fn control_group(world: &mut World, at: usize, chance: &mut Chance) -> Option<Un
 
 /// An ordinary user sees only his own processes, and the one that is watched is root's by now.
 fn hide(world: &mut World) -> Option<Undo> {
+    if world.blind {
+        // There is no /proc to be mounted otherwise.
+        return None;
+    }
     let at = any(world, &mut Chance::of(0, 0), |it| it.character.ordinary);
     set_hidepid("2");
     world.kill_processes(at, Signal::SIGKILL);

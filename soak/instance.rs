@@ -111,6 +111,8 @@ pub struct Known {
     pub stops: Vec<(Duration, Duration)>,
     /// The last pause, and its end.
     pub pause: Option<(Duration, Option<Duration>)>,
+    /// When it was last told to begin anew.
+    pub resumed: Option<Duration>,
     /// When its process was killed, where nothing else has happened to it.
     pub killed: Option<Duration>,
     /// When its last start command was forked.

@@ -149,17 +149,30 @@ fn run(options: &Options, abilities: Abilities) -> ExitCode {
 fn play_round(world: &mut World, seed: u64, round: u64, possible: &[(u64, Event)]) {
     let mut chance = Chance::of(seed, round);
     world.tell(&format!("round {round}"));
+    let count = chance.weighed(&[(5, 1), (4, 2), (2, 3), (1, 4)]);
     let mut undos = Vec::new();
-    for _ in 0..chance.weighed(&[(5, 1), (4, 2), (2, 3), (1, 4)]) {
+    let mut held = 0;
+    for _ in 0..count {
         world.pass(Duration::from_millis(chance.between(0, 400)));
-        // Its own chance, so that what it draws does not depend on what it finds.
-        let mut own = Chance::of(seed ^ chance.between(0, u64::MAX - 1), round);
+        // Its own chance, so that what it draws for what it finds is not missing later.
+        let mut own = Chance::of(chance.between(0, u64::MAX - 1), round);
         let event = chance.weighed(possible);
+        let (least, most) = event.lasts();
+        held = held.max(chance.between(least, most));
         undos.extend(event.begin(world, &mut own));
+        world.is_calm &= count == 1;
     }
-    let held = chance.weighed(&[(6, 600), (3, 2_000), (2, 5_500)]);
-    if !undos.is_empty() {
-        world.pass(Duration::from_millis(chance.between(held / 3, held)));
+    // Faults alone break nothing: processes die while they last, and now and then a watchdog.
+    while !undos.is_empty() && held > 0 {
+        let pause = chance.between(50, 900).min(held);
+        held -= pause;
+        world.pass(Duration::from_millis(pause));
+        let mut own = Chance::of(chance.between(0, u64::MAX - 1), round);
+        match chance.between(0, 5) {
+            0..=2 => drop(Event::KillProcess.begin(world, &mut own)),
+            3 => drop(Event::KillWatchdog.begin(world, &mut own)),
+            _ => {}
+        }
     }
     while let Some(undo) = undos.pop() {
         undo(world);

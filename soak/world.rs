@@ -22,6 +22,12 @@ use crate::summary::Summary;
 const JOURNAL: usize = 60;
 /// From one look around to the next.
 const PACE: Duration = Duration::from_millis(10);
+/// How long a look around takes at most, on a machine that has time for it.
+const STEP: Duration = Duration::from_millis(60);
+/// How many delays are remembered.
+const LAGS: usize = 10_000;
+/// From one `status` to the next.
+const STATUS_PACE: Duration = Duration::from_millis(500);
 
 /// What the soak may do here.
 #[derive(Debug, Clone, Copy)]
@@ -44,13 +50,18 @@ pub struct World {
     pub summary: Summary,
     /// New watchdogs cannot see any process.
     pub blind: bool,
+    /// Nothing is the matter but what happens next.
+    pub is_calm: bool,
     /// What went wrong, the first first.
     pub violations: Vec<String>,
-    /// How long the machine has kept the soak waiting for its turn, all in all: so much later the watchdogs
-    /// may be too.
-    pub lag: Duration,
+    /// When the machine kept the soak from its work, and for how long: as it does the watchdogs.
+    lags: VecDeque<(Duration, Duration)>,
     /// The control group with little memory, and its file that says how little.
     pub group: Option<(PathBuf, PathBuf)>,
+    /// When `status` was run last.
+    asked: Duration,
+    /// Whose state is looked at next.
+    pub next_state: usize,
     ledger: Reader,
     journal: VecDeque<String>,
 }
@@ -91,8 +102,11 @@ impl World {
             instances: Vec::new(),
             summary: Summary::default(),
             blind: false,
+            is_calm: true,
+            asked: Duration::ZERO,
+            next_state: 0,
             violations: Vec::new(),
-            lag: Duration::ZERO,
+            lags: VecDeque::new(),
             group: abilities.root.then(|| control_group(&folder)).flatten(),
             ledger,
             journal: VecDeque::new(),
@@ -240,12 +254,17 @@ impl World {
             (Some(4), _) => !by_cron && instance.known.beside,
             (Some(1), _) if by_cron || !instance.character.retries => {
                 self.gave_up(at);
+                if !by_cron {
+                    // Whoever starts it again means it to begin anew.
+                    self.instances[at].known.failing = 0;
+                    self.instances[at].known.attempts = 0;
+                }
                 true
             }
             _ => false,
         };
         // Cron's runs end all the time.
-        if !(by_cron && status.success()) {
+        if !(by_cron && matches!(status.code(), Some(0 | 5))) {
             self.tell(&format!("the watchdog of {name} has ended: pid {pid}, {status}"));
         }
         if !is_right {
@@ -267,19 +286,44 @@ impl World {
     /// Waits for something, until it is `end`.
     pub fn wait(&mut self, end: Duration, mut what: impl FnMut(&mut World) -> bool) -> bool {
         loop {
+            let began = self.clock.now();
             self.tend();
             self.read_ledger();
             self.look_at_states();
+            let now = self.clock.now();
+            if now > self.asked + STATUS_PACE {
+                self.asked = now;
+                self.ask_status();
+            }
             if what(self) {
                 return true;
             }
             if self.clock.now() >= end || !self.violations.is_empty() {
                 return false;
             }
-            let before = self.clock.now();
             std::thread::sleep(PACE);
-            self.lag += self.clock.now().saturating_sub(before + PACE + PACE);
+            self.note_lag(began);
         }
+    }
+
+    /// What a step of the soak, begun at `began`, took longer than it should is how busy the machine is.
+    fn note_lag(&mut self, began: Duration) {
+        let now = self.clock.now();
+        let lag = now.saturating_sub(began + STEP);
+        if !lag.is_zero() {
+            self.summary.lag += lag;
+            self.lags.push_back((now, lag));
+            if self.lags.len() > LAGS {
+                self.lags.pop_front();
+            }
+        }
+    }
+
+    /// How much later than on an idle machine something may come that should have come since `since`: it
+    /// takes several processes, each of which waits for its turn.
+    pub fn leniency(&self, since: Duration) -> Duration {
+        let lags = self.lags.iter().filter(|(at, _)| *at >= since);
+        4 * lags.map(|(_, lag)| *lag).sum::<Duration>()
     }
 }
 
