@@ -343,7 +343,9 @@ fn left_over(world: &mut World, at: usize) -> Option<Undo> {
 }
 
 fn pause(world: &mut World, at: usize) -> Option<Undo> {
-    world.say(at, "pause");
+    if !world.say(at, "pause") {
+        return None;
+    }
     let now = world.clock.now();
     world.instances[at].known.pause = Some((now, None));
     world.kill_processes(at, Signal::SIGKILL);

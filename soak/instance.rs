@@ -111,6 +111,8 @@ pub struct Known {
     pub stops: Vec<(Duration, Duration)>,
     /// The last pause, and its end.
     pub pause: Option<(Duration, Option<Duration>)>,
+    /// It could not be told to begin anew.
+    pub owed_resume: bool,
     /// When it was last told to begin anew.
     pub resumed: Option<Duration>,
     /// When its process was killed, where nothing else has happened to it.

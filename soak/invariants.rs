@@ -131,7 +131,8 @@ impl World {
 
     /// Somebody says that it is to be tried again.
     pub fn resume(&mut self, at: usize) {
-        self.say(at, "resume");
+        // Where it cannot be written down, it is said again when it can.
+        self.instances[at].known.owed_resume = !self.say(at, "resume");
         self.instances[at].known.resumed = Some(self.clock.now());
         self.instances[at].known.failing = 0;
         self.instances[at].known.attempts = 0;
@@ -139,6 +140,11 @@ impl World {
 
     /// The faults are over: all run again in time.
     pub fn settle(&mut self) {
+        for at in 0..self.instances.len() {
+            if self.instances[at].known.owed_resume {
+                self.resume(at);
+            }
+        }
         let began = self.clock.now();
         let mut allowed: Vec<_> = (0..self.instances.len())
             .map(|at| {

@@ -177,6 +177,11 @@ impl World {
         for pid in &pids {
             processes::send(*pid, signal);
         }
+        // Until the signal has done its work, it is as if nothing had been sent.
+        let end = self.clock.now() + Duration::from_millis(500);
+        while pids.iter().any(|pid| self.processes.one(*pid).is_some()) && self.clock.now() < end {
+            std::thread::yield_now();
+        }
         self.summary.deaths += pids.len() as u64;
         self.tell(&format!("{signal} to the process of {name}: {pids:?}"));
         pids
@@ -200,11 +205,12 @@ impl World {
         self.tell(&format!("{signal} to the watchdog of {name}: {pids:?}, and again in {pause:?}"));
     }
 
-    /// Says something to an instance by the command line.
-    pub fn say(&mut self, at: usize, command: &str) {
+    /// Says something to an instance by the command line, and whether that was written down.
+    pub fn say(&mut self, at: usize, command: &str) -> bool {
         let (status, _, errors) = processes::run(&mut self.instances[at].say(command));
         let name = self.instances[at].name.clone();
         self.tell(&format!("watchdog {command} {name}: {status} {errors}"));
+        status.success()
     }
 
     /// What a service manager and cron do all the time.
