@@ -402,6 +402,10 @@ fn storm(world: &mut World, at: usize, chance: &mut Chance) -> Option<Undo> {
 
 /// A few hundred watchdogs at once, each with its process, and all processes killed together.
 fn hundreds(world: &mut World, chance: &mut Chance) {
+    if world.blind {
+        // None of them could even begin.
+        return;
+    }
     let count = chance.between(100, 300);
     let places = world.instances[0].places.clone();
     let prefix = world.instances[0].name.clone();

@@ -122,7 +122,9 @@ impl World {
         self.summary.give_ups += 1;
         self.summary.checked("a give-up follows as many attempts as are allowed");
         let known = &self.instances[at].known;
-        let (attempts, excused) = (known.attempts, known.starved || known.forgetful);
+        // A run that ends now may have given up before that was seen, and forgotten.
+        let is_old = known.resumed.is_some_and(|resumed| self.clock.now() < resumed + RESTART_WAIT_INTERVAL);
+        let (attempts, excused) = (known.attempts, known.starved || known.forgetful || is_old);
         if attempts < MAX_FAIL_COUNT && !excused {
             let name = self.instances[at].name.clone();
             self.violated(format!("{name} was given up after {attempts} attempts"));
@@ -174,13 +176,16 @@ impl World {
                 // The state file says so until the next look.
                 let resumed = world.instances[at].known.resumed;
                 let is_news = resumed.is_none_or(|resumed| now > resumed + 2 * RETRY_AFTER);
-                if is_news && world.instances[at].is_given_up() {
-                    if !world.instances[at].from_cron() {
+                let (by_cron, retries) =
+                    (world.instances[at].from_cron(), world.instances[at].character.retries);
+                // A service that does not try again by itself has ended, and is begun anew.
+                if is_news && (by_cron || retries) && world.instances[at].is_given_up() {
+                    if !by_cron {
                         world.gave_up(at);
                     }
                     world.tell(&format!("{name} is given up, and resumed"));
                     world.resume(at);
-                    let cron = if world.instances[at].from_cron() { CRON_INTERVAL } else { Duration::ZERO };
+                    let cron = if by_cron { CRON_INTERVAL } else { Duration::ZERO };
                     allowed[at] = now + RESTART_WAIT_INTERVAL + GRACE + cron;
                 } else if now > allowed[at] + world.leniency(began) {
                     world.violated(format!(

@@ -129,7 +129,7 @@ impl World {
                 if !folder.exists() {
                     fs::create_dir(folder).expect("a folder");
                     if self.abilities.namespaces {
-                        mount_memory(folder, "2m");
+                        mount_memory(folder, "16m");
                     }
                     fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).expect("a mode");
                     if instance.user() != 0 {
@@ -181,6 +181,11 @@ impl World {
         let end = self.clock.now() + Duration::from_millis(500);
         while pids.iter().any(|pid| self.processes.one(*pid).is_some()) && self.clock.now() < end {
             std::thread::yield_now();
+        }
+        if !pids.is_empty() {
+            // What is killed has not failed.
+            let failing = &mut self.instances[at].known.failing;
+            *failing = failing.saturating_sub(1);
         }
         self.summary.deaths += pids.len() as u64;
         self.tell(&format!("{signal} to the process of {name}: {pids:?}"));
