@@ -69,6 +69,24 @@ pub struct Memory {
     pub gave_up_until: Option<Time>,
 }
 
+impl Memory {
+    /// With the attempt that was made at `at`, should it not be known: a watch that is killed just after
+    /// the start command was run cannot write that down any more.
+    #[must_use]
+    pub fn with_attempt(self, at: Time) -> Self {
+        match (self.last_attempt, self.gave_up_until) {
+            (Some(last), _) if at <= last => self,
+            // It was the first of a fresh round.
+            (Some(_), Some(_)) => {
+                Memory { last_attempt: Some(at), judging: true, gave_up_until: None, failures: 0, ..self }
+            }
+            (Some(_), None) => Memory { last_attempt: Some(at), judging: true, ..self },
+            // Nothing is known of what came of it, which may have been long ago.
+            (None, _) => Memory { last_attempt: Some(at), ..self },
+        }
+    }
+}
+
 /// How a process ended, as far as the decision is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
