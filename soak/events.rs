@@ -280,12 +280,19 @@ fn misbehave(world: &mut World, at: usize, behaviour: Behaviour) -> Option<Undo>
         // It may be at the beginning of its end: five seconds between two signals.
         Behaviour::Hanging => Duration::from_secs(11),
         Behaviour::Slow(time) => Duration::from_millis(time),
-        // One that was started before the end of the fault crashes after it.
-        Behaviour::Crashing(time) => Duration::from_millis(time) + RESTART_WAIT_INTERVAL,
         _ => Duration::ZERO,
     };
     Some(Box::new(move |world| {
         world.instances[at].behave(Behaviour::Good);
+        if let Behaviour::Crashing(_) = behaviour {
+            // One that runs still will crash, which is no end of the fault.
+            let name = world.instances[at].name.clone();
+            let doomed = |live: &processes::Live| live.arguments.len() > 2;
+            let end = world.clock.now() + PATIENCE;
+            world.wait(end, |world| {
+                world.starting(&name).is_empty() && !world.running(&name).iter().any(doomed)
+            });
+        }
     }))
 }
 

@@ -8,7 +8,7 @@ use crate::instance::{
     RESTART_WAIT_INTERVAL, RETRY_AFTER, STABLE_AFTER,
 };
 use crate::ledger::What;
-use crate::parts::Behaviour;
+use crate::parts::{Behaviour, is_process_of};
 use crate::processes;
 use crate::world::World;
 
@@ -166,9 +166,10 @@ impl World {
             let mut missing = 0;
             for at in 0..world.instances.len() {
                 let name = &world.instances[at].name;
-                let runs = all.iter().any(|live| crate::parts::is_process_of(live, name));
+                let running: Vec<_> =
+                    all.iter().filter(|live| is_process_of(live, name)).map(|live| live.pid).collect();
                 let name = name.clone();
-                if runs && world.is_watched(at) {
+                if world.is_well(at, &running) {
                     continue;
                 }
                 missing += 1;
@@ -200,9 +201,18 @@ impl World {
         self.summary.faults_to_running.push(slowest.saturating_sub(began));
     }
 
-    /// Whether there is somebody who watches it, or looks after it each minute.
-    fn is_watched(&self, at: usize) -> bool {
-        self.instances[at].from_cron() || !self.watchdogs(at).is_empty()
+    /// Whether one of the processes that run is the one that the watchdog follows. From cron, there is
+    /// none to follow it.
+    fn is_well(&self, at: usize, running: &[i32]) -> bool {
+        if self.instances[at].from_cron() {
+            return !running.is_empty();
+        }
+        let Some(Ok(state)) = self.instances[at].state() else { return false };
+        let followed = state["process"]["pid"].as_i64();
+        let watchdogs = self.watchdogs(at);
+        let by = state["watchdog"]["pid"].as_i64();
+        running.iter().any(|pid| Some(i64::from(*pid)) == followed)
+            && watchdogs.iter().any(|pid| Some(i64::from(*pid)) == by)
     }
 
     /// All is well: what there is now is what there was.
