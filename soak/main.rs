@@ -14,7 +14,7 @@
 //! | `instance` | a watchdog under test |
 //! | `parts` | the start command and the watched process, which this program plays too |
 //! | `ledger` | what start commands note of themselves |
-//! | `processes`, `clock`, `chance`, `summary` | what these need |
+//! | `processes`, `pressure`, `clock`, `chance`, `summary` | what these need |
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // how a soak fails that cannot go on
 #![allow(clippy::print_stdout)] // what it has to say
 #![allow(unsafe_code)] // limits and sessions are set up between fork and exec
@@ -26,6 +26,7 @@ mod instance;
 mod invariants;
 mod ledger;
 mod parts;
+mod pressure;
 mod processes;
 mod summary;
 mod world;
@@ -139,6 +140,7 @@ fn run(options: &Options, abilities: Abilities) -> ExitCode {
             println!("{}", story(&world, options.seed, round));
         }
     }
+    world.summary.busy = world.leniency(Duration::ZERO);
     println!("{}", world.summary);
     let failed = !world.violations.is_empty();
     world.end();

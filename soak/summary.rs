@@ -22,8 +22,8 @@ pub struct Summary {
     pub kill_to_start: Vec<Duration>,
     /// From the end of a round's faults to the time when all were running.
     pub faults_to_running: Vec<Duration>,
-    /// How long the machine kept the soak from its work.
-    pub lag: Duration,
+    /// How much later than on an idle machine all may have been.
+    pub busy: Duration,
     /// What the watchdog that is never ended had at first, and at last: descriptors, and kB of memory.
     pub veteran: Option<((usize, u64), (usize, u64))>,
 }
@@ -71,7 +71,7 @@ impl fmt::Display for Summary {
         list(f, "allowed for a reason", self.waived.iter().map(|(why, count)| (*why, *count)).collect())?;
         writeln!(f, "kill -9 to start command: {}", times(&self.kill_to_start))?;
         writeln!(f, "end of faults to all running: {}", times(&self.faults_to_running))?;
-        writeln!(f, "the machine was busy with other things for {} ms", self.lag.as_millis())?;
+        writeln!(f, "allowed for a machine that was busy: {} ms", self.busy.as_millis())?;
         match self.veteran {
             Some((first, last)) => writeln!(
                 f,

@@ -16,16 +16,13 @@ use crate::instance::{CHARACTERS, CRON_INTERVAL, Instance, Mode, Places};
 use crate::ledger::{Note, Reader};
 use crate::parts::{is_process_of, is_start_of};
 use crate::processes::{self, Live, Processes};
+use crate::pressure::Pressure;
 use crate::summary::Summary;
 
 /// How much happens before it is forgotten what there was.
 const JOURNAL: usize = 60;
 /// From one look around to the next.
 const PACE: Duration = Duration::from_millis(10);
-/// How long a look around takes at most, on a machine that has time for it.
-const STEP: Duration = Duration::from_millis(60);
-/// How many delays are remembered.
-const LAGS: usize = 10_000;
 /// From one `status` to the next.
 const STATUS_PACE: Duration = Duration::from_millis(500);
 
@@ -54,8 +51,8 @@ pub struct World {
     pub is_calm: bool,
     /// What went wrong, the first first.
     pub violations: Vec<String>,
-    /// When the machine kept the soak from its work, and for how long: as it does the watchdogs.
-    lags: VecDeque<(Duration, Duration)>,
+    /// How busy the machine has been.
+    pressure: Pressure,
     /// The control group with little memory, and its file that says how little.
     pub group: Option<(PathBuf, PathBuf)>,
     /// When `status` was run last.
@@ -106,7 +103,7 @@ impl World {
             asked: Duration::ZERO,
             next_state: 0,
             violations: Vec::new(),
-            lags: VecDeque::new(),
+            pressure: Pressure::new(folder.join("proc/self/schedstat")),
             group: abilities.root.then(|| control_group(&folder)).flatten(),
             ledger,
             journal: VecDeque::new(),
@@ -297,7 +294,7 @@ impl World {
     /// Waits for something, until it is `end`.
     pub fn wait(&mut self, end: Duration, mut what: impl FnMut(&mut World) -> bool) -> bool {
         loop {
-            let began = self.clock.now();
+            self.pressure.look(self.clock.now());
             self.tend();
             self.read_ledger();
             self.look_at_states();
@@ -313,28 +310,12 @@ impl World {
                 return false;
             }
             std::thread::sleep(PACE);
-            self.note_lag(began);
         }
     }
 
-    /// What a step of the soak, begun at `began`, took longer than it should is how busy the machine is.
-    fn note_lag(&mut self, began: Duration) {
-        let now = self.clock.now();
-        let lag = now.saturating_sub(began + STEP);
-        if !lag.is_zero() {
-            self.summary.lag += lag;
-            self.lags.push_back((now, lag));
-            if self.lags.len() > LAGS {
-                self.lags.pop_front();
-            }
-        }
-    }
-
-    /// How much later than on an idle machine something may come that should have come since `since`: it
-    /// takes several processes, each of which waits for its turn.
+    /// How much later than on an idle machine something may come that should have come since `since`.
     pub fn leniency(&self, since: Duration) -> Duration {
-        let lags = self.lags.iter().filter(|(at, _)| *at >= since);
-        4 * lags.map(|(_, lag)| *lag).sum::<Duration>()
+        self.pressure.since(since)
     }
 }
 
