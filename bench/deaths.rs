@@ -102,7 +102,8 @@ impl Victim {
         self.pid = arrival.pid;
         self.due = Instant::now() + LIFE + INTERVAL.mul_f64(spread(self.deaths));
         if let Some(killed) = self.killed.take() {
-            self.times.push((arrival.start_command - killed, arrival.process - killed));
+            self.times
+                .push((arrival.start_command.saturating_sub(killed), arrival.process.saturating_sub(killed)));
         }
     }
 }

@@ -8,6 +8,9 @@ use crate::quiet::{Memory, cpu_per_second};
 use crate::watchers::{MONIT, Notice, Watcher};
 use crate::{Plan, Result, say};
 
+/// How long an instance may take for its start, with as many others.
+const FIRST_LOOK: Duration = Duration::from_millis(20);
+
 /// What so many instances cost together.
 pub struct Row {
     /// How many processes are watched.
@@ -37,7 +40,9 @@ pub fn measure(machine: &Machine, watchers: &[&'static Watcher], plan: &Plan) ->
             if !watcher.takes_up {
                 pids.extend(machine.await_all(&names)?.iter().map(|arrival| arrival.pid));
             }
-            let cpu = cpu_per_second(&group, plan.settle, plan.window)?;
+            // Each begins with a look through /proc.
+            let settle = plan.settle + FIRST_LOOK * u32::try_from(instances)?;
+            let cpu = cpu_per_second(&group, settle, plan.window)?;
             let mut watching = group.pids()?;
             watching.retain(|pid| !pids.contains(pid));
             rows.push(Row { instances, watcher, cpu, memory: Memory::of(&watching) });

@@ -18,12 +18,16 @@ use crate::{Plan, Result, say};
 
 /// The process that is looked for.
 const NAME: &str = "wb-looked-for";
+/// One that there is not.
+const ABSENT: &str = "wb-absent";
 
 /// A way to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     /// `watchdog`'s own, in this program.
     Scan,
+    /// The same for a process that does not run, so that there is nothing to look at more closely.
+    Pass,
     /// `bench/scan.c`.
     C,
     /// `all_processes()` of the procfs crate, and the stat of each.
@@ -37,12 +41,13 @@ pub enum Way {
 }
 
 impl Way {
-    const ALL: [Way; 6] = [Way::Scan, Way::C, Way::Procfs, Way::Once, Way::Pgrep, Way::Nothing];
+    const ALL: [Way; 7] = [Way::Scan, Way::Pass, Way::C, Way::Procfs, Way::Once, Way::Pgrep, Way::Nothing];
 
     /// Its name in the tables.
     pub fn name(self) -> &'static str {
         match self {
             Way::Scan => "`watchdog`'s scan",
+            Way::Pass => "the same, nothing matches",
             Way::C => "C program, `/proc/PID/comm` and nothing else",
             Way::Procfs => "procfs crate, `all_processes()` and `stat()`",
             Way::Once => "`watchdog --once`, the whole run",
@@ -91,38 +96,35 @@ pub fn measure(machine: &Machine, plan: &Plan, processes: usize) -> Result<Vec<R
 struct Looker<'a> {
     machine: &'a Machine,
     proc: Proc,
-    criteria: Criteria,
+    present: Criteria,
+    absent: Criteria,
     scan: std::process::Child,
 }
 
 impl<'a> Looker<'a> {
     fn new(machine: &'a Machine) -> Result<Self> {
-        let pattern = Pattern::new(NAME, Extent::Whole).map_err(|error| error.to_string())?;
+        let exactly = |name| Ok::<_, String>(Criteria::name(pattern(name)?));
         let scan = Command::new(machine.path("scan"))
             .arg(NAME)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
         let proc = Proc::new(Path::new("/proc")).map_err(|unknown| unknown.0)?;
-        Ok(Looker { machine, proc, criteria: Criteria::name(pattern), scan })
+        Ok(Looker { machine, proc, present: exactly(NAME)?, absent: exactly(ABSENT)?, scan })
     }
 
     /// One look; `None` if there is no such program.
     fn look(&mut self, way: Way) -> Result<Option<Duration>> {
         let began = Instant::now();
         let time = match way {
-            Way::Scan => {
-                let matches = self.proc.find(black_box(&self.criteria), None).map_err(|unknown| unknown.0)?;
-                let time = began.elapsed();
-                found(way, matches.counting.len())?;
-                time
-            }
+            Way::Scan => self.scan(way, &self.present, 1)?,
+            Way::Pass => self.scan(way, &self.absent, 0)?,
             Way::C => self.look_in_c()?,
             Way::Procfs => {
                 let stats = all_processes()?.filter_map(|process| process.ok()?.stat().ok());
                 let count = stats.filter(|stat| stat.comm == NAME).count();
                 let time = began.elapsed();
-                found(way, count)?;
+                found(way, 1, count)?;
                 time
             }
             Way::Once => {
@@ -141,6 +143,14 @@ impl<'a> Looker<'a> {
         Ok(Some(time))
     }
 
+    fn scan(&self, way: Way, criteria: &Criteria, count: usize) -> Result<Duration> {
+        let began = Instant::now();
+        let matches = self.proc.find(black_box(criteria), None).map_err(|unknown| unknown.0)?;
+        let time = began.elapsed();
+        found(way, count, matches.counting.len())?;
+        Ok(time)
+    }
+
     fn look_in_c(&mut self) -> Result<Duration> {
         let Some((stdin, stdout)) = self.scan.stdin.as_mut().zip(self.scan.stdout.as_mut()) else {
             return Err("the C program has no pipes".into());
@@ -150,7 +160,7 @@ impl<'a> Looker<'a> {
         // It says no more than this line.
         BufReader::new(stdout).read_line(&mut line)?;
         let (time, count) = line.trim().split_once(' ').ok_or("the C program said nothing")?;
-        found(Way::C, count.parse()?)?;
+        found(Way::C, 1, count.parse()?)?;
         Ok(Duration::from_nanos(time.parse()?))
     }
 }
@@ -163,17 +173,21 @@ impl Drop for Looker<'_> {
     }
 }
 
+fn pattern(name: &str) -> std::result::Result<Pattern, String> {
+    Pattern::new(name, Extent::Whole).map_err(|error| error.to_string())
+}
+
 fn whole_run(way: Way, command: &mut Command) -> Result<Duration> {
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let began = Instant::now();
     let mut child = command.spawn()?;
     let status = child.wait()?;
     let time = began.elapsed();
-    found(way, usize::from(status.success()))?;
+    found(way, 1, usize::from(status.success()))?;
     Ok(time)
 }
 
 /// A look that finds something else has not done the same work.
-fn found(way: Way, count: usize) -> Result<()> {
-    if count == 1 { Ok(()) } else { Err(format!("{} found {count} processes", way.name()).into()) }
+fn found(way: Way, expected: usize, found: usize) -> Result<()> {
+    if found == expected { Ok(()) } else { Err(format!("{} found {found} processes", way.name()).into()) }
 }

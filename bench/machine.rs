@@ -18,7 +18,7 @@ use crate::{Result, say};
 pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Says that the namespace is entered.
 const INSIDE: &str = "WATCHDOG_BENCH_INSIDE";
-/// Mounted in the mount namespace, which is gone with the run.
+/// Where the control groups are mounted.
 const GROUPS: &str = "groups";
 
 /// Whether this process is still in the namespace of whoever called it.
@@ -82,8 +82,10 @@ impl Machine {
     /// Builds the small programs of this folder, and makes ready the rest.
     pub fn new(watchdog: &Path) -> Result<Self> {
         let folder = tempfile::tempdir()?;
+        // What the watchers write is on a disk nowhere: /run, where it belongs, is a tmpfs too.
+        run(Command::new("mount").args(["-t", "tmpfs", "-o", "mode=755", "none"]).arg(folder.path()))?;
         let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench");
-        for program in ["watched", "fill", "scan"] {
+        for program in ["watched", "fill", "scan", "wake"] {
             let source = sources.join(program).with_extension("c");
             run(Command::new("cc").arg("-O2").arg("-o").arg(folder.path().join(program)).arg(source))?;
         }
@@ -186,7 +188,9 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         // Else the folder could not be removed.
-        let _ = run(Command::new("umount").arg(self.path(GROUPS)));
+        for mounted in [self.path(GROUPS), self.folder.path().to_owned()] {
+            let _ = run(Command::new("umount").arg("--lazy").arg(mounted));
+        }
     }
 }
 

@@ -76,7 +76,7 @@ pub fn cpu_per_second(group: &Group, settle: Duration, window: Duration) -> Resu
     let (before, began) = (group.cpu()?, Instant::now());
     sleep(window);
     let (after, took) = (group.cpu()?, began.elapsed());
-    Ok((after - before).div_f64(took.as_secs_f64()))
+    Ok(after.saturating_sub(before).div_f64(took.as_secs_f64()))
 }
 
 /// Counts what these processes, and children of theirs that are yet to come, do.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::looks::Way;
 use crate::machine::{Machine, run};
 use crate::stats::Summary;
-use crate::watchers::{OURS, Watcher};
+use crate::watchers::{Notice, OURS, Watcher};
 use crate::{Result, deaths, fleet, looks, quiet, targets};
 
 /// Between these two lines the README has the tables.
@@ -35,7 +35,7 @@ pub struct Results {
 pub struct Program {
     /// Whose.
     pub watcher: &'static Watcher,
-    /// Its version.
+    /// Package and version.
     pub version: String,
     /// The size of its file in bytes.
     pub size: u64,
@@ -68,10 +68,15 @@ impl Program {
         let libraries = libraries.lines().filter(|line| line.contains('/')).count();
         let (version, crates) = match watcher.package {
             Some(package) => {
-                let query = run(Command::new("dpkg-query").args(["-W", "-f", "${Version}", package]));
-                (query.unwrap_or_else(|_| "unknown".to_owned()), None)
+                let query =
+                    run(Command::new("dpkg-query").args(["-W", "-f", "${Package} ${Version}", package]));
+                (query.unwrap_or_else(|_| package.to_owned()), None)
             }
-            None => (env!("CARGO_PKG_VERSION").to_owned(), Some(count_crates()?)),
+            None if watcher.notice == Notice::Never => ("-".to_owned(), None),
+            None => (
+                concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).to_owned(),
+                Some(count_crates()?),
+            ),
         };
         Ok(Program { watcher, version, size: fs::metadata(file)?.len(), libraries, crates })
     }
@@ -124,12 +129,11 @@ pub struct Table {
 
 impl Table {
     fn markdown(&self) -> String {
-        let mut text = String::new();
         if self.rows.is_empty() {
-            return text;
+            return String::new();
         }
         let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-        text += &format!("\n{}\n\n", self.heading);
+        let mut text = format!("\n{}\n\n", self.heading);
         text += &line(&self.columns.iter().map(ToString::to_string).collect::<Vec<_>>());
         text += &line(&vec!["---".to_owned(); self.columns.len()]).replace(' ', "");
         self.rows.iter().for_each(|row| text += &line(row));
@@ -142,7 +146,7 @@ fn programs(results: &Results) -> Table {
         let crates = program.crates.map(|crates| format!(", {crates} crates")).unwrap_or_default();
         vec![
             program.watcher.name.to_owned(),
-            format!("{} {}", program.watcher.package.unwrap_or("process-watchdog"), program.version),
+            program.version.clone(),
             kilobytes(program.size),
             format!("{} libraries{crates}", program.libraries),
             program.watcher.configured.to_owned(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::looks::Way;
 use crate::report::{Results, Table, kilobytes, microseconds, milliseconds, number};
-use crate::watchers::{MONIT, OURS, RESTARTD, RUNSV};
+use crate::watchers::{MONIT, Notice, OURS, RESTARTD, RUNSV};
 
 /// No later than runsv by more than this.
 const BEHIND_RUNSV: Duration = Duration::from_millis(2);
@@ -31,6 +31,8 @@ struct Held {
     processes: Option<usize>,
     measured: String,
     is_met: bool,
+    /// Why it could not be met, if it was not: what else this run measured.
+    why: String,
 }
 
 /// Holds the results against the targets; what was not measured is left out.
@@ -52,6 +54,7 @@ pub fn table(results: &Results) -> Table {
         processes: None,
         measured: format!("{} kB", kilobytes(program.size)),
         is_met: program.size <= BINARY,
+        why: String::new(),
     }));
     let row = |held: Held| {
         vec![
@@ -59,7 +62,7 @@ pub fn table(results: &Results) -> Table {
             held.processes.map_or("any".to_owned(), number),
             held.bound,
             held.measured,
-            if held.is_met { "met" } else { "**missed**" }.to_owned(),
+            if held.is_met { "met".to_owned() } else { format!("**missed**{}", held.why) },
         ]
     };
     Table {
@@ -75,12 +78,19 @@ fn restart(results: &Results, processes: usize) -> Vec<Held> {
         row.map(|row| row.process.median)
     };
     let Some(ours) = of(OURS) else { return Vec::new() };
+    let pass = time_of(results, processes, Way::Pass);
     let to_runsv = of(RUNSV).map(|runsv| Held {
         what: "restart, above runsv's",
         bound: format!("at most {} ms", milliseconds(BEHIND_RUNSV)),
         processes: Some(processes),
         measured: format!("{:.2} ms", (ours.as_secs_f64() - runsv.as_secs_f64()) * 1e3),
         is_met: ours <= runsv + BEHIND_RUNSV,
+        why: pass.map_or(String::new(), |pass| {
+            format!(
+                ": before it starts, it looks through `/proc` once more, which takes {} ms",
+                milliseconds(pass)
+            )
+        }),
     });
     let to_polling = [(RESTARTD, "restart, against restartd's"), (MONIT, "restart, against monit's")]
         .into_iter()
@@ -92,6 +102,7 @@ fn restart(results: &Results, processes: usize) -> Vec<Held> {
                 processes: Some(processes),
                 measured: format!("1/{factor:.0}"),
                 is_met: factor >= BEFORE_POLLING,
+                why: String::new(),
             })
         });
     to_runsv.into_iter().chain(to_polling).collect()
@@ -100,6 +111,8 @@ fn restart(results: &Results, processes: usize) -> Vec<Held> {
 fn cost(results: &Results, processes: usize) -> Vec<Held> {
     let ours = results.quiet.iter().find(|row| row.processes == processes && row.watcher.name == OURS);
     let Some(ours) = ours else { return Vec::new() };
+    let mut least = results.quiet.iter().filter(|row| row.processes == processes);
+    let least = least.find(|row| row.watcher.notice == Notice::Never);
     vec![
         Held {
             what: "CPU time in each quiet second",
@@ -107,6 +120,9 @@ fn cost(results: &Results, processes: usize) -> Vec<Held> {
             processes: Some(processes),
             measured: format!("{} µs", microseconds(ours.cpu)),
             is_met: ours.cpu <= QUIET_CPU,
+            why: least.map_or(String::new(), |least| {
+                format!(": to wake and read one file took {} µs", microseconds(least.cpu))
+            }),
         },
         Held {
             what: "private anonymous memory",
@@ -114,15 +130,13 @@ fn cost(results: &Results, processes: usize) -> Vec<Held> {
             processes: Some(processes),
             measured: format!("{} kB", kilobytes(ours.memory.anonymous)),
             is_met: ours.memory.anonymous <= ANONYMOUS,
+            why: String::new(),
         },
     ]
 }
 
 fn look(results: &Results, processes: usize) -> Vec<Held> {
-    let of = |way| {
-        let row = results.looks.iter().find(|row| row.processes == processes && row.way == way);
-        row.map(|row| row.time.median)
-    };
+    let of = |way| time_of(results, processes, way);
     let Some(scan) = of(Way::Scan) else { return Vec::new() };
     let to_c = of(Way::C).map(|c| {
         let factor = scan.as_secs_f64() / c.as_secs_f64();
@@ -132,6 +146,10 @@ fn look(results: &Results, processes: usize) -> Vec<Held> {
             processes: Some(processes),
             measured: format!("{factor:.2}"),
             is_met: factor <= SCAN_TO_C,
+            why: of(Way::Pass).map_or(String::new(), |pass| {
+                let pass = pass.as_secs_f64() / c.as_secs_f64();
+                format!(": {pass:.2} without the closer look at what matches")
+            }),
         }
     });
     let to_pgrep = of(Way::Pgrep).map(|pgrep| {
@@ -142,6 +160,7 @@ fn look(results: &Results, processes: usize) -> Vec<Held> {
             processes: Some(processes),
             measured: format!("1/{factor:.1}"),
             is_met: factor >= PGREP_TO_SCAN,
+            why: String::new(),
         }
     });
     let once = of(Way::Once).map(|once| Held {
@@ -150,6 +169,14 @@ fn look(results: &Results, processes: usize) -> Vec<Held> {
         processes: Some(processes),
         measured: format!("{:.2} ms", (once.as_secs_f64() - scan.as_secs_f64()) * 1e3),
         is_met: once <= scan + ONCE_ABOVE_SCAN,
+        why: of(Way::Nothing).map_or(String::new(), |nothing| {
+            format!(": {} ms are what any program takes to start and end", milliseconds(nothing))
+        }),
     });
     [to_c, to_pgrep, once].into_iter().flatten().collect()
+}
+
+fn time_of(results: &Results, processes: usize, way: Way) -> Option<Duration> {
+    let row = results.looks.iter().find(|row| row.processes == processes && row.way == way);
+    row.map(|row| row.time.median)
 }

@@ -16,6 +16,8 @@ pub enum Notice {
     AtOnce,
     /// When it looks the next time.
     Polls,
+    /// Not at all.
+    Never,
 }
 
 /// A watcher.
@@ -25,7 +27,7 @@ pub struct Watcher {
     pub name: &'static str,
     /// Its name in those of processes, which are short.
     pub short: &'static str,
-    /// What of Debian's it is in; `None` is ours.
+    /// What of Debian's it is in; `None` is of this repository.
     pub package: Option<&'static str>,
     /// Its program.
     pub program: &'static str,
@@ -42,7 +44,7 @@ pub struct Watcher {
 }
 
 /// The first is ours, to which the others are compared.
-pub const ALL: [Watcher; 7] = [
+pub const ALL: [Watcher; 8] = [
     Watcher {
         name: OURS,
         short: "ours",
@@ -83,7 +85,7 @@ pub const ALL: [Watcher; 7] = [
         package: Some("s6"),
         program: "s6-supervise",
         notice: Notice::AtOnce,
-        configured: "the same `run`",
+        configured: "the same `run`; it waits for a second after each death",
         costs: true,
         takes_up: false,
         commands: |machine, names| services(machine, names, "s6-supervise"),
@@ -121,6 +123,17 @@ pub const ALL: [Watcher; 7] = [
         takes_up: true,
         commands: pgrep_loop,
     },
+    Watcher {
+        name: "no watcher, in C",
+        short: "wake",
+        package: None,
+        program: "wake",
+        notice: Notice::Never,
+        configured: "`bench/wake.c` wakes each second and reads the process's `stat`: the least that looking costs",
+        costs: true,
+        takes_up: false,
+        commands: wake,
+    },
 ];
 
 /// The names that the targets are about.
@@ -146,7 +159,11 @@ impl Watcher {
 
     /// Its file.
     pub fn file(&self, machine: &Machine) -> Option<PathBuf> {
-        if self.package.is_none() { Some(machine.watchdog.clone()) } else { find_program(self.program) }
+        match (self.package, self.notice) {
+            (Some(_), _) => find_program(self.program),
+            (None, Notice::Never) => Some(machine.path(self.program)),
+            (None, _) => Some(machine.watchdog.clone()),
+        }
     }
 }
 
@@ -244,6 +261,16 @@ fn pgrep_loop(machine: &Machine, names: &[String]) -> Result<Vec<Command>> {
         let script = format!("while sleep 1; do pgrep -x {name} >/dev/null || {{ {start} & }}; done");
         let mut command = Command::new("/bin/sh");
         command.args(["-c", &script]);
+        Ok(command)
+    };
+    names.iter().map(watch).collect()
+}
+
+fn wake(machine: &Machine, names: &[String]) -> Result<Vec<Command>> {
+    let watch = |name: &String| -> Result<Command> {
+        let start = text(&machine.start_words(name)?);
+        let mut command = Command::new("/bin/sh");
+        command.arg("-c").arg(format!("{start} & exec {} /proc/$!/stat", machine.path("wake").display()));
         Ok(command)
     };
     names.iter().map(watch).collect()
