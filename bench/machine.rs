@@ -1,6 +1,7 @@
 //! The machine that is measured on: a PID namespace of its own, so that 70 processes are 70, with a folder
 //! for what the watchers need and a control group for each of them.
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -60,6 +61,8 @@ pub fn be_process_1() -> Result<ExitCode> {
 /// Where all of it happens.
 pub struct Machine {
     folder: TempDir,
+    /// How many [`Machine::fresh_folder`] has made.
+    folders: Cell<usize>,
     /// The program.
     pub watchdog: PathBuf,
     /// Where the watched processes say that they are there.
@@ -93,7 +96,7 @@ impl Machine {
         fs::create_dir(&groups)?;
         run(Command::new("mount").args(["-t", "cgroup2", "none"]).arg(&groups))?;
         let socket = UnixDatagram::bind(folder.path().join("socket"))?;
-        Ok(Machine { folder, watchdog: watchdog.canonicalize()?, socket })
+        Ok(Machine { folder, folders: Cell::new(0), watchdog: watchdog.canonicalize()?, socket })
     }
 
     /// A file or folder of this run.
@@ -154,6 +157,12 @@ impl Machine {
             }
         }
         Ok(arrivals)
+    }
+
+    /// Makes a folder that nothing is in: what a watcher remembers is not for the next.
+    pub fn fresh_folder(&self, name: &str) -> Result<PathBuf> {
+        self.folders.set(self.folders.get() + 1);
+        self.folder(&format!("{name}-{}", self.folders.get()))
     }
 
     /// Starts commands in a control group of their own.

@@ -132,7 +132,9 @@ impl Table {
         if self.rows.is_empty() {
             return String::new();
         }
-        let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+        // A bar ends a cell, in code too.
+        let line =
+            |cells: &[String]| format!("| {} |\n", cells.join("\n").replace('|', "\\|").replace('\n', " | "));
         let mut text = format!("\n{}\n\n", self.heading);
         text += &line(&self.columns.iter().map(ToString::to_string).collect::<Vec<_>>());
         text += &line(&vec!["---".to_owned(); self.columns.len()]).replace(' ', "");

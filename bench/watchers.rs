@@ -192,7 +192,7 @@ fn text(words: &[PathBuf]) -> String {
 }
 
 fn ours(machine: &Machine, names: &[String], start: fn(String) -> String) -> Result<Vec<Command>> {
-    let (state, log) = (machine.folder("state")?, machine.folder("log")?);
+    let (state, log) = (machine.fresh_folder("state")?, machine.fresh_folder("log")?);
     let watch = |name: &String| -> Result<Command> {
         let mut command = Command::new(&machine.watchdog);
         command.args(["--no-input", "--exact", "--process-name", name, "--start-command"]);
