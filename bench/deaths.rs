@@ -30,8 +30,8 @@ pub struct Row {
     pub process: Summary,
 }
 
-/// Measures all of them: those that notice at once are killed in turn, one at a time; those that poll beside
-/// each other.
+/// Measures all of them: what those watch that start at once is killed in turn, one at a time; what the others
+/// watch, beside each other.
 pub fn measure(
     machine: &Machine,
     watchers: &[&'static Watcher],
@@ -40,7 +40,7 @@ pub fn measure(
 ) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (notice, beside, deaths, at_once) in
-        [(Notice::AtOnce, plan.beside, plan.deaths, 1), (Notice::Polls, 1, plan.deaths_polled, usize::MAX)]
+        [(Notice::AtOnce, plan.beside, plan.deaths, 1), (Notice::Later, 1, plan.deaths_later, usize::MAX)]
     {
         let watchers: Vec<_> = watchers.iter().copied().filter(|watcher| watcher.notice == notice).collect();
         let names: Vec<_> = watchers.iter().map(|watcher| watcher.name).collect();

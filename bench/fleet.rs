@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::machine::{Group, Machine};
 use crate::quiet::{Memory, cpu_per_second};
-use crate::watchers::{MONIT, Notice, Watcher};
+use crate::watchers::Watcher;
 use crate::{Plan, Result, say};
 
 /// How long an instance may take for its start, with as many others.
@@ -27,10 +27,7 @@ pub struct Row {
 pub fn measure(machine: &Machine, watchers: &[&'static Watcher], plan: &Plan) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for &instances in &plan.fleets {
-        let is_asked = |watcher: &&&Watcher| {
-            watcher.costs && (watcher.notice == Notice::AtOnce || watcher.name == MONIT)
-        };
-        for watcher in watchers.iter().filter(is_asked) {
+        for watcher in watchers.iter().filter(|watcher| watcher.is_for_many) {
             say(&format!("{instances} instances: {}", watcher.name));
             let names: Vec<_> = (0..instances).map(|number| watcher.process_name(number)).collect();
             // Else starting them one after the other would take as long as the rest.

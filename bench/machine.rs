@@ -115,8 +115,7 @@ impl Machine {
     pub fn start_words(&self, name: &str) -> Result<[PathBuf; 4]> {
         let program = self.path(name);
         if !program.exists() {
-            // A link would do, but for restartd, which looks for names in command lines, and finds them in
-            // paths as well.
+            // The name of a process is that of its file.
             fs::hard_link(self.path("watched"), &program)?;
         }
         Ok([self.path("watched"), self.path("socket"), program, self.path(&format!("{name}.pid"))])
@@ -141,6 +140,12 @@ impl Machine {
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Forgets who has said that it is there.
+    pub fn forget_arrivals(&self) -> Result<()> {
+        while self.arrival(Duration::ZERO)?.is_some() {}
+        Ok(())
     }
 
     /// Waits until a process of each of these names is there.
@@ -223,6 +228,11 @@ impl Group {
             .spawn()?;
         self.children.push(child);
         Ok(())
+    }
+
+    /// What was started in it by [`Group::spawn`].
+    pub fn spawned(&self) -> Vec<i32> {
+        self.children.iter().map(|child| child.id().cast_signed()).collect()
     }
 
     /// CPU time of all that runs or ran in it.

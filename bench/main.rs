@@ -69,11 +69,11 @@ enum Subject {
 struct Plan {
     /// Processes on the machine.
     processes: Vec<usize>,
-    /// Deaths of what the watchers that notice at once watch, together.
+    /// Deaths for each watcher that starts at once.
     deaths: usize,
-    /// The same for each watcher that polls.
-    deaths_polled: usize,
-    /// How many of each watcher that notices at once are killed in turn.
+    /// Deaths for each of the others.
+    deaths_later: usize,
+    /// Instances of each watcher that starts at once.
     beside: usize,
     /// From the start of a watcher until its cost is measured: the first look is over.
     settle: Duration,
@@ -92,7 +92,7 @@ impl Plan {
         Plan {
             processes: vec![70, 3_000, 10_000],
             deaths: 200,
-            deaths_polled: 60,
+            deaths_later: 60,
             beside: 4,
             settle: Duration::from_secs(3),
             window: Duration::from_secs(10),
@@ -106,11 +106,11 @@ impl Plan {
         Plan {
             processes: vec![70, 500],
             deaths: 8,
-            deaths_polled: 3,
+            deaths_later: 3,
             beside: 2,
-            settle: Duration::from_millis(1500),
-            window: Duration::from_secs(2),
-            counting: Duration::from_secs(1),
+            settle: Duration::from_secs(1),
+            window: Duration::from_secs(1),
+            counting: Duration::from_millis(500),
             looks: 5,
             fleets: vec![1, 10],
         }

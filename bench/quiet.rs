@@ -64,7 +64,7 @@ pub fn measure(
         let mut pids = group.pids()?;
         pids.retain(|pid| *pid != watched);
         let memory = Memory::of(&pids);
-        let counts = count(&pids, plan.counting);
+        let counts = count(&group.spawned(), plan.counting);
         rows.push(Row { processes, watcher, cpu, counts, memory });
     }
     Ok(rows)

@@ -32,8 +32,8 @@ static void tell(const char *path, const char *text)
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	strncpy(to.sun_path, path, sizeof to.sun_path - 1);
-	/* Nobody may be listening any more. */
-	sendto(fd, text, strlen(text), MSG_DONTWAIT, (struct sockaddr *)&to, sizeof to);
+	/* It waits where many come at once: few fit into the queue (unix(7), max_dgram_qlen). */
+	sendto(fd, text, strlen(text), 0, (struct sockaddr *)&to, sizeof to);
 	close(fd);
 }
 

@@ -9,13 +9,13 @@ use std::process::Command;
 use crate::machine::{Group, Machine};
 use crate::{Result, say};
 
-/// How a watcher learns of a death.
+/// When a watcher does something about a death.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice {
     /// At once.
     AtOnce,
-    /// When it looks the next time.
-    Polls,
+    /// At its leisure: it polls, or waits before it starts anything.
+    Later,
     /// Not at all.
     Never,
 }
@@ -31,12 +31,14 @@ pub struct Watcher {
     pub package: Option<&'static str>,
     /// Its program.
     pub program: &'static str,
-    /// How it learns of a death.
+    /// When it does something about a death.
     pub notice: Notice,
     /// How it was configured.
     pub configured: &'static str,
     /// Whether its cost is measured: with another start command it is the same.
     pub costs: bool,
+    /// Whether many of it are measured.
+    pub is_for_many: bool,
     /// Whether it takes up a process that is there already, and so does not have to be its parent.
     pub takes_up: bool,
     /// What has to run to have it watch processes of these names, each with the words that start one.
@@ -54,6 +56,7 @@ pub const ALL: [Watcher; 8] = [
         configured: "`--exact --restart-delay 0 --restart-wait-interval 1s`, interval 1 s; the start command puts \
                      the process into the background, so that it is process 1's child",
         costs: true,
+        is_for_many: true,
         takes_up: true,
         commands: |machine, names| ours(machine, names, |words| format!("{words} &")),
     },
@@ -65,6 +68,7 @@ pub const ALL: [Watcher; 8] = [
         notice: Notice::AtOnce,
         configured: "the same; the start command becomes the process (`exec`)",
         costs: false,
+        is_for_many: false,
         takes_up: true,
         commands: |machine, names| ours(machine, names, |words| format!("exec {words}")),
     },
@@ -76,6 +80,7 @@ pub const ALL: [Watcher; 8] = [
         notice: Notice::AtOnce,
         configured: "`run` is a shell script that ends in `exec`; no log service, no `finish`",
         costs: true,
+        is_for_many: true,
         takes_up: false,
         commands: |machine, names| services(machine, names, "runsv"),
     },
@@ -84,9 +89,10 @@ pub const ALL: [Watcher; 8] = [
         short: "s6",
         package: Some("s6"),
         program: "s6-supervise",
-        notice: Notice::AtOnce,
+        notice: Notice::Later,
         configured: "the same `run`; it waits for a second after each death",
         costs: true,
+        is_for_many: true,
         takes_up: false,
         commands: |machine, names| services(machine, names, "s6-supervise"),
     },
@@ -95,9 +101,10 @@ pub const ALL: [Watcher; 8] = [
         short: "restartd",
         package: Some("restartd"),
         program: "restartd",
-        notice: Notice::Polls,
+        notice: Notice::Later,
         configured: "`-f -i 1`; the expression is the process's path",
         costs: true,
+        is_for_many: false,
         takes_up: true,
         commands: restartd,
     },
@@ -106,9 +113,10 @@ pub const ALL: [Watcher; 8] = [
         short: "monit",
         package: Some("monit"),
         program: "monit",
-        notice: Notice::Polls,
+        notice: Notice::Later,
         configured: "`set daemon 1`, `check process … with pidfile …`, no HTTP, no alerts",
         costs: true,
+        is_for_many: true,
         takes_up: true,
         commands: monit,
     },
@@ -117,9 +125,10 @@ pub const ALL: [Watcher; 8] = [
         short: "loop",
         package: Some("procps"),
         program: "pgrep",
-        notice: Notice::Polls,
+        notice: Notice::Later,
         configured: "`while sleep 1; do pgrep -x NAME || { START & }; done` in dash",
         costs: true,
+        is_for_many: false,
         takes_up: true,
         commands: pgrep_loop,
     },
@@ -131,6 +140,7 @@ pub const ALL: [Watcher; 8] = [
         notice: Notice::Never,
         configured: "`bench/wake.c` wakes each second and reads the process's `stat`: the least that looking costs",
         costs: true,
+        is_for_many: false,
         takes_up: false,
         commands: wake,
     },
@@ -150,6 +160,7 @@ impl Watcher {
 
     /// Has it watch processes of these names.
     pub fn watch(&self, machine: &Machine, names: &[String]) -> Result<Group> {
+        machine.forget_arrivals()?;
         let mut group = machine.group(self.short)?;
         for command in (self.commands)(machine, names)? {
             group.spawn(&command)?;
