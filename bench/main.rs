@@ -110,7 +110,7 @@ impl Plan {
             beside: 2,
             settle: Duration::from_secs(1),
             window: Duration::from_secs(1),
-            counting: Duration::from_millis(500),
+            counting: Duration::from_secs(1),
             looks: 5,
             fleets: vec![1, 10],
         }

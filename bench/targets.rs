@@ -73,24 +73,16 @@ pub fn table(results: &Results) -> Table {
 }
 
 fn restart(results: &Results, processes: usize) -> Vec<Held> {
-    let of = |name| {
-        let row = results.deaths.iter().find(|row| row.processes == processes && row.watcher.name == name);
-        row.map(|row| row.process.median)
-    };
+    let of = |name| restart_of(results, processes, name);
     let Some(ours) = of(OURS) else { return Vec::new() };
-    let pass = time_of(results, processes, Way::Pass);
+    let why = by_looking(results, processes);
     let to_runsv = of(RUNSV).map(|runsv| Held {
         what: "restart, above runsv's",
         bound: format!("at most {} ms", milliseconds(BEHIND_RUNSV)),
         processes: Some(processes),
         measured: format!("{:.2} ms", (ours.as_secs_f64() - runsv.as_secs_f64()) * 1e3),
         is_met: ours <= runsv + BEHIND_RUNSV,
-        why: pass.map_or(String::new(), |pass| {
-            format!(
-                ": before it starts, it looks through `/proc` once more, which takes {} ms",
-                milliseconds(pass)
-            )
-        }),
+        why: why.clone(),
     });
     let to_polling = [(RESTARTD, "restart, against restartd's"), (MONIT, "restart, against monit's")]
         .into_iter()
@@ -102,10 +94,30 @@ fn restart(results: &Results, processes: usize) -> Vec<Held> {
                 processes: Some(processes),
                 measured: format!("1/{factor:.0}"),
                 is_met: factor >= BEFORE_POLLING,
-                why: String::new(),
+                why: why.clone(),
             })
         });
     to_runsv.into_iter().chain(to_polling).collect()
+}
+
+/// What looking through /proc before a start takes: the only part of a restart that grows with the processes.
+fn by_looking(results: &Results, processes: usize) -> String {
+    let fewest = results.deaths.iter().map(|row| row.processes).min().filter(|fewest| *fewest < processes);
+    let growth = fewest.and_then(|fewest| {
+        let [more, less] = [processes, fewest].map(|processes| restart_of(results, processes, OURS));
+        Some((fewest, more?.saturating_sub(less?)))
+    });
+    growth.map_or(String::new(), |(fewest, growth)| {
+        format!(
+            ": before each start it looks through `/proc`, which takes {} ms more than with {fewest} processes",
+            milliseconds(growth)
+        )
+    })
+}
+
+fn restart_of(results: &Results, processes: usize, watcher: &str) -> Option<Duration> {
+    let row = results.deaths.iter().find(|row| row.processes == processes && row.watcher.name == watcher);
+    row.map(|row| row.process.median)
 }
 
 fn cost(results: &Results, processes: usize) -> Vec<Held> {
