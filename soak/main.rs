@@ -15,7 +15,9 @@
 //! | `parts` | the start command and the watched process, which this program plays too |
 //! | `ledger` | what start commands note of themselves |
 //! | `processes`, `pressure`, `clock`, `chance`, `summary` | what these need |
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // how a soak fails that cannot go on
+// How a soak fails that cannot go on.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)]
+#![allow(clippy::indexing_slicing, clippy::string_slice)]
 #![allow(clippy::print_stdout)] // what it has to say
 #![allow(unsafe_code)] // limits and sessions are set up between fork and exec
 
