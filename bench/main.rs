@@ -95,11 +95,11 @@ impl Plan {
         Plan {
             processes: vec![70, 3_000, 10_000],
             deaths: 200,
-            deaths_later: 60,
+            deaths_later: 50,
             beside: 4,
-            settle: Duration::from_secs(3),
-            window: Duration::from_secs(10),
-            counting: Duration::from_secs(5),
+            settle: Duration::from_secs(2),
+            window: Duration::from_secs(8),
+            counting: Duration::from_secs(4),
             looks: 50,
             fleets: vec![1, 100, 1_000],
         }
