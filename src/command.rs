@@ -72,6 +72,33 @@ enum Process {
     Adopted(Held),
 }
 
+/// What the last start command has noted of itself, whatever became of the watchdog that ran it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Noted {
+    /// The attempt, by its time.
+    pub attempt: Time,
+    /// The command's process.
+    pub pid: Pid,
+    /// When that began.
+    pub began: Time,
+}
+
+impl Noted {
+    /// Reads `note`, if it is of the boot `boot_id`.
+    #[must_use]
+    pub fn read(note: &Path, boot_id: &str) -> Option<Self> {
+        let note = read_file(note).ok()?;
+        let mut words = note.split_ascii_whitespace();
+        if boot_id.is_empty() || words.next() != Some(boot_id) {
+            return None;
+        }
+        let attempt = Time::from_millis(words.next()?.parse().ok()?);
+        let pid = words.next()?.parse().ok()?;
+        let began = Time::from_millis(words.next()?.parse().ok()?);
+        Some(Noted { attempt, pid, began })
+    }
+}
+
 /// How a start command ended.
 #[derive(Debug)]
 pub struct CommandEnd {
@@ -106,17 +133,12 @@ impl StartCommand {
         Ok(StartCommand { process, began: now, output_from, stopping: false })
     }
 
-    /// The start command that a watchdog before this one ran and that is still at work, if there is one.
-    /// To be asked with the instance's lock held: between fork and exec, the command holds it too.
+    /// The start command that a watchdog before this one ran and that is still at work, if the one that
+    /// `noted` itself is. To be asked with the instance's lock held: between fork and exec, the command
+    /// holds it too.
     #[must_use]
-    pub fn adopt(note: &Path, boot_id: &str, proc: &Proc) -> Option<Self> {
-        let note = read_file(note).ok()?;
-        let mut words = note.split_ascii_whitespace();
-        if boot_id.is_empty() || words.next() != Some(boot_id) {
-            return None;
-        }
-        let pid = words.next()?.parse().ok()?;
-        let began = Time::from_millis(words.next()?.parse().ok()?);
+    pub fn adopt(noted: Noted, proc: &Proc) -> Option<Self> {
+        let Noted { pid, began, .. } = noted;
         let held = Held::of(proc, pid, open_pidfd)?;
         // The number may be another's by now.
         let is_same = held.is_session_leader() && held.started().abs_diff(began) < SAME_START;

@@ -81,6 +81,22 @@ impl Memory {
             ..self
         }
     }
+
+    /// With the attempt that was made at `at`, should it not be known: a watch that is killed just after
+    /// the start command was run cannot write that down any more. `is_at_work` is that command.
+    #[must_use]
+    pub fn with_attempt(self, at: Time, is_at_work: bool) -> Self {
+        match (self.last_attempt, self.gave_up_until) {
+            (Some(last), _) if at <= last => self,
+            // It was the first of a fresh round.
+            (Some(_), Some(_)) => {
+                Memory { last_attempt: Some(at), judging: true, gave_up_until: None, failures: 0, ..self }
+            }
+            (Some(_), None) => Memory { last_attempt: Some(at), judging: true, ..self },
+            // Else nothing is known of what came of it, which may have been long ago.
+            (None, _) => Memory { last_attempt: Some(at), judging: is_at_work, ..self },
+        }
+    }
 }
 
 /// How a process ended, as far as the decision is concerned.
@@ -326,13 +342,7 @@ impl Policy {
     #[must_use]
     pub fn recall(limits: Limits, memory: Memory, command: Option<Time>) -> Self {
         let Memory { failures, on_probation, last_attempt, judging, rounds, gave_up_until } = memory;
-        // The watch before may have been cut off before it could write down that it had begun an attempt.
-        let apart = limits.restart_wait_interval;
-        let newer = command.filter(|began| last_attempt.is_none_or(|last| *began >= last + apart));
-        let failures = if newer.is_some() && gave_up_until.is_some() { 0 } else { failures };
-        let last_attempt = newer.or(last_attempt);
         let state = match (gave_up_until, last_attempt) {
-            (_, Some(at)) if newer.is_some() => State::Trying { at, sight: Sight::NotYet },
             (Some(until), _) => State::GaveUp { until },
             (None, Some(at)) if judging => State::Trying { at, sight: Sight::NotYet },
             _ => State::Fresh,

@@ -172,7 +172,9 @@ impl Record {
     pub fn sees(&mut self, sight: Sight, process: Option<&Seen>, now: Time) {
         let is_same = self.state.sight == sight
             && match (&self.state.process, process) {
-                (Some(old), Some(new)) => (old.pid, old.started_ms) == (new.pid, millis(new.started)),
+                (Some(old), Some(new)) => {
+                    (old.pid, old.started_ms, &old.name) == (new.pid, millis(new.started), &new.name)
+                }
                 (_, None) => true,
                 _ => false,
             };

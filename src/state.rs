@@ -326,11 +326,12 @@ impl Files {
         self.path("start")
     }
 
-    /// The file for the next start command to note its number and start in: the boot is there already.
+    /// The file for the next start command to note its number and start in: the boot and the time of the
+    /// `attempt` are there already.
     ///
     /// # Errors
     /// It could not be made.
-    pub fn new_start_note(&self) -> io::Result<File> {
+    pub fn new_start_note(&self, attempt: Time) -> io::Result<File> {
         let path = self.start_note();
         // Not the old one: a command that began long ago may still be about to write to that.
         match std::fs::remove_file(&path) {
@@ -338,7 +339,7 @@ impl Files {
             _ => {}
         }
         let mut file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)?;
-        writeln!(file, "{}", self.boot_id)?;
+        writeln!(file, "{} {}", self.boot_id, attempt.as_millis())?;
         Ok(file)
     }
 

@@ -143,7 +143,7 @@ fn answer(systemctl: &mut Child) -> String {
         rustix::fs::fcntl_setfl(&stdout, OFlags::NONBLOCK).ok()?;
         stdout.read(&mut text).ok()
     });
-    String::from_utf8_lossy(&text[..length.unwrap_or_default()]).into_owned()
+    String::from_utf8_lossy(text.get(..length.unwrap_or_default()).unwrap_or_default()).into_owned()
 }
 
 fn group_file(proc: &Path, pid: Pid) -> PathBuf {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::command::StartCommand;
+use crate::command::{Noted, StartCommand};
 use crate::exit::Exit;
 use crate::instance::Lock;
 use crate::output::OutputLog;
@@ -102,11 +102,15 @@ impl Watch {
     #[must_use]
     pub fn new(mut parts: Parts) -> Self {
         let files = parts.record.files();
-        let command = StartCommand::adopt(&files.start_note(), files.boot_id(), &parts.proc);
+        let noted = Noted::read(&files.start_note(), files.boot_id());
+        let command = noted.and_then(|noted| StartCommand::adopt(noted, &parts.proc));
         if let Some(command) = &command {
             parts.report.adopted(command.pid(), command.began(), now());
         }
-        let memory = parts.record.memory();
+        let memory = match noted {
+            Some(noted) => parts.record.memory().with_attempt(noted.attempt, command.is_some()),
+            None => parts.record.memory(),
+        };
         if let (true, Some(began)) = (memory.judging, memory.last_attempt) {
             parts.report.goes_on_judging(began);
         }

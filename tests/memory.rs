@@ -141,6 +141,38 @@ fn a_start_command_at_work_is_waited_for_by_the_next_watchdog() {
     }
 }
 
+/// A watchdog that is killed just after it ran the start command could not write that down: the command's
+/// own note says so.
+#[test]
+fn an_attempt_that_was_not_written_down_is_known() {
+    for mode in [&[][..], &["--once"]] {
+        let scene = Scene::new();
+        let line =
+            scene.watchdog().starting("date +%s%3N >> $HERE/times").with("--restart-wait-interval", "3");
+        let line = mode.iter().fold(line, |line, flag| line.flag(flag));
+        let first = line.clone().spawn();
+        scene.wait_until("a first attempt is judged", || (scene.starts() == 2).then_some(()));
+        scene.wait_until("it is written down", || {
+            (scene.state()["memory"]["failures"] == 1 && scene.state()["command"].is_null()).then_some(())
+        });
+        first.send(SIGKILL);
+        first.ends();
+        // As it was before the second one.
+        change_state(&scene, |state| {
+            let second = state["memory"]["last_attempt_ms"].as_u64().unwrap();
+            state["memory"]["last_attempt_ms"] = json!(second - 3_000);
+            state["memory"]["judging"] = json!(false);
+        });
+        let second = line.spawn();
+        scene.wait_for("gave up after 3 failures");
+        assert_eq!(second.ends().code(), Some(1), "{}", scene.story());
+        assert_eq!(scene.starts(), 3, "{}", scene.story());
+        let times = scene.read("times");
+        let times: Vec<u64> = times.lines().map(|time| time.parse().unwrap()).collect();
+        assert!(times[2] - times[1] >= 2_900, "{times:?}\n{}", scene.story());
+    }
+}
+
 /// A service that breaks, comes back and stays costs two mails.
 #[test]
 fn from_cron_a_broken_service_costs_one_mail_and_a_mended_one_another() {

@@ -179,20 +179,21 @@ fn first_word(text: &str) -> Option<(String, bool, &str)> {
     let mut is_quoted = false;
     let mut chars = text.char_indices();
     while let Some((at, c)) = chars.next() {
+        let from_here = text.get(at..)?;
         match c {
             '\'' | '"' => {
                 is_quoted = true;
-                let (quoted, _) = text[at + 1..].split_once(c)?;
+                let (quoted, _) = from_here.strip_prefix(c)?.split_once(c)?;
                 if c == '"' && quoted.contains(['$', '`', '\\']) {
                     return None;
                 }
                 word.push_str(quoted);
                 chars.nth(quoted.chars().count());
             }
-            ' ' | '\t' | '\n' | ';' | '&' | '|' if at > 0 => return Some((word, is_quoted, &text[at..])),
+            ' ' | '\t' | '\n' | ';' | '&' | '|' if at > 0 => return Some((word, is_quoted, from_here)),
             // Between digits and > stands a descriptor.
             '<' | '>' if !word.chars().all(|c| c.is_ascii_digit()) => {
-                return Some((word, is_quoted, &text[at..]));
+                return Some((word, is_quoted, from_here));
             }
             c if c.is_alphanumeric() || "_-./+:@%,=^".contains(c) => word.push(c),
             _ => return None,

@@ -623,7 +623,8 @@ fn an_attempt_that_was_not_written_down_is_judged() {
     };
     let old = Memory { failures: 1, last_attempt: Some(ms(4000)), ..Memory::default() };
     for (memory, failures) in [(Memory::default(), 0), (old, 1), (given_up, 0)] {
-        let mut policy = Policy::recall(LIMITS, memory, Some(ms(9000)));
+        let memory = memory.with_attempt(ms(9000), true);
+        let mut policy = Policy::recall(LIMITS, memory, Some(ms(9003)));
         assert!(policy.memory().judging, "{memory:?}");
         assert_eq!(policy.memory().last_attempt, Some(ms(9000)));
         assert_eq!(policy.decide(ms(9500), Seen::Nothing, true), Action::Look.into());
@@ -633,9 +634,11 @@ fn an_attempt_that_was_not_written_down_is_judged() {
     }
     // What stayed, and is the process, has been judged before.
     let judged = Memory { last_attempt: Some(ms(0)), on_probation: true, ..Memory::default() };
-    let mut policy = Policy::recall(LIMITS, judged, Some(ms(3)));
+    let mut policy = Policy::recall(LIMITS, judged.with_attempt(ms(0), true), Some(ms(3)));
     policy.decide(ms(20_000), Seen::Nothing, true);
     assert_eq!(policy.decide(ms(20_000), running(3), true).news, FOUND);
+    // Of one that has ended, nobody knows what came of it.
+    assert!(!Memory::default().with_attempt(ms(9000), false).judging);
 }
 
 #[test]

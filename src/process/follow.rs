@@ -19,7 +19,7 @@ use super::scan::{Proc, Unknown};
 use super::stat::{LONGEST_LINE, Stat};
 use crate::policy::Time;
 
-use super::{Identity, Pid, Seen, Trouble, open_entry};
+use super::{Identity, Kind, Pid, Seen, Trouble, open_entry};
 
 /// How much of a command line is compared at each check.
 const COMPARED: usize = 4096;
@@ -212,9 +212,11 @@ impl Followed {
         if !criteria.matches(stat.comm, identity.full_name.as_deref(), &identity.command_line) {
             return Ok(Check::Changed);
         }
+        // A service manager's child has another name and command line until it becomes the service.
         let name = identity.name(&stat);
         if name != self.seen.name {
             self.seen.name = name;
+            self.seen.kind = Kind::new(self.seen.kind.user, &identity.command_line);
         }
         self.known = Known::of(self.line.bytes());
         if let Some(command_line) = self.command_line.as_mut() {

@@ -169,7 +169,8 @@ fn read_start<'a>(entry: &Process, file: &str, buffer: &'a mut [u8]) -> Result<&
 /// Reads a file of /proc, up to `limit` bytes.
 fn read_all(entry: &Process, file: &str, limit: usize) -> Result<Vec<u8>, Trouble> {
     let file = entry.open_relative(file)?;
-    let mut text = Vec::new();
+    // Most fit; growing from nothing would take eight reads.
+    let mut text = Vec::with_capacity(limit.min(4096));
     file.take(limit as u64).read_to_end(&mut text)?;
     Ok(text)
 }

@@ -367,7 +367,8 @@ fn seen(entry: &Process, pid: Pid, stat: &Stat, identity: &Identity) -> Result<S
 /// `NSpid` has the process's number in each PID namespace from that of this /proc on (proc(5), since
 /// Linux 4.1): one, for those of our own.
 fn is_in_own_namespace(entry: &Process) -> Result<bool, Trouble> {
-    let status = read_all(entry, "status", LONGEST_STATUS)?;
+    let mut status = [0; LONGEST_STATUS];
+    let status = read_start(entry, "status", &mut status)?;
     // The name, which comes before, has its newlines escaped.
     let numbers = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"NSpid:"));
     Ok(numbers.is_none_or(|numbers| {

@@ -29,7 +29,8 @@ impl Watch {
             );
             self.parts.report.trouble("output-open", &text);
         }
-        let note = self.parts.record.files().new_start_note();
+        let attempt_at = self.policy.memory().last_attempt.unwrap_or(began);
+        let note = self.parts.record.files().new_start_note(attempt_at);
         if let Err(error) = &note {
             self.parts.report.no_state(self.parts.record.files().folder(), error);
         }

@@ -1,0 +1,176 @@
+//! Measures `watchdog` beside its peers: the same work, on the same machine, in one run. `bench/run` builds
+//! it and runs it; the tables come out as Markdown.
+//!
+//! The data goes one way: the [`watchers`] are started in the folder and control groups of a [`machine`],
+//! [`deaths`], [`quiet`], [`looks`] and [`fleet`] measure them into rows, and [`report`] makes tables of the
+//! rows and holds them against the [`targets`].
+
+// A measurement that goes wrong ends with a panic.
+#![allow(clippy::indexing_slicing, clippy::string_slice)]
+
+mod deaths;
+mod fleet;
+mod looks;
+mod machine;
+mod quiet;
+mod report;
+mod stats;
+mod targets;
+mod watchers;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+use machine::Machine;
+use report::Results;
+
+/// Whatever went wrong, in words.
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// Measures watchdog beside its peers and prints the tables in Markdown.
+#[derive(Parser)]
+#[command(bin_name = "bench/run")]
+struct Options {
+    /// A small run of less than two minutes, that shows whether all of this works
+    #[arg(long)]
+    quick: bool,
+    /// Put the tables into README.md, in place of those that are there
+    #[arg(long)]
+    readme: bool,
+    /// Processes on the machine
+    #[arg(long, value_delimiter = ',', value_name = "N,...")]
+    processes: Option<Vec<usize>>,
+    /// Measure these alone
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "SUBJECT,...")]
+    only: Option<Vec<Subject>>,
+    /// The program, which `bench/run` has built
+    #[arg(long, hide = true)]
+    watchdog: Option<PathBuf>,
+    /// What cargo says to everything that it runs as a benchmark
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// What can be measured.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Subject {
+    /// From a death to the new process
+    Deaths,
+    /// Cost while all is well
+    Quiet,
+    /// One look through /proc, and one run
+    Looks,
+    /// Many instances
+    Fleet,
+}
+
+/// How much is measured.
+struct Plan {
+    /// Processes on the machine.
+    processes: Vec<usize>,
+    /// Deaths for each watcher that starts at once.
+    deaths: usize,
+    /// Deaths for each of the others.
+    deaths_later: usize,
+    /// Instances of each watcher that starts at once.
+    beside: usize,
+    /// From the start of a watcher until its cost is measured: the first look is over.
+    settle: Duration,
+    /// For how long CPU time is measured.
+    window: Duration,
+    /// For how long system calls are counted.
+    counting: Duration,
+    /// Scans and runs.
+    looks: usize,
+    /// Instances.
+    fleets: Vec<usize>,
+}
+
+impl Plan {
+    fn full() -> Self {
+        Plan {
+            processes: vec![70, 3_000, 10_000],
+            deaths: 200,
+            deaths_later: 60,
+            beside: 4,
+            settle: Duration::from_secs(3),
+            window: Duration::from_secs(10),
+            counting: Duration::from_secs(5),
+            looks: 50,
+            fleets: vec![1, 100, 1_000],
+        }
+    }
+
+    fn quick() -> Self {
+        Plan {
+            processes: vec![70, 500],
+            deaths: 8,
+            deaths_later: 3,
+            beside: 2,
+            settle: Duration::from_secs(1),
+            window: Duration::from_secs(1),
+            counting: Duration::from_secs(1),
+            looks: 5,
+            fleets: vec![1, 10],
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let Some(watchdog) = &options.watchdog else {
+        say("bench/run measures watchdog beside its peers");
+        return ExitCode::SUCCESS;
+    };
+    let done = match (machine::is_outside(), std::process::id()) {
+        (true, _) => machine::enter(),
+        (false, 1) => machine::be_process_1(),
+        (false, _) => measure(&options, watchdog).map(|()| ExitCode::SUCCESS),
+    };
+    done.unwrap_or_else(|error| {
+        say(&format!("{error}"));
+        ExitCode::FAILURE
+    })
+}
+
+/// The measuring: from the options to the tables.
+fn measure(options: &Options, watchdog: &Path) -> Result<()> {
+    let mut plan = if options.quick { Plan::quick() } else { Plan::full() };
+    if let Some(processes) = &options.processes {
+        plan.processes.clone_from(processes);
+    }
+    let measures = |subject| options.only.as_ref().is_none_or(|only| only.contains(&subject));
+    let machine = Machine::new(watchdog)?;
+    let watchers = watchers::that_are_here(&machine);
+    let mut results = Results::new(&machine, &watchers)?;
+    for &processes in &plan.processes {
+        if measures(Subject::Deaths) {
+            results.deaths.extend(deaths::measure(&machine, &watchers, &plan, processes)?);
+        }
+        if measures(Subject::Quiet) {
+            results.quiet.extend(quiet::measure(&machine, &watchers, &plan, processes)?);
+        }
+        if measures(Subject::Looks) {
+            results.looks.extend(looks::measure(&machine, &plan, processes)?);
+        }
+    }
+    if measures(Subject::Fleet) {
+        results.fleet = fleet::measure(&machine, &watchers, &plan)?;
+    }
+    let text = report::text(&results);
+    io::stdout().write_all(text.as_bytes())?;
+    if options.readme {
+        report::replace_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"), &text)?;
+    }
+    Ok(())
+}
+
+/// Says what is being done, or went wrong.
+fn say(text: &str) {
+    // With standard error gone there is nobody to tell.
+    let _ = writeln!(io::stderr(), "bench: {text}");
+}

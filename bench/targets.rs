@@ -1,0 +1,194 @@
+//! What was aimed at, and what was measured.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::looks::Way;
+use crate::report::{Results, Table, kilobytes, microseconds, milliseconds, number};
+use crate::watchers::{MONIT, Notice, OURS, RESTARTD, RUNSV};
+
+/// No later than runsv by more than this.
+const BEHIND_RUNSV: Duration = Duration::from_millis(2);
+/// Sooner than those that poll, by this factor.
+const BEFORE_POLLING: f64 = 50.0;
+/// CPU time of quiet watching, in each second.
+const QUIET_CPU: Duration = Duration::from_micros(60);
+/// A scan, against the C program's.
+const SCAN_TO_C: f64 = 1.15;
+/// A scan, against `pgrep`.
+const PGREP_TO_SCAN: f64 = 5.0;
+/// Private anonymous memory, in bytes.
+const ANONYMOUS: u64 = 200_000;
+/// Size of the program's file, in bytes.
+const BINARY: u64 = 1_500_000;
+/// `--once`, above its scan.
+const ONCE_ABOVE_SCAN: Duration = Duration::from_millis(3);
+
+/// A target, at some number of processes.
+struct Held {
+    what: &'static str,
+    bound: String,
+    processes: Option<usize>,
+    measured: String,
+    is_met: bool,
+    /// Why it could not be met, if it was not: what else this run measured.
+    why: String,
+}
+
+/// Holds the results against the targets; what was not measured is left out.
+pub fn table(results: &Results) -> Table {
+    let processes: BTreeSet<_> = (results.deaths.iter().map(|row| row.processes))
+        .chain(results.quiet.iter().map(|row| row.processes))
+        .chain(results.looks.iter().map(|row| row.processes))
+        .collect();
+    let mut held = Vec::new();
+    for processes in processes {
+        held.extend(restart(results, processes));
+        held.extend(cost(results, processes));
+        held.extend(look(results, processes));
+    }
+    held.sort_by_key(|held| held.what);
+    held.extend(results.programs.iter().filter(|program| program.watcher.name == OURS).map(|program| Held {
+        what: "size of the binary",
+        bound: format!("{} kB", kilobytes(BINARY)),
+        processes: None,
+        measured: format!("{} kB", kilobytes(program.size)),
+        is_met: program.size <= BINARY,
+        why: String::new(),
+    }));
+    let row = |held: Held| {
+        vec![
+            held.what.to_owned(),
+            held.processes.map_or("any".to_owned(), number),
+            held.bound,
+            held.measured,
+            if held.is_met { "met".to_owned() } else { format!("**missed**{}", held.why) },
+        ]
+    };
+    Table {
+        heading: "**Targets**, by medians.".to_owned(),
+        columns: vec!["of `watchdog`", "processes", "target", "measured", ""],
+        rows: held.into_iter().map(row).collect(),
+    }
+}
+
+fn restart(results: &Results, processes: usize) -> Vec<Held> {
+    let of = |name| restart_of(results, processes, name);
+    let Some(ours) = of(OURS) else { return Vec::new() };
+    let why = by_looking(results, processes);
+    let to_runsv = of(RUNSV).map(|runsv| Held {
+        what: "restart, above runsv's",
+        bound: format!("at most {} ms", milliseconds(BEHIND_RUNSV)),
+        processes: Some(processes),
+        measured: format!("{:.2} ms", (ours.as_secs_f64() - runsv.as_secs_f64()) * 1e3),
+        is_met: ours <= runsv + BEHIND_RUNSV,
+        why: why.clone(),
+    });
+    let to_polling = [(RESTARTD, "restart, against restartd's"), (MONIT, "restart, against monit's")]
+        .into_iter()
+        .filter_map(|(name, what)| {
+            let factor = of(name)?.as_secs_f64() / ours.as_secs_f64();
+            Some(Held {
+                what,
+                bound: format!("at most 1/{BEFORE_POLLING}"),
+                processes: Some(processes),
+                measured: format!("1/{factor:.0}"),
+                is_met: factor >= BEFORE_POLLING,
+                why: why.clone(),
+            })
+        });
+    to_runsv.into_iter().chain(to_polling).collect()
+}
+
+/// What looking through /proc before a start takes: the only part of a restart that grows with the processes.
+fn by_looking(results: &Results, processes: usize) -> String {
+    let fewest = results.deaths.iter().map(|row| row.processes).min().filter(|fewest| *fewest < processes);
+    let growth = fewest.and_then(|fewest| {
+        let [more, less] = [processes, fewest].map(|processes| restart_of(results, processes, OURS));
+        Some((fewest, more?.saturating_sub(less?)))
+    });
+    growth.map_or(String::new(), |(fewest, growth)| {
+        format!(
+            ": before each start it looks through `/proc`, which takes {} ms more than with {fewest} processes",
+            milliseconds(growth)
+        )
+    })
+}
+
+fn restart_of(results: &Results, processes: usize, watcher: &str) -> Option<Duration> {
+    let row = results.deaths.iter().find(|row| row.processes == processes && row.watcher.name == watcher);
+    row.map(|row| row.process.median)
+}
+
+fn cost(results: &Results, processes: usize) -> Vec<Held> {
+    let ours = results.quiet.iter().find(|row| row.processes == processes && row.watcher.name == OURS);
+    let Some(ours) = ours else { return Vec::new() };
+    let mut least = results.quiet.iter().filter(|row| row.processes == processes);
+    let least = least.find(|row| row.watcher.notice == Notice::Never);
+    vec![
+        Held {
+            what: "CPU time in each quiet second",
+            bound: format!("at most {} µs", microseconds(QUIET_CPU)),
+            processes: Some(processes),
+            measured: format!("{} µs", microseconds(ours.cpu)),
+            is_met: ours.cpu <= QUIET_CPU,
+            why: least.map_or(String::new(), |least| {
+                format!(": to wake and read one file took {} µs", microseconds(least.cpu))
+            }),
+        },
+        Held {
+            what: "private anonymous memory",
+            bound: format!("at most {} kB", kilobytes(ANONYMOUS)),
+            processes: Some(processes),
+            measured: format!("{} kB", kilobytes(ours.memory.anonymous)),
+            is_met: ours.memory.anonymous <= ANONYMOUS,
+            why: String::new(),
+        },
+    ]
+}
+
+fn look(results: &Results, processes: usize) -> Vec<Held> {
+    let of = |way| time_of(results, processes, way);
+    let Some(scan) = of(Way::Scan) else { return Vec::new() };
+    let to_c = of(Way::C).map(|c| {
+        let factor = scan.as_secs_f64() / c.as_secs_f64();
+        Held {
+            what: "scan, against the C program's",
+            bound: format!("at most {SCAN_TO_C}"),
+            processes: Some(processes),
+            measured: format!("{factor:.2}"),
+            is_met: factor <= SCAN_TO_C,
+            why: of(Way::Pass).map_or(String::new(), |pass| {
+                let pass = pass.as_secs_f64() / c.as_secs_f64();
+                format!(": {pass:.2} without the closer look at what matches")
+            }),
+        }
+    });
+    let to_pgrep = of(Way::Pgrep).map(|pgrep| {
+        let factor = pgrep.as_secs_f64() / scan.as_secs_f64();
+        Held {
+            what: "scan, against `pgrep`",
+            bound: format!("at most 1/{PGREP_TO_SCAN}"),
+            processes: Some(processes),
+            measured: format!("1/{factor:.1}"),
+            is_met: factor >= PGREP_TO_SCAN,
+            why: String::new(),
+        }
+    });
+    let once = of(Way::Once).map(|once| Held {
+        what: "`--once`, above a scan",
+        bound: format!("at most {} ms", milliseconds(ONCE_ABOVE_SCAN)),
+        processes: Some(processes),
+        measured: format!("{:.2} ms", (once.as_secs_f64() - scan.as_secs_f64()) * 1e3),
+        is_met: once <= scan + ONCE_ABOVE_SCAN,
+        why: of(Way::Nothing).map_or(String::new(), |nothing| {
+            format!(": {} ms are what any program takes to start and end", milliseconds(nothing))
+        }),
+    });
+    [to_c, to_pgrep, once].into_iter().flatten().collect()
+}
+
+fn time_of(results: &Results, processes: usize, way: Way) -> Option<Duration> {
+    let row = results.looks.iter().find(|row| row.processes == processes && row.way == way);
+    row.map(|row| row.time.median)
+}

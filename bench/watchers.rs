@@ -1,0 +1,288 @@
+//! Who watches: `watchdog` and its peers, each configured as its own manual has it.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::machine::{Group, Machine};
+use crate::{Result, say};
+
+/// When a watcher does something about a death.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// At once.
+    AtOnce,
+    /// At its leisure: it polls, or waits before it starts anything.
+    Later,
+    /// Not at all.
+    Never,
+}
+
+/// A watcher.
+#[derive(Debug)]
+pub struct Watcher {
+    /// Its name in the tables.
+    pub name: &'static str,
+    /// Its name in those of processes, which are short.
+    pub short: &'static str,
+    /// What of Debian's it is in; `None` is of this repository.
+    pub package: Option<&'static str>,
+    /// Its program.
+    pub program: &'static str,
+    /// When it does something about a death.
+    pub notice: Notice,
+    /// How it was configured.
+    pub configured: &'static str,
+    /// Whether its cost is measured: with another start command it is the same.
+    pub costs: bool,
+    /// Whether many of it are measured.
+    pub is_for_many: bool,
+    /// Whether it takes up a process that is there already, and so does not have to be its parent.
+    pub takes_up: bool,
+    /// What has to run to have it watch processes of these names, each with the words that start one.
+    commands: fn(&Machine, &[String]) -> Result<Vec<Command>>,
+}
+
+/// The first is ours, to which the others are compared.
+pub const ALL: [Watcher; 8] = [
+    Watcher {
+        name: OURS,
+        short: "ours",
+        package: None,
+        program: "watchdog",
+        notice: Notice::AtOnce,
+        configured: "`--exact --restart-delay 0 --restart-wait-interval 1s`, interval 1 s; the start command puts \
+                     the process into the background, so that it is process 1's child",
+        costs: true,
+        is_for_many: true,
+        takes_up: true,
+        commands: |machine, names| ours(machine, names, |words| format!("{words} &")),
+    },
+    Watcher {
+        name: "watchdog, as the parent",
+        short: "parent",
+        package: None,
+        program: "watchdog",
+        notice: Notice::AtOnce,
+        configured: "the same; the start command becomes the process (`exec`)",
+        costs: false,
+        is_for_many: false,
+        takes_up: true,
+        commands: |machine, names| ours(machine, names, |words| format!("exec {words}")),
+    },
+    Watcher {
+        name: RUNSV,
+        short: "runsv",
+        package: Some("runit"),
+        program: "runsv",
+        notice: Notice::AtOnce,
+        configured: "`run` is a shell script that ends in `exec`; no log service, no `finish`",
+        costs: true,
+        is_for_many: true,
+        takes_up: false,
+        commands: |machine, names| services(machine, names, "runsv"),
+    },
+    Watcher {
+        name: "s6-supervise",
+        short: "s6",
+        package: Some("s6"),
+        program: "s6-supervise",
+        notice: Notice::Later,
+        configured: "the same `run`; it waits for a second after each death",
+        costs: true,
+        is_for_many: true,
+        takes_up: false,
+        commands: |machine, names| services(machine, names, "s6-supervise"),
+    },
+    Watcher {
+        name: RESTARTD,
+        short: "restartd",
+        package: Some("restartd"),
+        program: "restartd",
+        notice: Notice::Later,
+        configured: "`-f -i 1`; the expression is the process's path",
+        costs: true,
+        is_for_many: false,
+        takes_up: true,
+        commands: restartd,
+    },
+    Watcher {
+        name: MONIT,
+        short: "monit",
+        package: Some("monit"),
+        program: "monit",
+        notice: Notice::Later,
+        configured: "`set daemon 1`, `check process … with pidfile …`, no HTTP, no alerts",
+        costs: true,
+        is_for_many: true,
+        takes_up: true,
+        commands: monit,
+    },
+    Watcher {
+        name: "`pgrep` loop",
+        short: "loop",
+        package: Some("procps"),
+        program: "pgrep",
+        notice: Notice::Later,
+        configured: "`while sleep 1; do pgrep -x NAME || { START & }; done` in dash",
+        costs: true,
+        is_for_many: false,
+        takes_up: true,
+        commands: pgrep_loop,
+    },
+    Watcher {
+        name: "no watcher, in C",
+        short: "wake",
+        package: None,
+        program: "wake",
+        notice: Notice::Never,
+        configured: "`bench/wake.c` wakes each second and reads the process's `stat`: the least that looking costs",
+        costs: true,
+        is_for_many: false,
+        takes_up: false,
+        commands: wake,
+    },
+];
+
+/// The names that the targets are about.
+pub const OURS: &str = "watchdog";
+pub const RUNSV: &str = "runsv";
+pub const RESTARTD: &str = "restartd";
+pub const MONIT: &str = "monit";
+
+impl Watcher {
+    /// A name for a process that it watches.
+    pub fn process_name(&self, number: usize) -> String {
+        format!("wb-{}-{number}", self.short)
+    }
+
+    /// Has it watch processes of these names.
+    pub fn watch(&self, machine: &Machine, names: &[String]) -> Result<Group> {
+        machine.forget_arrivals()?;
+        let mut group = machine.group(self.short)?;
+        for command in (self.commands)(machine, names)? {
+            group.spawn(&command)?;
+        }
+        Ok(group)
+    }
+
+    /// Its file.
+    pub fn file(&self, machine: &Machine) -> Option<PathBuf> {
+        match (self.package, self.notice) {
+            (Some(_), _) => find_program(self.program),
+            (None, Notice::Never) => Some(machine.path(self.program)),
+            (None, _) => Some(machine.watchdog.clone()),
+        }
+    }
+}
+
+/// The watchers that can be had on this machine.
+pub fn that_are_here(machine: &Machine) -> Vec<&'static Watcher> {
+    let is_here = |watcher: &&Watcher| {
+        let is_here = watcher.file(machine).is_some();
+        if !is_here {
+            say(&format!("{} is not installed, and left out", watcher.name));
+        }
+        is_here
+    };
+    ALL.iter().filter(is_here).collect()
+}
+
+/// A program of the PATH, or of the folders that have daemons.
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
+    folders.map(|folder| folder.join(name)).find(|file| file.is_file())
+}
+
+/// The words as a shell takes them. There is nothing to quote in the paths of a run.
+fn text(words: &[PathBuf]) -> String {
+    words.iter().map(|word| word.display().to_string()).collect::<Vec<_>>().join(" ")
+}
+
+fn ours(machine: &Machine, names: &[String], start: fn(String) -> String) -> Result<Vec<Command>> {
+    let (state, log) = (machine.fresh_folder("state")?, machine.fresh_folder("log")?);
+    let watch = |name: &String| -> Result<Command> {
+        let mut command = Command::new(&machine.watchdog);
+        command.args(["--no-input", "--exact", "--process-name", name, "--start-command"]);
+        command.arg(start(text(&machine.start_words(name)?)));
+        command.args(["--restart-delay", "0", "--restart-wait-interval", "1s"]);
+        command.arg("--state-dir").arg(&state).arg("--log-dir").arg(&log);
+        Ok(command)
+    };
+    names.iter().map(watch).collect()
+}
+
+fn services(machine: &Machine, names: &[String], supervisor: &str) -> Result<Vec<Command>> {
+    let supervise = |name: &String| -> Result<Command> {
+        let folder = machine.folder(&format!("{name}.service"))?;
+        let script = folder.join("run");
+        fs::write(&script, format!("#!/bin/sh\nexec {}\n", text(&machine.start_words(name)?)))?;
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+        let mut command = Command::new(supervisor);
+        command.arg(folder);
+        Ok(command)
+    };
+    names.iter().map(supervise).collect()
+}
+
+fn restartd(machine: &Machine, names: &[String]) -> Result<Vec<Command>> {
+    let mut configuration = String::new();
+    for name in names {
+        let words = machine.start_words(name)?;
+        let [_, _, program, _] = &words;
+        writeln!(configuration, r#"{name} "^{}" "{} &" """#, program.display(), text(&words))?;
+    }
+    let file = machine.path("restartd.conf");
+    fs::write(&file, configuration)?;
+    let program = find_program("restartd").ok_or("no restartd")?;
+    let mut command = Command::new(program);
+    command.args(["-f", "-i", "1", "-c"]).arg(file);
+    Ok(vec![command])
+}
+
+fn monit(machine: &Machine, names: &[String]) -> Result<Vec<Command>> {
+    let mut configuration = "set daemon 1\n".to_owned();
+    for file in ["pidfile", "idfile", "statefile"] {
+        writeln!(configuration, "set {file} {}", machine.path(&format!("monit.{file}")).display())?;
+    }
+    for name in names {
+        let words = machine.start_words(name)?;
+        writeln!(
+            configuration,
+            "check process {name} with pidfile {}\n  start program = \"/bin/sh -c '{} &'\"",
+            words[3].display(),
+            text(&words)
+        )?;
+    }
+    let file: &Path = &machine.path("monitrc");
+    fs::write(file, configuration)?;
+    // It refuses others.
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600))?;
+    let mut command = Command::new("monit");
+    command.args(["-I", "-c"]).arg(file);
+    Ok(vec![command])
+}
+
+fn pgrep_loop(machine: &Machine, names: &[String]) -> Result<Vec<Command>> {
+    let watch = |name: &String| -> Result<Command> {
+        let start = text(&machine.start_words(name)?);
+        let script = format!("while sleep 1; do pgrep -x {name} >/dev/null || {{ {start} & }}; done");
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &script]);
+        Ok(command)
+    };
+    names.iter().map(watch).collect()
+}
+
+fn wake(machine: &Machine, names: &[String]) -> Result<Vec<Command>> {
+    let watch = |name: &String| -> Result<Command> {
+        let start = text(&machine.start_words(name)?);
+        let mut command = Command::new("/bin/sh");
+        command.arg("-c").arg(format!("{start} & exec {} /proc/$!/stat", machine.path("wake").display()));
+        Ok(command)
+    };
+    names.iter().map(watch).collect()
+}

@@ -1,0 +1,668 @@
+//! What happens to the watchdogs: each event, what it needs, how it begins and how it is undone.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use nix::sys::signal::Signal;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+
+use crate::chance::Chance;
+use crate::instance::{self, CRON_INTERVAL, Instance, Mode, ONE_OF_MANY, RESTART_WAIT_INTERVAL};
+use crate::parts::{self, Behaviour};
+use crate::processes::{self, send, spawn};
+use crate::world::{Abilities, World, cover_read_only, mount_memory, unmount};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// How long something is waited for that an event needs.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How an event is undone.
+pub type Undo = Box<dyn FnOnce(&mut World)>;
+
+/// What can happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    KillProcess,
+    StopProcess,
+    CrashProcess,
+    KillStartCommand,
+    KillWatchdog,
+    TerminateWatchdog,
+    FreezeWatchdog,
+    HangUpStorm,
+    LookNow,
+    Broken,
+    Crashing,
+    Hanging,
+    Slow,
+    ByHand,
+    LeftOver,
+    Pause,
+    ConfigurationChanged,
+    ConfigurationWrong,
+    SecondWatchdogs,
+    Storm,
+    Hundreds,
+    ClockSet,
+    TimeNamespace,
+    LogFolderRemoved,
+    LogFolderIsFile,
+    LogsReadOnly,
+    LogsFull,
+    StateFull,
+    StateReadOnly,
+    Descriptors,
+    AddressSpace,
+    ControlGroup,
+    ProcNotMounted,
+    ProcHidden,
+    NumberReused,
+    CommandsNumberReused,
+}
+
+use Event::{
+    AddressSpace, Broken, ByHand, ClockSet, CommandsNumberReused, ConfigurationChanged, ConfigurationWrong,
+    ControlGroup, CrashProcess, Crashing, Descriptors, FreezeWatchdog, HangUpStorm, Hanging, Hundreds,
+    KillProcess, KillStartCommand, KillWatchdog, LeftOver, LogFolderIsFile, LogFolderRemoved, LogsFull,
+    LogsReadOnly, LookNow, NumberReused, Pause, ProcHidden, ProcNotMounted, SecondWatchdogs, Slow, StateFull,
+    StateReadOnly, StopProcess, Storm, TerminateWatchdog, TimeNamespace,
+};
+
+/// All of them, the more likely ones with a greater weight.
+const ALL: [(u64, Event); 36] = [
+    (12, KillProcess),
+    (4, StopProcess),
+    (4, CrashProcess),
+    (5, KillStartCommand),
+    (8, KillWatchdog),
+    (3, TerminateWatchdog),
+    (4, FreezeWatchdog),
+    (2, HangUpStorm),
+    (2, LookNow),
+    (4, Broken),
+    (3, Crashing),
+    (2, Hanging),
+    (4, Slow),
+    (4, ByHand),
+    (3, LeftOver),
+    (5, Pause),
+    (3, ConfigurationChanged),
+    (2, ConfigurationWrong),
+    (4, SecondWatchdogs),
+    (3, Storm),
+    (1, Hundreds),
+    (4, ClockSet),
+    (2, TimeNamespace),
+    (3, LogFolderRemoved),
+    (2, LogFolderIsFile),
+    (2, LogsReadOnly),
+    (3, LogsFull),
+    (4, StateFull),
+    (4, StateReadOnly),
+    (4, Descriptors),
+    (3, AddressSpace),
+    (2, ControlGroup),
+    (3, ProcNotMounted),
+    (3, ProcHidden),
+    (5, NumberReused),
+    (2, CommandsNumberReused),
+];
+
+impl Event {
+    /// Those that can be made to happen here, and why the others cannot.
+    pub fn possible(abilities: Abilities) -> (Vec<(u64, Event)>, Vec<(Event, &'static str)>) {
+        let mut possible = Vec::new();
+        let mut skipped = Vec::new();
+        for (weight, event) in ALL {
+            match event.lacks(abilities) {
+                None => possible.push((weight, event)),
+                Some(why) => skipped.push((event, why)),
+            }
+        }
+        (possible, skipped)
+    }
+
+    fn lacks(self, abilities: Abilities) -> Option<&'static str> {
+        match self {
+            LogsReadOnly | LogsFull | StateFull | StateReadOnly | ProcNotMounted | NumberReused
+            | CommandsNumberReused
+                if !abilities.namespaces =>
+            {
+                Some("needs mount and PID namespaces of its own")
+            }
+            TimeNamespace if !abilities.time => Some("needs a time namespace of its own"),
+            ProcHidden if !abilities.root || !abilities.namespaces => {
+                Some("needs root, to run one watchdog as another user")
+            }
+            ControlGroup if !abilities.root => Some("needs root, to make a control group"),
+            _ => None,
+        }
+    }
+
+    /// How long it is kept up at least, and at most, in milliseconds, where it is a state of affairs.
+    pub fn lasts(self) -> (u64, u64) {
+        match self {
+            // Long enough for a round of attempts, or for the end of an attempt that takes too long.
+            Broken | Crashing | Hanging => (1_000, 6_500),
+            _ => (150, 2_000),
+        }
+    }
+
+    /// Makes it happen.
+    pub fn begin(self, world: &mut World, chance: &mut Chance) -> Option<Undo> {
+        *world.summary.events.entry(format!("{self:?}")).or_default() += 1;
+        world.tell(&format!("event: {self:?}"));
+        let at = any(world, chance, |_| true);
+        let mortal = any(world, chance, |it| !it.character.veteran);
+        match self {
+            KillProcess => kill(world, at, Signal::SIGKILL),
+            StopProcess => kill(world, at, chance.one_of(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP])),
+            CrashProcess => kill(world, at, Signal::SIGSEGV),
+            KillStartCommand => return kill_start_command(world, at, chance),
+            KillWatchdog => {
+                if chance.between(0, 2) == 0 {
+                    world.kill_processes(mortal, Signal::SIGKILL);
+                    world.pass(Duration::from_millis(chance.between(0, 80)));
+                }
+                let pause = Duration::from_millis(chance.between(0, 500));
+                world.end_watchdogs(mortal, Signal::SIGKILL, pause);
+                if chance.between(0, 2) == 0 {
+                    world.kill_processes(mortal, Signal::SIGKILL);
+                }
+            }
+            TerminateWatchdog => {
+                let signal = chance.one_of(&[Signal::SIGTERM, Signal::SIGINT]);
+                world.end_watchdogs(mortal, signal, Duration::from_millis(chance.between(0, 500)));
+            }
+            FreezeWatchdog => return freeze(world, at, chance),
+            HangUpStorm => {
+                let count = chance.between(20, 400);
+                for pid in world.watchdogs(at) {
+                    (0..count).for_each(|_| send(pid, Signal::SIGHUP));
+                }
+            }
+            LookNow => {
+                for pid in world.watchdogs(at) {
+                    (0..chance.between(1, 50)).for_each(|_| send(pid, Signal::SIGUSR1));
+                }
+            }
+            Broken => return misbehave(world, at, Behaviour::Broken),
+            Crashing => return misbehave(world, at, Behaviour::Crashing(chance.between(10, 900))),
+            Hanging => return misbehave(world, at, Behaviour::Hanging),
+            Slow => return misbehave(world, at, Behaviour::Slow(chance.between(50, 2_000))),
+            ByHand => return by_hand(world, at, chance),
+            LeftOver => return left_over(world, at),
+            Pause => return pause(world, at),
+            ConfigurationChanged => return configure(world, instance::File::Changed),
+            ConfigurationWrong => return configure(world, instance::File::Wrong),
+            SecondWatchdogs => {
+                if chance.between(0, 1) == 0 {
+                    world.kill_processes(at, Signal::SIGKILL);
+                }
+                second(world, at, chance);
+            }
+            Storm => return storm(world, at, chance),
+            Hundreds => hundreds(world, chance),
+            ClockSet => clock_set(world, mortal, chance),
+            TimeNamespace => {
+                // Only root may make one.
+                let at = any(world, chance, |it| !it.character.veteran && !it.character.ordinary);
+                let days = chance.between(0, 4);
+                let offset = DAY * u32::try_from(days).unwrap();
+                world.instances[at].time_offset = Some(offset);
+                world.instances[at].known.forgetful = true;
+                world.tell(&format!("time_offset {offset:?}"));
+                world.end_watchdogs(at, Signal::SIGKILL, Duration::ZERO);
+                return Some(Box::new(move |world| {
+                    world.instances[at].time_offset = None;
+                    world.end_watchdogs(at, Signal::SIGKILL, Duration::ZERO);
+                }));
+            }
+            LogFolderRemoved => {
+                let folder = world.instances[at].places.logs.clone();
+                empty(&folder);
+                // What is mounted there stays.
+                let _ = fs::remove_dir(folder);
+            }
+            LogFolderIsFile => return log_folder_is_file(world, at),
+            LogsReadOnly => return read_only(world.instances[at].places.logs.clone()),
+            LogsFull => return fill(world.instances[at].places.logs.clone()),
+            StateFull => {
+                forget(world, at);
+                return fill(world.instances[at].places.state.clone());
+            }
+            StateReadOnly => {
+                forget(world, at);
+                return read_only(world.instances[at].places.state.clone());
+            }
+            Descriptors => return limit(world, at, Resource::Nofile, chance),
+            AddressSpace => return limit(world, at, Resource::As, chance),
+            ControlGroup => return control_group(world, mortal, chance),
+            ProcNotMounted => {
+                world.blind = true;
+                mount_memory(Path::new("/proc"), "1m");
+                return Some(Box::new(|world| {
+                    unmount(Path::new("/proc"));
+                    world.blind = false;
+                }));
+            }
+            ProcHidden => return hide(world),
+            NumberReused => number_reused(world, at, chance),
+            CommandsNumberReused => return commands_number_reused(world, mortal),
+        }
+        None
+    }
+}
+
+/// Any instance that will do. At least one does.
+fn any(world: &World, chance: &mut Chance, fits: fn(&Instance) -> bool) -> usize {
+    let fitting: Vec<_> = (0..world.instances.len()).filter(|at| fits(&world.instances[*at])).collect();
+    chance.one_of(&fitting)
+}
+
+fn kill(world: &mut World, at: usize, signal: Signal) {
+    let now = world.clock.now();
+    let is_calm = world.is_calm && !world.instances[at].from_cron();
+    let killed = world.kill_processes(at, signal);
+    if signal == Signal::SIGKILL && is_calm && !killed.is_empty() {
+        world.instances[at].known.killed = Some(now);
+    }
+}
+
+fn misbehave(world: &mut World, at: usize, behaviour: Behaviour) -> Option<Undo> {
+    world.instances[at].behave(behaviour);
+    world.kill_processes(at, Signal::SIGKILL);
+    world.instances[at].known.patience += match behaviour {
+        // It may be at the beginning of its end: five seconds between two signals.
+        Behaviour::Hanging => Duration::from_secs(11),
+        Behaviour::Slow(time) => Duration::from_millis(time),
+        _ => Duration::ZERO,
+    };
+    Some(Box::new(move |world| {
+        world.instances[at].behave(Behaviour::Good);
+        if let Behaviour::Crashing(_) = behaviour {
+            // One that runs still will crash, which is no end of the fault.
+            let name = world.instances[at].name.clone();
+            let doomed = |live: &processes::Live| live.arguments.len() > 2;
+            let end = world.clock.now() + PATIENCE;
+            world.wait(end, |world| {
+                world.starting(&name).is_empty() && !world.running(&name).iter().any(doomed)
+            });
+        }
+    }))
+}
+
+fn kill_start_command(world: &mut World, at: usize, chance: &mut Chance) -> Option<Undo> {
+    let signal = chance.one_of(&[Signal::SIGKILL, Signal::SIGTERM]);
+    world.instances[at].behave(Behaviour::Slow(chance.between(300, 1500)));
+    world.instances[at].known.patience += Duration::from_millis(1500);
+    world.kill_processes(at, Signal::SIGKILL);
+    let name = world.instances[at].name.clone();
+    let end = world.clock.now() + RESTART_WAIT_INTERVAL + CRON_INTERVAL + PATIENCE;
+    world.wait(end, |world| !world.starting(&name).is_empty());
+    world.pass(Duration::from_millis(chance.between(0, 200)));
+    for live in world.starting(&name) {
+        world.tell(&format!("{signal} to the start command of {name}, pid {}", live.pid));
+        send(live.pid, signal);
+    }
+    Some(Box::new(move |world| world.instances[at].behave(Behaviour::Good)))
+}
+
+fn freeze(world: &mut World, at: usize, chance: &mut Chance) -> Option<Undo> {
+    let pids = world.watchdogs(at);
+    let from = world.clock.now();
+    pids.iter().for_each(|pid| send(*pid, Signal::SIGSTOP));
+    if chance.between(0, 1) == 0 {
+        world.kill_processes(at, Signal::SIGKILL);
+    }
+    Some(Box::new(move |world| {
+        let until = world.clock.now();
+        world.instances[at].known.stops.push((from, until));
+        pids.iter().for_each(|pid| send(*pid, Signal::SIGCONT));
+    }))
+}
+
+/// Somebody stops the process and starts it again himself, as an init script's `restart` does.
+fn by_hand(world: &mut World, at: usize, chance: &mut Chance) -> Option<Undo> {
+    world.kill_processes(at, Signal::SIGTERM);
+    world.pass(Duration::from_millis(chance.between(0, 150)));
+    let name = world.instances[at].name.clone();
+    let pid = spawn(&mut parts::process_by_hand(&world.folder, &name));
+    world.instances[at].known.failing = 0;
+    world.tell(&format!("{name} is started by hand: pid {pid}"));
+    None
+}
+
+fn left_over(world: &mut World, at: usize) -> Option<Undo> {
+    let name = world.instances[at].name.clone();
+    let pid = spawn(&mut parts::left_over(&world.folder, &name));
+    // As old as what it is left over from, by the clock's tick.
+    world.pass(Duration::from_millis(50));
+    world.kill_processes(at, Signal::SIGKILL);
+    Some(Box::new(move |world| {
+        send(pid, Signal::SIGKILL);
+        world.tell(&format!("the left-over of {name} is gone: pid {pid}"));
+    }))
+}
+
+fn pause(world: &mut World, at: usize) -> Option<Undo> {
+    if !world.say(at, "pause") {
+        return None;
+    }
+    let now = world.clock.now();
+    world.instances[at].known.pause = Some((now, None));
+    world.kill_processes(at, Signal::SIGKILL);
+    Some(Box::new(move |world| {
+        world.read_ledger();
+        let now = world.clock.now();
+        if let Some((_, until)) = &mut world.instances[at].known.pause {
+            *until = Some(now);
+        }
+        world.resume(at);
+    }))
+}
+
+fn configure(world: &mut World, file: instance::File) -> Option<Undo> {
+    let at = any(world, &mut Chance::of(0, 0), |it| it.character.configured);
+    world.instances[at].configure(file);
+    world.instances[at].known.failing = 0;
+    world.instances[at].known.attempts = 0;
+    world.watchdogs(at).iter().for_each(|pid| send(*pid, Signal::SIGHUP));
+    world.pass(Duration::from_millis(50));
+    world.kill_processes(at, Signal::SIGKILL);
+    Some(Box::new(move |world| {
+        world.instances[at].configure(instance::File::Right);
+        world.instances[at].known.failing = 0;
+        world.instances[at].known.attempts = 0;
+        world.watchdogs(at).iter().for_each(|pid| send(*pid, Signal::SIGHUP));
+    }))
+}
+
+/// More of the same beside each other: runs of cron, and whole watchdogs.
+fn second(world: &mut World, at: usize, chance: &mut Chance) {
+    // A second service would be refused, with a status of its own.
+    let mode = world.instances[at].character.mode;
+    let mode = if mode == Mode::Service { Mode::Once } else { mode };
+    world.instances[at].known.beside = true;
+    for _ in 0..chance.between(1, 12) {
+        world.instances[at].start_beside(mode);
+    }
+}
+
+fn storm(world: &mut World, at: usize, chance: &mut Chance) -> Option<Undo> {
+    let name = world.instances[at].name.clone();
+    // The whole name has to match, so the one is longer, and the other shorter.
+    let name = if chance.between(0, 1) == 0 { format!("{name}s") } else { name[..name.len() - 1].to_owned() };
+    let count = chance.between(1_000, 3_000);
+    let pid = spawn(&mut parts::storm(&world.folder, &name, count));
+    world.pass(Duration::from_millis(100));
+    world.kill_processes(at, Signal::SIGKILL);
+    Some(Box::new(move |world| {
+        let end = world.clock.now() + Duration::from_secs(120);
+        world.wait(end, |_| processes::how_it_ended(pid).is_some());
+    }))
+}
+
+/// A few hundred watchdogs at once, each with its process, and all processes killed together.
+fn hundreds(world: &mut World, chance: &mut Chance) {
+    if world.blind {
+        // None of them could even begin.
+        return;
+    }
+    let count = chance.between(100, 300);
+    let places = world.instances[0].places.clone();
+    let prefix = world.instances[0].name.clone();
+    let prefix = prefix.trim_end_matches(world.instances[0].character.word);
+    let from = world.instances.len();
+    for number in 0..count {
+        let prefix = format!("{prefix}{number}");
+        let mut instance = Instance::new(&world.folder, &prefix, ONE_OF_MANY, places.clone());
+        instance.start();
+        world.instances.push(instance);
+    }
+    world.summary.watchdogs += count;
+    let names: Vec<_> = world.instances[from..].iter().map(|it| it.name.clone()).collect();
+    let all_run = |world: &mut World| {
+        let running = world.processes.all();
+        let is_up = |name: &String| running.iter().any(|live| parts::is_process_of(live, name));
+        names.iter().all(is_up)
+    };
+    // Two cores have their hands full with them.
+    let time = RESTART_WAIT_INTERVAL + Duration::from_secs(1) + Duration::from_millis(50 * count);
+    for what in ["started", "killed"] {
+        let began = world.clock.now();
+        let runs =
+            |world: &mut World| all_run(world) || world.clock.now() > began + time + world.leniency(began);
+        world.wait(began + Duration::from_secs(120), runs);
+        if !all_run(world) && world.violations.is_empty() {
+            world.violated(format!(
+                "of {count} watchdogs beside each other not all run, after all were {what}"
+            ));
+        }
+        if what == "started" {
+            let all = world.processes.all();
+            let ours = |live: &&processes::Live| names.iter().any(|name| parts::is_process_of(live, name));
+            all.iter().filter(ours).for_each(|live| send(live.pid, Signal::SIGKILL));
+            world.summary.deaths += count;
+            world.pass(Duration::from_millis(20));
+        }
+    }
+    let watchdogs: Vec<_> = (from..world.instances.len()).flat_map(|at| world.watchdogs(at)).collect();
+    watchdogs.iter().for_each(|pid| send(*pid, Signal::SIGTERM));
+    for pid in watchdogs {
+        let status = processes::wait(pid, Duration::from_secs(20));
+        if status.and_then(|status| status.code()) != Some(0) {
+            world.violated(format!("one of {count} watchdogs, ended by SIGTERM: pid {pid}, {status:?}"));
+        }
+    }
+    world.read_ledger();
+    world.instances.truncate(from);
+    let all = world.processes.all();
+    for live in all.iter().filter(|live| names.contains(&live.name)) {
+        send(live.pid, Signal::SIGKILL);
+    }
+    for name in &names {
+        for ending in ["json", "lock", "start", "pause"] {
+            let _ = fs::remove_file(places.state.join(format!("{name}.{ending}")));
+        }
+        for ending in ["log", "output.log"] {
+            let _ = fs::remove_file(places.logs.join(format!("{name}.{ending}")));
+        }
+    }
+}
+
+/// The clock was set: all that the program takes from it is how old its state file is.
+fn clock_set(world: &mut World, at: usize, chance: &mut Chance) {
+    let forward = chance.between(0, 1) == 0;
+    if chance.between(0, 1) == 0 {
+        world.end_watchdogs(at, Signal::SIGKILL, Duration::from_millis(300));
+        world.kill_processes(at, Signal::SIGKILL);
+    }
+    let (state, logs) = (world.instances[at].places.state.clone(), world.instances[at].places.logs.clone());
+    let now = SystemTime::now();
+    let time = if forward { now.checked_sub(DAY) } else { now.checked_add(DAY) }.unwrap_or(now);
+    world.tell(&format!("clock set {}", if forward { "forward" } else { "back" }));
+    for folder in [state, logs] {
+        for file in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let _ = File::options().write(true).open(file.path()).and_then(|file| file.set_modified(time));
+        }
+    }
+}
+
+fn empty(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let _ = fs::remove_file(entry.path());
+    }
+}
+
+fn log_folder_is_file(world: &mut World, at: usize) -> Option<Undo> {
+    let folder = world.instances[at].places.logs.clone();
+    if !world.abilities.namespaces {
+        empty(&folder);
+        fs::remove_dir(&folder).ok()?;
+        fs::write(&folder, "in the way").ok()?;
+        return Some(Box::new(move |_| drop(fs::remove_file(folder))));
+    }
+    // Where a file system is mounted, a folder cannot be taken away; one of its files can become a folder.
+    let name = world.instances[at].name.clone();
+    let file = folder.join(format!("{name}.log"));
+    let _ = fs::remove_file(&file);
+    fs::create_dir(&file).ok()?;
+    Some(Box::new(move |_| drop(fs::remove_dir(file))))
+}
+
+fn read_only(folder: PathBuf) -> Option<Undo> {
+    cover_read_only(&folder);
+    Some(Box::new(move |_| unmount(&folder)))
+}
+
+/// Fills a file system to its last byte.
+fn fill(folder: PathBuf) -> Option<Undo> {
+    let ballast = folder.join("ballast");
+    let mut file = File::create(&ballast).ok()?;
+    for size in [65_536, 4_096, 1] {
+        while file.write_all(&vec![b'x'; size]).is_ok() {}
+    }
+    Some(Box::new(move |_| drop(fs::remove_file(ballast))))
+}
+
+/// All whose state is where that of `at` is may not be able to write it from here on.
+fn forget(world: &mut World, at: usize) {
+    let state = world.instances[at].places.state.clone();
+    for instance in world.instances.iter_mut().filter(|it| it.places.state == state) {
+        instance.known.forgetful = true;
+    }
+}
+
+fn limit(world: &mut World, at: usize, resource: Resource, chance: &mut Chance) -> Option<Undo> {
+    let pids: Vec<_> = world.watchdogs(at).into_iter().filter_map(Pid::from_raw).collect();
+    world.instances[at].known.forgetful = true;
+    world.instances[at].known.starved = true;
+    let mut before = Vec::new();
+    for pid in pids {
+        let entry = world.processes.entry(pid.as_raw_nonzero().get())?;
+        let few = match resource {
+            Resource::Nofile => entry.fd_count().ok()? as u64 + chance.between(0, 2),
+            _ => entry.statm().ok()?.size * procfs::page_size() + chance.between(0, 1) * 65_536,
+        };
+        // All have the soak's upper limit.
+        let most = getrlimit(resource).maximum;
+        if let Ok(old) = prlimit(Some(pid), resource, Rlimit { current: Some(few), maximum: most }) {
+            before.push((pid, old));
+        }
+        world.tell(&format!("{resource:?} of pid {pid:?} is {few}"));
+    }
+    if chance.between(0, 2) > 0 {
+        world.kill_processes(at, Signal::SIGKILL);
+    }
+    Some(Box::new(move |_| {
+        for (pid, old) in before {
+            let _ = prlimit(Some(pid), resource, old);
+        }
+    }))
+}
+
+fn control_group(world: &mut World, at: usize, chance: &mut Chance) -> Option<Undo> {
+    let (group, limit) = world.group.clone()?;
+    let pids = world.watchdogs(at);
+    for pid in &pids {
+        let _ = fs::write(group.join("cgroup.procs"), pid.to_string());
+    }
+    world.instances[at].known.forgetful = true;
+    world.instances[at].known.starved = true;
+    // The kernel kills whoever needs more than there is, be it the watchdog.
+    world.instances[at].pardoned.extend(&pids);
+    let few = chance.between(100, 1_000) * 1024;
+    let _ = fs::write(&limit, few.to_string());
+    world.tell(&format!("{few} bytes of memory for the watchdog of {}", world.instances[at].name));
+    world.kill_processes(at, Signal::SIGKILL);
+    Some(Box::new(move |_| {
+        let _ = fs::write(&limit, (1_u64 << 40).to_string());
+    }))
+}
+
+/// An ordinary user sees only his own processes, and the one that is watched is root's by now.
+fn hide(world: &mut World) -> Option<Undo> {
+    if world.blind {
+        // There is no /proc to be mounted otherwise.
+        return None;
+    }
+    let at = any(world, &mut Chance::of(0, 0), |it| it.character.ordinary);
+    set_hidepid("2");
+    world.kill_processes(at, Signal::SIGKILL);
+    let name = world.instances[at].name.clone();
+    // Nobody who cannot see this one may start another.
+    spawn(&mut parts::process_by_hand(&world.folder, &name));
+    world.instances[at].known.failing = 0;
+    Some(Box::new(|_| set_hidepid("0")))
+}
+
+fn set_hidepid(value: &str) {
+    let option = format!("hidepid={value}");
+    let none = None::<&str>;
+    nix::mount::mount(none, "/proc", none, nix::mount::MsFlags::MS_REMOUNT, Some(&*option)).expect("a /proc");
+}
+
+/// The number of a process that has just died becomes another's at once.
+fn number_reused(world: &mut World, at: usize, chance: &mut Chance) {
+    let is_stranger = chance.between(0, 2) > 0;
+    let name = world.instances[at].name.clone();
+    for pid in world.kill_processes(at, Signal::SIGKILL) {
+        let mut command = if is_stranger {
+            parts::stranger(&world.folder)
+        } else {
+            parts::process_by_hand(&world.folder, &name)
+        };
+        let got = take_number(world, pid, &mut command);
+        world.tell(&format!("the number {pid} is taken: {got}, by a stranger: {is_stranger}"));
+        world.instances[at].known.killed = None;
+        world.instances[at].known.failing = 0;
+    }
+}
+
+/// Starts `command` with the number `pid`, if it is to be had.
+fn take_number(world: &mut World, pid: i32, command: &mut std::process::Command) -> bool {
+    let gone = |world: &mut World| world.processes.entry(pid).is_none();
+    let end = world.clock.now() + PATIENCE;
+    while !gone(world) && world.clock.now() < end {
+        std::thread::yield_now();
+    }
+    let last = world.processes.root().join("sys/kernel/ns_last_pid");
+    for _ in 0..5 {
+        let _ = fs::write(&last, (pid - 1).to_string());
+        let got = spawn(command);
+        if got == pid {
+            world.summary.waived("(numbers used again)");
+            return true;
+        }
+        send(got, Signal::SIGKILL);
+        if !gone(world) {
+            return false;
+        }
+    }
+    false
+}
+
+/// Watchdog and start command are killed, and somebody else's session gets the number of that.
+fn commands_number_reused(world: &mut World, at: usize) -> Option<Undo> {
+    world.instances[at].behave(Behaviour::Slow(1000));
+    world.kill_processes(at, Signal::SIGKILL);
+    let name = world.instances[at].name.clone();
+    let end = world.clock.now() + RESTART_WAIT_INTERVAL + CRON_INTERVAL + PATIENCE;
+    world.wait(end, |world| !world.starting(&name).is_empty());
+    let command = world.starting(&name).first().map(|live| live.pid)?;
+    world.end_watchdogs(at, Signal::SIGKILL, Duration::from_millis(100));
+    send(command, Signal::SIGKILL);
+    let mut stranger = parts::stranger(&world.folder);
+    let got = take_number(world, command, &mut stranger);
+    world.tell(&format!("the start command's number {command} is taken: {got}"));
+    Some(Box::new(move |world| {
+        world.instances[at].behave(Behaviour::Good);
+        if got && world.processes.one(command).is_none() {
+            world.violated(format!("{name}: a stranger with the start command's number, {command}, is gone"));
+        }
+        send(command, Signal::SIGKILL);
+    }))
+}
