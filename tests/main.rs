@@ -29,6 +29,7 @@ mod manual;
 mod memory;
 mod namespaces;
 mod once;
+mod package;
 mod pause;
 mod prompt;
 mod refused;
