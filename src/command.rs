@@ -57,8 +57,8 @@ const SAME_START: Duration = Duration::from_millis(500);
 pub struct StartCommand {
     process: Process,
     began: Time,
-    /// How long the output log was when it began.
-    output_from: u64,
+    /// How long the output log was when it began, if that is known.
+    output_from: Option<u64>,
     /// It is being ended, and must stay unreaped until the last signal is sent: until then its number
     /// is no stranger's.
     stopping: bool,
@@ -117,8 +117,7 @@ impl StartCommand {
     /// # Errors
     /// The shell could not be started.
     pub fn run(text: &str, output: Option<File>, note: Option<File>, now: Time) -> io::Result<Self> {
-        let length = output.as_ref().and_then(|file| file.metadata().ok()).map(|file| file.len());
-        let output_from = length.unwrap_or(u64::MAX);
+        let output_from = output.as_ref().and_then(|file| file.metadata().ok()).map(|file| file.len());
         let stdout =
             output.as_ref().and_then(|file| file.try_clone().ok()).map_or_else(Stdio::null, Stdio::from);
         let mut command = Command::new("/bin/sh");
@@ -145,7 +144,7 @@ impl StartCommand {
         (is_same && held.is_alive()).then_some(StartCommand {
             process: Process::Adopted(held),
             began,
-            output_from: u64::MAX,
+            output_from: None,
             stopping: false,
         })
     }
@@ -196,7 +195,8 @@ impl StartCommand {
             Process::Adopted(held) if held.is_alive() => return None,
             Process::Adopted(_) => None,
         };
-        let said = output.map(|output| output.last_lines_since(self.output_from)).unwrap_or_default();
+        let said = output.zip(self.output_from).map(|(output, from)| output.last_lines_since(from));
+        let said = said.unwrap_or_default();
         Some(CommandEnd { status, took: now.saturating_sub(self.began), said })
     }
 
