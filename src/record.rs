@@ -24,6 +24,8 @@ pub struct Record {
     is_changed: bool,
     /// What people wanted when they were last asked.
     leave: Leave,
+    /// What was remembered before the end of what may have been a daemon's launcher.
+    before_launcher: Option<(Option<LastExit>, Deaths)>,
 }
 
 impl Record {
@@ -96,7 +98,14 @@ impl Record {
             }
         }
         report.recall(state.said.clone());
-        Record { files, state, written, is_changed: true, leave: Leave::Given { resumed: None } }
+        Record {
+            files,
+            state,
+            written,
+            is_changed: true,
+            leave: Leave::Given { resumed: None },
+            before_launcher: None,
+        }
     }
 
     /// What the policy is to go on with.
@@ -170,6 +179,11 @@ impl Record {
 
     /// What is seen from now on.
     pub fn sees(&mut self, sight: Sight, process: Option<&Seen>, now: Time) {
+        if sight == Sight::Running
+            && let Some((last_exit, deaths)) = self.before_launcher.take()
+        {
+            self.change(|state| (state.last_exit, state.deaths) = (last_exit, deaths));
+        }
         let is_same = self.state.sight == sight
             && match (&self.state.process, process) {
                 (Some(old), Some(new)) => {
@@ -200,9 +214,12 @@ impl Record {
         });
     }
 
-    /// The process ended. How often it died lately.
-    pub fn ended(&mut self, end: &End) -> Tally {
+    /// The process ended. How often it died lately. What may have been a launcher is forgotten when the
+    /// process is seen after it.
+    pub fn ended(&mut self, end: &End, may_be_launcher: bool) -> Tally {
         let mut tally = Tally::default();
+        self.before_launcher =
+            may_be_launcher.then(|| (self.state.last_exit.clone(), self.state.deaths.clone()));
         self.change(|state| {
             state.last_exit = Some(LastExit::of(end));
             tally = state.deaths.add(end.ending(), end.at);
@@ -229,6 +246,9 @@ impl Record {
 
     /// The start command at work.
     pub fn command(&mut self, command: Option<Running>) {
+        if command.is_some() {
+            self.before_launcher = None;
+        }
         self.change(|state| state.command = command);
     }
 

@@ -310,6 +310,19 @@ fn what_dies_again_and_again_is_called_flapping() {
 }
 
 #[test]
+fn the_end_of_a_launcher_is_no_death_of_what_it_launched() {
+    let scene = Scene::new();
+    let watchdog =
+        scene.watchdog().starting("$ACTOR launch 300").with("--restart-wait-interval", "5").spawn();
+    // The launcher is followed first.
+    scene.wait_for("exited with status 0");
+    scene.wait_for("attempt 1 succeeded");
+    let state = scene.state();
+    assert_eq!((&state["last_exit"], &state["deaths_ms"]), (&Value::Null, &json!([])), "{}", scene.story());
+    watchdog.terminate();
+}
+
+#[test]
 fn the_last_exit_and_the_last_start_are_kept_and_shown() {
     let scene = Scene::new();
     let pid = scene.start_actor(&["when-told", "exit", "7"]);

@@ -31,10 +31,9 @@ pub struct Followed {
     pidfd: Option<OwnedFd>,
     entry: Process,
     stat: File,
-    /// What a check reads.
     line: Text<LONGEST_LINE>,
-    /// What the last check read that found it alive.
-    alive: Text<LONGEST_LINE>,
+    /// Its resident memory at the last check, in bytes.
+    memory: Option<u64>,
     /// What was waited for: how it ended, if it was a child.
     waited: Option<ExitStatus>,
     /// What the OOM killer had done a while ago, and what it has when it was last counted. Who is killed may
@@ -130,7 +129,7 @@ impl Followed {
             entry,
             stat,
             line: Text::default(),
-            alive: Text::default(),
+            memory: None,
             waited: None,
             oom_kills: [oom_kills.clone(), oom_kills],
             known: Known::default(),
@@ -138,7 +137,7 @@ impl Followed {
         };
         let check = followed.check(criteria)?;
         let same =
-            Stat::parse(followed.alive.bytes()).is_some_and(|stat| stat.started() == followed.seen.started);
+            Stat::parse(followed.line.bytes()).is_some_and(|stat| stat.started() == followed.seen.started);
         Ok((matches!(check, Check::Alive { .. }) && same && !followed.pidfd_says_dead()).then_some(followed))
     }
 
@@ -161,8 +160,10 @@ impl Followed {
     /// It cannot be read, for another reason than that it is gone.
     pub fn check(&mut self, criteria: &Criteria) -> Result<Check, Unknown> {
         let check = self.look(criteria)?;
-        if matches!(check, Check::Alive { .. }) {
-            std::mem::swap(&mut self.line, &mut self.alive);
+        // On its way out it has given its memory back before it is dead.
+        let stat = Stat::parse(self.line.bytes()).filter(|stat| !stat.is_ending());
+        if let (Check::Alive { .. }, Some(stat)) = (check, stat) {
+            self.memory = Some(stat.resident());
         }
         Ok(check)
     }
@@ -228,7 +229,7 @@ impl Followed {
     /// Its resident memory when it was last checked, in bytes.
     #[must_use]
     pub fn memory(&self) -> Option<u64> {
-        Stat::parse(self.alive.bytes()).map(|stat| stat.resident()).filter(|bytes| *bytes > 0)
+        self.memory
     }
 
     /// What the OOM killer had done the last time but one that it was counted, or at first.

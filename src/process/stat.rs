@@ -12,6 +12,8 @@ pub const LONGEST_LINE: usize = 2048;
 
 /// Set in `flags` for a kernel thread (`PF_KTHREAD`, `include/linux/sched.h`).
 const KERNEL_THREAD: u32 = 0x0020_0000;
+/// Set in `flags` for what is about to end (`PF_EXITING`, there too).
+const EXITING: u32 = 4;
 
 /// What the watchdog needs of the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +99,12 @@ impl<'a> Stat<'a> {
         matches!(self.state, b'T' | b't')
     }
 
+    /// Whether its leader thread is about to end, or has.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.flags & EXITING != 0
+    }
+
     /// Whether it is a thread of the kernel.
     #[must_use]
     pub fn is_kernel_thread(&self) -> bool {
@@ -137,7 +145,7 @@ mod tests {
             assert_eq!((stat.comm, stat.state, stat.ppid), (comm.as_bytes(), b'S', 1));
             assert_eq!((stat.session, stat.tty, stat.resident()), (700, 34816, 200 * procfs::page_size()));
             assert_eq!(stat.started(), tick() * 12345);
-            assert!(!stat.is_dead() && !stat.is_kernel_thread());
+            assert!(!stat.is_dead() && !stat.is_kernel_thread() && !stat.is_ending());
         }
     }
 

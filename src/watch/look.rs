@@ -149,7 +149,7 @@ impl Watch {
             gone.since = since;
             self.parts.record.lost(gone);
         }
-        let deaths = self.parts.record.ended(&end);
+        let deaths = self.parts.record.ended(&end, is_launcher && ending == Ending::Finished);
         self.parts.report.died(&end, self.policy.delay_after(ending, end.ran()), deaths);
         Seen::Ended(ending)
     }
