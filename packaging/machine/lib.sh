@@ -104,9 +104,13 @@ configure() {
     } >"/etc/watchdog/$name.toml"
 }
 
-# The oldest process of that name, which is the master of several.
+# The process of that name, and of nginx's the master: its workers may outlive it for a moment.
 pid_of() {
-    pgrep --exact --oldest "$1"
+    if [[ $1 == nginx ]]; then
+        pgrep --full --oldest '^(nginx: master process )?/usr/sbin/nginx '
+    else
+        pgrep --exact --oldest "$1"
+    fi
 }
 
 is_running() {
@@ -125,17 +129,25 @@ is_back() {
 
 # How often a start command has been run, by the log of a watchdog.
 attempts() {
-    grep -c 'running start command' "/var/log/watchdog/$1.log" 2>/dev/null || true
+    cat "/var/log/watchdog/$1.log" 2>/dev/null | grep -c 'running start command' || true
 }
 
-# kill_and_wait NAME [SIGNAL]: kills the process; another is there in time, after one attempt.
+# succeeded NAME: all attempts in the log have been judged, and the last was a success.
+succeeded() {
+    grep -E 'running start command|attempt [0-9]+ succeeded' "/var/log/watchdog/$1.log" | tail -n 1 |
+        grep -q succeeded
+}
+
+# kill_and_wait NAME [SECONDS [LOG]]: kills the process; another is there in time, after one attempt that is a
+# success. LOG is the watchdog's name where it is not the process's.
 kill_and_wait() {
-    local pid before
+    local pid before log=${3:-$1}
     pid=$(pid_of "$1")
-    before=$(attempts "$1")
-    kill "-${2:-KILL}" "$pid"
-    eventually "${3:-20}" is_back "$1" "$pid"
-    same "$(attempts "$1")" $((before + 1))
+    before=$(attempts "$log")
+    kill -KILL "$pid"
+    eventually "${2:-20}" is_back "$1" "$pid"
+    eventually 20 succeeded "$log"
+    same "$(attempts "$log")" $((before + 1))
 }
 
 property() {

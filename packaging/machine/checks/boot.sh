@@ -75,6 +75,6 @@ case $BOOT in
         check "nothing was started by a watchdog while the machine came up" no_attempt_at_boot
         check "what was remembered before, pause included, is gone" state_is_of_this_boot
         check "nginx, killed after a reboot, is back" kill_and_wait nginx
-        check "slowd, killed after a reboot, is back" kill_and_wait slowd KILL 30
+        check "slowd, killed after a reboot, is back" kill_and_wait slowd 30
         ;;
 esac
