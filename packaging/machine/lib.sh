@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Helpers of the checks, which run as root inside the machine.
 
 # check TITLE COMMAND…: runs it, up to the first command in it that fails, and reports. A condition that is to be
@@ -42,7 +43,7 @@ show_logs() {
         [[ -e $log ]] && echo "--- $log" && tail -n 15 "$log"
     done
     echo "--- processes"
-    ps -e -o pid,ppid,etimes,stat,args | grep -E '[w]atchdog|[n]ginx|[d]ockerd|[a]pt|[d]pkg' || true
+    ps -e -o pid,ppid,etimes,stat,args
 }
 
 # Microseconds in, tenths of a second out; bash has no fractions.
@@ -129,7 +130,11 @@ is_back() {
 
 # How often a start command has been run, by the log of a watchdog.
 attempts() {
-    cat "/var/log/watchdog/$1.log" 2>/dev/null | grep -c 'running start command' || true
+    if [[ ! -e /var/log/watchdog/$1.log ]]; then
+        echo 0
+        return
+    fi
+    grep -c 'running start command' "/var/log/watchdog/$1.log" || true
 }
 
 # succeeded NAME: all attempts in the log have been judged, and the last was a success.

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What survives a reboot, and what happens while the machine comes up and goes down.
 slow=slowd.service
 

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # One check a minute from a real cron, its mail kept in a file.
 mails=/var/mail/all
 

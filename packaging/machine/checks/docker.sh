@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # A real Docker daemon: its process is dockerd, and `docker` finds it.
 
 docker_runs() {

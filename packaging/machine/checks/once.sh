@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # One check a minute by systemd's timer: watchdog-once@.timer and watchdog-once@.service.
 timer=watchdog-once@nginx.timer
 service=watchdog-once@nginx.service

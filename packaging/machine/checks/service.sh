@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # A long-running watch under systemd: watchdog@nginx.service.
 unit=watchdog@nginx.service
 
