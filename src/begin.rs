@@ -16,6 +16,7 @@ use crate::process::scan::Proc;
 use crate::process::{self, Pid};
 use crate::record::Record;
 use crate::report::Report;
+use crate::service_manager::ServiceManager;
 use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::state::{self, Files};
@@ -74,8 +75,21 @@ pub fn watch(job: Job, stderr: &mut Stderr) -> Exit {
     };
     log::start(log_file(&settings, log), Stderr::new(verbosity(&settings, record.was_told())));
     let output = OutputLog::new(output, settings.log_max_size, settings.log_max_files);
-    let parts =
-        Parts { settings, reload, lock, record, proc, open_pidfd, signals, output, report, has_terminal };
+    let service_manager =
+        if settings.limits.once { ServiceManager::none() } else { ServiceManager::from_environment() };
+    let parts = Parts {
+        settings,
+        reload,
+        lock,
+        record,
+        proc,
+        open_pidfd,
+        signals,
+        output,
+        report,
+        service_manager,
+        has_terminal,
+    };
     Watch::new(parts).run()
 }
 

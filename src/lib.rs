@@ -23,6 +23,7 @@ pub mod process;
 pub mod prompt;
 pub mod record;
 pub mod report;
+pub mod service_manager;
 pub mod settings;
 pub mod signals;
 pub mod state;

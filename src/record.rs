@@ -19,6 +19,8 @@ pub struct Record {
     written: Option<State>,
     /// The state may be another than what the file says.
     is_changed: bool,
+    /// What people wanted when they were last asked.
+    leave: Leave,
 }
 
 impl Record {
@@ -73,7 +75,7 @@ impl Record {
             }
         }
         report.recall(state.said.clone());
-        Record { files, state, written, is_changed: true }
+        Record { files, state, written, is_changed: true, leave: Leave::Given { resumed: None } }
     }
 
     /// What the policy is to go on with.
@@ -96,6 +98,18 @@ impl Record {
         self.state.gone.as_ref().map(Gone::from)
     }
 
+    /// What is seen and remembered.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Whether people wanted it left alone when a start was last considered.
+    #[must_use]
+    pub fn leave(&self) -> Leave {
+        self.leave
+    }
+
     /// The instance's files.
     #[must_use]
     pub fn files(&self) -> &Files {
@@ -116,7 +130,8 @@ impl Record {
     /// Whether a start may come now, as far as people are concerned; `Some` if somebody has said since
     /// the last time that what was is to be forgotten.
     pub fn may_start(&mut self, now: Time, report: &mut Report) -> (bool, Option<Time>) {
-        match self.files.leave(now) {
+        self.leave = self.files.leave(now);
+        match self.leave {
             Leave::Paused { until } => {
                 report.paused(until, now);
                 (false, None)
@@ -156,7 +171,9 @@ impl Record {
     pub fn lost(&mut self, gone: &Gone) {
         self.change(|state| {
             state.gone = Some(Died::from(gone));
-            state.process = None;
+            if state.process.take().is_some() {
+                (state.sight, state.since_ms) = (Sight::Missing, crate::process::now());
+            }
         });
     }
 

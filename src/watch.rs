@@ -21,6 +21,7 @@ use crate::process::scan::Proc;
 use crate::process::{Pid, now};
 use crate::record::Record;
 use crate::report::Report;
+use crate::service_manager::ServiceManager;
 use crate::settings::Settings;
 use crate::signals::Signals;
 
@@ -49,6 +50,8 @@ pub struct Parts {
     pub output: OutputLog,
     /// What is said of it all.
     pub report: Report,
+    /// Who is told how the watch is.
+    pub service_manager: ServiceManager,
     /// Standard input was a terminal at the start, so that SIGHUP means that it is gone.
     pub has_terminal: bool,
 }
@@ -163,13 +166,17 @@ impl Watch {
 
     /// Says and writes down what has changed.
     fn keep(&mut self) {
-        self.parts.record.keep(self.policy.memory(), &mut self.parts.report);
-        self.parts.report.flush();
+        let Parts { record, report, service_manager, .. } = &mut self.parts;
+        let memory = self.policy.memory();
+        record.keep(memory, report);
+        report.flush();
+        service_manager.show(record.state(), memory, record.leave());
     }
 
     /// Whether there are signals, and whether the followed process is dead, once either is or the time
     /// is up.
-    fn block(&self, time: Duration) -> (bool, bool) {
+    fn block(&mut self, time: Duration) -> (bool, bool) {
+        let time = time.min(self.parts.service_manager.keep_informed(now()));
         let signals = self.parts.signals.descriptor();
         let dying = self.dying.as_ref().and_then(|(followed, _)| followed.pidfd());
         let followed = self.followed.as_ref().and_then(Followed::pidfd);
@@ -221,6 +228,7 @@ impl Watch {
     /// Reads the configuration again. The logs need nothing: each record finds out by itself whether its
     /// file is still the one that is open.
     fn reload(&mut self) -> Woken {
+        self.parts.service_manager.reloading();
         let settings = match (self.parts.reload)() {
             Ok(settings) if settings.name != self.parts.settings.name => {
                 let name = &self.parts.settings.name;
@@ -246,6 +254,7 @@ impl Watch {
             }
             Err(wrong) => self.parts.report.reloaded(&wrong),
         }
+        self.parts.service_manager.ready();
         Woken::By(Seen::Nothing)
     }
 
@@ -318,8 +327,10 @@ impl Watch {
 
     /// The last thing of a watch.
     fn finish(self) {
-        let Parts { mut report, record, lock, .. } = self.parts;
-        record.end(self.policy.memory(), &mut report);
+        let Parts { mut report, record, lock, service_manager, .. } = self.parts;
+        let memory = self.policy.memory();
+        service_manager.stopping(record.state(), memory, record.leave());
+        record.end(memory, &mut report);
         report.flush();
         if let Some(lock) = lock {
             lock.release();

@@ -23,6 +23,7 @@ mod once;
 mod pause;
 mod prompt;
 mod refused;
+mod service_manager;
 mod signals;
 mod start;
 mod status;
