@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueHint};
 
 /// Keeps one named process running: looks for it, starts it when it is missing, says why it died.
 #[derive(Debug, Clone, Default, Parser)]
@@ -90,7 +90,7 @@ pub struct Which {
 #[derive(Debug, Clone, Default, Args)]
 pub struct StateDir {
     /// Folder of the state [default: /run/watchdog, for other users than root ~/.local/state/watchdog]
-    #[arg(long, alias = "state_dir", value_name = "DIR")]
+    #[arg(long, alias = "state_dir", value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub state_dir: Option<OsString>,
 }
 
@@ -108,7 +108,7 @@ pub struct What {
     #[arg(short, long)]
     pub full: bool,
     /// Only processes of this effective user, by name or number
-    #[arg(short, long, value_name = "USER")]
+    #[arg(short, long, value_name = "USER", value_hint = ValueHint::Username)]
     pub user: Option<OsString>,
     /// Whose processes count: those of this machine or container, or of containers in it too [default: own]
     #[arg(long, alias = "pid_namespace", value_name = "own|any")]
@@ -120,7 +120,7 @@ pub struct What {
 #[command(next_help_heading = "How to start it")]
 pub struct How {
     /// Command that starts it, run by /bin/sh -c
-    #[arg(short, long, alias = "start_command", value_name = "COMMAND")]
+    #[arg(short, long, alias = "start_command", value_name = "COMMAND", value_hint = ValueHint::CommandString)]
     pub start_command: Option<OsString>,
     /// How long the command may be at work while the process is missing [default: 100s]
     #[arg(long, alias = "start_timeout", value_name = "TIME", allow_hyphen_values = true)]
@@ -171,7 +171,7 @@ pub struct When {
 #[command(next_help_heading = "How to run")]
 pub struct Run {
     /// Configuration file: a path, or a name for /etc/watchdog/NAME.toml
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<OsString>,
     /// Name of this watchdog, and of its files [default: made from the process name]
     #[arg(long, value_name = "NAME")]
@@ -186,7 +186,7 @@ pub struct Run {
     #[arg(long, alias = "no_input")]
     pub no_input: bool,
     /// Folder of lock and state [default: /run/watchdog, for other users than root ~/.local/state/watchdog]
-    #[arg(long, alias = "state_dir", value_name = "DIR")]
+    #[arg(long, alias = "state_dir", value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub state_dir: Option<OsString>,
 }
 
@@ -195,7 +195,7 @@ pub struct Run {
 #[command(next_help_heading = "Logs")]
 pub struct Logs {
     /// Folder of the logs [default: /var/log/watchdog, for other users than root ~/.local/state/watchdog]
-    #[arg(long, alias = "log_dir", value_name = "DIR")]
+    #[arg(long, alias = "log_dir", value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub log_dir: Option<OsString>,
     /// Size at which a log is rotated [default: 1MiB]
     #[arg(long, alias = "log_max_size", value_name = "SIZE", allow_hyphen_values = true)]

@@ -28,7 +28,7 @@ const FULL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 /// What the service manager says to the watchdog alone (`systemd.exec(5)`, `sd_notify(3)`,
 /// `sd_listen_fds(3)`).
 /// A daemon that took it for its own would answer in the watchdog's name.
-const NOT_INHERITED: [&str; 16] = [
+pub const NOT_INHERITED: [&str; 16] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
     "WATCHDOG_PID",

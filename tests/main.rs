@@ -17,6 +17,7 @@ mod harness;
 mod instance;
 mod logs;
 mod machine;
+mod manual;
 mod memory;
 mod namespaces;
 mod once;

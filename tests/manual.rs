@@ -1,0 +1,286 @@
+//! The manual pages, the completions and the README say what the program says.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use clap::{Arg, CommandFactory};
+use regex_lite::Regex;
+use watchdog::cli::{Cli, SETTINGS};
+use watchdog::command::NOT_INHERITED;
+use watchdog::config::{self, Sources};
+use watchdog::instance::{Name, Places, User};
+use watchdog::settings::{self, Settings};
+
+use crate::harness::{Captured, Ended, Scene, WATCHDOG};
+use crate::machine::{program, skip};
+
+#[path = "../packaging/generate/files.rs"]
+mod files;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap()
+}
+
+#[test]
+fn what_is_made_from_the_command_line_is_current() {
+    let old: Vec<_> = files::all(root())
+        .unwrap()
+        .into_iter()
+        .filter(|(path, text)| fs::read_to_string(root().join(path)).ok().as_ref() != Some(text))
+        .map(|(path, _)| path)
+        .collect();
+    assert!(
+        old.is_empty(),
+        "no longer what the program says: {old:?}; to make them anew: cargo run --example generate"
+    );
+}
+
+/// The options that `--help` shows, of the program itself and of each command: `-p, --process-name`.
+fn options() -> Vec<(&'static str, String)> {
+    let option = Regex::new(r"(?m)^ {2,6}(-\w(?:, --[\w-]+)?|--[\w-]+)").unwrap();
+    let scene = Scene::new();
+    let mut options = Vec::new();
+    for command in ["", "status", "pause", "resume"] {
+        let mut help = Command::new(WATCHDOG);
+        help.args((!command.is_empty()).then_some(command)).arg("--help").stdin(Stdio::null());
+        let help = scene.spawn(help, Captured::All).ends();
+        let found: Vec<_> =
+            option.captures_iter(&help.stdout).map(|found| (command, found[1].to_owned())).collect();
+        assert!(found.len() > 1, "{help}");
+        options.extend(found);
+    }
+    assert!(options.contains(&("", "-p, --process-name".to_owned())), "{options:?}");
+    options
+}
+
+#[test]
+fn each_option_is_in_the_readme_and_in_the_manual() {
+    let readme = read("README.md");
+    let table = readme.split("\n## ").find(|section| section.starts_with("Options\n")).unwrap();
+    let page = read("packaging/man/watchdog.1");
+    for (command, option) in options() {
+        let is_in_table = if command.is_empty() {
+            [" ", "`"].iter().any(|end| table.contains(&format!("`{option}{end}")))
+        } else {
+            option.ends_with("--help") || table.contains(&option)
+        };
+        assert!(is_in_table, "the README has no {option} of '{command}'");
+        if command.is_empty() || !option.ends_with("--help") {
+            let heading = if command.is_empty() { ".SH OPTIONS\n" } else { &*format!(".SS {command}\n") };
+            let (_, page) = page.split_once(heading).unwrap();
+            let page = page.split(if command.is_empty() { "\n.SH " } else { "\n.S" }).next().unwrap();
+            let bold: Vec<_> =
+                option.split(", ").map(|name| format!(r"\fB{}\fR", name.replace('-', r"\-"))).collect();
+            let item = format!("\n.TP\n{}", bold.join(", "));
+            assert!(page.contains(&item), "watchdog(1) has no {option} of '{command}'");
+        }
+    }
+}
+
+#[test]
+fn each_key_is_in_the_manual_with_a_value_that_the_program_takes() {
+    let mut command = Cli::command();
+    command.build();
+    let settings = files::Settings::read(root(), &command).unwrap();
+    let page = read("packaging/man/watchdog.toml.5");
+    let range = Regex::new(r"(\w+) to (\w+)").unwrap();
+    for (key, _) in SETTINGS {
+        assert!(page.contains(&format!("\n.TP\n\\fB{key}\\fR\n")), "watchdog.toml(5) has no {key}");
+        let setting = settings.of(key).unwrap();
+        let mut values = vec![setting.example.clone().unwrap()];
+        if let Some(range) = range.captures(setting.kind.as_deref().unwrap()) {
+            values.extend([format!("\"{}\"", &range[1]), format!("\"{}\"", &range[2])]);
+        }
+        for value in values {
+            if key == "user" && matches!(nix::unistd::User::from_name(value.trim_matches('"')), Ok(None)) {
+                skip(&format!("{value} is no user of this machine"));
+                continue;
+            }
+            let required = [("process_name", "\"x\""), ("start_command", "\"y\"")];
+            let mut lines: Vec<_> = required.into_iter().filter(|(other, _)| *other != key).collect();
+            lines.push((key, &value));
+            let lines: Vec<_> = lines.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+            let file = lines.concat();
+            assert_eq!(complaints(&file), [""; 0], "{file}");
+        }
+    }
+}
+
+#[test]
+fn the_example_of_a_file_is_taken() {
+    assert_eq!(complaints(&read("packaging/man/example.toml")), [""; 0]);
+}
+
+/// What is wrong with this configuration.
+fn complaints(file: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("nginx.toml");
+    fs::write(&path, file).unwrap();
+    let mut cli = Cli::default();
+    match config::fill(&mut cli, &path, &User { uid: 0, home: "/".into(), xdg_state_home: None }) {
+        Ok(sources) => {
+            let wrong = Settings::new(&cli, &sources).err().unwrap_or_default();
+            wrong.iter().map(ToString::to_string).collect()
+        }
+        Err(wrong) => wrong,
+    }
+}
+
+/// The help says it in words of its own; the manual has it from there.
+#[test]
+fn the_help_has_the_defaults() {
+    let places = Places { logs: PathBuf::new(), state: PathBuf::new() };
+    let in_force =
+        settings::in_force(&Cli::default(), &Sources::default(), &Name::from_pattern("x"), &places);
+    let command = Cli::command();
+    let help_of = |key: &str| {
+        let argument = command.get_arguments().find(|argument| argument.get_id() == key);
+        argument.and_then(Arg::get_help).unwrap().to_string()
+    };
+    let mut compared = 0;
+    for [key, default, _] in in_force {
+        // These depend on others.
+        if ["name", "state_dir", "log_dir", "retry_after"].contains(&&*key) {
+            continue;
+        }
+        if let Some((_, said)) = help_of(&key).split_once("[default: ") {
+            assert_eq!(said, format!("{default}]"), "{key}");
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 10, "a default for each setting that has one");
+}
+
+#[test]
+fn the_manual_has_each_rule_of_the_contract() {
+    let numbers = |rule: &str, text: &str| -> Vec<u32> {
+        let rule = Regex::new(rule).unwrap();
+        rule.captures_iter(text).map(|found| found[1].parse().unwrap()).collect()
+    };
+    let contract = numbers(r"(?m)^\*\*(\d+)\.\*\*", &read("README.md"));
+    assert_eq!(contract[..3], [1, 2, 3]);
+    assert_eq!(numbers(r"(?m)^\.IP (\d+)\. 4$", &read("packaging/man/watchdog.1")), contract);
+}
+
+#[test]
+fn what_start_commands_do_not_inherit_is_told() {
+    let (readme, page) = (read("README.md"), read("packaging/man/watchdog.1"));
+    for name in NOT_INHERITED {
+        assert!(
+            readme.contains(&format!("`{name}`")) && page.contains(&format!("\\fB{name}\\fR\n")),
+            "{name}"
+        );
+    }
+}
+
+/// Whether this program, which not every machine has, is here.
+fn is_here(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_here = std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
+    if !is_here {
+        skip(&format!("there is no {name} here"));
+    }
+    is_here
+}
+
+fn run(scene: &Scene, name: &str, arguments: &[&str]) -> Ended {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut command = program(name);
+    command.args(arguments).stdin(Stdio::null()).current_dir(root());
+    // Completions ask the program itself for names, by its name. fish keeps a history.
+    let paths = [scene.path("bin")].into_iter().chain(std::env::split_paths(&path));
+    command.env("PATH", std::env::join_paths(paths).unwrap()).env("HOME", scene.path("home"));
+    for variable in
+        ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"]
+    {
+        command.env_remove(variable);
+    }
+    scene.spawn(command, Captured::All).ends()
+}
+
+#[test]
+fn the_pages_are_well_formed() {
+    let scene = Scene::new();
+    let pages = ["packaging/man/watchdog.1", "packaging/man/watchdog.toml.5"];
+    for (tool, options) in
+        [("mandoc", &["-T", "lint", "-W", "warning"][..]), ("groff", &["-man", "-T", "utf8", "-ww", "-z"])]
+            .into_iter()
+            .filter(|(tool, _)| is_here(tool))
+    {
+        for page in pages {
+            let checked = run(&scene, tool, &[options, &[page]].concat());
+            // A page is of its version, and has no date.
+            let complaints = checked.stdout.lines().chain(checked.stderr.lines());
+            let complaints: Vec<_> = complaints.filter(|line| !line.contains("missing date")).collect();
+            assert_eq!(complaints, [""; 0], "{checked}");
+        }
+    }
+}
+
+/// The program by its own name, with the state of the scene: one watchdog has run there.
+fn with_one_name(scene: &Scene) {
+    assert_eq!(scene.watchdog().flag("--once").run().code(), Some(0));
+    fs::create_dir_all(scene.path("bin")).unwrap();
+    let script =
+        format!("#!/bin/sh\nexec '{WATCHDOG}' \"$@\" --state-dir '{}'\n", scene.path("state").display());
+    // Written by a child, which has no file open when another test forks.
+    let file = scene.path("bin/watchdog");
+    let mut write = Command::new("sh");
+    write.args(["-c", "printf %s \"$1\" > \"$2\" && chmod +x \"$2\"", "sh", &script]).arg(file);
+    assert_eq!(scene.spawn(write, Captured::All).ends().code(), Some(0));
+}
+
+/// What bash and fish offer for what was typed so far; zsh has no such question outside a terminal.
+#[test]
+fn completions_offer_options_commands_and_names() {
+    let scene = Scene::new();
+    with_one_name(&scene);
+    let bash = "source packaging/completions/watchdog.bash; COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); \
+                _watchdog watchdog \"${@: -1}\" \"${@: -2:1}\"; printf '%s\\n' \"${COMPREPLY[@]}\"";
+    let fish = "source packaging/completions/watchdog.fish; complete -C \"$argv\"";
+    let mut shells = vec![
+        ("bash", vec!["--norc", "-c", bash, "bash", "watchdog"]),
+        ("fish", vec!["--no-config", "-c", fish, "watchdog"]),
+    ];
+    shells.retain(|(shell, _)| is_here(shell));
+    let (name, user) = (scene.name(), "root");
+    for (typed, offered) in [
+        (&["--process-n"][..], "--process-name"),
+        (&["pau"], "pause"),
+        (&["pause", &name[..4]], name),
+        (&["resume", &name[..4]], name),
+        (&["status", &name[..4]], name),
+        (&["status", "--js"], "--json"),
+        (&["--pid-namespace", "a"], "any"),
+        (&["--user", "roo"], user),
+    ] {
+        for (shell, arguments) in &shells {
+            let ended = run(&scene, shell, &[arguments, typed].concat());
+            // fish puts an explanation after a tab.
+            let words: Vec<_> = ended.stdout.lines().filter_map(|line| line.split('\t').next()).collect();
+            let is_begun = |word: &&str| typed.last().is_some_and(|begun| word.starts_with(begun));
+            assert!(words.contains(&offered) && words.iter().all(is_begun), "{shell}, {typed:?}: {ended}");
+            assert_eq!(ended.stderr, "", "{shell}, {typed:?}");
+        }
+    }
+    if is_here("zsh") {
+        let zsh = run(&scene, "zsh", &["-f", "-n", "packaging/completions/_watchdog"]);
+        assert_eq!((zsh.code(), &*zsh.stderr), (Some(0), ""), "{zsh}");
+    }
+}
+
+#[test]
+fn completions_leave_out_what_is_not_documented() {
+    for file in ["watchdog.bash", "_watchdog", "watchdog.fish"] {
+        let text = read(&format!("packaging/completions/{file}"));
+        assert!(text.contains("process-name"), "{file}");
+        for (key, _) in SETTINGS.iter().filter(|(key, _)| key.contains('_')) {
+            assert!(!text.contains(key), "{file} offers {key}");
+        }
+    }
+}
