@@ -84,6 +84,9 @@ pub struct Which {
     /// Every watchdog
     #[arg(long)]
     pub all: bool,
+    /// Every watchdog, while packages are upgraded: a pause of its own, beside those that people make
+    #[arg(long)]
+    pub upgrade: bool,
 }
 
 /// Where the state of watchdogs is.

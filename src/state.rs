@@ -24,6 +24,8 @@ use crate::process::{Kind, Pid, Seen};
 
 /// The version of the state file that this program writes and reads.
 pub const VERSION: u32 = 1;
+/// The file of the pause of all instances while packages are upgraded. No instance's file has this ending.
+const UPGRADE: &str = "upgrade.hold";
 /// The largest state file that is read.
 const LARGEST: u64 = 1 << 20;
 
@@ -218,7 +220,8 @@ pub mod optional_millis {
     }
 }
 
-/// A pause of an instance, and when it was last resumed: `NAME.pause` in the state folder.
+/// A pause of an instance, and when it was last resumed: `NAME.pause` in the state folder; or the pause of
+/// all instances while packages are upgraded: [`UPGRADE`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
     /// [`VERSION`].
@@ -355,6 +358,22 @@ impl Files {
     /// Whether a start may come now.
     #[must_use]
     pub fn leave(&self, now: Time) -> Leave {
+        match (self.said(now), self.upgrade(now)) {
+            (Leave::Paused { until }, Some(upgrade)) => {
+                Leave::Paused { until: until.zip(upgrade.until_ms).map(|(one, other)| one.max(other)) }
+            }
+            // Somebody who says `resume` during an upgrade means it.
+            (Leave::Given { resumed }, Some(upgrade))
+                if resumed.is_none_or(|resumed| resumed < upgrade.said_ms) =>
+            {
+                Leave::Paused { until: upgrade.until_ms }
+            }
+            (said, _) => said,
+        }
+    }
+
+    /// What people have said.
+    fn said(&self, now: Time) -> Leave {
         let pause: Result<Pause, _> = read(&self.path("pause"), |pause: &Pause| pause.version);
         match pause {
             Ok(Pause { paused: true, until_ms: until, ref boot_id, .. })
@@ -374,6 +393,13 @@ impl Files {
         }
     }
 
+    /// The pause while packages are upgraded. Nobody would end one that cannot be read, so that it is none.
+    fn upgrade(&self, now: Time) -> Option<Pause> {
+        read(&self.folder.join(UPGRADE), |pause: &Pause| pause.version).ok().filter(|pause: &Pause| {
+            pause.paused && pause.boot_id == self.boot_id && pause.until_ms.is_none_or(|until| now < until)
+        })
+    }
+
     /// Says that the process is to be left alone, or no longer.
     ///
     /// # Errors
@@ -385,6 +411,26 @@ impl Files {
         };
         let boot_id = self.boot_id.clone();
         replace(&self.path("pause"), &Pause { version: VERSION, boot_id, paused, until_ms, said_ms: now })
+    }
+}
+
+/// Says that all instances in `folder` are to be left alone until `until`, since packages are upgraded.
+///
+/// # Errors
+/// It could not be written.
+pub fn begin_upgrade(folder: &Path, boot_id: &str, until: Time, now: Time) -> io::Result<()> {
+    let (version, boot_id, until_ms) = (VERSION, boot_id.to_owned(), Some(until));
+    replace(&folder.join(UPGRADE), &Pause { version, boot_id, paused: true, until_ms, said_ms: now })
+}
+
+/// Says that packages are upgraded no longer. Nothing else is ended or forgotten by that.
+///
+/// # Errors
+/// It could not be removed.
+pub fn end_upgrade(folder: &Path) -> io::Result<()> {
+    match std::fs::remove_file(folder.join(UPGRADE)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -566,5 +612,36 @@ mod tests {
         assert_eq!(this.leave(at(7)), Leave::Given { resumed: Some(at(6)) });
         std::fs::write(folder.path().join("x.pause"), "half of it").unwrap();
         assert_eq!(this.leave(at(7)), Leave::Paused { until: None });
+    }
+
+    #[test]
+    fn an_upgrade_pauses_beside_what_people_say() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = Duration::from_secs;
+        let (this, folder) = (files(folder.path(), "this"), folder.path());
+        let given = |resumed| Leave::Given { resumed };
+        let paused = |until| Leave::Paused { until };
+        end_upgrade(folder).unwrap();
+        begin_upgrade(folder, "this", at(50), at(10)).unwrap();
+        assert_eq!(this.leave(at(49)), paused(Some(at(50))));
+        assert_eq!(this.leave(at(50)), given(None), "its time is over");
+        assert_eq!(files(folder, "next").leave(at(11)), given(None), "a boot");
+        assert_eq!(names(folder), [], "it is no instance");
+        // The later end counts, and an end of the upgrade does not end what somebody said.
+        for (said, both) in [(Some(at(20)), Some(at(50))), (Some(at(90)), Some(at(90))), (None, None)] {
+            this.say(paused(said), at(11)).unwrap();
+            assert_eq!(this.leave(at(12)), paused(both));
+        }
+        end_upgrade(folder).unwrap();
+        assert_eq!(this.leave(at(12)), paused(None));
+        // "resume" before an upgrade does not end it, one during it does.
+        this.say(given(None), at(13)).unwrap();
+        begin_upgrade(folder, "this", at(50), at(14)).unwrap();
+        assert_eq!(this.leave(at(15)), paused(Some(at(50))));
+        this.say(given(None), at(16)).unwrap();
+        assert_eq!(this.leave(at(17)), given(Some(at(16))));
+        std::fs::remove_file(folder.join("x.pause")).unwrap();
+        std::fs::write(folder.join(UPGRADE), "half of it").unwrap();
+        assert_eq!(this.leave(at(17)), given(None), "nobody would end it");
     }
 }

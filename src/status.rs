@@ -24,6 +24,7 @@ pub fn run(command: &Command, user: &User, stderr: &mut Stderr) -> Exit {
     let command = match command {
         Command::Status { names, json, place } => status(names, *json, place, user),
         Command::Pause { which, time, place } => pause(which, time.as_deref(), place, user),
+        Command::Resume { which, place } if which.upgrade => resume_after_upgrade(place, user),
         Command::Resume { which, place } => say(which, Leave::Given { resumed: None }, place, user),
     };
     match command {
@@ -250,8 +251,27 @@ fn as_table(lines: &[Line]) -> String {
 fn pause(which: &Which, time: Option<&OsStr>, place: &StateDir, user: &User) -> Result<Exit, Vec<String>> {
     let time = time.map(|given| settings::check(given, settings::interval, "--for")).transpose();
     let time = time.map_err(|wrong| vec![wrong.to_string()])?;
-    let until = time.map(|time| process::now() + time);
-    say(which, Leave::Paused { until }, place, user)
+    let now = process::now();
+    let until = time.map(|time| now + time);
+    if !which.upgrade {
+        return say(which, Leave::Paused { until }, place, user);
+    }
+    let Some(until) = until else {
+        return Err(vec![
+            "--upgrade: give --for TIME too: an upgrade that is cut off ends no pause".to_owned(),
+        ]);
+    };
+    let folder = user.state_folder(place.state_dir.as_ref());
+    state::begin_upgrade(&folder, &state::boot_id(Path::new("/proc")), until, now)
+        .map_err(|error| vec![format!("cannot be written down in {}: {error}", folder.display())])?;
+    Ok(Exit::Success)
+}
+
+fn resume_after_upgrade(place: &StateDir, user: &User) -> Result<Exit, Vec<String>> {
+    let folder = user.state_folder(place.state_dir.as_ref());
+    state::end_upgrade(&folder)
+        .map_err(|error| vec![format!("the pause cannot be removed from {}: {error}", folder.display())])?;
+    Ok(Exit::Success)
 }
 
 /// Says to each of the instances that its process is to be left alone, or no longer.

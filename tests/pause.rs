@@ -161,6 +161,35 @@ fn all_are_paused_and_resumed_at_once() {
 }
 
 #[test]
+fn an_upgrade_pauses_all_and_ends_nothing_but_that() {
+    let scene = Scene::new();
+    let line = scene.watchdog().flag("--once").with("--max-fail-count", "1");
+    let line = line.with("--restart-wait-interval", "0.1").starting("[ -e $HERE/mended ] && $ACTOR sleep &");
+    say(&scene, &["pause", "--upgrade", "--for", "30m"]);
+    assert_eq!(line.clone().run().code(), Some(5), "one that has never run is paused too");
+    assert_eq!(scene.starts(), 0);
+    let status = scene.say(&["status"]).stdout;
+    assert!(status.contains("paused, 29m"), "{status}");
+    say(&scene, &["resume", "--upgrade"]);
+    assert_eq!(line.clone().run().code(), Some(1), "{}", scene.story());
+    fs::write(scene.path("mended"), "").unwrap();
+    say(&scene, &["pause", "--upgrade", "--for", "30m"]);
+    say(&scene, &["resume", "--upgrade"]);
+    assert_eq!(line.clone().run().code(), Some(5), "the give-up is remembered");
+    say(&scene, &["resume", scene.name()]);
+    say(&scene, &["pause", scene.name()]);
+    say(&scene, &["pause", "--upgrade", "--for", "30m"]);
+    say(&scene, &["resume", "--upgrade"]);
+    assert_eq!(line.clone().run().code(), Some(5), "somebody's pause goes on");
+    say(&scene, &["pause", "--upgrade", "--for", "30m"]);
+    say(&scene, &["resume", scene.name()]);
+    assert_eq!(line.run().code(), Some(0), "somebody's word counts more: {}", scene.story());
+    say(&scene, &["resume", "--upgrade"]);
+    // What is over is over.
+    say(&scene, &["resume", "--upgrade"]);
+}
+
+#[test]
 fn what_is_unknown_is_refused_with_the_nearest_name() {
     let scene = Scene::new();
     refused(&scene.say(&["pause", "docker"]), &["no watchdog named 'docker'"]);
@@ -179,7 +208,9 @@ fn what_is_unknown_is_refused_with_the_nearest_name() {
 #[test]
 fn what_makes_no_sense_is_refused() {
     let scene = Scene::new();
-    for words in [&["pause"][..], &["resume"], &["pause", "x", "--all"]] {
+    let meaningless =
+        [&["pause"][..], &["resume"], &["pause", "x", "--all"], &["resume", "--all", "--upgrade"]];
+    for words in meaningless {
         assert_eq!(scene.say(words).code(), Some(2), "{words:?}");
     }
     scene.start_actor(&["sleep"]);
@@ -187,6 +218,7 @@ fn what_makes_no_sense_is_refused() {
     for time in ["soon", "-5", "0", ""] {
         refused(&scene.say(&["pause", scene.name(), "--for", time]), &["--for"]);
     }
+    refused(&scene.say(&["pause", "--upgrade"]), &["--for TIME"]);
     assert!(!scene.kept("pause").exists());
 }
 

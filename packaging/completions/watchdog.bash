@@ -307,7 +307,7 @@ _watchdog() {
             return 0
             ;;
         watchdog__subcmd__pause)
-            opts="$(watchdog status 2>/dev/null | sed '1d; s/ .*//') -h --all --for --state-dir --help"
+            opts="$(watchdog status 2>/dev/null | sed '1d; s/ .*//') -h --all --upgrade --for --state-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -335,7 +335,7 @@ _watchdog() {
             return 0
             ;;
         watchdog__subcmd__resume)
-            opts="$(watchdog status 2>/dev/null | sed '1d; s/ .*//') -h --all --state-dir --help"
+            opts="$(watchdog status 2>/dev/null | sed '1d; s/ .*//') -h --all --upgrade --state-dir --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -63,9 +63,11 @@ complete -c watchdog -n "__fish_watchdog_using_subcommand status" -s h -l help -
 complete -c watchdog -n "__fish_watchdog_using_subcommand pause" -l for -d 'Only for so long' -r -f
 complete -c watchdog -n "__fish_watchdog_using_subcommand pause" -l state-dir -d 'Folder of the state [default: /run/watchdog, for other users than root ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
 complete -c watchdog -n "__fish_watchdog_using_subcommand pause" -l all -d 'Every watchdog'
+complete -c watchdog -n "__fish_watchdog_using_subcommand pause" -l upgrade -d 'Every watchdog, while packages are upgraded: a pause of its own, beside those that people make'
 complete -c watchdog -n "__fish_watchdog_using_subcommand pause" -s h -l help -d 'Print help'
 complete -c watchdog -n "__fish_watchdog_using_subcommand resume" -l state-dir -d 'Folder of the state [default: /run/watchdog, for other users than root ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
 complete -c watchdog -n "__fish_watchdog_using_subcommand resume" -l all -d 'Every watchdog'
+complete -c watchdog -n "__fish_watchdog_using_subcommand resume" -l upgrade -d 'Every watchdog, while packages are upgraded: a pause of its own, beside those that people make'
 complete -c watchdog -n "__fish_watchdog_using_subcommand resume" -s h -l help -d 'Print help'
 complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status pause resume help" -f -a "status" -d 'Show what each watchdog sees'
 complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status pause resume help" -f -a "pause" -d 'Leave a process alone, until \'resume\' or a boot'
