@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use crate::command::program;
 use crate::config::Sources;
 use crate::exit::Exit;
 use crate::instance::{Holder, Lock, Locking};
@@ -20,6 +21,7 @@ use crate::service_manager::ServiceManager;
 use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::state::{self, Files};
+use crate::unit::Unit;
 use crate::watch::{Parts, Watch};
 use crate::{PROC, cannot_tell, sys};
 
@@ -77,6 +79,7 @@ pub fn watch(job: Job, stderr: &mut Stderr) -> Exit {
     let output = OutputLog::new(output, settings.log_max_size, settings.log_max_files);
     let service_manager =
         if settings.limits.once { ServiceManager::none() } else { ServiceManager::from_environment() };
+    let unit = Unit::own(Path::new(PROC), settings.limits.once);
     let parts = Parts {
         settings,
         reload,
@@ -88,6 +91,7 @@ pub fn watch(job: Job, stderr: &mut Stderr) -> Exit {
         output,
         report,
         service_manager,
+        unit,
         has_terminal,
     };
     Watch::new(parts).run()
@@ -96,6 +100,10 @@ pub fn watch(job: Job, stderr: &mut Stderr) -> Exit {
 fn say_what_is_doubtful(settings: &Settings, sources: &Sources, lock: Option<&Lock>, report: &mut Report) {
     for doubt in settings.criteria.doubts() {
         report.trouble("doubt", &doubt);
+    }
+    match program::doubt(&settings.criteria.start_command) {
+        Some(doubt) => report.trouble("program", &doubt),
+        None => report.no_trouble("program", "the start command's program can be found now"),
     }
     if let (Some(file), true) = (&sources.file, sources.is_open_to_others) {
         let text = format!(

@@ -1,5 +1,7 @@
 //! Run a start command, and watch over it.
 
+pub mod program;
+
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
@@ -210,8 +212,9 @@ pub fn is_shortage(error: &io::Error) -> bool {
     matches!(error, Some(Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE))
 }
 
-/// `path` with the folders of the system's own commands, where they are missing.
-fn complete_path(path: Option<&OsStr>) -> OsString {
+/// `path` with the folders of the system's own commands, where they are missing: the PATH of start commands.
+#[must_use]
+pub fn complete_path(path: Option<&OsStr>) -> OsString {
     let Some(path) = path.filter(|path| !path.is_empty()) else {
         return FULL_PATH.into();
     };

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use chrono::{DateTime, Local, SecondsFormat};
 
 use crate::cli::Cli;
+use crate::command::program;
 use crate::config::Sources;
 use crate::exit::Exit;
 use crate::instance::Places;
@@ -64,6 +65,7 @@ impl Page {
         self.table(&mut text, "near", "Processes that nearly match", &head, &rows);
 
         let mut rows: Vec<_> = settings.criteria.doubts().into_iter().map(|doubt| vec![doubt]).collect();
+        rows.extend(program::doubt(&settings.criteria.start_command).map(|doubt| vec![doubt]));
         rows.extend(found.as_ref().ok().and_then(|found| ambiguity(found)).map(|hint| vec![hint]));
         self.table(&mut text, "warning", "Warnings", &[], &rows);
         self.table(&mut text, "would", "What would be done", &[], &[vec![would(settings, found)]]);

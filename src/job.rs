@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::PROC;
 use crate::cli::Cli;
+use crate::command::program;
 use crate::config::{self, Sources};
 use crate::instance::{Places, User};
 use crate::log::Stderr;
@@ -46,7 +47,7 @@ pub fn read(typed: Cli, user: &User, stderr: &mut Stderr) -> Result<Job, Vec<Str
         let what = cli.what.clone();
         let look_up = |pattern: &_| prompt::matches_now(proc.as_ref(), pattern, &what);
         let answers = BufReader::new(prompt::Patient(io::stdin()));
-        match prompt::ask(&mut cli, answers, stderr, at_terminal, look_up) {
+        match prompt::ask(&mut cli, answers, stderr, at_terminal, look_up, program::doubt) {
             Ok(()) => prompt::show_equivalent(&cli, stderr),
             Err(Unanswered::EndOfInput) => {
                 stderr.write_text("\n");

@@ -29,6 +29,7 @@ pub mod signals;
 pub mod state;
 pub mod status;
 mod sys;
+pub mod unit;
 pub mod watch;
 
 use cli::Cli;

@@ -80,7 +80,8 @@ pub fn is_needed(cli: &Cli) -> bool {
 }
 
 /// Asks for each setting of the main job that `cli` does not have. Somebody who `can_answer_again` is
-/// told what is wrong with an answer and asked again. `look_up` says what a process name matches now.
+/// told what is wrong with an answer and asked again. `look_up` says what a process name matches now,
+/// `doubt` what is odd about a start command.
 ///
 /// # Errors
 /// Not all was answered.
@@ -90,6 +91,7 @@ pub fn ask(
     to: &mut impl Write,
     can_answer_again: bool,
     look_up: impl Fn(&Pattern) -> String,
+    doubt: impl Fn(&str) -> Option<String>,
 ) -> Result<(), Unanswered> {
     for question in QUESTIONS {
         if (question.field)(cli).is_some() {
@@ -117,6 +119,11 @@ pub fn ask(
             && let Ok(pattern) = check(&answer, settings::process_name, question.option)
         {
             say(to, &format!("  {}\n", look_up(&pattern)));
+        }
+        if question.option == "--start-command"
+            && let Some(doubt) = answer.to_str().and_then(&doubt)
+        {
+            say(to, &format!("  {}\n", escaped(&doubt)));
         }
         *(question.field)(cli) = Some(answer);
     }
@@ -226,7 +233,8 @@ mod tests {
         let mut cli = Cli::try_parse_from([&["watchdog"], line].concat()).unwrap();
         let mut said = Vec::new();
         let look_up = |pattern: &Pattern| format!("looked up {}", pattern.text());
-        let result = ask(&mut cli, answers.as_bytes(), &mut said, again, look_up);
+        let doubt = |command: &str| command.starts_with("odd").then(|| format!("{command}?\n"));
+        let result = ask(&mut cli, answers.as_bytes(), &mut said, again, look_up, doubt);
         (result.map(|()| cli.command_line(Path::new("watchdog"))), String::from_utf8(said).unwrap())
     }
 
@@ -243,6 +251,13 @@ mod tests {
             "Process name:   looked up docker\nStart command: Health check interval [1s]: Restart wait interval [5s]: \
              Max fail count [3]: "
         );
+    }
+
+    #[test]
+    fn an_odd_start_command_is_explained_and_taken() {
+        let (line, said) = ask_with(&["-p", "x", "-i", "1", "-w", "1", "-m", "1"], "odd\n", true);
+        assert!(line.is_ok());
+        assert_eq!(said, "Start command:   odd?\\n\n");
     }
 
     #[test]
@@ -286,7 +301,7 @@ mod tests {
     #[test]
     fn no_byte_is_too_odd() {
         let mut cli = Cli::default();
-        let result = ask(&mut cli, &b"\xff\xfe\n"[..], &mut Vec::new(), false, |_| String::new());
+        let result = ask(&mut cli, &b"\xff\xfe\n"[..], &mut Vec::new(), false, |_| String::new(), |_| None);
         assert!(matches!(result, Err(Unanswered::Wrong(Wrong { what, .. })) if what == "is not UTF-8"));
     }
 }

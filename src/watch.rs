@@ -3,6 +3,7 @@
 mod init;
 mod look;
 mod start;
+mod unit;
 
 use std::io;
 use std::rc::Rc;
@@ -24,6 +25,7 @@ use crate::report::Report;
 use crate::service_manager::ServiceManager;
 use crate::settings::Settings;
 use crate::signals::Signals;
+use crate::unit::Unit;
 
 /// How often the size of the output log is looked at while watching.
 const OUTPUT_CHECK: Duration = Duration::from_secs(60);
@@ -52,6 +54,8 @@ pub struct Parts {
     pub report: Report,
     /// Who is told how the watch is.
     pub service_manager: ServiceManager,
+    /// What it runs in.
+    pub unit: Unit,
     /// Standard input was a terminal at the start, so that SIGHUP means that it is gone.
     pub has_terminal: bool,
 }
@@ -142,6 +146,7 @@ impl Watch {
     fn wait(&mut self, until: Time) -> Woken {
         self.keep();
         loop {
+            self.doubt_unit();
             // Children first: what is waited for here may be what is followed.
             if let Some(seen) = self.command_ended().or_else(|| self.how_it_died()) {
                 return Woken::By(seen);
@@ -260,6 +265,9 @@ impl Watch {
 
     fn tell(&mut self, news: News) {
         let now = now();
+        if matches!(news, News::Appeared { .. } | News::Succeeded { .. }) {
+            self.ask_what_becomes_of_it();
+        }
         if matches!(news, News::Failed { .. } | News::GaveUp { .. } | News::Overran)
             && self.followed.is_none()
         {
@@ -296,6 +304,7 @@ impl Watch {
 
     fn end(mut self, outcome: Outcome) -> Exit {
         self.bury();
+        self.wait_for_doubt();
         let Parts { report, record, settings, .. } = &mut self.parts;
         let followed = self.followed.as_ref().map(Followed::seen);
         let exit = match outcome {
