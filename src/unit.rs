@@ -128,7 +128,7 @@ fn doubt(about: &About, unit: &str, answer: &str) -> Option<String> {
             Some(format!(
                 "{process} is in the control group of {unit}, and ends with it when this run is over ({mode}): set \
                  KillMode=process in the unit, or let the service manager run the start command: systemd-run \
-                 --collect --unit={name}-run COMMAND"
+                 --collect --unit={name}-daemon COMMAND"
             ))
         }
         _ => None,
