@@ -25,8 +25,13 @@ brings_what_it_says() {
     test -d /etc/watchdog
     ls /usr/share/doc/process-watchdog/examples
     # Nothing runs or is enabled before somebody says so.
-    not systemctl list-units --all --plain --no-legend 'watchdog*' | grep watchdog
-    not grep -r watchdog@ /etc/systemd/system --include='*.wants' --files-with-matches
+    same "$(loaded_units)" ""
+    same "$(find /etc/systemd -name '*watchdog*')" ""
+}
+
+# Active or failed.
+loaded_units() {
+    systemctl list-units --plain --no-legend 'watchdog*'
 }
 
 units() {
@@ -40,8 +45,9 @@ verifies() {
     for unit in $(units "$1"); do
         unit=$(basename "$unit")
         echo "$unit"
-        said=$(systemd-analyze "${@:2}" verify "${unit/@./@nginx.}" 2>&1)
         # It reads what a unit is ordered after too, which may have faults of its own.
+        said=$(XDG_RUNTIME_DIR=/run/user/0 systemd-analyze "${@:2}" verify "${unit/@./@nginx.}" 2>&1) ||
+            echo "watchdog: status $?: $said"
         not grep watchdog <<<"$said"
     done
 }
@@ -131,7 +137,7 @@ purge_leaves_nothing() {
     rm /usr/local/sbin/directd
     files | sort >/tmp/after
     diff /tmp/before /tmp/after
-    not systemctl list-units --all --plain --no-legend 'watchdog*' | grep watchdog
+    same "$(loaded_units)" ""
 }
 
 check "apt installs the package" installs || exit

@@ -17,8 +17,14 @@ status_text_names_it() {
     property "$unit" StatusText | grep -F "$(pid_of nginx)"
 }
 
+# It has run for longer than restart_wait_interval; one that ends with status 0 sooner may be a launcher.
+is_settled() {
+    (($(ps -o etimes= -p "$(pid_of nginx)") > 3))
+}
+
 is_started_after_a_stop() {
     local pid before
+    eventually 10 is_settled
     pid=$(pid_of nginx)
     before=$(attempts nginx)
     systemctl stop nginx
