@@ -21,7 +21,14 @@ END
     systemctl enable --now watchdog@slowd.service watchdog@nginx.service
     eventually 10 is_at_rest slowd
     eventually 10 is_at_rest nginx
-    kill_and_wait nginx
+    # Ordered after nothing, it ends while services do.
+    systemd-run --quiet --unit=unordered watchdog --name unordered --process-name nginx \
+        --start-command "service nginx start" --after-stop 100ms
+    eventually 10 is_at_rest unordered
+    systemctl stop watchdog@nginx.service
+    kill_and_wait nginx 20 unordered
+    systemctl start watchdog@nginx.service
+    kill_and_wait slowd 20
     configure cron "service cron start"
     watchdog pause cron
     ls /run/watchdog/cron.pause
@@ -30,8 +37,8 @@ END
 # The log of each from the reboot on: first of the watch that ends, then of the one that begins.
 no_start_command_at_shutdown() {
     local name
-    for name in slowd nginx; do
-        grep 'ended by SIGTERM' /var/log/watchdog/$name.log
+    for name in slowd nginx unordered; do
+        tail -n "+$(($(cat /var/lib/lines.$name) + 1))" /var/log/watchdog/$name.log | grep 'ended by SIGTERM'
         same "$(tail -n "+$(($(cat /var/lib/lines.$name) + 1))" /var/log/watchdog/$name.log |
             sed '/watching for processes named/,$d' | grep -c 'running start command')" 0
     done
@@ -65,7 +72,7 @@ state_is_of_this_boot() {
 case $BOOT in
     1)
         check "watches are enabled, and one is paused" prepare
-        for name in slowd nginx; do wc -l <"/var/log/watchdog/$name.log" >/var/lib/lines.$name; done
+        for name in slowd nginx unordered; do wc -l <"/var/log/watchdog/$name.log" >/var/lib/lines.$name; done
         trap - EXIT
         systemctl reboot
         exit
