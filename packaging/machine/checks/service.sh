@@ -146,7 +146,7 @@ nothing_else_is_a_warning() {
 gives_up() {
     make_daemon workerd
     configure workerd \
-        'test -e /etc/workerd.conf && systemd-run --quiet --collect --unit=workerd /usr/local/sbin/workerd 100000' \
+        'test -e /etc/workerd.conf && systemd-run --quiet --collect --unit=workerd-daemon /usr/local/sbin/workerd 100000' \
         'restart_wait_interval = "1s"' 'max_fail_count = 2' 'stable_after = "2s"'
     systemctl start watchdog@workerd.service
     eventually 20 grep -q 'gave up after 2 failures in a row; trying again in' /var/log/watchdog/workerd.log
@@ -158,7 +158,7 @@ gives_up() {
 
 repaired_by_hand_it_is_taken_up() {
     touch /etc/workerd.conf
-    systemd-run --quiet --collect --unit=workerd /usr/local/sbin/workerd 100000
+    systemd-run --quiet --collect --unit=workerd-daemon /usr/local/sbin/workerd 100000
     eventually 20 is_at_rest workerd
     same "$(attempts workerd)" 2
 }

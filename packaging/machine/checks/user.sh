@@ -17,7 +17,7 @@ prepare() {
     mkdir -p /home/tester/.config/watchdog
     cat >/home/tester/.config/watchdog/workerd.toml <<'END'
 process_name = "workerd"
-start_command = "systemd-run --user --quiet --collect --unit=run-workerd /usr/local/sbin/workerd 100000"
+start_command = "systemd-run --user --quiet --collect --unit=workerd-daemon /usr/local/sbin/workerd 100000"
 restart_wait_interval = "2s"
 END
     chown -R tester: /home/tester
