@@ -1,6 +1,6 @@
 //! Begins a watch: puts together what it works with; unless somebody else does its work already.
 
-use std::io::{self, IsTerminal};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -34,7 +34,7 @@ pub fn watch(job: Job, stderr: &mut Stderr) -> Exit {
     };
     let settings = Rc::new(settings);
     let name = &settings.name;
-    let has_terminal = io::stdin().is_terminal();
+    let has_terminal = has_terminal();
     let (log, output) = (places.log(name), places.output_log(name));
     let mut report = Report::new(&settings, log.clone(), output.clone());
     let files = Files::new(&places.state, name, &state::boot_id(Path::new(PROC)));
@@ -145,9 +145,15 @@ fn look_only(settings: &Settings, proc: &Proc) -> Exit {
     }
 }
 
+/// Whether standard input is a terminal. Not by `std::io::stdin`, which keeps a buffer of 8 KiB from the
+/// first call on.
+fn has_terminal() -> bool {
+    rustix::stdio::stdin().is_terminal()
+}
+
 /// Whether somebody began this run by hand, or the service manager, and not a line in a crontab.
 fn is_begun_by_somebody() -> bool {
-    io::stdin().is_terminal() || log::is_terminal() || std::env::var_os("INVOCATION_ID").is_some()
+    has_terminal() || log::is_terminal() || std::env::var_os("INVOCATION_ID").is_some()
 }
 
 /// What a second long-running watchdog does: the same line again, from cron, is no mistake.

@@ -265,9 +265,7 @@ impl Cli {
         for (key, slot) in SETTINGS {
             match slot {
                 Slot::Value(value) => {
-                    words.extend(
-                        value(&mut cli).take().into_iter().flat_map(|value| [option(key).into(), value]),
-                    );
+                    words.extend(value(&mut cli).take().into_iter().flat_map(|value| given(key, value)));
                 }
                 Slot::Flag(flag) => words.extend(flag(&mut cli).then(|| option(key).into())),
             }
@@ -276,6 +274,17 @@ impl Cli {
         words.extend(flags.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag.into()));
         words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
     }
+}
+
+/// An option with its value. A value that begins with a dash would be taken for an option of its own.
+fn given(key: &str, value: OsString) -> Vec<OsString> {
+    let mut option = OsString::from(option(key));
+    if !value.as_encoded_bytes().starts_with(b"-") {
+        return vec![option, value];
+    }
+    option.push("=");
+    option.push(value);
+    vec![option]
 }
 
 /// A word as a shell reads it back. Quoted the plainest way, since people read it too.
@@ -287,5 +296,40 @@ pub fn quoted(word: &OsStr) -> String {
         word.into_owned()
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStrExt;
+    use std::process::Command;
+
+    #[test]
+    fn a_shell_and_this_program_read_back_what_is_printed() {
+        let odd =
+            ["-bash", "--once", "it's", "a b", "$HOME `id` \\ \" ! * ~ #", "", "a\nb\tc", "ü", "=", "-"];
+        for text in odd {
+            let mut cli = Cli::default();
+            for (_, slot) in SETTINGS {
+                match slot {
+                    Slot::Value(value) => *value(&mut cli) = Some(text.into()),
+                    Slot::Flag(flag) => *flag(&mut cli) = true,
+                }
+            }
+            let line = cli.command_line(Path::new("watchdog"));
+            let shell = Command::new("sh").arg("-c").arg(format!("printf '%s\\0' {line}")).output().unwrap();
+            let words =
+                shell.stdout.strip_suffix(b"\0").unwrap().split(|byte| *byte == 0).map(OsStr::from_bytes);
+            let mut again = Cli::try_parse_from(words).unwrap();
+            for (key, slot) in SETTINGS {
+                match slot {
+                    Slot::Value(value) => {
+                        assert_eq!(value(&mut again).as_deref(), Some(OsStr::new(text)), "{key}");
+                    }
+                    Slot::Flag(flag) => assert!(*flag(&mut again), "{key}"),
+                }
+            }
+        }
     }
 }

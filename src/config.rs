@@ -2,9 +2,12 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::os::unix::fs::MetadataExt;
+use std::fs::{Metadata, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use toml::de::{DeTable, DeValue};
 
 use crate::cli::{Cli, SETTINGS, Slot};
@@ -14,6 +17,10 @@ use crate::instance::{Name, User};
 pub const SYSTEM_FOLDER: &str = "/etc/watchdog";
 /// The largest file that is read as a configuration.
 const LARGEST: u64 = 1 << 20;
+/// How many complaints are made of one file: one that is no configuration at all is wrong in each line.
+const MOST_COMPLAINTS: usize = 50;
+/// How much of a key is compared with the known ones, and shown.
+const LONGEST_KEY: usize = 64;
 
 /// Where settings come from, but for those of the command line and the defaults.
 #[derive(Debug, Clone, Default)]
@@ -63,25 +70,44 @@ pub fn path(given: &OsStr, user: &User) -> PathBuf {
 /// # Errors
 /// All that is wrong with the file, each with its line.
 pub fn fill(cli: &mut Cli, path: &Path, user: &User) -> Result<Sources, Vec<Complaint>> {
-    let whole = |what: String| vec![format!("{}: {what}", path.display())];
-    let file = std::fs::metadata(path).map_err(|error| whole(format!("cannot be read: {error}")))?;
-    if !file.is_file() || file.len() > LARGEST {
-        return Err(whole("is not a configuration file".to_owned()));
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| whole(format!("cannot be read: {error}")))?;
-    let mut sources = Sources { file: Some(path.to_owned()), ..Sources::default() };
+    let (text, file) = read_file(path).map_err(|what| vec![format!("{}: {what}", path.display())])?;
     // Whoever may write it decides what root runs.
-    sources.is_open_to_others = user.uid == 0 && (file.mode() & 0o022 != 0 || file.uid() != 0);
+    let is_open_to_others = user.uid == 0 && (file.mode() & 0o022 != 0 || file.uid() != 0);
+    Ok(Sources { is_open_to_others, ..read(cli, path, &text)? })
+}
 
-    let line_of = |at: usize| text.get(..at).map_or(1, |before| before.matches('\n').count() + 1);
+/// Reads a file that may be anybody's: neither a pipe nor a file without an end holds us up.
+fn read_file(path: &Path) -> Result<(String, Metadata), String> {
+    const NONE: &str = "is not a configuration file";
+    let cannot = |error: io::Error| format!("cannot be read: {error}");
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(cannot)?;
+    let about = file.metadata().map_err(cannot)?;
+    if !about.is_file() || about.len() > LARGEST {
+        return Err(NONE.to_owned());
+    }
+    let mut text = String::new();
+    let length = file.take(LARGEST + 1).read_to_string(&mut text).map_err(cannot)?;
+    if length as u64 > LARGEST { Err(NONE.to_owned()) } else { Ok((text, about)) }
+}
+
+/// Puts what `text` says, which is the content of the file at `path`, where the command line says
+/// nothing.
+///
+/// # Errors
+/// All that is wrong with the file, each with its line; of very much, the first.
+pub fn read(cli: &mut Cli, path: &Path, text: &str) -> Result<Sources, Vec<Complaint>> {
+    let mut sources = Sources { file: Some(path.to_owned()), ..Sources::default() };
+    let line_ends: Vec<_> = text.match_indices('\n').map(|(at, _)| at).collect();
+    let line_of = |at: usize| line_ends.partition_point(|end| *end < at) + 1;
     let at = |start: usize, what: String| format!("{}:{}: {what}", path.display(), line_of(start));
-    let (table, errors) = DeTable::parse_recoverable(&text);
+    let (table, errors) = DeTable::parse_recoverable(text);
     let mut complaints: Vec<_> = errors
         .iter()
         .map(|error| at(error.span().map_or(0, |span| span.start), error.message().to_owned()))
         .collect();
     if !complaints.is_empty() {
-        return Err(complaints);
+        return Err(shortened(complaints, path));
     }
     for (key, value) in table.into_inner() {
         let start = key.span().start;
@@ -98,7 +124,16 @@ pub fn fill(cli: &mut Cli, path: &Path, user: &User) -> Result<Sources, Vec<Comp
             Err(what) => complaints.push(at(start, format!("{key} {what}"))),
         }
     }
-    if complaints.is_empty() { Ok(sources) } else { Err(complaints) }
+    if complaints.is_empty() { Ok(sources) } else { Err(shortened(complaints, path)) }
+}
+
+fn shortened(mut complaints: Vec<Complaint>, path: &Path) -> Vec<Complaint> {
+    let more = complaints.len().saturating_sub(MOST_COMPLAINTS);
+    if more > 0 {
+        complaints.truncate(MOST_COMPLAINTS);
+        complaints.push(format!("{}: and {more} more", path.display()));
+    }
+    complaints
 }
 
 /// Whether the value was needed.
@@ -140,10 +175,11 @@ fn a_kind(value: &DeValue) -> &'static str {
 }
 
 fn unknown(key: &str) -> String {
-    let distance = |known: &str| strsim::damerau_levenshtein(key, known);
+    let shown: String = key.chars().take(LONGEST_KEY).collect();
+    let distance = |known: &str| strsim::damerau_levenshtein(&shown, known);
     let nearest =
         SETTINGS.iter().map(|(known, _)| *known).min_by_key(|known| distance(known)).unwrap_or_default();
-    format!("there is no setting '{}'; the nearest is {nearest}", crate::log::escaped(key))
+    format!("there is no setting '{}'; the nearest is {nearest}", crate::log::escaped(&shown))
 }
 
 #[cfg(test)]
@@ -154,7 +190,7 @@ mod tests {
         User { uid: 0, home: "/root".into(), xdg_state_home: None }
     }
 
-    fn read(text: &str) -> Result<(Cli, Sources), Vec<String>> {
+    fn said(text: &str) -> Result<(Cli, Sources), Vec<String>> {
         read_over(Cli::default(), text)
     }
 
@@ -169,7 +205,7 @@ mod tests {
 
     #[test]
     fn texts_numbers_and_flags_are_read() {
-        let (cli, sources) = read(
+        let (cli, sources) = said(
             "process_name = \"docker\"\n\n# why\nstart_command = 'service docker start'\nmax_fail_count = 1_0\n\
              restart_delay = 0.5\nexact = true\nfull = false\n",
         )
@@ -195,7 +231,7 @@ mod tests {
     #[test]
     fn all_errors_come_at_once_with_their_lines() {
         assert_eq!(
-            read("proces_name = 'x'\nexact = 1\n\nstart_command = ['a']\nuser = true\n[when]\nx = 1\n")
+            said("proces_name = 'x'\nexact = 1\n\nstart_command = ['a']\nuser = true\n[when]\nx = 1\n")
                 .unwrap_err(),
             [
                 "x.toml:2: exact is a number; give true or false",
@@ -208,7 +244,7 @@ mod tests {
         for (text, start) in
             [("a = \nb = 'x\n", "x.toml:1: "), ("\n\nprocess_name = 'x'\nprocess_name = 'y'", "x.toml:4: ")]
         {
-            let wrong = read(text).unwrap_err();
+            let wrong = said(text).unwrap_err();
             assert!(wrong[0].starts_with(start), "{wrong:?}");
         }
     }
@@ -216,8 +252,25 @@ mod tests {
     #[test]
     fn a_file_that_is_none_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        for path in [folder.path().to_owned(), folder.path().join("none.toml")] {
-            assert_eq!(fill(&mut Cli::default(), &path, &root()).unwrap_err().len(), 1);
+        let pipe = folder.path().join("pipe.toml");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let large = folder.path().join("large.toml");
+        std::fs::File::create(&large).unwrap().set_len(10 << 30).unwrap();
+        let (folder, none) = (folder.path().to_owned(), folder.path().join("none.toml"));
+        for path in [folder, none, pipe, large, "/dev/zero".into()] {
+            assert_eq!(fill(&mut Cli::default(), &path, &root()).unwrap_err().len(), 1, "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_wrong_throughout_is_refused_at_once() {
+        for text in ["]\n".repeat(500_000), "x = 1\n".repeat(150_000), "x".repeat(1_000_000) + " = 1"] {
+            let wrong = said(&text).unwrap_err();
+            assert!(wrong.len() <= MOST_COMPLAINTS + 1, "{}", wrong.len());
+            assert!(wrong.iter().all(|wrong| wrong.len() < 1000), "{}", wrong[0].len());
+        }
+        for text in ["a = ".to_owned() + &"[".repeat(500_000), "a.".repeat(300_000) + "b = 1"] {
+            said(&text).unwrap_err();
         }
     }
 

@@ -4,14 +4,12 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write as _};
 use std::time::SystemTime;
 
-use chrono::{DateTime, Local, SecondsFormat};
-
 use crate::cli::Cli;
 use crate::command::program;
 use crate::config::Sources;
 use crate::exit::Exit;
 use crate::instance::Places;
-use crate::log::escaped;
+use crate::log::{SecondsFormat, escaped, local};
 use crate::process::scan::{Judged, Proc, Unknown};
 use crate::process::{self, Seen};
 use crate::report::words::{ambiguity, list, named, user_name};
@@ -31,6 +29,10 @@ pub fn run(settings: &Settings, cli: &Cli, sources: &Sources, places: &Places, p
         Err(_) => Exit::CannotTell,
     }
 }
+
+/// The widest column. Beyond it, which a start command may be, it is the reader's terminal that breaks the
+/// line; and more than 65535 is more than Rust's formatting takes.
+const WIDEST: usize = 200;
 
 /// How it is written: in columns for people, or with tabs and the kind of row in front for scripts.
 struct Page {
@@ -73,8 +75,7 @@ impl Page {
     }
 
     fn process(&self, seen: &Seen, why: Option<String>) -> Vec<String> {
-        let started =
-            DateTime::<Local>::from(self.boot + seen.started).to_rfc3339_opts(SecondsFormat::Secs, false);
+        let started = local(self.boot + seen.started, SecondsFormat::Secs);
         let mut row = vec![seen.pid.to_string(), user_name(seen.kind.user), started, seen.name.clone()];
         row.extend(why);
         row.push(seen.command_line.clone());
@@ -104,7 +105,7 @@ impl Page {
             let mut line = String::from(" ");
             for (column, cell) in row.iter().enumerate() {
                 // The last may be as long as it likes.
-                let width = if column + 1 == columns { 0 } else { width(column).unwrap_or(0) };
+                let width = if column + 1 == columns { 0 } else { width(column).unwrap_or(0).min(WIDEST) };
                 let _ = write!(line, " {cell:width$}");
             }
             let _ = writeln!(text, "{}", line.trim_end());

@@ -14,6 +14,7 @@ pub mod command;
 pub mod config;
 pub mod dry_run;
 pub mod exit;
+pub mod history;
 pub mod instance;
 pub mod job;
 pub mod log;

@@ -8,13 +8,15 @@ mod file;
 mod stderr;
 
 use std::io::{self, Write};
+use std::time::SystemTime;
 
-use chrono::{Local, SecondsFormat};
+use chrono::{DateTime, Local, Utc};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use simplelog::{ConfigBuilder, LevelPadding, WriteLogger};
 
+pub use chrono::SecondsFormat;
 pub use file::LogFile;
-use file::{RotatingFile, hush_guarded_panics};
+use file::{RotatingFile, guarded};
 pub use stderr::{Stderr, Verbosity, is_terminal, stderr_is_journal};
 
 /// The target of the one record that a `--once` run writes to standard error.
@@ -35,7 +37,6 @@ pub fn start(file: LogFile, stderr: Stderr) {
     if log::set_boxed_logger(Box::new(logger)).is_ok() {
         log::set_max_level(LevelFilter::Info);
     }
-    hush_guarded_panics();
 }
 
 /// `text` with each control character escaped, so that nothing quoted can forge a record or reach for
@@ -141,9 +142,19 @@ impl Records {
     }
 }
 
-/// A record as it stands in the file. The offset is that of the moment: it changes with summer time.
+/// A record as it stands in the file.
 fn line(level: Level, text: &str) -> String {
-    format!("{} {level:<5} {text}\n", Local::now().to_rfc3339_opts(SecondsFormat::Millis, false))
+    format!("{} {level:<5} {text}\n", local(SystemTime::now(), SecondsFormat::Millis))
+}
+
+/// A moment as local time with its offset, which is that of the moment: it changes with summer time.
+///
+/// In UTC where the local offset cannot be told: chrono panics on a /etc/localtime, or a file that TZ
+/// names, with an offset of more than a day.
+#[must_use]
+pub fn local(time: SystemTime, to: SecondsFormat) -> String {
+    guarded(|| DateTime::<Local>::from(time).to_rfc3339_opts(to, false))
+        .unwrap_or_else(|| DateTime::<Utc>::from(time).to_rfc3339_opts(to, false))
 }
 
 #[cfg(test)]

@@ -88,8 +88,9 @@ impl OutputLog {
         let tail = tail().unwrap_or_default();
         let text = String::from_utf8_lossy(&tail);
         let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        lines[lines.len().saturating_sub(LINES)..]
+        lines
             .iter()
+            .skip(lines.len().saturating_sub(LINES))
             .map(|line| line.chars().take(LINE_LENGTH).collect())
             .collect()
     }

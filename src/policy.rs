@@ -69,8 +69,23 @@ pub struct Memory {
     pub gave_up_until: Option<Time>,
 }
 
+impl Memory {
+    /// What of it can be true at `now`. A time that is still to come, as where the clock of a container was
+    /// set back, would keep the watch from its work until then.
+    #[must_use]
+    pub fn as_of(self, now: Time, limits: &Limits) -> Self {
+        let latest = now.saturating_add(LONGEST_RETRY.max(limits.retry_after.unwrap_or_default()));
+        Memory {
+            last_attempt: self.last_attempt.map(|at| at.min(now)),
+            gave_up_until: self.gave_up_until.map(|until| until.min(latest)),
+            ..self
+        }
+    }
+}
+
 /// How a process ended, as far as the decision is concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// By itself, with status 0.
     Finished,
@@ -311,7 +326,13 @@ impl Policy {
     #[must_use]
     pub fn recall(limits: Limits, memory: Memory, command: Option<Time>) -> Self {
         let Memory { failures, on_probation, last_attempt, judging, rounds, gave_up_until } = memory;
+        // The watch before may have been cut off before it could write down that it had begun an attempt.
+        let apart = limits.restart_wait_interval;
+        let newer = command.filter(|began| last_attempt.is_none_or(|last| *began >= last + apart));
+        let failures = if newer.is_some() && gave_up_until.is_some() { 0 } else { failures };
+        let last_attempt = newer.or(last_attempt);
         let state = match (gave_up_until, last_attempt) {
+            (_, Some(at)) if newer.is_some() => State::Trying { at, sight: Sight::NotYet },
             (Some(until), _) => State::GaveUp { until },
             (None, Some(at)) if judging => State::Trying { at, sight: Sight::NotYet },
             _ => State::Fresh,

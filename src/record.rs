@@ -2,9 +2,12 @@
 
 use std::rc::Rc;
 
+use crate::command::CommandEnd;
+use crate::history::{Deaths, LastExit, LastStart, Tally};
 use crate::policy::{Memory, Time};
 use crate::process::Seen;
-use crate::process::death::Gone;
+use crate::process::death::{Death, End, Gone};
+use crate::process::oom::OomKills;
 use crate::process::scan::Proc;
 use crate::report::Report;
 use crate::settings::Settings;
@@ -54,14 +57,21 @@ impl Record {
             let is_same = old.settings == state.settings;
             state.said = if is_same { old.said } else { state.said };
             state.restarts = if is_same_process { old.restarts } else { 0 };
-            state.resumed_ms = old.resumed_ms;
+            state.resumed_ms = old.resumed_ms.min(state.since_ms);
             state.told = old.told && is_same_process;
             // Other settings are a new beginning; but never two start commands too close to each other.
             let Memory { last_attempt, .. } = old.memory;
-            state.memory = if is_same { old.memory } else { Memory { last_attempt, ..Memory::default() } };
+            let memory = if is_same { old.memory } else { Memory { last_attempt, ..Memory::default() } };
+            state.memory = memory.as_of(state.since_ms, &settings.limits);
             if is_same_process {
-                state.gone = old.gone;
+                // Of a time to come, it would make a left-over of all that runs.
+                let since_ms = |died: &Died| died.since_ms.min(state.since_ms);
+                state.gone = old.gone.map(|died| Died { since_ms: since_ms(&died), ..died });
                 state.process = old.process;
+                state.last_exit = old.last_exit;
+                state.deaths = old.deaths;
+                state.last_start = old.last_start;
+                state.oom_kills = old.oom_kills;
             }
             state.sight = old.sight;
             state.since_ms = old.since_ms;
@@ -69,7 +79,18 @@ impl Record {
         if let Some(process) = state.process.clone() {
             let is_alive = proc.is_alive(process.pid, process.started_ms);
             if !is_alive {
-                report.ended_unseen(&process.name, process.pid);
+                let end = End {
+                    pid: process.pid,
+                    name: process.name.clone(),
+                    started: process.started_ms,
+                    at: crate::process::now(),
+                    death: Death::Untold,
+                    memory: None,
+                    out_of_memory: state.oom_kills.since(proc.root()),
+                };
+                let deaths = state.deaths.add(end.ending(), end.at);
+                report.ended_unseen(&end, deaths);
+                state.last_exit = Some(LastExit::of(&end));
                 state.gone = Some(Died::from(&process.gone(last_known(&files))));
                 state.process = None;
             }
@@ -177,9 +198,31 @@ impl Record {
         });
     }
 
+    /// The process ended. How often it died lately.
+    pub fn ended(&mut self, end: &End) -> Tally {
+        let mut tally = Tally::default();
+        self.change(|state| {
+            state.last_exit = Some(LastExit::of(end));
+            tally = state.deaths.add(end.ending(), end.at);
+        });
+        tally
+    }
+
+    /// The start command ended.
+    pub fn command_ended(&mut self, end: &CommandEnd, now: Time) {
+        self.change(|state| state.last_start = Some(LastStart::of(end, now)));
+    }
+
+    /// What the OOM killer has done while the process lived.
+    pub fn oom_kills(&mut self, kills: &OomKills) {
+        if self.state.oom_kills != *kills {
+            self.change(|state| state.oom_kills = kills.clone());
+        }
+    }
+
     /// An attempt succeeded.
     pub fn restarted(&mut self) {
-        self.change(|state| state.restarts += 1);
+        self.change(|state| state.restarts = state.restarts.saturating_add(1));
     }
 
     /// The start command at work.
@@ -260,6 +303,10 @@ fn fresh(files: &Files, settings: &Settings) -> State {
         told: false,
         resumed_ms: Time::ZERO,
         said: std::collections::BTreeMap::new(),
+        last_exit: None,
+        deaths: Deaths::default(),
+        last_start: None,
+        oom_kills: OomKills::default(),
     }
 }
 
@@ -272,4 +319,47 @@ fn last_known(files: &Files) -> Time {
 
 fn millis(time: Time) -> Time {
     Time::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Cli;
+    use crate::config::Sources;
+    use std::path::Path;
+    use std::time::Duration;
+
+    #[test]
+    fn a_state_of_a_time_to_come_keeps_no_watch_from_its_work() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut cli = Cli::default();
+        cli.what.process_name = Some("x".into());
+        cli.how.start_command = Some("true".into());
+        let settings = Rc::new(Settings::new(&cli, &Sources::default()).unwrap());
+        let proc = Proc::new(Path::new("/proc")).unwrap();
+        let files = Files::new(folder.path(), &settings.name, "this boot");
+        let far = Duration::from_millis(1 << 48);
+        let memory = Memory {
+            last_attempt: Some(far),
+            gave_up_until: Some(far),
+            failures: u32::MAX,
+            ..Memory::default()
+        };
+        let gone = Some(Died { pid: 7, since_ms: far, user: 0, argument: String::new() });
+        let odd = State { restarts: u64::MAX, resumed_ms: far, memory, gone, ..fresh(&files, &settings) };
+        files.write_state(&odd).unwrap();
+
+        let mut report = Report::new(&settings, "x.log".into(), "x.output.log".into());
+        let mut record = Record::recall(files.clone(), &settings, &proc, &mut report);
+        let now = crate::process::now();
+        assert!(record.memory().last_attempt.unwrap() <= now);
+        assert!(record.memory().gave_up_until.unwrap() <= now + crate::policy::LONGEST_RETRY);
+        assert!(record.gone().unwrap().since <= now, "what started since then counts");
+        record.restarted();
+        let memory = record.memory();
+        record.end(memory, &mut report);
+        let state = files.state().unwrap();
+        assert_eq!((state.restarts, state.memory.failures), (u64::MAX, u32::MAX));
+        assert!(state.resumed_ms <= now, "'resume' is heard again");
+    }
 }

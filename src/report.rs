@@ -11,15 +11,16 @@ use std::time::Duration;
 use log::Level;
 
 use crate::command::CommandEnd;
+use crate::history::Tally;
 use crate::log::OUTCOME;
 use crate::policy::{Ending, Failure, Outcome, Time};
 use crate::process::criteria::Criteria;
-use crate::process::death::{Death, Gone, signal_name};
+use crate::process::death::{Death, End, Gone, signal_name};
 use crate::process::scan::{Judged, Unknown};
 use crate::process::{Pid, Seen};
 
 use crate::settings::Settings;
-use words::{ambiguity, ended, list, named, near, plural, span, wrote};
+use words::{ambiguity, ended, facts, list, named, near, often, plural, span, wrote};
 
 /// How many kinds of failures are told in one record: the last ones.
 const MOST_FAILURES: usize = 5;
@@ -36,6 +37,8 @@ pub struct Report {
     said: BTreeMap<String, String>,
     is_stopped: bool,
     ever_seen: bool,
+    /// What is known of the end of a process that nobody watched.
+    ended_unseen: String,
     left_over: Vec<Seen>,
     attempt: Attempt,
     /// What the failures of this row looked like, equal ones together.
@@ -101,6 +104,7 @@ impl Report {
             said: BTreeMap::new(),
             is_stopped: false,
             ever_seen: false,
+            ended_unseen: String::new(),
             left_over: Vec::new(),
             attempt: Attempt::default(),
             failures: Vec::new(),
@@ -152,6 +156,11 @@ impl Report {
         old.as_deref() != Some(text)
     }
 
+    /// Whether something of this kind has never been said.
+    fn is_first(&mut self, kind: &str) -> bool {
+        self.said.insert(kind.to_owned(), String::new()).is_none()
+    }
+
     /// Something about the surroundings that is no reason to stop, said when it begins.
     pub fn trouble(&mut self, kind: &str, text: &str) {
         if self.is_new(kind, text) {
@@ -161,7 +170,7 @@ impl Report {
 
     /// The state folder cannot be written, which matters to the next watchdog only. Said once.
     pub fn no_state(&mut self, folder: &Path, error: &std::io::Error) {
-        if self.said.insert("state folder".to_owned(), String::new()).is_none() {
+        if self.is_first("state folder") {
             self.warn(format!(
                 "nothing can be kept in {} ({error}): no second watchdog of this name is kept away, and the next one \
                  will know nothing of this one",
@@ -220,7 +229,7 @@ impl Report {
             || format!("until 'watchdog resume {}' or a boot", self.settings.name),
             |until| format!("for another {}", span(until.saturating_sub(now))),
         );
-        if self.said.insert("paused".to_owned(), String::new()).is_none() {
+        if self.is_first("paused") {
             self.warn(format!("is not running, and paused: it is left alone {until}"));
         }
     }
@@ -236,8 +245,15 @@ impl Report {
     }
 
     /// It ended while nobody watched.
-    pub fn ended_unseen(&mut self, name: &str, pid: Pid) {
-        self.info(format!("{name} (pid {pid}) has ended since the last check"));
+    pub fn ended_unseen(&mut self, end: &End, deaths: Tally) {
+        let facts = facts(end).map(|facts| format!(" ({facts})")).unwrap_or_default();
+        self.ended_unseen.clone_from(&facts);
+        self.info(format!(
+            "{} (pid {}) has ended since the last check{facts}{}",
+            end.name,
+            end.pid,
+            often(deaths)
+        ));
     }
 
     /// An attempt of the watchdog before this one is still to be judged.
@@ -279,7 +295,7 @@ impl Report {
     /// Several processes match; the first is followed.
     pub fn several(&mut self, matching: &[Seen]) {
         if let Some(hint) = ambiguity(matching)
-            && self.said.insert("ambiguous".to_owned(), String::new()).is_none()
+            && self.is_first("ambiguous")
         {
             self.warn(hint);
         }
@@ -330,11 +346,22 @@ impl Report {
     }
 
     /// The followed process died, and how; `delay` is the time from now to a start.
-    pub fn died(&mut self, seen: &Seen, at: Time, death: Death, delay: Option<Duration>) {
-        self.first_missing.get_or_insert(at);
-        let mut text = format!("{} {death} after {}", named(seen), span(at.saturating_sub(seen.started)));
-        self.attempt.death = Some(text.clone());
-        let on_purpose = matches!(death.ending(), Ending::Finished | Ending::Stopped);
+    pub fn died(&mut self, end: &End, delay: Option<Duration>, deaths: Tally) {
+        self.first_missing.get_or_insert(end.at);
+        let what = format!("{} (pid {}) {} after {}", end.name, end.pid, end.death, span(end.ran()));
+        let untold = match end.death {
+            Death::Ended(_) => None,
+            Death::NotWaitedFor => {
+                Some("its parent has not waited for it, so that nobody knows how".to_owned())
+            }
+            // The kernel will not change meanwhile.
+            Death::Untold => self.is_first("untold").then(|| "this kernel does not tell how".to_owned()),
+        };
+        let facts: Vec<_> = untold.into_iter().chain(facts(end)).collect();
+        let facts = if facts.is_empty() { String::new() } else { format!(" ({})", facts.join("; ")) };
+        let mut text = format!("{what}{facts}{}", often(deaths));
+        self.attempt.death = Some(what);
+        let on_purpose = matches!(end.ending(), Ending::Finished | Ending::Stopped);
         if let Some(delay) = delay {
             let name = &self.settings.name;
             let _ = match delay {
@@ -575,7 +602,8 @@ impl Report {
         match (outcome, followed) {
             (Outcome::Running { started: true }, Some(seen)) => {
                 let text = format!(
-                    "was not running, and is again: {} after {took}; log {}",
+                    "was not running{}, and is again: {} after {took}; log {}",
+                    self.ended_unseen,
                     named(seen),
                     self.log.display()
                 );

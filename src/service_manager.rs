@@ -31,7 +31,9 @@ const LONGEST_STATUS: usize = 1024;
 /// The service manager, if there is one that wants to be told.
 #[derive(Debug)]
 pub struct ServiceManager {
-    to: Option<(UnixDatagram, SocketAddr)>,
+    to: Option<SocketAddr>,
+    /// Opened for the first message, and kept: later there may be no descriptors left.
+    socket: Option<UnixDatagram>,
     /// The longest time between two signs of life, if it wants any.
     keep_alive: Option<Duration>,
     /// When there is something to send.
@@ -63,8 +65,8 @@ impl ServiceManager {
     /// sign of life (`WATCHDOG_USEC`, `WATCHDOG_PID`).
     #[must_use]
     pub fn from_environment() -> Self {
-        let socket = std::env::var_os("NOTIFY_SOCKET").and_then(|address| open(&address).ok());
-        Self::new(socket, sd_notify::watchdog_enabled())
+        let to = std::env::var_os("NOTIFY_SOCKET").and_then(|address| read_address(&address).ok());
+        Self::new(to, sd_notify::watchdog_enabled())
     }
 
     /// Nobody. A `--once` run says nothing: it may be a small part of a service that is ready, alive and
@@ -74,9 +76,10 @@ impl ServiceManager {
         Self::new(None, None)
     }
 
-    fn new(to: Option<(UnixDatagram, SocketAddr)>, keep_alive: Option<Duration>) -> Self {
+    fn new(to: Option<SocketAddr>, keep_alive: Option<Duration>) -> Self {
         ServiceManager {
             to,
+            socket: None,
             keep_alive: keep_alive.filter(|time| !time.is_zero()).map(|time| time / SIGNS_OF_LIFE),
             due: Time::ZERO,
             retry: FIRST_RETRY,
@@ -97,8 +100,8 @@ impl ServiceManager {
             let ready = (!self.has_heard_ready).then_some(NotifyState::Ready);
             let status = (!self.has_heard_status).then_some(NotifyState::Status(&self.status));
             let alive = self.keep_alive.map(|_| NotifyState::Watchdog);
-            let message = ready.into_iter().chain(status).chain(alive);
-            let pause = if self.send(message).is_ok() {
+            let message = message(ready.into_iter().chain(status).chain(alive));
+            let pause = if self.send(&message).is_ok() {
                 (self.has_heard_ready, self.has_heard_status, self.retry) = (true, true, FIRST_RETRY);
                 self.keep_alive
             } else {
@@ -123,11 +126,10 @@ impl ServiceManager {
     }
 
     /// The settings are about to be read again; [`ServiceManager::ready`] is to follow.
-    pub fn reloading(&self) {
+    pub fn reloading(&mut self) {
         // Without the time, a unit of Type=notify-reload would be taken to hang.
-        let _ = self.send(
-            [Some(NotifyState::Reloading), NotifyState::monotonic_usec_now().ok()].into_iter().flatten(),
-        );
+        let time = NotifyState::monotonic_usec_now().ok();
+        let _ = self.send(&message([NotifyState::Reloading].into_iter().chain(time)));
     }
 
     /// The watch is ready again.
@@ -137,37 +139,46 @@ impl ServiceManager {
     }
 
     /// The watch ends, with this to be remembered of it.
-    pub fn stopping(&self, state: &State, memory: Memory, leave: Leave) {
+    pub fn stopping(&mut self, state: &State, memory: Memory, leave: Leave) {
+        if self.to.is_none() {
+            return;
+        }
         let last = Facts::new(state, memory, leave).words(state, false);
         let status = shortened(&format!("not watched any more; at the end: {last}"));
-        let _ = self.send([NotifyState::Stopping, NotifyState::Status(&status)].into_iter());
+        let _ = self.send(&message([NotifyState::Stopping, NotifyState::Status(&status)].into_iter()));
     }
 
-    /// Sends one message, or nothing if that would mean to wait.
-    fn send<'a>(&self, message: impl Iterator<Item = NotifyState<'a>>) -> io::Result<()> {
-        let Some((socket, address)) = &self.to else { return Ok(()) };
-        let mut text = String::new();
-        for line in message {
-            let _ = writeln!(text, "{line}");
-        }
-        if !text.is_empty() {
-            socket.send_to_addr(text.as_bytes(), address)?;
-        }
-        Ok(())
+    /// Sends a message, unless that would mean to wait.
+    fn send(&mut self, message: &str) -> io::Result<()> {
+        let Some(address) = &self.to else { return Ok(()) };
+        let socket = if let Some(socket) = self.socket.take() {
+            socket
+        } else {
+            let socket = UnixDatagram::unbound()?;
+            socket.set_nonblocking(true)?;
+            socket
+        };
+        let sent = if message.is_empty() { Ok(0) } else { socket.send_to_addr(message.as_bytes(), address) };
+        self.socket = Some(socket);
+        sent.map(drop)
     }
 }
 
-/// A socket to send from without waiting, and the address to send to: a path, or with `@` in front a
-/// name in the abstract namespace (unix(7)).
-fn open(address: &OsStr) -> io::Result<(UnixDatagram, SocketAddr)> {
-    let address = match address.as_bytes() {
-        [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
-        [b'/', ..] => SocketAddr::from_pathname(address)?,
-        _ => return Err(io::ErrorKind::Unsupported.into()),
-    };
-    let socket = UnixDatagram::unbound()?;
-    socket.set_nonblocking(true)?;
-    Ok((socket, address))
+fn message<'a>(lines: impl Iterator<Item = NotifyState<'a>>) -> String {
+    lines.fold(String::new(), |mut text, line| {
+        let _ = writeln!(text, "{line}");
+        text
+    })
+}
+
+/// An address as `NOTIFY_SOCKET` has it: a path, or with `@` in front a name in the abstract namespace
+/// (unix(7)).
+fn read_address(text: &OsStr) -> io::Result<SocketAddr> {
+    match text.as_bytes() {
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
+        [b'/', ..] => SocketAddr::from_pathname(text),
+        _ => Err(io::ErrorKind::Unsupported.into()),
+    }
 }
 
 impl Facts {
@@ -247,7 +258,7 @@ mod tests {
     #[test]
     fn a_failed_message_is_tried_again_ever_more_seldom_but_for_signs_of_life() {
         let folder = tempfile::tempdir().unwrap();
-        let nowhere = || open(folder.path().join("none").as_os_str()).ok();
+        let nowhere = || read_address(folder.path().join("none").as_os_str()).ok();
         let pauses = |keep_alive| {
             let mut manager = ServiceManager::new(nowhere(), keep_alive);
             let mut now = Time::from_secs(1);

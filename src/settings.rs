@@ -39,6 +39,10 @@ const LARGEST_LOG: ByteSize = ByteSize(1 << 40);
 /// A count beyond this is 'unlimited', or a slip of the finger.
 const HIGHEST_COUNT: u32 = 1_000_000;
 const MOST_LOGS: u32 = 1000;
+/// A longer pattern is a slip of the editor.
+const LONGEST_PATTERN: usize = 8192;
+/// With its null byte (`MAX_ARG_STRLEN`, `include/uapi/linux/binfmts.h`, for pages of 4 KiB).
+const LONGEST_ARGUMENT: usize = 32 * 4096;
 
 /// The settings of a watch.
 #[derive(Debug, Clone)]
@@ -344,7 +348,7 @@ pub fn check<T>(given: &OsStr, read: Read<T>, option: &'static str) -> Result<T,
 /// Reads a process name.
 ///
 /// # Errors
-/// It is empty, or no regular expression.
+/// It is empty, very long, or no regular expression.
 pub fn process_name(text: &str) -> Result<Pattern, (String, &'static str)> {
     pattern(text, Extent::Part)
 }
@@ -357,6 +361,9 @@ fn pattern(text: &str, extent: Extent) -> Result<Pattern, (String, &'static str)
     if text.trim().is_empty() {
         return Err(("would match every process".into(), "give the name of one, such as docker"));
     }
+    if text.len() > LONGEST_PATTERN {
+        return Err(("is longer than 8192 bytes".into(), "give less of it, such as ^ and its beginning"));
+    }
     Pattern::new(text, extent).map_err(|error| {
         (
             format!("is not a regular expression: {error}"),
@@ -368,13 +375,16 @@ fn pattern(text: &str, extent: Extent) -> Result<Pattern, (String, &'static str)
 /// Reads a start command.
 ///
 /// # Errors
-/// It is empty.
+/// It is empty, too long, or holds a null byte.
 pub fn start_command(text: &str) -> Result<String, (String, &'static str)> {
     if text.trim().is_empty() {
         return Err(("would start nothing".into(), "give a shell command, such as 'service docker start'"));
     }
     if text.contains('\0') {
         return Err(("holds a null byte".into(), "give a shell command without one"));
+    }
+    if text.len() >= LONGEST_ARGUMENT {
+        return Err(("is longer than Linux passes on to a shell".into(), "put it into a script"));
     }
     Ok(text.to_owned())
 }
@@ -661,6 +671,20 @@ mod tests {
                 "--start-command: is required; give one, such as --start-command 'service docker start'"
             ]
         );
+    }
+
+    #[test]
+    fn what_is_longer_than_anybody_types_is_refused() {
+        let line = |name: usize, command: usize| [name, command].map(|length| "x".repeat(length));
+        for (name, command, wrong) in [
+            (8192, 131_071, vec![]),
+            (8193, 1, vec!["--process-name"]),
+            (1, 131_072, vec!["--start-command"]),
+        ] {
+            let [name, command] = line(name, command);
+            let said = read(&["-p", &name, "-s", &command]).err().unwrap_or_default();
+            assert_eq!(said.iter().map(|wrong| wrong.option).collect::<Vec<_>>(), wrong);
+        }
     }
 
     #[test]

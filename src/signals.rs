@@ -26,7 +26,7 @@ impl Signals {
         let mut signals = vec![SIGTERM, SIGUSR1, SIGCHLD];
         // Whoever ignored these before starting us (nohup, or a shell for what it puts in the background)
         // wants us to live on.
-        signals.extend([SIGHUP, SIGINT].into_iter().filter(|signal| !is_ignored(*signal)));
+        signals.extend([SIGHUP, SIGINT].into_iter().filter(|signal| !sys::is_ignored(*signal)));
         Ok(Signals(SignalDelivery::with_pipe(read, write, SignalOnly, &signals)?))
     }
 
@@ -40,11 +40,4 @@ impl Signals {
     pub fn pending(&mut self) -> impl Iterator<Item = i32> + use<> {
         self.0.pending()
     }
-}
-
-/// Whether this program was started with `signal` ignored (proc(5), `SigIgn`).
-fn is_ignored(signal: i32) -> bool {
-    procfs::process::Process::myself()
-        .and_then(|me| me.status())
-        .is_ok_and(|status| status.sigign & (1 << (signal - 1)) != 0)
 }

@@ -17,9 +17,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::command::is_shortage;
+use crate::history::{Deaths, LastExit, LastStart};
 use crate::instance::Name;
 use crate::policy::{Memory, Time};
 use crate::process::death::Gone;
+use crate::process::oom::OomKills;
 use crate::process::{Kind, Pid, Seen};
 
 /// The version of the state file that this program writes and reads.
@@ -73,6 +75,18 @@ pub struct State {
     pub resumed_ms: Time,
     /// What has been said, and is not to be said again: the last text of each kind.
     pub said: BTreeMap<String, String>,
+    /// How the process ended last.
+    #[serde(default)]
+    pub last_exit: Option<LastExit>,
+    /// When it died lately.
+    #[serde(default, rename = "deaths_ms")]
+    pub deaths: Deaths,
+    /// How the last start command ended.
+    #[serde(default)]
+    pub last_start: Option<LastStart>,
+    /// What the OOM killer had done while the process lived.
+    #[serde(default)]
+    pub oom_kills: OomKills,
 }
 
 /// What an instance sees.
@@ -191,6 +205,29 @@ pub mod millis {
         let millis = u64::deserialize(from)?;
         // Sums of these must not overflow.
         Ok(Duration::from_millis(millis.min(1 << 48)))
+    }
+}
+
+/// Lists of times, as whole milliseconds.
+pub mod millis_list {
+    use super::{Deserialize, Duration};
+    use serde::{Deserializer, Serializer};
+
+    /// Writes times.
+    ///
+    /// # Errors
+    /// As the serializer.
+    pub fn serialize<S: Serializer>(times: &[Duration], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(times.iter().map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// Reads times.
+    ///
+    /// # Errors
+    /// One is not a whole number of milliseconds.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Duration>, D::Error> {
+        let times = Vec::<u64>::deserialize(from)?;
+        Ok(times.into_iter().map(|millis| Duration::from_millis(millis.min(1 << 48))).collect())
     }
 }
 
@@ -549,6 +586,10 @@ mod tests {
             told: false,
             resumed_ms: ms(0),
             said: BTreeMap::new(),
+            last_exit: None,
+            deaths: Deaths::default(),
+            last_start: None,
+            oom_kills: OomKills::default(),
         }
     }
 

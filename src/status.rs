@@ -10,9 +10,11 @@ use serde::Serialize;
 use crate::cli::{Command, StateDir, Which};
 use crate::config::SYSTEM_FOLDER;
 use crate::exit::Exit;
+use crate::history;
 use crate::instance::{Name, ROOTS_STATE, User};
 use crate::log::{Stderr, escaped};
-use crate::policy::Time;
+use crate::policy::{Ending, Time};
+use crate::process::oom::OutOfMemory;
 use crate::process::scan::Proc;
 use crate::process::{self, Pid};
 use crate::report::words::span;
@@ -67,8 +69,76 @@ struct Line {
     mode: &'static str,
     /// Seconds between two checks of a long-running watch.
     interval_seconds: f64,
+    /// How the process ended last, if it has since boot.
+    last_exit: Option<LastExit>,
+    /// How the last start command ended.
+    last_start: Option<LastStart>,
+    /// How often it died in the last hour and day.
+    deaths_last_hour: usize,
+    deaths_last_day: usize,
     /// The folder that says so.
     folder: PathBuf,
+}
+
+/// [`history::LastExit`], with lengths of time in place of moments.
+#[derive(Debug, Serialize)]
+struct LastExit {
+    #[serde(skip)]
+    said: String,
+    pid: Pid,
+    process: String,
+    seconds_ago: u64,
+    ran_seconds: u64,
+    cause: Ending,
+    status: Option<i32>,
+    signal: Option<String>,
+    core_dumped: bool,
+    memory_bytes: Option<u64>,
+    /// Processes that the OOM killer ended meanwhile, in its control group or, where that is gone, on the
+    /// machine.
+    oom_kills_in_group: Option<u64>,
+    oom_kills_on_machine: Option<u64>,
+}
+
+/// [`history::LastStart`], with lengths of time in place of moments.
+#[derive(Debug, Serialize)]
+struct LastStart {
+    seconds_ago: u64,
+    took_seconds: f64,
+    status: Option<i32>,
+    signal: Option<String>,
+}
+
+impl LastExit {
+    fn of(exit: &history::LastExit, now: Time) -> Self {
+        let oom_kills = |of: fn(OutOfMemory) -> Option<u64>| exit.out_of_memory.and_then(of);
+        LastExit {
+            said: exit.to_string(),
+            pid: exit.pid,
+            process: exit.name.clone(),
+            seconds_ago: now.saturating_sub(exit.at_ms).as_secs(),
+            ran_seconds: exit.at_ms.saturating_sub(exit.started_ms).as_secs(),
+            cause: exit.cause,
+            status: exit.status,
+            signal: exit.signal.clone(),
+            core_dumped: exit.core_dumped,
+            memory_bytes: exit.memory_bytes,
+            oom_kills_in_group: oom_kills(|of| {
+                if let OutOfMemory::Group(kills) = of { Some(kills) } else { None }
+            }),
+            oom_kills_on_machine: oom_kills(|of| {
+                if let OutOfMemory::Machine(kills) = of { Some(kills) } else { None }
+            }),
+        }
+    }
+}
+
+impl LastStart {
+    fn of(start: &history::LastStart, now: Time) -> Self {
+        let history::LastStart { at_ms, took_ms, status, signal } = start;
+        let (seconds_ago, took_seconds) = (now.saturating_sub(*at_ms).as_secs(), took_ms.as_secs_f64());
+        LastStart { seconds_ago, took_seconds, status: *status, signal: signal.clone() }
+    }
 }
 
 fn status(names: &[OsString], json: bool, place: &StateDir, user: &User) -> Result<Exit, Vec<String>> {
@@ -130,6 +200,10 @@ fn line(folder: &Path, name: &Name, boot_id: &str, proc: &Proc) -> Line {
         watchdog_pid: None,
         mode: "service",
         interval_seconds: 0.0,
+        last_exit: None,
+        last_start: None,
+        deaths_last_hour: 0,
+        deaths_last_day: 0,
         folder: folder.to_owned(),
     };
     let state = match files.state() {
@@ -153,6 +227,10 @@ fn line(folder: &Path, name: &Name, boot_id: &str, proc: &Proc) -> Line {
     line.max_fail_count = state.max_fail_count;
     line.mode = if state.once { "once" } else { "service" };
     line.interval_seconds = state.interval_ms.as_secs_f64();
+    let deaths = state.deaths.tally(now);
+    (line.deaths_last_hour, line.deaths_last_day) = (deaths.hour, deaths.day);
+    line.last_exit = state.last_exit.as_ref().map(|exit| LastExit::of(exit, now));
+    line.last_start = state.last_start.as_ref().map(|start| LastStart::of(start, now));
     line.watchdog_pid = watchdog
         .filter(|watchdog| proc.is_alive(watchdog.pid, watchdog.started_ms))
         .map(|watchdog| watchdog.pid);
@@ -205,7 +283,18 @@ fn as_table(lines: &[Line]) -> String {
         Some(0) => "0s".to_owned(),
         Some(seconds) => span(Duration::from_secs(seconds)),
     };
-    let head = ["NAME", "STATE", "PID", "FOR", "RESTARTS", "FAILURES", "STANDING", "CHECKED", "WATCHED BY"];
+    let head = [
+        "NAME",
+        "STATE",
+        "PID",
+        "FOR",
+        "RESTARTS",
+        "FAILURES",
+        "STANDING",
+        "CHECKED",
+        "WATCHED BY",
+        "LAST EXIT",
+    ];
     let mut rows = vec![head.map(str::to_owned)];
     for line in lines {
         let most = line.max_fail_count.map_or_else(|| "unlimited".to_owned(), |most| most.to_string());
@@ -237,11 +326,16 @@ fn as_table(lines: &[Line]) -> String {
             standing,
             checked,
             by,
+            line.last_exit.as_ref().map_or_else(
+                || "-".to_owned(),
+                |exit| format!("{} ago: {}", time(Some(exit.seconds_ago)), exit.said),
+            ),
         ]);
     }
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let cells = |column: usize| rows.iter().filter_map(move |row| row.get(column));
+    let width = |column: usize| cells(column).map(|cell| cell.chars().count()).max().unwrap_or(0);
     let widths: Vec<_> = (0..head.len()).map(width).collect();
-    let line = |row: &[String; 9]| {
+    let line = |row: &[String; 10]| {
         let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         format!("{}\n", cells.join("  ").trim_end())
     };

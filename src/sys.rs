@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -76,7 +77,7 @@ pub fn detach(command: &mut Command, note: Option<File>) {
                 let _ = writeln!(rest, "{} {}", rustix::process::getpid(), crate::process::now().as_millis());
                 let length = 64 - rest.len();
                 // Without the note, the next watchdog may not find this command: no reason not to start.
-                let _ = rustix::io::write(note, &line[..length]);
+                let _ = rustix::io::write(note, line.get(..length).unwrap_or_default());
             }
             Ok(())
         });
@@ -87,6 +88,30 @@ pub fn detach(command: &mut Command, note: Option<File>) {
 pub fn ignore(signal: i32) {
     // SAFETY: no handler is installed, so that no code of ours runs in signal context.
     unsafe { libc::signal(signal, libc::SIG_IGN) };
+}
+
+/// Whether `signal` is ignored, as whoever started this program may have left it.
+#[must_use]
+pub fn is_ignored(signal: i32) -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: with no new action nothing is changed; any bytes, zeros too, are a valid `sigaction`, to
+    // which the present one is written.
+    let action = unsafe {
+        libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr());
+        action.assume_init()
+    };
+    action.sa_sigaction == libc::SIG_IGN
+}
+
+/// Gives pages of the heap that are free back to the kernel: reading the command line takes several
+/// times what watching does. The C library does it by itself only for 128 KiB at the end of the heap
+/// (mallopt(3), `M_TRIM_THRESHOLD`).
+pub fn give_back_free_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim(3) touches free memory alone.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 /// Sees to it that descriptors which this program inherited end with it: a `flock` or a pipe of whoever

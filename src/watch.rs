@@ -18,6 +18,7 @@ use crate::output::OutputLog;
 use crate::policy::{Action, Memory, News, Outcome, Policy, Seen, Time};
 use crate::process::death::Gone;
 use crate::process::follow::{Followed, OpenPidfd};
+use crate::process::oom::OutOfMemory;
 use crate::process::scan::Proc;
 use crate::process::{Pid, now};
 use crate::record::Record;
@@ -25,10 +26,12 @@ use crate::report::Report;
 use crate::service_manager::ServiceManager;
 use crate::settings::Settings;
 use crate::signals::Signals;
+use crate::sys;
 use crate::unit::Unit;
 
-/// How often the size of the output log is looked at while watching.
-const OUTPUT_CHECK: Duration = Duration::from_secs(60);
+/// How often it is seen to what need not be seen to at each check: the size of the output log, what the OOM
+/// killer does, and free memory, which is given back.
+const CHORES: Duration = Duration::from_secs(60);
 /// How long a record of a death waits for the process's parent to wait for it.
 const REAP_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -70,8 +73,7 @@ pub struct Watch {
     followed: Option<Followed>,
     /// When it was last known to live.
     last_alive: Time,
-    /// Died, and nobody has waited for it yet.
-    dying: Option<(Followed, Time)>,
+    dying: Option<Dying>,
     gone: Option<Gone>,
     command: Option<StartCommand>,
     /// The session of the last start command.
@@ -79,7 +81,14 @@ pub struct Watch {
     /// Something has happened to a child since it was last asked.
     child_changed: bool,
     refused: bool,
-    output_checked: Time,
+    chores_done: Time,
+}
+
+/// A process that has died, and how is not known yet: nobody has waited for it.
+struct Dying {
+    followed: Followed,
+    at: Time,
+    out_of_memory: Option<OutOfMemory>,
 }
 
 /// What ended a wait.
@@ -111,7 +120,7 @@ impl Watch {
             command,
             child_changed: true,
             refused: false,
-            output_checked: Time::ZERO,
+            chores_done: Time::ZERO,
             parts,
         }
     }
@@ -151,7 +160,7 @@ impl Watch {
             if let Some(seen) = self.command_ended().or_else(|| self.how_it_died()) {
                 return Woken::By(seen);
             }
-            let patience = self.dying.as_ref().map_or(until, |(_, at)| *at + REAP_PATIENCE);
+            let patience = self.dying.as_ref().map_or(until, |dying| dying.at + REAP_PATIENCE);
             let (signalled, dead) = self.block(until.min(patience).saturating_sub(now()));
             if signalled && let Some(woken) = self.heed_signals() {
                 return woken;
@@ -161,8 +170,11 @@ impl Watch {
             }
             let now = now();
             if now >= until {
-                if now >= self.output_checked + OUTPUT_CHECK {
+                if now >= self.chores_done + CHORES {
+                    self.chores_done = now;
                     self.keep_output_to_limit();
+                    self.count_oom_kills();
+                    sys::give_back_free_memory();
                 }
                 return Woken::By(Seen::Nothing);
             }
@@ -183,7 +195,7 @@ impl Watch {
     fn block(&mut self, time: Duration) -> (bool, bool) {
         let time = time.min(self.parts.service_manager.keep_informed(now()));
         let signals = self.parts.signals.descriptor();
-        let dying = self.dying.as_ref().and_then(|(followed, _)| followed.pidfd());
+        let dying = self.dying.as_ref().and_then(|dying| dying.followed.pidfd());
         let followed = self.followed.as_ref().and_then(Followed::pidfd);
         let adopted =
             self.command.as_ref().filter(|command| !command.is_stopping()).and_then(StartCommand::pidfd);
@@ -336,7 +348,7 @@ impl Watch {
 
     /// The last thing of a watch.
     fn finish(self) {
-        let Parts { mut report, record, lock, service_manager, .. } = self.parts;
+        let Parts { mut report, record, lock, mut service_manager, .. } = self.parts;
         let memory = self.policy.memory();
         service_manager.stopping(record.state(), memory, record.leave());
         record.end(memory, &mut report);

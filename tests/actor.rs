@@ -34,6 +34,16 @@ fn main() {
             sleep(milliseconds(after));
             crash();
         }
+        // Waits for SIGUSR2, and ends so.
+        ["when-told", ref end @ ..] => {
+            Signals::new([SIGUSR2]).expect("signals").forever().next();
+            match *end {
+                ["exit", status] => exit(status.parse().expect("a status")),
+                ["dump", most] => dump_core(most.parse().expect("the most bytes of a core")),
+                ["eat"] => eat_memory(),
+                _ => panic!("no such end: {end:?}"),
+            }
+        }
         // A daemon's launcher: it ends when the daemon stands on its own feet.
         ["daemonise", after, ref daemon @ ..] => {
             in_a_session_of_its_own(&mut another_me(daemon));
@@ -132,6 +142,23 @@ fn titled(title: &str, part: &[&str]) -> Command {
     let path = command.get_program().to_string_lossy().into_owned();
     command.arg0(format!("{}: {title}", path.rsplit('/').next().unwrap_or_default()));
     command
+}
+
+/// Crashes, and leaves a core in the scene's folder if `most` allows it.
+fn dump_core(most: u64) -> ! {
+    env::set_current_dir(env::var_os("HERE").expect("a scene")).expect("its folder");
+    let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+    // SAFETY: the pointer is to a value of the right type.
+    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const limit) };
+    crash()
+}
+
+/// Takes memory until there is none.
+fn eat_memory() -> ! {
+    let mut eaten = Vec::new();
+    loop {
+        eaten.push(vec![1_u8; 1 << 20]);
+    }
 }
 
 fn crash() -> ! {

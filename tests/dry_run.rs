@@ -220,6 +220,19 @@ fn in_a_terminal_it_is_in_columns() {
 }
 
 #[test]
+fn no_text_is_too_wide_for_a_column() {
+    let scene = Scene::new();
+    let mut terminal = Terminal::new();
+    let command = scene.watchdog().starting(&format!("true {}", "x".repeat(70_000))).flag("--dry-run");
+    let watchdog = terminal.start(&scene, command.command());
+    let text = terminal.expect(r"(?s)Settings.*it is not running; run: ");
+    assert_eq!(watchdog.ends().code(), Some(1));
+    // That one row is too long makes no other so.
+    let row = text.lines().find(|line| line.trim_start().starts_with("stable_after")).unwrap();
+    assert!(row.trim_end().ends_with("default") && row.len() < 300, "{row}");
+}
+
+#[test]
 fn an_unknown_user_is_an_error() {
     let scene = Scene::new();
     for (flag, user) in [("--dry-run", "nobody-of-that-name"), ("--once", "nobody-of-that-name")] {

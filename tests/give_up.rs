@@ -142,8 +142,8 @@ fn each_round_that_fails_doubles_the_time_to_the_next() {
     });
     for ((start, end), least) in gave_up.iter().zip([500, 1000, 2000]) {
         let pause = start.time - end.time;
-        // No sooner; how much later, a busy machine decides.
-        assert!(pause >= TimeDelta::milliseconds(least * 9 / 10), "{least}: {:#?}", scene.log());
+        // No sooner, but for what a busy machine takes to write a record; and it decides how much later.
+        assert!(pause >= TimeDelta::milliseconds(least * 6 / 10), "{least}: {:#?}", scene.log());
     }
     watchdog.terminate();
 }

@@ -101,6 +101,23 @@ fn times_are_local_and_say_so() {
 }
 
 #[test]
+fn a_damaged_time_zone_costs_the_offset_and_no_watch() {
+    let scene = Scene::new();
+    // tzfile(5): one kind of local time, and that 100,000 seconds from UTC, which chrono panics at.
+    let counts = [0_i32, 0, 0, 0, 1, 4].map(i32::to_be_bytes).concat();
+    let zone = [&b"TZif"[..], &[0; 16], &counts, &100_000_i32.to_be_bytes(), &[0, 0], b"AAA\0"].concat();
+    fs::write(scene.path("zone"), zone).unwrap();
+    let mut command = scene.watchdog().command();
+    command.env("TZ", format!(":{}", scene.path("zone").display()));
+    let watchdog = scene.spawn(command, Captured::All);
+    scene.wait_running();
+    let record = scene.wait_for("running start command");
+    assert_eq!(record.time.offset().local_minus_utc(), 0);
+    assert!(!watchdog.stderr().contains("panicked"), "{}", watchdog.stderr());
+    assert_eq!(watchdog.terminate().code(), Some(0));
+}
+
+#[test]
 fn folders_and_files_have_their_modes_whatever_the_umask() {
     for umask in [0, 0o022] {
         let scene = Scene::new();

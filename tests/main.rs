@@ -3,11 +3,19 @@
 //! The watched processes are `tests/actor.rs` under names that nothing else has. Nothing is waited for
 //! by the clock alone: each test waits for what it wants to see, and fails when it has not come in time.
 //! What a machine or a user does not allow is skipped with a line on standard error that says why.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // how a test fails
+// How a test fails.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::indexing_slicing
+)]
 #![allow(unsafe_code)] // terminals, limits and filters are set up between fork and exec
 
 mod cli;
 mod config;
+mod died;
 mod dry_run;
 mod environment;
 mod failing;
@@ -21,6 +29,7 @@ mod manual;
 mod memory;
 mod namespaces;
 mod once;
+mod package;
 mod pause;
 mod prompt;
 mod refused;

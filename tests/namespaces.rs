@@ -39,7 +39,7 @@ fn process_1_watches_and_reaps_what_falls_to_it() {
     send(orphan, SIGKILL);
     scene.wait_gone(orphan); // and no zombie either
     scene.assert_watched();
-    scene.wait_for(r"was killed \(SIGKILL\)");
+    scene.wait_for(r"was killed by SIGKILL");
     let zombies = || {
         children(inside)
             .into_iter()

@@ -15,6 +15,12 @@ fn without_pidfds(command: &mut Command, errno: i32) {
     refuse(command, libc::SYS_pidfd_open, None, errno);
 }
 
+/// As a kernel before 6.15, which does not say how a process died that is not one's child.
+pub fn without_an_answer(command: &mut Command) {
+    const PIDFD_GET_INFO: u32 = 0xc040_ff0b;
+    refuse(command, libc::SYS_ioctl, Some(PIDFD_GET_INFO), libc::ENOTTY);
+}
+
 /// Lets a system call fail, or only those whose second argument is this one.
 fn refuse(command: &mut Command, call: libc::c_long, argument: Option<u32>, errno: i32) {
     let word = |code: u32, (jt, jf), k| libc::sock_filter { code: code.try_into().unwrap(), jt, jf, k };
@@ -181,17 +187,16 @@ fn limit(watchdog: &Watchdog<'_>, resource: libc::__rlimit_resource_t, soft: u64
 /// A kernel before 6.15 does not say how a process died; what it does not say is not made up.
 #[test]
 fn without_an_answer_the_cause_is_unknown() {
-    const PIDFD_GET_INFO: u32 = 0xc040_ff0b;
     let scene = Scene::new();
     let pid = scene.start_actor(&["sleep"]);
     let mut command = scene.watchdog().with("--after-stop", "1s").command();
-    refuse(&mut command, libc::SYS_ioctl, Some(PIDFD_GET_INFO), libc::ENOTTY);
+    without_an_answer(&mut command);
     let watchdog = scene.spawn(command, Captured::All);
     scene.wait_for(&format!("following .*pid {pid}"));
     assert_eq!(pidfds(watchdog.pid()), 1);
     send(pid, SIGKILL);
     // If it is quick, it sees the zombie, which tells root and its own user.
-    let death = scene.wait_for(&format!(r"\(pid {pid}\) (died|was killed \(SIGKILL\))"));
+    let death = scene.wait_for(&format!(r"\(pid {pid}\) (died|was killed by SIGKILL)"));
     let start = scene.wait_for("running start command");
     if death.text.contains("died") {
         let waited = start.time - death.time;
@@ -208,10 +213,9 @@ fn without_an_answer_the_cause_is_unknown() {
 /// But of a child of its own it knows it.
 #[test]
 fn without_an_answer_it_knows_how_its_own_child_died() {
-    const PIDFD_GET_INFO: u32 = 0xc040_ff0b;
     let scene = Scene::new();
     let mut command = scene.watchdog().starting("exec $ACTOR exit 3 800").command();
-    refuse(&mut command, libc::SYS_ioctl, Some(PIDFD_GET_INFO), libc::ENOTTY);
+    without_an_answer(&mut command);
     let watchdog = scene.spawn(command, Captured::All);
     scene.wait_for(&format!(r"^WARN {} \(pid [0-9]+\) exited with status 3", scene.name()));
     watchdog.terminate();

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
+use crate::dry_run::DryRun;
 use crate::harness::{Captured, Scene};
 use crate::machine::{is_there, send, skip};
 
@@ -64,7 +65,7 @@ fn a_command_that_stays_is_the_process() {
     let watchdog = scene.watchdog().starting("exec $ACTOR sleep").spawn();
     scene.wait_for("attempt 1 succeeded");
     let pid = scene.assert_watched();
-    scene.wait_for(r"^WARN .*was killed \(SIGKILL\)");
+    scene.wait_for(r"^WARN .*was killed by SIGKILL");
     watchdog.terminate();
     assert_eq!(scene.all(), [pid], "it outlives the watchdog");
 }
@@ -77,7 +78,7 @@ fn a_shell_that_stays_is_not_the_process() {
     scene.wait_for("attempt 1 succeeded");
     scene.assert_watched();
     let death = scene.wait_for(&format!(r"{} \(pid [0-9]+\) ", scene.name()));
-    scene.wait_for(r"^WARN .*was killed \(SIGKILL\)");
+    scene.wait_for(r"^WARN .*was killed by SIGKILL");
     assert!(!death.text.contains("status 7"), "{death:?}");
 }
 
@@ -148,11 +149,33 @@ fn a_process_that_was_started_by_somebody_else_in_time_is_not_started_twice() {
     let watchdog = scene.watchdog().with("--after-stop", "3s").spawn();
     scene.wait_for("watching for");
     send(pid, Signal::SIGTERM);
-    scene.wait_for(r"was stopped \(SIGTERM\)");
+    scene.wait_for(r"was stopped by SIGTERM");
     let successor = scene.start_actor(&["sleep"]);
     scene.wait_for(&format!(
         r"^INFO (?:is running again by itself|has been handed over): .*\(pid {successor}\)"
     ));
     watchdog.wait_checks(5);
     assert_eq!(scene.starts(), 0);
+}
+
+/// What cannot be found is said before it is needed, and once by all runs together.
+#[test]
+fn a_program_that_is_not_there_is_warned_of_in_time() {
+    const DOUBT: &str = "the start command's 'no-such-program-here' is not found in PATH \\(/";
+    let scene = Scene::new();
+    let pid = scene.start_actor(&["sleep"]);
+    let line = scene.watchdog().with("--start-command", "no-such-program-here --daemon");
+    let dry = DryRun::of(line.clone());
+    assert!(dry.warnings().contains(&DOUBT.replace('\\', "")), "{}", dry.ended);
+    for _ in 0..2 {
+        let ended = line.clone().flag("--once").run();
+        assert_eq!((ended.code(), ended.stderr.as_str()), (Some(0), ""), "{ended}");
+    }
+    assert_eq!(scene.count(&format!("^WARN {DOUBT}")), 1, "{}", scene.story());
+
+    // One that is there is not, nor what only a shell can tell.
+    for start_command in ["sleep 1", "$ACTOR sleep", "f() { :; }; f"] {
+        let dry = DryRun::of(scene.watchdog().with("--start-command", start_command));
+        assert_eq!((dry.warnings().as_str(), dry.matching()), ("", vec![pid]), "{start_command}");
+    }
 }

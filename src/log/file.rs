@@ -1,10 +1,11 @@
 //! The log file: rotated by size, without a torn or lost record.
 
+use std::cell::Cell;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Once;
 
 use file_rotate::compression::Compression;
 use file_rotate::suffix::AppendCount;
@@ -61,12 +62,15 @@ impl RotatingFile {
         }
         if self.open.is_none() {
             prepare(path)?;
-            let file = guarded(|| rotating(&self.limits))?;
+            let file = guarded(|| rotating(&self.limits)).ok_or_else(vanished)?;
             self.open = Some(Open { file, identity: identity(path)? });
         }
         let Some(open) = &mut self.open else { return Ok(()) };
         let before = std::fs::metadata(path)?.len();
-        if let Err(error) = guarded(|| open.file.write_all(record.as_bytes())).and_then(|written| written) {
+        if let Err(error) = guarded(|| open.file.write_all(record.as_bytes()))
+            .ok_or_else(vanished)
+            .and_then(|written| written)
+        {
             // What a full disk took of it would tear the next one.
             let file = OpenOptions::new().write(true).open(path)?;
             let torn = file.metadata()?;
@@ -105,6 +109,10 @@ fn prepare(path: &Path) -> io::Result<()> {
     }
 }
 
+fn vanished() -> io::Error {
+    io::Error::other("it vanished while it was rotated")
+}
+
 fn rotating(limits: &LogFile) -> FileRotate<AppendCount> {
     let mut options = OpenOptions::new();
     options.read(true).append(true).create(true).mode(0o640);
@@ -118,23 +126,26 @@ fn rotating(limits: &LogFile) -> FileRotate<AppendCount> {
     )
 }
 
-static GUARDED: AtomicBool = AtomicBool::new(false);
-
-/// Runs `act`; a panic in it becomes an error.
-fn guarded<T>(act: impl FnOnce() -> T) -> io::Result<T> {
-    GUARDED.store(true, Ordering::Relaxed);
-    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act));
-    GUARDED.store(false, Ordering::Relaxed);
-    result.map_err(|_| io::Error::other("it vanished while it was rotated"))
+thread_local! {
+    /// Something is at work whose panics are not ours.
+    static IS_GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
-pub(super) fn hush_guarded_panics() {
-    let usual = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if !GUARDED.load(Ordering::Relaxed) {
-            usual(panic);
-        }
-    }));
+/// Runs `act`, which is somebody else's code; a panic in it becomes `None`, without a word.
+pub(super) fn guarded<T>(act: impl FnOnce() -> T) -> Option<T> {
+    static HUSH: Once = Once::new();
+    HUSH.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !IS_GUARDED.get() {
+                usual(panic);
+            }
+        }));
+    });
+    IS_GUARDED.set(true);
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act));
+    IS_GUARDED.set(false);
+    result.ok()
 }
 
 #[cfg(test)]
@@ -142,7 +153,6 @@ mod tests {
     use super::*;
 
     fn file_in(folder: &Path, max_size: u64, max_files: usize) -> RotatingFile {
-        hush_guarded_panics();
         RotatingFile::new(LogFile { name: "x".into(), path: folder.join("made/x.log"), max_size, max_files })
     }
 

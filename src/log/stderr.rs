@@ -97,9 +97,10 @@ impl Stderr {
                 };
                 let reset = if colour.is_empty() { "" } else { "\x1b[0m" };
                 let line = line(level, text);
-                match line.split_once(' ') {
-                    Some((stamp, text)) => format!("{stamp} {colour}{}{reset}{}", &text[..5], &text[5..]),
-                    None => line,
+                let parts = line.split_once(' ').map(|(stamp, text)| (stamp, text.split_at_checked(5)));
+                match parts {
+                    Some((stamp, Some((level, text)))) => format!("{stamp} {colour}{level}{reset}{text}"),
+                    _ => line,
                 }
             }
         };

@@ -637,6 +637,33 @@ fn a_watchdog_that_is_restarted_goes_on() {
     assert_eq!(next.decide(ms(6000), Seen::Missing, true).action, Action::Start { attempt: 1 });
 }
 
+/// The watch before was cut off between the start and the next change of the state file.
+#[test]
+fn an_attempt_that_was_not_written_down_is_judged() {
+    let given_up = Memory {
+        failures: 3,
+        rounds: 1,
+        last_attempt: Some(ms(0)),
+        gave_up_until: Some(ms(9000)),
+        ..Memory::default()
+    };
+    let old = Memory { failures: 1, last_attempt: Some(ms(4000)), ..Memory::default() };
+    for (memory, failures) in [(Memory::default(), 0), (old, 1), (given_up, 0)] {
+        let mut policy = Policy::recall(LIMITS, memory, Some(ms(9000)));
+        assert!(policy.memory().judging, "{memory:?}");
+        assert_eq!(policy.memory().last_attempt, Some(ms(9000)));
+        assert_eq!(policy.decide(ms(9500), Seen::Nothing, true), Action::Look.into());
+        assert_eq!(policy.decide(ms(9500), running(9400), true).news, appeared(500));
+        let succeeded = policy.decide(ms(14_000), running(9400), true);
+        assert_eq!(succeeded.news, Some(News::Succeeded { attempt: failures + 1 }));
+    }
+    // What stayed, and is the process, has been judged before.
+    let judged = Memory { last_attempt: Some(ms(0)), on_probation: true, ..Memory::default() };
+    let mut policy = Policy::recall(LIMITS, judged, Some(ms(3)));
+    policy.decide(ms(20_000), Seen::Nothing, true);
+    assert_eq!(policy.decide(ms(20_000), running(3), true).news, FOUND);
+}
+
 #[test]
 fn what_is_to_be_left_alone_is() {
     let mut policy = Policy::new(LIMITS);

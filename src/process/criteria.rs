@@ -167,14 +167,16 @@ pub fn full_name<'a>(comm: &[u8], command_line: &'a [u8], program: Option<&'a [u
     if comm.len() != CUT_NAME {
         return None;
     }
-    if let Some(program) = program.filter(|program| program.starts_with(comm)) {
+    // Longer than a file's name it is none, and would fill logs and the state file.
+    let is_whole = |name: &&[u8]| name.starts_with(comm) && name.len() <= LONGEST_FILE_NAME;
+    if let Some(program) = program.filter(is_whole) {
         return Some(program);
     }
     command_line
         .split(|byte| *byte == 0)
         .take(3)
         .map(|argument| argument.rsplit(|byte| *byte == b'/').next().unwrap_or_default())
-        .find(|name| name.starts_with(comm) && !name.contains(&b' '))
+        .find(|name| is_whole(name) && !name.contains(&b' '))
 }
 
 /// The last part of an executable's path, as `/proc/PID/exe` has it.
@@ -192,8 +194,11 @@ pub fn shown_command_line(comm: &[u8], command_line: &[u8]) -> String {
     if end == 0 {
         return format!("[{}]", printable(comm));
     }
-    let joined: Vec<u8> =
-        command_line[..end].iter().map(|byte| if matches!(byte, 0 | b'\n') { b' ' } else { *byte }).collect();
+    let joined: Vec<u8> = command_line
+        .iter()
+        .take(end)
+        .map(|byte| if matches!(byte, 0 | b'\n') { b' ' } else { *byte })
+        .collect();
     match printable(&joined) {
         Cow::Borrowed(text) => text.to_owned(),
         Cow::Owned(text) => text,
@@ -254,6 +259,7 @@ mod tests {
 
     #[test]
     fn a_cut_name_is_recovered_from_the_command_line() {
+        let too_long = "a-very-long-script".repeat(15) + "\0";
         for (comm, line, program, full) in [
             (
                 "containerd-shim",
@@ -276,6 +282,7 @@ mod tests {
             ("a-very-long-scr", b"x\0y\0z\0/opt/a-very-long-script.py\0", None, None),
             ("exactly15bytes!", b"exactly15bytes!\0", None, Some("exactly15bytes!")),
             ("short", b"/usr/bin/shorter\0", None, None),
+            ("a-very-long-scr", too_long.as_bytes(), None, None),
             // A title is no name, even where the executable may not be read.
             ("long-daemon-nam", b"long-daemon-nam: worker nginx\0", None, None),
             (

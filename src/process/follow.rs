@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::ExitStatus;
 
 use nix::sys::signal::{Signal, kill};
 use procfs::process::Process;
@@ -11,7 +12,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::criteria::{Criteria, Subject};
-use super::death::{Told, ask};
+use super::death::{Death, Told, ask};
+use super::oom::OomKills;
 use super::pattern::LONGEST_NAME;
 use super::scan::{Proc, Unknown};
 use super::stat::{LONGEST_LINE, Stat};
@@ -29,7 +31,15 @@ pub struct Followed {
     pidfd: Option<OwnedFd>,
     entry: Process,
     stat: File,
+    /// What a check reads.
     line: Text<LONGEST_LINE>,
+    /// What the last check read that found it alive.
+    alive: Text<LONGEST_LINE>,
+    /// What was waited for: how it ended, if it was a child.
+    waited: Option<ExitStatus>,
+    /// What the OOM killer had done a while ago, and what it has when it was last counted. Who is killed may
+    /// take long to die: a count made in between must not hide it.
+    oom_kills: [OomKills; 2],
     /// The line up to the state, when the process was last seen to match.
     known: Known,
     /// Where the command line is what matches.
@@ -66,7 +76,8 @@ pub type OpenPidfd = fn(Pid) -> io::Result<OwnedFd>;
 /// # Errors
 /// No such process, no descriptors left, or not on this kernel or for this user.
 pub fn open_pidfd(pid: Pid) -> io::Result<OwnedFd> {
-    let pid = rustix::process::Pid::from_raw(pid).ok_or(Errno::SRCH)?;
+    // From a file, it may be any number.
+    let pid = Some(pid).filter(|pid| *pid > 0).and_then(rustix::process::Pid::from_raw).ok_or(Errno::SRCH)?;
     Ok(rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?)
 }
 
@@ -112,11 +123,22 @@ impl Followed {
                 return Err(Unknown(format!("/proc/{} cannot be read: {error}", seen.pid)));
             }
         };
-        let (line, known) = (Text::default(), Known::default());
-        let mut followed = Followed { seen, pidfd, entry, stat, line, known, command_line };
+        let oom_kills = OomKills::read(&entry, proc.root(), proc.control_groups());
+        let mut followed = Followed {
+            seen,
+            pidfd,
+            entry,
+            stat,
+            line: Text::default(),
+            alive: Text::default(),
+            waited: None,
+            oom_kills: [oom_kills.clone(), oom_kills],
+            known: Known::default(),
+            command_line,
+        };
         let check = followed.check(criteria)?;
         let same =
-            Stat::parse(followed.line.bytes()).is_some_and(|stat| stat.started() == followed.seen.started);
+            Stat::parse(followed.alive.bytes()).is_some_and(|stat| stat.started() == followed.seen.started);
         Ok((matches!(check, Check::Alive { .. }) && same && !followed.pidfd_says_dead()).then_some(followed))
     }
 
@@ -138,6 +160,14 @@ impl Followed {
     /// # Errors
     /// It cannot be read, for another reason than that it is gone.
     pub fn check(&mut self, criteria: &Criteria) -> Result<Check, Unknown> {
+        let check = self.look(criteria)?;
+        if matches!(check, Check::Alive { .. }) {
+            std::mem::swap(&mut self.line, &mut self.alive);
+        }
+        Ok(check)
+    }
+
+    fn look(&mut self, criteria: &Criteria) -> Result<Check, Unknown> {
         match self.line.read(&self.stat) {
             Ok(()) => {}
             Err(Errno::SRCH) => return Ok(Check::Dead),
@@ -193,8 +223,34 @@ impl Followed {
         Ok(alive)
     }
 
+    /// Its resident memory when it was last checked, in bytes.
+    #[must_use]
+    pub fn memory(&self) -> Option<u64> {
+        Stat::parse(self.alive.bytes()).map(|stat| stat.resident()).filter(|bytes| *bytes > 0)
+    }
+
+    /// What the OOM killer had done the last time but one that it was counted, or at first.
+    #[must_use]
+    pub fn oom_kills(&self) -> &OomKills {
+        &self.oom_kills[0]
+    }
+
+    /// Counts anew what the OOM killer has done: what it did before the last count is no news any more.
+    pub fn count_oom_kills(&mut self, proc: &Proc) {
+        self.oom_kills.swap(0, 1);
+        self.oom_kills[1] = OomKills::read(&self.entry, proc.root(), proc.control_groups());
+    }
+
+    /// It was a child, and has been waited for, with this status.
+    pub fn was_waited_for(&mut self, status: ExitStatus) {
+        self.waited = Some(status);
+    }
+
     /// How it died, once it has.
     pub fn how(&mut self) -> Told {
+        if let Some(status) = self.waited {
+            return Told::Now(Death::Ended(status));
+        }
         // Its last line, if nobody has waited for it yet.
         let _ = self.line.read(&self.stat);
         ask(self.pidfd(), Some(self.line.bytes()))
@@ -311,7 +367,7 @@ impl<const ROOM: usize> Text<ROOM> {
     }
 
     fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.length]
+        self.bytes.get(..self.length).unwrap_or_default()
     }
 }
 
@@ -340,18 +396,17 @@ impl Known {
     }
 
     fn strip_from<'a>(&self, line: &'a [u8]) -> Option<&'a [u8]> {
-        if self.length == 0 { None } else { line.strip_prefix(&self.bytes[..self.length]) }
+        if self.length == 0 { None } else { line.strip_prefix(self.bytes.get(..self.length)?) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::death::Death;
     use crate::process::pattern::{Extent, Pattern};
     use std::os::unix::process::ExitStatusExt;
     use std::path::Path;
-    use std::process::{Child, Command, ExitStatus};
+    use std::process::{Child, Command};
     use std::time::{Duration, Instant};
 
     /// A child that is ended with the test.
@@ -421,7 +476,7 @@ mod tests {
             sleeper.0.kill().unwrap();
             wait_for(|| followed.check(&criteria()) == Ok(Check::Dead));
             // A zombie of our own already says how it died.
-            assert_eq!(followed.how(), Told::Now(Death(Some(ExitStatus::from_raw(9)))));
+            assert_eq!(followed.how(), Told::Now(Death::Ended(ExitStatus::from_raw(9))));
             sleeper.0.wait().unwrap();
             assert_eq!(followed.check(&criteria()), Ok(Check::Dead));
         }
@@ -461,6 +516,13 @@ mod tests {
         let mut seen = hold(&sleeper, open_pidfd).unwrap().seen().clone();
         seen.started += Duration::from_secs(1);
         assert!(Followed::hold(&proc, seen, &criteria(), open_pidfd).unwrap().is_none());
+    }
+
+    #[test]
+    fn no_number_from_a_file_is_too_odd() {
+        for pid in [0, -1, i32::MIN, i32::MAX] {
+            assert!(open_pidfd(pid).is_err(), "{pid}");
+        }
     }
 
     #[test]

@@ -13,12 +13,16 @@ use crate::policy::Time;
 
 /// How much of a command line is read, as pgrep does.
 const LONGEST_COMMAND_LINE: usize = 128 * 1024;
+/// How much of a command line is kept of each process that matches, and shown; and of its first argument,
+/// to be recognised by. There may be thousands, and anybody may give them long ones.
+const LONGEST_KEPT: usize = 4096;
 /// How often a command line is looked for that should be there. An exec takes a fraction of that.
 const MOST_EXEC_LOOKS: usize = 50;
 
 pub mod criteria;
 pub mod death;
 pub mod follow;
+pub mod oom;
 pub mod pattern;
 pub mod scan;
 pub mod stat;
@@ -47,7 +51,7 @@ pub struct Seen {
     pub has_terminal: bool,
     /// Its parent.
     pub parent: Pid,
-    /// Its command line, printable.
+    /// Its command line, printable; of a very long one the beginning.
     pub command_line: String,
     /// What a process that takes its place would have in common with it.
     pub kind: Kind,
@@ -76,7 +80,8 @@ impl Kind {
     #[must_use]
     pub fn new(user: u32, command_line: &[u8]) -> Self {
         let first = command_line.split(|byte| *byte == 0).next().unwrap_or_default();
-        Kind { user, argument: first.iter().copied().filter(|byte| !byte.is_ascii_digit()).collect() }
+        let first = first.iter().take(LONGEST_KEPT);
+        Kind { user, argument: first.copied().filter(|byte| !byte.is_ascii_digit()).collect() }
     }
 }
 
@@ -158,7 +163,7 @@ fn open_entry(proc: &Path, pid: Pid) -> Result<Process, Trouble> {
 fn read_start<'a>(entry: &Process, file: &str, buffer: &'a mut [u8]) -> Result<&'a [u8], Trouble> {
     let file = entry.open_relative(file)?;
     let length = rustix::io::pread(&file, &mut *buffer, 0).map_err(io::Error::from)?;
-    Ok(&buffer[..length])
+    Ok(buffer.get(..length).unwrap_or_default())
 }
 
 /// Reads a file of /proc, up to `limit` bytes.

@@ -9,6 +9,13 @@ use regex_lite::{Regex, RegexBuilder};
 /// kernel thread (`fs/proc/array.c`, `proc_task_name`, since Linux 4.18).
 pub const LONGEST_NAME: usize = 64;
 
+/// The deepest nesting of groups.
+const DEEPEST: u32 = 49;
+/// The largest compiled pattern, in bytes: how long a match takes is its size times that of the text.
+const LARGEST: usize = 1 << 19;
+/// In how many places a mistake is looked for, from the end.
+const MOST_TRIES: usize = 200;
+
 /// A pattern as the administrator gives it: a regular expression, as `pgrep` matches it.
 #[derive(Debug, Clone)]
 pub struct Pattern {
@@ -60,7 +67,7 @@ impl Pattern {
         } else {
             // What is wrong with the pattern is to be said of what was typed.
             let regex = compile(text)?;
-            Matcher::Regex(if extent == Extent::Whole { compile(&format!("^(?:{text})$"))? } else { regex })
+            Matcher::Regex(if extent == Extent::Whole { whole(text)? } else { regex })
         };
         Ok(Pattern { text: text.to_owned(), extent, matcher })
     }
@@ -112,15 +119,28 @@ impl Pattern {
 }
 
 fn compile(text: &str) -> Result<Regex, PatternError> {
-    // As in a POSIX expression, which pgrep uses, `.` is any character at all.
-    let build = |text: &str| RegexBuilder::new(text).dot_matches_new_line(true).build();
-    build(text).map_err(|error| {
+    build(text, DEEPEST).map_err(|error| {
         // The library does not say where. It is the end of the first beginning of the pattern from which
         // on each longer one is wrong too.
-        let ends = text.char_indices().map(|(start, c)| start + c.len_utf8());
-        let wrong = ends.rev().take_while(|end| build(&text[..*end]).is_err()).count();
-        PatternError { at: text.chars().count() + 1 - wrong.max(1), what: error.to_string() }
+        let ends = text.char_indices().map(|(start, _)| start).rev().take(MOST_TRIES);
+        let beginnings = ends.map_while(|end| text.get(..end));
+        let wrong = beginnings.take_while(|text| build(text, DEEPEST).is_err()).count();
+        PatternError { at: text.chars().count().saturating_sub(wrong).max(1), what: error.to_string() }
     })
+}
+
+/// `text`, which is a regular expression, for all of a name.
+fn whole(text: &str) -> Result<Regex, PatternError> {
+    build(&format!("^(?:{text})$"), DEEPEST + 1)
+        // It may end in a comment (`(?x)`), which goes to the end of the line.
+        .or_else(|_| build(&format!("^(?:{text}\n)$"), DEEPEST + 1))
+        .map_err(|error| PatternError { at: text.chars().count(), what: error.to_string() })
+}
+
+fn build(text: &str, deepest: u32) -> Result<Regex, regex_lite::Error> {
+    // As in a POSIX expression, which pgrep uses, `.` is any character at all.
+    let mut builder = RegexBuilder::new(text);
+    builder.dot_matches_new_line(true).nest_limit(deepest).size_limit(LARGEST).build()
 }
 
 /// A name as `pgrep` sees it in a UTF-8 locale: control characters and bytes that are no UTF-8 become
@@ -148,6 +168,18 @@ mod tests {
         Pattern::new(text, Extent::Part)
     }
 
+    fn nested(depth: usize) -> String {
+        "(".repeat(depth) + "a" + &")".repeat(depth)
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_long_pattern_is_said_at_once() {
+        for text in ["(".to_owned() + &"a".repeat(8000), "a{1000}{1000}".to_owned() + &"b".repeat(8000)] {
+            let wrong = part(&text).unwrap_err();
+            assert!((1..=text.len()).contains(&wrong.at), "{wrong}");
+        }
+    }
+
     #[test]
     fn exact_is_all_of_the_name() {
         for (pattern, name, expected) in [
@@ -162,6 +194,13 @@ mod tests {
             assert_eq!(matches, expected, "{pattern:?} in {name:?}");
         }
         assert_eq!(Pattern::new("a(", Extent::Whole).unwrap_err().at, 2, "of what was typed");
+        let (deepest, too_deep) = (nested(49), nested(50));
+        for (pattern, is_one) in [(deepest.as_str(), true), (&too_deep, false), ("(?x)a # a comment", true)] {
+            for extent in [Extent::Part, Extent::Whole] {
+                assert_eq!(Pattern::new(pattern, extent).is_ok(), is_one, "{pattern:?}");
+            }
+        }
+        assert!(Pattern::new("(?x)a # a comment", Extent::Whole).unwrap().matches(b"a"));
     }
 
     #[test]

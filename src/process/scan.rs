@@ -15,15 +15,21 @@ use super::criteria::{Criteria, Namespace, Reason, Subject};
 use super::criteria::{is_init_script, is_invocation, program_name, runs, shown_command_line};
 use super::death::Gone;
 use super::follow::Held;
+use super::oom::CONTROL_GROUPS;
 use super::pattern::{LONGEST_NAME, Pattern};
 use super::stat::{LONGEST_LINE, Stat, tick};
-use super::{Identity, Kind, LONGEST_COMMAND_LINE, Pid, Seen, Trouble, open_entry, read_all, read_start};
+use super::{
+    Identity, Kind, LONGEST_COMMAND_LINE, LONGEST_KEPT, Pid, Seen, Trouble, open_entry, read_all, read_start,
+};
 use crate::policy::Time;
 
 /// How much of `/proc/PID/status` is read; `NSpid` comes early in it.
 const LONGEST_STATUS: usize = 4096;
 /// No process tree is so deep; the parents of parents might go in a circle while they change.
 const MOST_ANCESTORS: usize = 1000;
+/// How much of the listing of /proc is read at a time: some 170 processes. The stack keeps each page that
+/// it ever used, and reading more at a time is not measurably faster.
+const LISTING: usize = 4096;
 /// Words of a start command that say nothing about what it starts.
 const EVERYDAY_WORDS: [&str; 12] = [
     "service",
@@ -55,6 +61,7 @@ pub struct Proc {
     program_name: Vec<u8>,
     /// What it was called by, which may be a link of another name.
     called: Vec<u8>,
+    control_groups: PathBuf,
 }
 
 /// What a look over /proc found, each list with the one to follow first.
@@ -110,6 +117,7 @@ impl Proc {
             program_path,
             program_name,
             called,
+            control_groups: CONTROL_GROUPS.into(),
         })
     }
 
@@ -117,6 +125,12 @@ impl Proc {
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Where the control groups of these processes are.
+    #[must_use]
+    pub fn control_groups(&self) -> &Path {
+        &self.control_groups
     }
 
     /// Looks for all processes that meet the `criteria`. After a death, `gone` tells which of them count.
@@ -305,7 +319,7 @@ impl Proc {
         )
         .map_err(|error| blind(" cannot be opened", error.into()))?;
         let mut view = View::Partial;
-        let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
+        let mut buffer = [MaybeUninit::uninit(); LISTING];
         let mut entries = RawDir::new(&folder, &mut buffer);
         while let Some(entry) = entries.next() {
             let entry = entry.map_err(|error| blind(" cannot be listed", error.into()))?;
@@ -342,7 +356,10 @@ fn seen(entry: &Process, pid: Pid, stat: &Stat, identity: &Identity) -> Result<S
         started: stat.started(),
         has_terminal: stat.tty != 0,
         parent: stat.ppid,
-        command_line: shown_command_line(stat.comm, &identity.command_line),
+        command_line: shown_command_line(stat.comm, &identity.command_line)
+            .chars()
+            .take(LONGEST_KEPT)
+            .collect(),
         kind: Kind::new(entry.uid()?, &identity.command_line),
     })
 }
@@ -407,7 +424,7 @@ fn read_name<'a>(
     let file = rustix::fs::openat(folder, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .map_err(io::Error::from)?;
     let length = rustix::io::read(&file, &mut buffer[..]).map_err(io::Error::from)?;
-    let name = &buffer[..length];
+    let name = buffer.get(..length).unwrap_or_default();
     Ok(name.strip_suffix(b"\n").unwrap_or(name))
 }
 

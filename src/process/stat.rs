@@ -30,9 +30,11 @@ pub struct Stat<'a> {
     threads: i64,
     /// When it started, in ticks since boot.
     start_ticks: u64,
-    /// How it ended, in the form of wait(2); only a zombie has it, and 0 is what a reader without
-    /// ptrace permission gets (`fs/proc/array.c`, `do_task_stat`).
-    pub exit_code: i32,
+    resident_pages: u64,
+    /// Whether the reader may trace the process: `wchan`, which only such a reader gets and which is 1 for
+    /// what does not run (since Linux 5.16; before, a zombie has 0 here; `fs/proc/array.c`, `do_task_stat`).
+    may_trace: bool,
+    exit_code: i32,
 }
 
 impl<'a> Stat<'a> {
@@ -53,7 +55,7 @@ impl<'a> Stat<'a> {
             }
             fields
         };
-        let field = |number: usize| fields[number - 3];
+        let field = |number: usize| fields.get(number - 3).copied().unwrap_or_default();
         Some(Stat {
             comm,
             state: *field(3).as_bytes().first()?,
@@ -63,6 +65,8 @@ impl<'a> Stat<'a> {
             flags: field(9).parse().ok()?,
             threads: field(20).parse().ok()?,
             start_ticks: field(22).parse().ok()?,
+            resident_pages: field(24).parse().unwrap_or(0),
+            may_trace: field(35) == "1",
             exit_code: field(52).parse().unwrap_or(0),
         })
     }
@@ -72,6 +76,19 @@ impl<'a> Stat<'a> {
     #[must_use]
     pub fn is_dead(&self) -> bool {
         matches!(self.state, b'X' | b'x') || (self.state == b'Z' && self.threads <= 1)
+    }
+
+    /// How it ended, in the form of wait(2): only a zombie tells, and only to a reader that may trace it; to
+    /// others it says 0 (`fs/proc/array.c`, `do_task_stat`).
+    #[must_use]
+    pub fn exit_code(&self) -> Option<i32> {
+        (self.is_dead() && (self.exit_code != 0 || self.may_trace)).then_some(self.exit_code)
+    }
+
+    /// Its memory that is in the machine's: the resident set, in bytes.
+    #[must_use]
+    pub fn resident(&self) -> u64 {
+        self.resident_pages.saturating_mul(procfs::page_size())
     }
 
     /// Whether it has been stopped, by a signal or a debugger.
@@ -118,7 +135,7 @@ mod tests {
             let line = line(comm, 'S', 1);
             let stat = Stat::parse(line.as_bytes()).unwrap();
             assert_eq!((stat.comm, stat.state, stat.ppid), (comm.as_bytes(), b'S', 1));
-            assert_eq!((stat.session, stat.tty, stat.exit_code), (700, 34816, 9));
+            assert_eq!((stat.session, stat.tty, stat.resident()), (700, 34816, 200 * procfs::page_size()));
             assert_eq!(stat.started(), tick() * 12345);
             assert!(!stat.is_dead() && !stat.is_kernel_thread());
         }
@@ -139,6 +156,25 @@ mod tests {
                 dead,
                 "{state} {threads}"
             );
+        }
+    }
+
+    #[test]
+    fn only_a_zombie_tells_how_it_ended_and_not_to_everybody() {
+        let line = |state, wchan: &str, code: &str| {
+            let line = line("x", state, 1).replace(" 4096 0 0 0", &format!(" 4096 0 {wchan} 0"));
+            line.replace(" 9\n", &format!(" {code}\n"))
+        };
+        for (state, wchan, code, told) in [
+            ('Z', "0", "9", Some(9)),
+            ('Z', "1", "9", Some(9)),
+            ('Z', "0", "0", None),
+            ('Z', "1", "0", Some(0)),
+            ('X', "1", "768", Some(768)),
+            ('S', "1", "9", None),
+        ] {
+            let line = line(state, wchan, code);
+            assert_eq!(Stat::parse(line.as_bytes()).unwrap().exit_code(), told, "{line}");
         }
     }
 

@@ -4,11 +4,15 @@ use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use bytesize::ByteSize;
+
 use crate::cli::quoted;
 use crate::command::CommandEnd;
+use crate::history::Tally;
 use crate::process;
 use crate::process::criteria::Reason;
-use crate::process::death::signal_name;
+use crate::process::death::{End, signal_name};
+use crate::process::oom::OutOfMemory;
 use crate::process::scan::Judged;
 
 /// How many processes are named in one record.
@@ -28,6 +32,29 @@ pub(super) fn ended(end: &CommandEnd) -> String {
 
 pub(super) fn wrote(end: &CommandEnd) -> String {
     if end.said.is_empty() { String::new() } else { format!("; it wrote: '{}'", end.said.join(" | ")) }
+}
+
+/// What else is known of an end: memory, and whether there was too little of it.
+pub(super) fn facts(end: &End) -> Option<String> {
+    let kills =
+        |count: u64| format!("{count} OOM {}", plural(u32::try_from(count).unwrap_or(u32::MAX), "kill"));
+    let out_of_memory = end.out_of_memory.map(|out_of_memory| match out_of_memory {
+        OutOfMemory::Group(count) => {
+            format!("the kernel ran out of memory: {} in its control group", kills(count))
+        }
+        OutOfMemory::Machine(count) => {
+            format!("perhaps the kernel ran out of memory: {} on this machine", kills(count))
+        }
+    });
+    let memory = end.memory.map(|bytes| format!("{} at the last check", ByteSize(bytes).display().iec()));
+    let facts: Vec<_> = out_of_memory.into_iter().chain(memory).collect();
+    (!facts.is_empty()).then(|| facts.join("; "))
+}
+
+/// How often it died, where that was not the first time.
+pub(super) fn often(deaths: Tally) -> String {
+    let deaths = deaths.to_string();
+    if deaths.is_empty() { deaths } else { format!("; {deaths}") }
 }
 
 /// A process, as the log names it.
@@ -50,8 +77,7 @@ pub fn list(all: &[process::Seen]) -> String {
 /// first alone.
 #[must_use]
 pub fn ambiguity(matching: &[process::Seen]) -> Option<String> {
-    let first = matching.first()?;
-    let others = &matching[1..];
+    let (first, others) = matching.split_first()?;
     let differ =
         |by: fn(&process::Seen, &process::Seen) -> bool| others.iter().any(|other| !by(first, other));
     let what = if differ(|a, b| a.name == b.name) {

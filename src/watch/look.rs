@@ -1,8 +1,8 @@
 //! A look: at the process that is followed, or for one to follow; and what is known of one that died.
 
-use super::Watch;
+use super::{Dying, Watch};
 use crate::policy::{Ending, REAP_GRACE, Seen, Time};
-use crate::process::death::{Death, Gone, Told};
+use crate::process::death::{Death, End, Gone, Told};
 use crate::process::follow::{Check, Followed};
 use crate::process::now;
 use crate::process::scan::Unknown;
@@ -14,7 +14,7 @@ impl Watch {
     /// Looks at the process that is followed, or for one to follow.
     pub(super) fn look(&mut self) -> Seen {
         // Whether what is there now is left over depends on how the one before it died.
-        if self.dying.as_ref().is_some_and(|(_, at)| now() < *at + REAP_GRACE) {
+        if self.dying.as_ref().is_some_and(|dying| now() < dying.at + REAP_GRACE) {
             return Seen::Unknown;
         }
         let seen = match self.followed.take() {
@@ -65,6 +65,7 @@ impl Watch {
                 self.last_alive = now();
                 self.parts.report.following(followed.seen(), self.last_alive, others);
                 self.parts.record.sees(Sight::Running, Some(followed.seen()), self.last_alive);
+                self.parts.record.oom_kills(followed.oom_kills());
                 let started = followed.seen().started;
                 if !self.parts.settings.limits.once && self.parts.record.was_told() {
                     self.parts.report.recovered(followed.seen());
@@ -98,9 +99,14 @@ impl Watch {
         // Until it is known how it died, a young one may have been a launcher.
         let may_be_launcher = self.policy.may_be_launcher(Ending::Unknown, at.saturating_sub(started));
         let since = if may_be_launcher { started } else { self.latest_life(&followed, at) };
+        // Its control group may be gone in a moment.
+        let out_of_memory = followed.oom_kills().since(self.parts.proc.root());
         self.lose(gone(&followed, since));
         self.bury();
-        self.dying = Some((followed, at));
+        // A child tells how it ended when it is waited for, whatever the kernel.
+        self.child_changed |=
+            self.command.as_ref().is_some_and(|command| command.pid() == followed.seen().pid);
+        self.dying = Some(Dying { followed, at, out_of_memory });
         Seen::Died { at, started }
     }
 
@@ -117,9 +123,9 @@ impl Watch {
 
     /// How the process that died last did, if that is known by now.
     pub(super) fn how_it_died(&mut self) -> Option<Seen> {
-        let (followed, at) = self.dying.as_mut()?;
-        let Told::Now(death) = followed.how() else {
-            if now() >= *at + REAP_PATIENCE {
+        let dying = self.dying.as_mut()?;
+        let Told::Now(death) = dying.followed.how() else {
+            if now() >= dying.at + REAP_PATIENCE {
                 self.bury();
             }
             return None;
@@ -128,26 +134,38 @@ impl Watch {
     }
 
     fn explain(&mut self, death: Death) -> Seen {
-        let ending = death.ending();
-        if let Some((followed, at)) = self.dying.take() {
-            let seen = followed.seen();
-            let ran = at.saturating_sub(seen.started);
-            // What a launcher leaves has started since the launcher did.
-            let is_launcher = self.policy.may_be_launcher(ending, ran);
-            let since = if is_launcher { seen.started } else { self.latest_life(&followed, at) };
-            if let Some(gone) = self.gone.as_mut().filter(|gone| gone.pid == seen.pid) {
-                gone.since = since;
-                self.parts.record.lost(gone);
-            }
-            self.parts.report.died(seen, at, death, self.policy.delay_after(ending, ran));
+        let Some(Dying { followed, at, out_of_memory }) = self.dying.take() else {
+            return Seen::Ended(Ending::Unknown);
+        };
+        let (pid, name, started) =
+            (followed.seen().pid, followed.seen().name.clone(), followed.seen().started);
+        let out_of_memory = out_of_memory.filter(|kills| death.may_come_of(*kills));
+        let end = End { pid, name, started, at, death, memory: followed.memory(), out_of_memory };
+        let ending = end.ending();
+        // What a launcher leaves has started since the launcher did.
+        let is_launcher = self.policy.may_be_launcher(ending, end.ran());
+        let since = if is_launcher { started } else { self.latest_life(&followed, at) };
+        if let Some(gone) = self.gone.as_mut().filter(|gone| gone.pid == pid) {
+            gone.since = since;
+            self.parts.record.lost(gone);
         }
+        let deaths = self.parts.record.ended(&end);
+        self.parts.report.died(&end, self.policy.delay_after(ending, end.ran()), deaths);
         Seen::Ended(ending)
     }
 
     /// Gives up on knowing how the process that died last did.
     pub(super) fn bury(&mut self) {
         if self.dying.is_some() {
-            self.explain(Death(None));
+            self.explain(Death::NotWaitedFor);
+        }
+    }
+
+    /// Counts anew what the OOM killer has done, so that a death is only put down to what it did lately.
+    pub(super) fn count_oom_kills(&mut self) {
+        if let Some(followed) = &mut self.followed {
+            followed.count_oom_kills(&self.parts.proc);
+            self.parts.record.oom_kills(followed.oom_kills());
         }
     }
 }

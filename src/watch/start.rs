@@ -77,17 +77,22 @@ impl Watch {
         let end = self.command.as_mut()?.end(now(), Some(&self.parts.output))?;
         // What stayed with its shell, or in its place, has a record of its own.
         let pid = self.command.take().map_or(0, |command| command.pid());
-        let is_process = [self.followed.as_ref(), self.dying.as_ref().map(|(dying, _)| dying)]
-            .into_iter()
-            .flatten()
-            .any(|process| process.seen().pid == pid);
+        let processes =
+            self.followed.iter_mut().chain(self.dying.iter_mut().map(|dying| &mut dying.followed));
+        let mut is_process = false;
+        for process in processes.filter(|process| process.seen().pid == pid) {
+            is_process = true;
+            if let Some(status) = end.status {
+                process.was_waited_for(status);
+            }
+        }
         self.parts.record.command(None);
+        self.parts.record.command_ended(&end, now());
         self.parts.report.command_ended(end, is_process);
         Some(Seen::CommandEnded)
     }
 
     pub(super) fn keep_output_to_limit(&mut self) {
-        self.output_checked = now();
         if let Err(error) = self.parts.output.keep_to_limit() {
             let path = self.parts.output.path().display();
             let text = format!("the output log {path} could not be kept to its limit: {error}");

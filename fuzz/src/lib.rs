@@ -1,0 +1,68 @@
+//! What several targets need.
+
+use std::path::Path;
+
+use watchdog::cli::Cli;
+use watchdog::config::Sources;
+use watchdog::settings::Settings;
+
+/// The words of a command line as a shell splits it (POSIX.1-2024, XCU 2.2), as far as the program
+/// makes use of that. `None` where a shell would do anything else than split.
+pub fn words(line: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut rest = line.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            ' ' => words.extend(word.take()),
+            '\'' => {
+                let word = word.get_or_insert_default();
+                loop {
+                    match rest.next()? {
+                        '\'' => break,
+                        c => word.push(c),
+                    }
+                }
+            }
+            '\\' => word.get_or_insert_default().push(rest.next().filter(|c| *c != '\n')?),
+            c if c.is_whitespace() || c.is_control() || "|&;<>()$`\"*?[]#~{}!^".contains(c) => return None,
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    Some(words)
+}
+
+/// Asserts that nothing in `text` can end a line, reach for a terminal or turn the order of what is read.
+pub fn assert_harmless(text: &str) {
+    let is_harmful = |c: char| {
+        c.is_control() || ('\u{2028}'..='\u{202e}').contains(&c) || ('\u{2066}'..='\u{2069}').contains(&c)
+    };
+    assert!(!text.contains(is_harmful), "{text:?}");
+}
+
+/// Asserts that the settings which `cli` comes to, if it comes to any, are those of the command line that
+/// is printed for it.
+pub fn assert_can_be_typed(cli: &Cli, sources: &Sources) {
+    let settings = match Settings::new(cli, sources) {
+        Ok(settings) => settings,
+        Err(wrong) => {
+            assert!(!wrong.is_empty());
+            for wrong in wrong {
+                assert!(wrong.option.starts_with("--") && !wrong.instead.is_empty());
+                let key = wrong.option.trim_start_matches('-').replace('-', "_");
+                let said = wrong.to_string();
+                assert!(said.contains(wrong.option) || said.contains(&key), "{said}");
+                assert_harmless(&said);
+            }
+            return;
+        }
+    };
+    let line = cli.command_line(Path::new("watchdog"));
+    let words = words(&line).unwrap_or_else(|| panic!("a shell does more than to split {line:?}"));
+    let again =
+        <Cli as clap::Parser>::try_parse_from(words).unwrap_or_else(|error| panic!("{line:?}: {error}"));
+    assert_eq!(again.command_line(Path::new("watchdog")), line);
+    let again = Settings::new(&again, &Sources::default()).unwrap();
+    assert_eq!(again.fingerprint(), settings.fingerprint());
+}

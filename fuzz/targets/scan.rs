@@ -1,0 +1,90 @@
+//! A look over a /proc with one process in it, of which all is made up: what is looked for (a byte), then
+//! comm, stat, cmdline and status, each ended by a byte 0xff.
+#![no_main]
+
+use std::cell::RefCell;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::time::Duration;
+
+use libfuzzer_sys::fuzz_target;
+use watchdog::process::criteria::{Criteria, Namespace, Subject};
+use watchdog::process::pattern::{Extent, Pattern};
+use watchdog::process::scan::Proc;
+use watchdog::process::stat::Stat;
+use watchdog::report::words;
+
+const PID: i32 = 4242;
+const INIT: &str = "1 (init) S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 5 1 2 3 1 1 0 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 0\n";
+
+struct FakeProc(tempfile::TempDir);
+
+impl FakeProc {
+    fn new() -> Self {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        symlink(std::process::id().to_string(), folder.path().join("self")).unwrap();
+        let proc = FakeProc(folder);
+        proc.put(1, [b"init\n", INIT.as_bytes(), b"/sbin/init\0", b"NSpid:\t1\n"]);
+        proc
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn put(&self, pid: i32, files: [&[u8]; 4]) {
+        let folder = self.path().join(pid.to_string());
+        let _ = fs::create_dir(&folder);
+        for (name, content) in ["comm", "stat", "cmdline", "status"].iter().zip(files) {
+            fs::write(folder.join(name), content).unwrap();
+        }
+    }
+}
+
+thread_local!(static FAKE: RefCell<Option<FakeProc>> = const { RefCell::new(None) });
+
+fuzz_target!(|data: &[u8]| {
+    let Some((how, data)) = data.split_first() else { return };
+    let mut parts = data.split(|byte| *byte == 0xff);
+    let files = std::array::from_fn(|_| parts.next().unwrap_or_default());
+    let extent = if how & 1 == 0 { Extent::Part } else { Extent::Whole };
+    let criteria = Criteria {
+        subject: if how & 2 == 0 { Subject::Name } else { Subject::CommandLine },
+        user: (how & 4 != 0).then_some(u32::from(how & 8)),
+        namespace: if how & 16 == 0 { Namespace::Own } else { Namespace::Any },
+        start_command: "service nginx start".to_owned(),
+        pattern: Pattern::new(["nginx", "a-very-long-scr.*", "^/", ""][usize::from(how >> 6)], extent)
+            .unwrap(),
+    };
+    FAKE.with_borrow_mut(|fake| {
+        let fake = fake.get_or_insert_with(FakeProc::new);
+        fake.put(PID, files);
+        let proc = Proc::new(fake.path()).unwrap();
+        let survey = proc.survey(&criteria).unwrap();
+        let judged = survey.iter().find(|judged| judged.seen.pid == PID);
+        match proc.find(&criteria, None) {
+            Ok(found) => {
+                let counts = found.counting.iter().any(|seen| seen.pid == PID);
+                let is_judged_so = judged.is_some_and(|judged| judged.reason.is_none());
+                assert!(is_judged_so || !counts);
+                // What counts is found, unless its name was another when it was passed over.
+                let comm = files[0].strip_suffix(b"\n").unwrap_or(files[0]);
+                if Stat::parse(files[1]).is_some_and(|stat| stat.comm == comm) && comm.len() <= 64 {
+                    assert_eq!(counts, is_judged_so);
+                }
+                assert!(found.left_over.is_empty());
+                let _ = words::ambiguity(&found.counting);
+            }
+            Err(unknown) => assert!(!unknown.0.is_empty()),
+        }
+        if let Some(judged) = judged {
+            let seen = &judged.seen;
+            assert!(!seen.name.contains(char::is_control) && seen.name.len() <= 1024, "{:?}", seen.name);
+            assert!(!seen.command_line.contains(char::is_control));
+            assert_eq!(proc.is_alive(PID, seen.started), proc.is_there(PID));
+        }
+        let _ = words::near(&survey);
+        let _ = proc.started_since(Duration::ZERO, PID);
+    });
+});

@@ -1,0 +1,180 @@
+//! What is found in the state folder: a byte for which file it is (state, pause, lock, note of the start
+//! command), then its content, in which BOOT stands for this boot.
+#![no_main]
+
+use std::cell::RefCell;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use libfuzzer_sys::fuzz_target;
+use watchdog::cli::{Cli, Command, StateDir};
+use watchdog::command::StartCommand;
+use watchdog::config::Sources;
+use watchdog::exit::Exit;
+use watchdog::instance::{self, Lock, Locking, Name, User};
+use watchdog::log::{Stderr, Verbosity};
+use watchdog::policy::{Action, Policy, Seen};
+use watchdog::process::death::Gone;
+use watchdog::process::now;
+use watchdog::process::scan::Proc;
+use watchdog::record::Record;
+use watchdog::report::Report;
+use watchdog::settings::Settings;
+use watchdog::state::{Files, Leave, Sight, State, boot_id};
+
+struct Place {
+    folder: tempfile::TempDir,
+    name: Name,
+    boot_id: String,
+    proc: Proc,
+    settings: Rc<Settings>,
+    user: User,
+    stderr: Stderr,
+}
+
+impl Place {
+    fn new() -> Self {
+        let mut cli = Cli::default();
+        cli.what.process_name = Some("x".into());
+        cli.how.start_command = Some("true".into());
+        Place {
+            folder: tempfile::tempdir_in("/dev/shm").unwrap(),
+            name: instance::name("x").unwrap(),
+            boot_id: boot_id(Path::new("/proc")),
+            proc: Proc::new(Path::new("/proc")).unwrap(),
+            settings: Rc::new(Settings::new(&cli, &Sources::default()).unwrap()),
+            user: User { uid: 0, home: "/nonexistent".into(), xdg_state_home: None },
+            stderr: Stderr::new(Verbosity::Quiet),
+        }
+    }
+
+    fn files(&self) -> Files {
+        Files::new(self.folder.path(), &self.name, &self.boot_id)
+    }
+}
+
+thread_local!(static PLACE: RefCell<Option<Place>> = const { RefCell::new(None) });
+
+fuzz_target!(|data: &[u8]| {
+    let Some((which, content)) = data.split_first() else { return };
+    PLACE.with_borrow_mut(|place| check(place.get_or_insert_with(Place::new), which % 4, content));
+});
+
+fn check(place: &mut Place, which: u8, content: &[u8]) {
+    let folder = place.folder.path().to_owned();
+    for file in std::fs::read_dir(&folder).unwrap() {
+        std::fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    let ending = ["json", "pause", "lock", "start"][usize::from(which)];
+    std::fs::write(folder.join(format!("x.{ending}")), with_boot(content, &place.boot_id)).unwrap();
+    let files = place.files();
+    match which {
+        0 => {
+            if let Ok(state) = files.state() {
+                files.write_state(&state).unwrap();
+                assert_eq!(files.state().unwrap(), state, "what is written is what was read");
+                go_on(&state, place);
+            }
+            shown(place);
+            recalled(place);
+        }
+        1 => {
+            let leave = files.leave(now());
+            shown(place);
+            if let Leave::Paused { until: Some(until) } = leave {
+                assert!(until > now() - Duration::from_secs(60));
+            }
+            // A word ends what nobody can read.
+            files.say(Leave::Given { resumed: None }, now()).unwrap();
+            assert!(matches!(files.leave(now()), Leave::Given { resumed: Some(_) }));
+        }
+        2 => match Lock::take(&folder, &place.name, "these", |_| true).unwrap() {
+            Locking::Held(lock) => lock.release(),
+            Locking::Busy(holder) => panic!("nobody holds it: {holder:?}"),
+        },
+        _ => {
+            if let Some(command) = StartCommand::adopt(&files.start_note(), &place.boot_id, &place.proc) {
+                panic!("no start command is at work: {command:?}");
+            }
+        }
+    }
+}
+
+fn with_boot(content: &[u8], boot_id: &str) -> Vec<u8> {
+    match content.windows(4).position(|part| part == b"BOOT") {
+        Some(at) => [&content[..at], boot_id.as_bytes(), &content[at + 4..]].concat(),
+        None => content.to_owned(),
+    }
+}
+
+/// A watch goes on from what was read, whatever numbers are in it.
+fn go_on(state: &State, place: &Place) {
+    let gone = state.gone.as_ref().map(Gone::from);
+    let _ = state.process.as_ref().map(|process| process.gone(state.since_ms));
+    let _ = gone.map(|gone| gone.since.saturating_sub(now()));
+    for started in [None, state.command.map(|command| command.started_ms)] {
+        let mut policy = Policy::recall(place.settings.limits, state.memory, started);
+        let mut at = now();
+        let mut seen = Seen::Nothing;
+        for _ in 0..40 {
+            seen = match policy.decide(at, seen, true).action {
+                Action::Wait(until) => {
+                    at = at.max(until);
+                    Seen::Nothing
+                }
+                Action::Look => Seen::Missing,
+                Action::Start { .. } => Seen::CommandEnded,
+                Action::StopCommand => Seen::Nothing,
+                Action::KillCommand => Seen::CommandEnded,
+                Action::End(_) => break,
+            };
+        }
+        let _ = policy.memory();
+    }
+}
+
+/// A watch begins with this file, keeps its own, and the next one can read that.
+fn recalled(place: &Place) {
+    let (log, output) = (PathBuf::from("/x.log"), PathBuf::from("/x.output.log"));
+    let mut report = Report::new(&place.settings, log, output);
+    let mut record = Record::recall(place.files(), &place.settings, &place.proc, &mut report);
+    record.restarted();
+    let _ = record.may_start(now(), &mut report);
+    record.sees(Sight::Missing, None, now());
+    let memory = record.memory();
+    // Nothing that was written in this boot can be of a time to come, and keep the watch from its work.
+    let limits = place.settings.limits;
+    let mut policy = Policy::recall(limits, memory, None);
+    let (mut at, mut seen) = (now(), Seen::Nothing);
+    let patience = now() + Duration::from_secs(24 * 3600);
+    while at < patience {
+        seen = match policy.decide(at, seen, true).action {
+            Action::Wait(until) => {
+                at = at.max(until);
+                Seen::Nothing
+            }
+            Action::Start { .. } => break,
+            Action::End(_) => break,
+            _ => Seen::Missing,
+        };
+    }
+    assert!(at < patience, "it is not started for a day: {memory:?}");
+    record.keep(memory, &mut report);
+    let kept = place.files().state().unwrap();
+    assert_eq!((kept.version, kept.boot_id.as_str()), (1, place.boot_id.as_str()));
+    record.end(memory, &mut report);
+    report.flush();
+}
+
+/// What `status` prints goes to standard output, which libFuzzer closes.
+fn shown(place: &mut Place) {
+    let folder: OsString = place.folder.path().into();
+    for json in [false, true] {
+        let state_dir = StateDir { state_dir: Some(folder.clone()) };
+        let command = Command::Status { names: Vec::new(), json, place: state_dir };
+        let exit = watchdog::status::run(&command, &place.user, &mut place.stderr);
+        assert!(matches!(exit, Exit::Lsb(0 | 3 | 4)), "{exit:?}");
+    }
+}

@@ -1,0 +1,70 @@
+//! What the package brings, as far as it can be held against the program without a machine to install it on.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use regex_lite::Regex;
+use watchdog::cli::{Cli, SETTINGS};
+use watchdog::config;
+use watchdog::instance::User;
+use watchdog::settings::Settings;
+
+fn packaging(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging").join(path)
+}
+
+/// What this configuration comes to.
+fn settings(text: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("docker.toml");
+    fs::write(&path, text).unwrap();
+    let mut cli = Cli::default();
+    let user = User { uid: 0, home: "/".into(), xdg_state_home: None };
+    let sources = config::fill(&mut cli, &path, &user).unwrap();
+    format!("{:?}", Settings::new(&cli, &sources).unwrap())
+}
+
+#[test]
+fn the_example_configuration_is_taken_and_comments_out_the_defaults() {
+    let example = fs::read_to_string(packaging("examples/docker.toml.example")).unwrap();
+    // Of these two it says that they are not.
+    let default = Regex::new(r"(?m)^#((\w+) = )").unwrap();
+    let is_other = |key: &str| ["user", "retry_after"].contains(&key);
+    let said = default.replace_all(&example, |found: &regex_lite::Captures| {
+        if is_other(&found[2]) { found[0].to_owned() } else { found[1].to_owned() }
+    });
+    assert_ne!(said, example);
+    assert_eq!(settings(&said), settings(&example));
+    // All together are taken too, and each is a setting.
+    settings(&default.replace_all(&example, "$1"));
+    for found in default.captures_iter(&example) {
+        assert!(SETTINGS.iter().any(|(key, _)| *key == &found[2]), "{}", &found[2]);
+    }
+}
+
+/// What an administrator finds in a unit two years later.
+#[test]
+fn each_directive_of_a_unit_has_a_comment() {
+    let mut units = Vec::new();
+    for folder in ["systemd", "systemd/user", "examples"] {
+        let files = fs::read_dir(packaging(folder)).unwrap().map(|file| file.unwrap().path());
+        units.extend(files.filter(|file| {
+            file.extension()
+                .is_some_and(|ending| ["service", "timer", "conf"].iter().any(|unit| ending == *unit))
+        }));
+    }
+    assert!(units.len() > 8, "{units:?}");
+    for unit in units {
+        let mut is_explained = false;
+        for line in fs::read_to_string(&unit).unwrap().lines() {
+            let says_what_it_is = ["Description=", "Documentation="].iter().any(|key| line.starts_with(key));
+            assert!(
+                is_explained || says_what_it_is || line.is_empty() || line.starts_with(['#', '[']),
+                "{}: {line}",
+                unit.display()
+            );
+            // One comment may be for several lines, up to an empty one.
+            is_explained = !line.is_empty() && (is_explained || line.starts_with('#'));
+        }
+    }
+}
