@@ -130,7 +130,7 @@ journal_has_priorities() {
     warnings=$(journalctl --quiet --unit="$unit" --identifier=watchdog --output=cat --priority=warning)
     grep -q 'watching for processes named' <<<"$all"
     not grep -q 'watching for processes named' <<<"$warnings"
-    grep -q 'was killed (SIGKILL)' <<<"$warnings"
+    grep -q 'was killed by SIGKILL' <<<"$warnings"
     grep -q 'is not running; running start command' <<<"$warnings"
     # The journal has the time and the priority; the text repeats neither.
     not grep -Eq '^[0-9]{4}-|^<[0-7]>|INFO|WARN' <<<"$all"
@@ -138,7 +138,7 @@ journal_has_priorities() {
 
 # What systemd itself says of the unit counts too: left-over processes, a watchdog that did not answer.
 nothing_else_is_a_warning() {
-    not grep -Ev 'is not running; running start command|was killed \(SIGKILL\)|configuration is wrong|and paused: it is left alone|without a word' < <(
+    not grep -Ev 'is not running; running start command|was killed by SIGKILL|configuration is wrong|and paused: it is left alone|without a word' < <(
         journalctl --quiet --unit="$unit" --output=cat --priority=warning --until="@$1"
     )
 }
