@@ -256,7 +256,7 @@ mod tests {
             unit.ask_about(folder.path(), &seen, "web", process::now());
             let doubt = hear(&mut unit).0.unwrap_or_default();
             assert_eq!(doubt.starts_with("nginx (pid 7) is in the control group of x.service, "), is_doubted);
-            assert_eq!(doubt.contains("--unit=web "), is_doubted, "{doubt}");
+            assert_eq!(doubt.contains("--unit=web-daemon "), is_doubted, "{doubt}");
         }
     }
 
