@@ -457,7 +457,10 @@ impl Policy {
             (Seen::Nothing | Seen::Missing, Death::Unexplained { at, ran }) if now >= until => {
                 self.weigh(now, at, ran, Ending::Unknown)
             }
-            (Seen::Missing, Death::Launcher) if self.on_probation => self.failed(now, Failure::Unstable),
+            // Nor did anybody start it again, though it may have been stopped for that.
+            (Seen::Missing, Death::Launcher) if self.on_probation && now >= until => {
+                self.failed(now, Failure::Unstable)
+            }
             (Seen::Missing, _) if now >= until => self.start(now),
             (Seen::Unknown, _) => self.next_check(now),
             _ if now >= until => Action::Look.into(),

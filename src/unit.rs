@@ -128,7 +128,7 @@ fn doubt(about: &About, unit: &str, answer: &str) -> Option<String> {
             Some(format!(
                 "{process} is in the control group of {unit}, and ends with it when this run is over ({mode}): set \
                  KillMode=process in the unit, or let the service manager run the start command: systemd-run \
-                 --collect --unit={name} COMMAND"
+                 --collect --unit={name}-daemon COMMAND"
             ))
         }
         _ => None,
@@ -256,7 +256,7 @@ mod tests {
             unit.ask_about(folder.path(), &seen, "web", process::now());
             let doubt = hear(&mut unit).0.unwrap_or_default();
             assert_eq!(doubt.starts_with("nginx (pid 7) is in the control group of x.service, "), is_doubted);
-            assert_eq!(doubt.contains("--unit=web "), is_doubted, "{doubt}");
+            assert_eq!(doubt.contains("--unit=web-daemon "), is_doubted, "{doubt}");
         }
     }
 

@@ -246,6 +246,32 @@ fn a_launcher_that_ends_is_no_end() {
 }
 
 #[test]
+fn what_ends_with_0_soon_after_its_attempt_succeeded_may_be_restarted_by_somebody() {
+    let steps = |last: &[Step]| {
+        [
+            &[
+                (0, Seen::Missing, Action::Start { attempt: 1 }, None),
+                (4000, Seen::CommandEnded, Action::Look, None),
+                (4000, running(3990), wait(5000), appeared(4000)),
+                (5000, running(3990), wait(6000), Some(News::Succeeded { attempt: 1 })),
+                (6000, died(6000, 3990), wait(9000), None),
+                (6001, Seen::Ended(Ending::Finished), Action::Look, None),
+                (6001, Seen::Missing, wait(9000), None),
+                (9000, Seen::Nothing, Action::Look, None),
+            ],
+            last,
+        ]
+        .concat()
+    };
+    play("it is", LIMITS, &steps(&[(9000, running(7500), wait(10_000), BACK)]));
+    let nobody = [
+        (9000, Seen::Missing, Action::Look, failed(1, Failure::Unstable)),
+        (9000, Seen::Missing, Action::Start { attempt: 2 }, None),
+    ];
+    play("it is not", LIMITS, &steps(&nobody));
+}
+
+#[test]
 fn gives_up_after_the_last_failure_only() {
     let steps = [
         &[(0, Seen::Missing, Action::Start { attempt: 1 }, None)],

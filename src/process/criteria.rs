@@ -59,7 +59,7 @@ pub enum Reason {
     Zombie,
     /// It is a thread of the kernel.
     KernelThread,
-    /// It is a script of the system's init.
+    /// It is a script of the system's init, or of a package.
     InitScript,
     /// It is another user's.
     OtherUser,
@@ -77,7 +77,7 @@ impl fmt::Display for Reason {
             Reason::Ancestor => "started this watchdog",
             Reason::Zombie => "is dead, a zombie",
             Reason::KernelThread => "is a kernel thread; --exact counts it",
-            Reason::InitScript => "is an init script",
+            Reason::InitScript => "is a script of init or dpkg",
             Reason::OtherUser => "is another user's",
             Reason::OtherNamespace => "is in a container; --pid-namespace any counts it",
             Reason::NameDiffers => "has another name",
@@ -205,15 +205,18 @@ pub fn shown_command_line(comm: &[u8], command_line: &[u8]) -> String {
     }
 }
 
-/// Whether this is a script of the system's init, which has the name of the service that it starts.
+/// Whether this is a script of the system's init, or of a package (`nginx.postinst`; deb-postinst(5) and dpkg's
+/// folders for them): it has the name of the service that it starts.
 #[must_use]
 pub fn is_init_script(command_line: &[u8]) -> bool {
     // The interpreter, perhaps an option of its own, and the script.
     command_line.split(|byte| *byte == 0).take(3).any(|argument| {
-        argument.strip_prefix(b"/etc/").is_some_and(|rest| {
-            rest.starts_with(b"init.d/")
-                || matches!(rest, [b'r', b'c', level, b'.', b'd', b'/', ..] if level.is_ascii_alphanumeric())
-        })
+        argument.starts_with(b"/var/lib/dpkg/info/")
+            || argument.starts_with(b"/var/lib/dpkg/tmp.ci/")
+            || argument.strip_prefix(b"/etc/").is_some_and(|rest| {
+                rest.starts_with(b"init.d/")
+                    || matches!(rest, [b'r', b'c', level, b'.', b'd', b'/', ..] if level.is_ascii_alphanumeric())
+            })
     })
 }
 
@@ -353,6 +356,9 @@ mod tests {
             (b"/bin/bash\0-e\0/etc/rc2.d/S01nginx\0start\0", true),
             (b"/bin/sh\0/etc/rcS.d/S01x\0", true),
             (b"/etc/init.d/nginx\0start\0", true),
+            (b"/bin/sh\0/var/lib/dpkg/info/nginx.postinst\0configure\0", true),
+            (b"/bin/sh\0-e\0/var/lib/dpkg/tmp.ci/nginx.preinst\0upgrade\0", true),
+            (b"/bin/sh\0/var/lib/dpkg/nginx\0", false),
             (b"/bin/sh\0/opt/etc/init.d/nginx\0", false),
             (b"nginx\0-c\0-x\0/etc/init.d/nginx\0", false),
             (b"/bin/sh\0/etc/rc.local\0", false),
