@@ -181,12 +181,12 @@ impl Event {
             FreezeWatchdog => return freeze(world, at, chance),
             HangUpStorm => {
                 let count = chance.between(20, 400);
-                for pid in world.watchdogs(at) {
+                for pid in catching(world, at, Signal::SIGHUP) {
                     (0..count).for_each(|_| send(pid, Signal::SIGHUP));
                 }
             }
             LookNow => {
-                for pid in world.watchdogs(at) {
+                for pid in catching(world, at, Signal::SIGUSR1) {
                     (0..chance.between(1, 50)).for_each(|_| send(pid, Signal::SIGUSR1));
                 }
             }
@@ -271,6 +271,15 @@ fn kill(world: &mut World, at: usize, signal: Signal) {
     if signal == Signal::SIGKILL && is_calm && !killed.is_empty() {
         world.instances[at].known.killed = Some(now);
     }
+}
+
+/// The watchdogs that have come so far as to catch `signal`: others, it ends.
+fn catching(world: &World, at: usize, signal: Signal) -> Vec<i32> {
+    let catches = |pid: &i32| {
+        let status = world.processes.entry(*pid).and_then(|entry| entry.status().ok());
+        status.is_some_and(|status| status.sigcgt & (1 << (signal as u64 - 1)) != 0)
+    };
+    world.watchdogs(at).into_iter().filter(catches).collect()
 }
 
 fn misbehave(world: &mut World, at: usize, behaviour: Behaviour) -> Option<Undo> {
@@ -369,16 +378,15 @@ fn pause(world: &mut World, at: usize) -> Option<Undo> {
 fn configure(world: &mut World, file: instance::File) -> Option<Undo> {
     let at = any(world, &mut Chance::of(0, 0), |it| it.character.configured);
     world.instances[at].configure(file);
+    // Another watchdog that reads it begins anew; this one does not.
     world.instances[at].known.failing = 0;
-    world.instances[at].known.attempts = 0;
-    world.watchdogs(at).iter().for_each(|pid| send(*pid, Signal::SIGHUP));
+    catching(world, at, Signal::SIGHUP).iter().for_each(|pid| send(*pid, Signal::SIGHUP));
     world.pass(Duration::from_millis(50));
     world.kill_processes(at, Signal::SIGKILL);
     Some(Box::new(move |world| {
         world.instances[at].configure(instance::File::Right);
         world.instances[at].known.failing = 0;
-        world.instances[at].known.attempts = 0;
-        world.watchdogs(at).iter().for_each(|pid| send(*pid, Signal::SIGHUP));
+        catching(world, at, Signal::SIGHUP).iter().for_each(|pid| send(*pid, Signal::SIGHUP));
     }))
 }
 
