@@ -92,7 +92,7 @@ impl Watch {
             parts.report.adopted(command.pid(), command.began(), now());
         }
         let memory = match noted {
-            Some(noted) => parts.record.memory().with_attempt(noted.attempt),
+            Some(noted) => parts.record.memory().with_attempt(noted.attempt, command.is_some()),
             None => parts.record.memory(),
         };
         if let (true, Some(began)) = (memory.judging, memory.last_attempt) {
