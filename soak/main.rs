@@ -48,9 +48,9 @@ use world::{Abilities, World};
 /// namespaces of its own, with its own /proc, and in file systems in memory: the machine is not touched.
 /// What is not possible here is skipped, and named at the beginning.
 ///
-/// The machine's clock (CLOCK_REALTIME) has no namespace, and is left alone: that it was set is simulated
+/// The machine's clock (`CLOCK_REALTIME`) has no namespace, and is left alone: that it was set is simulated
 /// by setting the times of the program's files a day forward or back, which is all that it takes from
-/// that clock but for the time in its log. Its other clock (CLOCK_BOOTTIME) is changed for real, by
+/// that clock but for the time in its log. Its other clock (`CLOCK_BOOTTIME`) is changed for real, by
 /// starting a watchdog again in another time namespace.
 #[derive(Parser)]
 #[command(name = "soak")]
@@ -90,8 +90,10 @@ fn enter(arguments: &[String]) -> ExitCode {
     const USER: [&str; 2] = ["--user", "--map-root-user"];
     let is_root = nix::unistd::geteuid().is_root();
     let user: &[&str] = if is_root { &[] } else { &USER };
-    let ways =
-        [("namespaces time", [user, &SPACES, &["--time", AHEAD]].concat()), ("namespaces", [user, &SPACES].concat())];
+    let ways = [
+        ("namespaces time", [user, &SPACES, &["--time", AHEAD]].concat()),
+        ("namespaces", [user, &SPACES].concat()),
+    ];
     let mut again = Command::new(std::env::current_exe().expect("a path"));
     let mut inside = String::new();
     for (what, way) in ways {
@@ -99,7 +101,7 @@ fn enter(arguments: &[String]) -> ExitCode {
         if probe.is_ok_and(|probe| probe.status.success()) {
             again = Command::new("unshare");
             again.args(way).arg(std::env::current_exe().expect("a path"));
-            inside = what.to_owned();
+            what.clone_into(&mut inside);
             break;
         }
     }
@@ -128,17 +130,20 @@ fn run(options: &Options, abilities: Abilities) -> ExitCode {
         println!("skipped: the watchdog of another user: needs root");
     }
     let end = world.clock.now() + options.time;
+    let mut last_round = options.round;
     world.settle();
     world.look_around();
     for round in options.round.. {
-        if !world.violations.is_empty() || world.clock.now() >= end || (options.once && round > options.round) {
+        if !world.violations.is_empty() || world.clock.now() >= end || (options.once && round > options.round)
+        {
             break;
         }
         world.summary.rounds += 1;
+        last_round = round;
         play_round(&mut world, options.seed, round, &possible);
-        if !world.violations.is_empty() {
-            println!("{}", story(&world, options.seed, round));
-        }
+    }
+    if !world.violations.is_empty() {
+        println!("{}", story(&world, options.seed, last_round));
     }
     world.summary.busy = world.leniency(Duration::ZERO);
     println!("{}", world.summary);
@@ -188,7 +193,8 @@ fn play_round(world: &mut World, seed: u64, round: u64, possible: &[(u64, Event)
 
 /// All that is known when an invariant does not hold.
 fn story(world: &World, seed: u64, round: u64) -> String {
-    let mut story = vec![format!("VIOLATED, with seed {seed} in round {round} (--seed {seed} --round {round}):")];
+    let mut story =
+        vec![format!("VIOLATED, with seed {seed} in round {round} (--seed {seed} --round {round}):")];
     story.extend(world.violations.iter().map(|violation| format!("  {violation}")));
     story.push("what happened last:".to_owned());
     story.extend(world.journal().map(|line| format!("  {line}")));

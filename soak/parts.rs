@@ -118,9 +118,8 @@ pub fn play(arguments: &[String]) {
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     match arguments[1..] {
         ["start", name, stays] => start(&world, name, stays == "stays"),
-        [PROCESS] => live(&world, None),
         [PROCESS, crash_after] => live(&world, crash_after.parse().ok()),
-        ["worker"] => live(&world, None),
+        [PROCESS | "worker"] => live(&world, None),
         ["storm", name, count] => rage(name, count.parse().unwrap_or(0)),
         _ => panic!("no such part: {arguments:?}"),
     }
@@ -153,7 +152,9 @@ fn start(world: &Path, name: &str, stays: bool) {
     let now = || processes.clock().now();
     let note = |what| Note { instance: name.to_owned(), pid: me, at: now(), what };
     let ledger = world.join("ledger");
-    note(What::Began { forked, alone, behaviour: behaviour.word(), running }).append(&ledger).expect("a ledger");
+    note(What::Began { forked, alone, behaviour: behaviour.word(), running })
+        .append(&ledger)
+        .expect("a ledger");
     match behaviour {
         Behaviour::Good | Behaviour::Crashing(_) => {}
         Behaviour::Slow(time) => sleep(Duration::from_millis(time)),

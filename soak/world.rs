@@ -15,8 +15,8 @@ use crate::clock::Clock;
 use crate::instance::{CHARACTERS, CRON_INTERVAL, Instance, Mode, Places};
 use crate::ledger::{Note, Reader};
 use crate::parts::{is_process_of, is_start_of};
-use crate::processes::{self, Live, Processes};
 use crate::pressure::Pressure;
+use crate::processes::{self, Live, Processes};
 use crate::summary::Summary;
 
 /// How much happens before it is forgotten what there was.
@@ -259,6 +259,7 @@ impl World {
             _ if pardoned && (status.code() == Some(0) || status.signal().is_some()) => true,
             (Some(0 | 5), _) if by_cron => true,
             (Some(3), _) => blind || instance.known.starved,
+            (Some(2), _) => instance.known.misconfigured,
             (Some(4), _) => !by_cron && instance.known.beside,
             (Some(1), _) if by_cron || !instance.character.retries => {
                 self.gave_up(at);
@@ -322,7 +323,8 @@ impl World {
 /// A control group for the memory of a watchdog, of the first version or the second (`cgroups(7)`).
 fn control_group(folder: &Path) -> Option<(PathBuf, PathBuf)> {
     let name = folder.file_name()?;
-    for (root, file) in [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")] {
+    for (root, file) in [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")]
+    {
         let group = Path::new(root).join(name);
         if fs::create_dir(&group).is_ok() {
             let limit = group.join(file);
@@ -341,7 +343,7 @@ impl World {
         let _ = fs::remove_file(self.folder.join("ledger"));
         for at in 0..self.instances.len() {
             let pids = self.watchdogs(at);
-            pids.iter().for_each(|pid| processes::send(*pid, Signal::SIGKILL));
+            processes::send_all(&pids, Signal::SIGKILL);
         }
         let names: Vec<_> = self.instances.iter().map(|it| it.name.clone()).collect();
         // Start commands first, which would start more.

@@ -148,7 +148,8 @@ fn a_start_command_at_work_is_waited_for_by_the_next_watchdog() {
 fn an_attempt_that_was_not_written_down_is_known() {
     for mode in [&[][..], &["--once"]] {
         let scene = Scene::new();
-        let line = scene.watchdog().starting("date +%s%3N >> $HERE/times").with("--restart-wait-interval", "3");
+        let line =
+            scene.watchdog().starting("date +%s%3N >> $HERE/times").with("--restart-wait-interval", "3");
         let line = mode.iter().fold(line, |line, flag| line.flag(flag));
         let first = line.clone().spawn();
         scene.wait_until("a first attempt is judged", || (scene.starts() == 2).then_some(()));
