@@ -1,6 +1,6 @@
 //! Chance that comes out the same for the same seed, on each machine and in each version.
 
-/// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014): enough for
+/// `SplitMix64` (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014): enough for
 /// a choice of events, and a dozen lines.
 pub struct Chance(u64);
 

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use crate::chance::Chance;
 use crate::instance::{self, CRON_INTERVAL, Instance, Mode, ONE_OF_MANY, RESTART_WAIT_INTERVAL};
 use crate::parts::{self, Behaviour};
-use crate::processes::{self, send, spawn};
+use crate::processes::{self, send, send_all, spawn};
 use crate::world::{Abilities, World, cover_read_only, mount_memory, unmount};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -70,8 +70,11 @@ use Event::{
     StateReadOnly, StopProcess, Storm, TerminateWatchdog, TimeNamespace,
 };
 
+/// An event, and how likely it is.
+pub type Weighed = (u64, Event);
+
 /// All of them, the more likely ones with a greater weight.
-const ALL: [(u64, Event); 36] = [
+const ALL: [Weighed; 36] = [
     (12, KillProcess),
     (4, StopProcess),
     (4, CrashProcess),
@@ -112,7 +115,7 @@ const ALL: [(u64, Event); 36] = [
 
 impl Event {
     /// Those that can be made to happen here, and why the others cannot.
-    pub fn possible(abilities: Abilities) -> (Vec<(u64, Event)>, Vec<(Event, &'static str)>) {
+    pub fn possible(abilities: Abilities) -> (Vec<Weighed>, Vec<(Event, &'static str)>) {
         let mut possible = Vec::new();
         let mut skipped = Vec::new();
         for (weight, event) in ALL {
@@ -160,7 +163,7 @@ impl Event {
             KillProcess => kill(world, at, Signal::SIGKILL),
             StopProcess => kill(world, at, chance.one_of(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP])),
             CrashProcess => kill(world, at, Signal::SIGSEGV),
-            KillStartCommand => return kill_start_command(world, at, chance),
+            KillStartCommand => return Some(kill_start_command(world, at, chance)),
             KillWatchdog => {
                 if chance.between(0, 2) == 0 {
                     world.kill_processes(mortal, Signal::SIGKILL);
@@ -176,34 +179,34 @@ impl Event {
                 let signal = chance.one_of(&[Signal::SIGTERM, Signal::SIGINT]);
                 world.end_watchdogs(mortal, signal, Duration::from_millis(chance.between(0, 500)));
             }
-            FreezeWatchdog => return freeze(world, at, chance),
+            FreezeWatchdog => return Some(freeze(world, at, chance)),
             HangUpStorm => {
                 let count = chance.between(20, 400);
-                for pid in world.watchdogs(at) {
+                for pid in catching(world, at, Signal::SIGHUP) {
                     (0..count).for_each(|_| send(pid, Signal::SIGHUP));
                 }
             }
             LookNow => {
-                for pid in world.watchdogs(at) {
+                for pid in catching(world, at, Signal::SIGUSR1) {
                     (0..chance.between(1, 50)).for_each(|_| send(pid, Signal::SIGUSR1));
                 }
             }
-            Broken => return misbehave(world, at, Behaviour::Broken),
-            Crashing => return misbehave(world, at, Behaviour::Crashing(chance.between(10, 900))),
-            Hanging => return misbehave(world, at, Behaviour::Hanging),
-            Slow => return misbehave(world, at, Behaviour::Slow(chance.between(50, 2_000))),
+            Broken => return Some(misbehave(world, at, Behaviour::Broken)),
+            Crashing => return Some(misbehave(world, at, Behaviour::Crashing(chance.between(10, 900)))),
+            Hanging => return Some(misbehave(world, at, Behaviour::Hanging)),
+            Slow => return Some(misbehave(world, at, Behaviour::Slow(chance.between(50, 2_000)))),
             ByHand => return by_hand(world, at, chance),
-            LeftOver => return left_over(world, at),
+            LeftOver => return Some(left_over(world, at)),
             Pause => return pause(world, at),
-            ConfigurationChanged => return configure(world, instance::File::Changed),
-            ConfigurationWrong => return configure(world, instance::File::Wrong),
+            ConfigurationChanged => return Some(configure(world, instance::File::Changed)),
+            ConfigurationWrong => return Some(configure(world, instance::File::Wrong)),
             SecondWatchdogs => {
                 if chance.between(0, 1) == 0 {
                     world.kill_processes(at, Signal::SIGKILL);
                 }
                 second(world, at, chance);
             }
-            Storm => return storm(world, at, chance),
+            Storm => return Some(storm(world, at, chance)),
             Hundreds => hundreds(world, chance),
             ClockSet => clock_set(world, mortal, chance),
             TimeNamespace => {
@@ -227,15 +230,15 @@ impl Event {
                 let _ = fs::remove_dir(folder);
             }
             LogFolderIsFile => return log_folder_is_file(world, at),
-            LogsReadOnly => return read_only(world.instances[at].places.logs.clone()),
-            LogsFull => return fill(world.instances[at].places.logs.clone()),
+            LogsReadOnly => return Some(read_only(world.instances[at].places.logs.clone())),
+            LogsFull => return fill(&world.instances[at].places.logs),
             StateFull => {
                 forget(world, at);
-                return fill(world.instances[at].places.state.clone());
+                return fill(&world.instances[at].places.state);
             }
             StateReadOnly => {
                 forget(world, at);
-                return read_only(world.instances[at].places.state.clone());
+                return Some(read_only(world.instances[at].places.state.clone()));
             }
             Descriptors => return limit(world, at, Resource::Nofile, chance),
             AddressSpace => return limit(world, at, Resource::As, chance),
@@ -264,14 +267,23 @@ fn any(world: &World, chance: &mut Chance, fits: fn(&Instance) -> bool) -> usize
 
 fn kill(world: &mut World, at: usize, signal: Signal) {
     let now = world.clock.now();
-    let is_calm = world.is_calm && !world.instances[at].from_cron();
+    let is_calm = world.is_calm && !world.instances[at].is_from_cron();
     let killed = world.kill_processes(at, signal);
     if signal == Signal::SIGKILL && is_calm && !killed.is_empty() {
         world.instances[at].known.killed = Some(now);
     }
 }
 
-fn misbehave(world: &mut World, at: usize, behaviour: Behaviour) -> Option<Undo> {
+/// The watchdogs that have come so far as to catch `signal`: others, it ends.
+fn catching(world: &World, at: usize, signal: Signal) -> Vec<i32> {
+    let catches = |pid: &i32| {
+        let status = world.processes.entry(*pid).and_then(|entry| entry.status().ok());
+        status.is_some_and(|status| status.sigcgt & (1 << (signal as u64 - 1)) != 0)
+    };
+    world.watchdogs(at).into_iter().filter(catches).collect()
+}
+
+fn misbehave(world: &mut World, at: usize, behaviour: Behaviour) -> Undo {
     world.instances[at].behave(behaviour);
     world.kill_processes(at, Signal::SIGKILL);
     world.instances[at].known.patience += match behaviour {
@@ -280,7 +292,7 @@ fn misbehave(world: &mut World, at: usize, behaviour: Behaviour) -> Option<Undo>
         Behaviour::Slow(time) => Duration::from_millis(time),
         _ => Duration::ZERO,
     };
-    Some(Box::new(move |world| {
+    Box::new(move |world| {
         world.instances[at].behave(Behaviour::Good);
         if let Behaviour::Crashing(_) = behaviour {
             // One that runs still will crash, which is no end of the fault.
@@ -291,10 +303,10 @@ fn misbehave(world: &mut World, at: usize, behaviour: Behaviour) -> Option<Undo>
                 world.starting(&name).is_empty() && !world.running(&name).iter().any(doomed)
             });
         }
-    }))
+    })
 }
 
-fn kill_start_command(world: &mut World, at: usize, chance: &mut Chance) -> Option<Undo> {
+fn kill_start_command(world: &mut World, at: usize, chance: &mut Chance) -> Undo {
     let signal = chance.one_of(&[Signal::SIGKILL, Signal::SIGTERM]);
     world.instances[at].behave(Behaviour::Slow(chance.between(300, 1500)));
     world.instances[at].known.patience += Duration::from_millis(1500);
@@ -307,21 +319,21 @@ fn kill_start_command(world: &mut World, at: usize, chance: &mut Chance) -> Opti
         world.tell(&format!("{signal} to the start command of {name}, pid {}", live.pid));
         send(live.pid, signal);
     }
-    Some(Box::new(move |world| world.instances[at].behave(Behaviour::Good)))
+    Box::new(move |world| world.instances[at].behave(Behaviour::Good))
 }
 
-fn freeze(world: &mut World, at: usize, chance: &mut Chance) -> Option<Undo> {
+fn freeze(world: &mut World, at: usize, chance: &mut Chance) -> Undo {
     let pids = world.watchdogs(at);
     let from = world.clock.now();
-    pids.iter().for_each(|pid| send(*pid, Signal::SIGSTOP));
+    send_all(&pids, Signal::SIGSTOP);
     if chance.between(0, 1) == 0 {
         world.kill_processes(at, Signal::SIGKILL);
     }
-    Some(Box::new(move |world| {
+    Box::new(move |world| {
         let until = world.clock.now();
         world.instances[at].known.stops.push((from, until));
-        pids.iter().for_each(|pid| send(*pid, Signal::SIGCONT));
-    }))
+        send_all(&pids, Signal::SIGCONT);
+    })
 }
 
 /// Somebody stops the process and starts it again himself, as an init script's `restart` does.
@@ -335,16 +347,16 @@ fn by_hand(world: &mut World, at: usize, chance: &mut Chance) -> Option<Undo> {
     None
 }
 
-fn left_over(world: &mut World, at: usize) -> Option<Undo> {
+fn left_over(world: &mut World, at: usize) -> Undo {
     let name = world.instances[at].name.clone();
     let pid = spawn(&mut parts::left_over(&world.folder, &name));
     // As old as what it is left over from, by the clock's tick.
     world.pass(Duration::from_millis(50));
     world.kill_processes(at, Signal::SIGKILL);
-    Some(Box::new(move |world| {
+    Box::new(move |world| {
         send(pid, Signal::SIGKILL);
         world.tell(&format!("the left-over of {name} is gone: pid {pid}"));
-    }))
+    })
 }
 
 fn pause(world: &mut World, at: usize) -> Option<Undo> {
@@ -364,20 +376,21 @@ fn pause(world: &mut World, at: usize) -> Option<Undo> {
     }))
 }
 
-fn configure(world: &mut World, file: instance::File) -> Option<Undo> {
+fn configure(world: &mut World, file: instance::File) -> Undo {
     let at = any(world, &mut Chance::of(0, 0), |it| it.character.configured);
     world.instances[at].configure(file);
+    world.instances[at].known.misconfigured = file == instance::File::Wrong;
+    // Another watchdog that reads it begins anew; this one does not.
     world.instances[at].known.failing = 0;
-    world.instances[at].known.attempts = 0;
-    world.watchdogs(at).iter().for_each(|pid| send(*pid, Signal::SIGHUP));
+    send_all(&catching(world, at, Signal::SIGHUP), Signal::SIGHUP);
     world.pass(Duration::from_millis(50));
     world.kill_processes(at, Signal::SIGKILL);
-    Some(Box::new(move |world| {
+    Box::new(move |world| {
         world.instances[at].configure(instance::File::Right);
+        world.instances[at].known.misconfigured = false;
         world.instances[at].known.failing = 0;
-        world.instances[at].known.attempts = 0;
-        world.watchdogs(at).iter().for_each(|pid| send(*pid, Signal::SIGHUP));
-    }))
+        send_all(&catching(world, at, Signal::SIGHUP), Signal::SIGHUP);
+    })
 }
 
 /// More of the same beside each other: runs of cron, and whole watchdogs.
@@ -391,7 +404,7 @@ fn second(world: &mut World, at: usize, chance: &mut Chance) {
     }
 }
 
-fn storm(world: &mut World, at: usize, chance: &mut Chance) -> Option<Undo> {
+fn storm(world: &mut World, at: usize, chance: &mut Chance) -> Undo {
     let name = world.instances[at].name.clone();
     // The whole name has to match, so the one is longer, and the other shorter.
     let name = if chance.between(0, 1) == 0 { format!("{name}s") } else { name[..name.len() - 1].to_owned() };
@@ -399,10 +412,10 @@ fn storm(world: &mut World, at: usize, chance: &mut Chance) -> Option<Undo> {
     let pid = spawn(&mut parts::storm(&world.folder, &name, count));
     world.pass(Duration::from_millis(100));
     world.kill_processes(at, Signal::SIGKILL);
-    Some(Box::new(move |world| {
+    Box::new(move |world| {
         let end = world.clock.now() + Duration::from_secs(120);
         world.wait(end, |_| processes::how_it_ended(pid).is_some());
-    }))
+    })
 }
 
 /// A few hundred watchdogs at once, each with its process, and all processes killed together.
@@ -450,7 +463,7 @@ fn hundreds(world: &mut World, chance: &mut Chance) {
         }
     }
     let watchdogs: Vec<_> = (from..world.instances.len()).flat_map(|at| world.watchdogs(at)).collect();
-    watchdogs.iter().for_each(|pid| send(*pid, Signal::SIGTERM));
+    send_all(&watchdogs, Signal::SIGTERM);
     for pid in watchdogs {
         let status = processes::wait(pid, Duration::from_secs(20));
         if status.and_then(|status| status.code()) != Some(0) {
@@ -513,13 +526,13 @@ fn log_folder_is_file(world: &mut World, at: usize) -> Option<Undo> {
     Some(Box::new(move |_| drop(fs::remove_dir(file))))
 }
 
-fn read_only(folder: PathBuf) -> Option<Undo> {
+fn read_only(folder: PathBuf) -> Undo {
     cover_read_only(&folder);
-    Some(Box::new(move |_| unmount(&folder)))
+    Box::new(move |_| unmount(&folder))
 }
 
 /// Fills a file system to its last byte.
-fn fill(folder: PathBuf) -> Option<Undo> {
+fn fill(folder: &Path) -> Option<Undo> {
     let ballast = folder.join("ballast");
     let mut file = File::create(&ballast).ok()?;
     for size in [65_536, 4_096, 1] {

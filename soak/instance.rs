@@ -47,6 +47,7 @@ pub enum File {
 
 /// What sets one watchdog apart from the others.
 #[derive(Debug, Clone, Copy)]
+#[allow(clippy::struct_excessive_bools)] // each stands for itself
 pub struct Character {
     pub word: &'static str,
     pub mode: Mode,
@@ -96,9 +97,12 @@ pub struct Places {
 
 /// What the soak has done to it or knows of it, against which its start commands are held.
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools)] // each stands for itself
 pub struct Known {
     /// Its state may not have been written, or may be wrong, since the last time that all was well.
     pub forgetful: bool,
+    /// Its configuration file is wrong.
+    pub misconfigured: bool,
     /// It was started since.
     pub restarted: bool,
     /// Other runs of the same name were started beside it since.
@@ -177,7 +181,7 @@ impl Instance {
     }
 
     /// Whether it is run from cron.
-    pub fn from_cron(&self) -> bool {
+    pub fn is_from_cron(&self) -> bool {
         self.character.mode != Mode::Service
     }
 

@@ -22,7 +22,7 @@ const GRACE: Duration = Duration::from_secs(1);
 const ZOMBIE: Duration = Duration::from_millis(500);
 /// What may be open beyond what was open when the watchdog was first seen at rest: a log, and a pidfd.
 const MORE_DESCRIPTORS: usize = 2;
-/// How much more memory a watchdog may have than when it was warm, in kB of RssAnon.
+/// How much more memory a watchdog may have than when it was warm, in kB of `RssAnon`.
 const MORE_MEMORY: u64 = 200;
 /// So many state files are looked at in one go.
 const STATES_AT_ONCE: usize = 16;
@@ -151,7 +151,7 @@ impl World {
         let mut allowed: Vec<_> = (0..self.instances.len())
             .map(|at| {
                 let instance = &self.instances[at];
-                let cron = if instance.from_cron() { CRON_INTERVAL } else { Duration::ZERO };
+                let cron = if instance.is_from_cron() { CRON_INTERVAL } else { Duration::ZERO };
                 // One that is about to be started again has no watchdog yet.
                 let since = instance.due.max(began).min(began + Duration::from_secs(1));
                 since + RESTART_WAIT_INTERVAL + GRACE + cron + instance.known.patience
@@ -164,7 +164,7 @@ impl World {
             let all = world.processes.all();
             let now = world.clock.now();
             let mut missing = 0;
-            for at in 0..world.instances.len() {
+            for (at, allowed) in allowed.iter_mut().enumerate() {
                 let name = &world.instances[at].name;
                 let running: Vec<_> =
                     all.iter().filter(|live| is_process_of(live, name)).map(|live| live.pid).collect();
@@ -178,7 +178,7 @@ impl World {
                 let resumed = world.instances[at].known.resumed;
                 let is_news = resumed.is_none_or(|resumed| now > resumed + 2 * RETRY_AFTER);
                 let (by_cron, retries) =
-                    (world.instances[at].from_cron(), world.instances[at].character.retries);
+                    (world.instances[at].is_from_cron(), world.instances[at].character.retries);
                 // A service that does not try again by itself has ended, and is begun anew.
                 if is_news && (by_cron || retries) && world.instances[at].is_given_up() {
                     if !by_cron {
@@ -187,11 +187,11 @@ impl World {
                     world.tell(&format!("{name} is given up, and resumed"));
                     world.resume(at);
                     let cron = if by_cron { CRON_INTERVAL } else { Duration::ZERO };
-                    allowed[at] = now + RESTART_WAIT_INTERVAL + GRACE + cron;
-                } else if now > allowed[at] + world.leniency(began) {
+                    *allowed = now + RESTART_WAIT_INTERVAL + GRACE + cron;
+                } else if now > *allowed + world.leniency(began) {
                     world.violated(format!(
                         "{name} does not run {} ms after the faults ended",
-                        (now - began).as_millis()
+                        now.saturating_sub(began).as_millis()
                     ));
                 }
             }
@@ -204,7 +204,7 @@ impl World {
     /// Whether one of the processes that run is the one that the watchdog follows. From cron, there is
     /// none to follow it.
     fn is_well(&self, at: usize, running: &[i32]) -> bool {
-        if self.instances[at].from_cron() {
+        if self.instances[at].is_from_cron() {
             return !running.is_empty();
         }
         let Some(Ok(state)) = self.instances[at].state() else { return false };
@@ -244,7 +244,7 @@ impl World {
         for line in self.ask_status() {
             let is_ours = |it: &&crate::instance::Instance| line["name"].as_str() == Some(&it.name);
             let Some(instance) = self.instances.iter().find(is_ours) else { continue };
-            if instance.from_cron() {
+            if instance.is_from_cron() {
                 continue;
             }
             let (name, pid) = (instance.name.clone(), line["pid"].as_i64());

@@ -3,8 +3,9 @@
 //! Each start command writes a line when it begins, and another when it ends by itself, with one write to
 //! a file that is opened for appending: lines are whole, and in the order in which they were written.
 
+use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -45,9 +46,9 @@ impl Note {
         match what {
             What::Ended => line.push_str(" ended"),
             What::Began { forked, alone, behaviour, running } => {
-                line.push_str(&format!(" began {} {alone} {behaviour}", forked.as_millis()));
+                let _ = write!(line, " began {} {alone} {behaviour}", forked.as_millis());
                 for (pid, started) in running {
-                    line.push_str(&format!(" {pid}:{}", started.as_millis()));
+                    let _ = write!(line, " {pid}:{}", started.as_millis());
                 }
             }
         }
@@ -94,7 +95,6 @@ impl Reader {
 
     /// What is new.
     pub fn news(&mut self) -> Vec<Note> {
-        self.file.seek(SeekFrom::Current(0)).expect("a file");
         self.file.read_to_string(&mut self.rest).expect("a text");
         let end = self.rest.rfind('\n').map_or(0, |end| end + 1);
         let whole: String = self.rest.drain(..end).collect();

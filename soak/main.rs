@@ -50,9 +50,9 @@ use world::{Abilities, World};
 /// namespaces of its own, with its own /proc, and in file systems in memory: the machine is not touched.
 /// What is not possible here is skipped, and named at the beginning.
 ///
-/// The machine's clock (CLOCK_REALTIME) has no namespace, and is left alone: that it was set is simulated
+/// The machine's clock (`CLOCK_REALTIME`) has no namespace, and is left alone: that it was set is simulated
 /// by setting the times of the program's files a day forward or back, which is all that it takes from
-/// that clock but for the time in its log. Its other clock (CLOCK_BOOTTIME) is changed for real, by
+/// that clock but for the time in its log. Its other clock (`CLOCK_BOOTTIME`) is changed for real, by
 /// starting a watchdog again in another time namespace.
 #[derive(Parser)]
 #[command(name = "soak")]
@@ -103,7 +103,7 @@ fn enter(arguments: &[String]) -> ExitCode {
         if probe.is_ok_and(|probe| probe.status.success()) {
             again = Command::new("unshare");
             again.args(way).arg(std::env::current_exe().expect("a path"));
-            inside = what.to_owned();
+            what.clone_into(&mut inside);
             break;
         }
     }
@@ -132,6 +132,7 @@ fn run(options: &Options, abilities: Abilities) -> ExitCode {
         println!("skipped: the watchdog of another user: needs root");
     }
     let end = world.clock.now() + options.time;
+    let mut last_round = options.round;
     world.settle();
     world.look_around();
     for round in options.round.. {
@@ -140,10 +141,11 @@ fn run(options: &Options, abilities: Abilities) -> ExitCode {
             break;
         }
         world.summary.rounds += 1;
+        last_round = round;
         play_round(&mut world, options.seed, round, &possible);
-        if !world.violations.is_empty() {
-            println!("{}", story(&world, options.seed, round));
-        }
+    }
+    if !world.violations.is_empty() {
+        println!("{}", story(&world, options.seed, last_round));
     }
     world.summary.busy = world.leniency(Duration::ZERO);
     println!("{}", world.summary);

@@ -118,9 +118,8 @@ pub fn play(arguments: &[String]) {
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     match arguments[1..] {
         ["start", name, stays] => start(&world, name, stays == "stays"),
-        [PROCESS] => live(&world, None),
         [PROCESS, crash_after] => live(&world, crash_after.parse().ok()),
-        ["worker"] => live(&world, None),
+        [PROCESS | "worker"] => live(&world, None),
         ["storm", name, count] => rage(name, count.parse().unwrap_or(0)),
         _ => panic!("no such part: {arguments:?}"),
     }

@@ -89,6 +89,13 @@ pub fn send(pid: i32, signal: Signal) {
     let _ = kill(Pid::from_raw(pid), signal);
 }
 
+/// Sends a signal to all of them.
+pub fn send_all(pids: &[i32], signal: Signal) {
+    for pid in pids {
+        send(*pid, signal);
+    }
+}
+
 /// How each child, and each orphan that fell to the soak, has ended.
 fn ended() -> MutexGuard<'static, HashMap<i32, ExitStatus>> {
     static ENDED: LazyLock<Mutex<HashMap<i32, ExitStatus>>> = LazyLock::new(Mutex::default);

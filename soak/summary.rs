@@ -73,10 +73,10 @@ impl fmt::Display for Summary {
         writeln!(f, "end of faults to all running: {}", times(&self.faults_to_running))?;
         writeln!(f, "allowed for a machine that was busy: {} ms", self.busy.as_millis())?;
         match self.veteran {
-            Some((first, last)) => writeln!(
+            Some(((fds, memory), (last_fds, last_memory))) => writeln!(
                 f,
-                "the watchdog that is never ended: {} descriptors, {} kB (RssAnon); at last {}, {} kB",
-                first.0, first.1, last.0, last.1
+                "the watchdog that is never ended: {fds} descriptors, {memory} kB (RssAnon); at last {last_fds}, \
+                 {last_memory} kB"
             ),
             None => Ok(()),
         }

@@ -259,6 +259,7 @@ impl World {
             _ if pardoned && (status.code() == Some(0) || status.signal().is_some()) => true,
             (Some(0 | 5), _) if by_cron => true,
             (Some(3), _) => blind || instance.known.starved,
+            (Some(2), _) => instance.known.misconfigured,
             (Some(4), _) => !by_cron && instance.known.beside,
             (Some(1), _) if by_cron || !instance.character.retries => {
                 self.gave_up(at);
@@ -342,7 +343,7 @@ impl World {
         let _ = fs::remove_file(self.folder.join("ledger"));
         for at in 0..self.instances.len() {
             let pids = self.watchdogs(at);
-            pids.iter().for_each(|pid| processes::send(*pid, Signal::SIGKILL));
+            processes::send_all(&pids, Signal::SIGKILL);
         }
         let names: Vec<_> = self.instances.iter().map(|it| it.name.clone()).collect();
         // Start commands first, which would start more.

@@ -49,8 +49,9 @@ pub const NOT_INHERITED: [&str; 16] = [
     "SYSTEMD_EXEC_PID",
 ];
 
-/// How far the start that a command noted of itself may be from what the kernel says.
-const SAME_START: Duration = Duration::from_millis(500);
+/// How far the start that a command noted of itself may be from what the kernel says: two ticks, should it
+/// not have been able to ask the kernel. Whoever gets its number later has started later.
+const SAME_START: Duration = Duration::from_millis(20);
 
 /// A start command at work.
 #[derive(Debug)]

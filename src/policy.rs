@@ -86,16 +86,14 @@ impl Memory {
     /// the start command was run cannot write that down any more. `is_at_work` is that command.
     #[must_use]
     pub fn with_attempt(self, at: Time, is_at_work: bool) -> Self {
-        match (self.last_attempt, self.gave_up_until) {
-            (Some(last), _) if at <= last => self,
-            // It was the first of a fresh round.
-            (Some(_), Some(_)) => {
-                Memory { last_attempt: Some(at), judging: true, gave_up_until: None, failures: 0, ..self }
-            }
-            (Some(_), None) => Memory { last_attempt: Some(at), judging: true, ..self },
-            // Else nothing is known of what came of it, which may have been long ago.
-            (None, _) => Memory { last_attempt: Some(at), judging: is_at_work, ..self },
+        if self.last_attempt.is_some_and(|last| at <= last) {
+            return self;
         }
+        // Where nothing is known, what came of it may have been judged long ago.
+        let judging = is_at_work || self.last_attempt.is_some();
+        // After a give-up it was the first of a fresh round.
+        let failures = if self.gave_up_until.is_some() { 0 } else { self.failures };
+        Memory { last_attempt: Some(at), judging, failures, gave_up_until: None, ..self }
     }
 }
 

@@ -8,6 +8,11 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use rustix::fs::{Mode, OFlags};
+
+use crate::policy::Time;
+use crate::process::stat::{LONGEST_LINE, Stat};
+
 /// What `PIDFD_GET_INFO` says about how a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PidfdExit {
@@ -56,7 +61,8 @@ pub fn pidfd_exit(pidfd: BorrowedFd<'_>) -> PidfdExit {
 const LAST_SIGNAL: i32 = 64;
 
 /// Lets `command` begin in a session of its own, with each signal at its default. It writes its number
-/// and when it began, in milliseconds of [`crate::policy::Time`], to `note`, before the program begins.
+/// and when it began, as the kernel has it, in milliseconds of [`crate::policy::Time`], to `note`, before
+/// the program begins.
 pub fn detach(command: &mut Command, note: Option<File>) {
     // SAFETY: the closure runs between fork and exec of a program without threads, and makes only
     // system calls that signal-safety(7) allows there; it neither allocates nor takes a lock.
@@ -74,7 +80,9 @@ pub fn detach(command: &mut Command, note: Option<File>) {
             if let Some(note) = &note {
                 let mut line = [0; 64];
                 let mut rest = &mut line[..];
-                let _ = writeln!(rest, "{} {}", rustix::process::getpid(), crate::process::now().as_millis());
+                // Without /proc, it is only just now.
+                let began = own_start().unwrap_or_else(crate::process::now);
+                let _ = writeln!(rest, "{} {}", rustix::process::getpid(), began.as_millis());
                 let length = 64 - rest.len();
                 // Without the note, the next watchdog may not find this command: no reason not to start.
                 let _ = rustix::io::write(note, line.get(..length).unwrap_or_default());
@@ -82,6 +90,14 @@ pub fn detach(command: &mut Command, note: Option<File>) {
             Ok(())
         });
     }
+}
+
+/// When this process started, as /proc has it. Makes system calls only, and does not allocate.
+fn own_start() -> Option<Time> {
+    let stat = rustix::fs::open(c"/proc/self/stat", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let mut line = [0; LONGEST_LINE];
+    let length = rustix::io::read(&stat, &mut line[..]).ok()?;
+    Stat::parse(line.get(..length)?).map(|stat| stat.started())
 }
 
 /// Ignores a signal. A handler would not do for SIGTTOU: the write that it interrupts begins again.

@@ -9,10 +9,11 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal::SIGKILL;
+use procfs::process::Process;
 use serde_json::{Value, json};
 
 use crate::harness::{Captured, DEADLINE, Invocation, Scene};
-use crate::machine::{is_root, send, skip, unshare};
+use crate::machine::{is_root, is_there, send, skip, unshare};
 
 /// What a line in a crontab comes to: its status, and what would be mailed.
 fn from_cron(scene: &Scene, line: &Invocation) -> (Option<i32>, String) {
@@ -170,6 +171,36 @@ fn an_attempt_that_was_not_written_down_is_known() {
         let times = scene.read("times");
         let times: Vec<u64> = times.lines().map(|time| time.parse().unwrap()).collect();
         assert!(times[2] - times[1] >= 2_900, "{times:?}\n{}", scene.story());
+    }
+}
+
+/// A number is used again sooner or later, be it by another session's leader.
+#[test]
+fn who_has_the_start_commands_number_later_is_a_stranger() {
+    for (later, is_stranger) in [(0, false), (200, true)] {
+        let scene = Scene::new();
+        let other = scene.link_actor("other");
+        let mut session = Command::new("setsid");
+        session.arg(&other).arg("sleep");
+        let session = scene.spawn(session, Captured::All);
+        let leader = session.pid();
+        let started = scene.wait_until("it is a session's leader", || {
+            let stat = Process::new(leader).and_then(|it| it.stat()).ok()?;
+            (stat.comm == "other" && stat.session == leader).then_some(stat.starttime)
+        });
+        let started = started * 1000 / procfs::ticks_per_second();
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+        fs::create_dir_all(scene.path("state")).unwrap();
+        fs::write(scene.kept("start"), format!("{} 0\n{leader} {}\n", boot.trim(), started - later)).unwrap();
+        let watchdog = scene.watchdog().with("--start-timeout", "0.5").spawn();
+        scene.wait_for(if is_stranger { "attempt 1 succeeded" } else { "still at work .*; ending it" });
+        assert_eq!(scene.count("is at work, since"), usize::from(!is_stranger), "{}", scene.story());
+        if is_stranger {
+            assert!(is_there(leader), "{}", scene.story());
+        } else {
+            scene.wait_gone(leader);
+        }
+        watchdog.terminate();
     }
 }
 
