@@ -225,7 +225,7 @@ fn no_text_is_too_wide_for_a_column() {
     let mut terminal = Terminal::new();
     let command = scene.watchdog().starting(&format!("true {}", "x".repeat(70_000))).flag("--dry-run");
     let watchdog = terminal.start(&scene, command.command());
-    let text = terminal.expect(r"(?s)Settings.*it is not running; run: ");
+    let text = terminal.expect(r"(?s)Settings.*it is not running; run: [^\n]*x\r?\n");
     assert_eq!(watchdog.ends().code(), Some(1));
     // That one row is too long makes no other so.
     let row = text.lines().find(|line| line.trim_start().starts_with("stable_after")).unwrap();
