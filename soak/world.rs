@@ -47,6 +47,8 @@ pub struct World {
     pub summary: Summary,
     /// New watchdogs cannot see any process.
     pub blind: bool,
+    /// There may still be some that began like that.
+    pub was_blind: bool,
     /// Nothing is the matter but what happens next.
     pub is_calm: bool,
     /// What went wrong, the first first.
@@ -99,6 +101,7 @@ impl World {
             instances: Vec::new(),
             summary: Summary::default(),
             blind: false,
+            was_blind: false,
             is_calm: true,
             asked: Duration::ZERO,
             next_state: 0,
@@ -247,7 +250,7 @@ impl World {
     /// Whether a watchdog may have ended as it did.
     fn judge_end(&mut self, at: usize, pid: i32, mode: Mode, status: ExitStatus) {
         self.summary.checked("a watchdog ends only when it has to, with the right status");
-        let blind = self.blind;
+        let blind = self.was_blind;
         let now = self.clock.now();
         let instance = &mut self.instances[at];
         let name = instance.name.clone();
@@ -317,6 +320,11 @@ impl World {
     /// How much later than on an idle machine something may come that should have come since `since`.
     pub fn leniency(&self, since: Duration) -> Duration {
         self.pressure.since(since)
+    }
+
+    /// How much longer than on an idle machine a fork may have taken that was done then.
+    pub fn delay_of(&self, fork: Duration) -> Duration {
+        self.pressure.moment(fork)
     }
 }
 
