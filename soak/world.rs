@@ -361,8 +361,14 @@ impl World {
             all.iter().filter(ours).for_each(|live| processes::send(live.pid, Signal::SIGKILL));
         }
         if let Some((group, _)) = &self.group {
-            std::thread::sleep(Duration::from_millis(200));
-            let _ = fs::remove_dir(group);
+            // It can be taken away when nobody is left in it.
+            let end = self.clock.now() + Duration::from_secs(2);
+            while fs::remove_dir(group).is_err() && self.clock.now() < end {
+                std::thread::sleep(PACE);
+            }
+        }
+        if self.abilities.namespaces {
+            unmount(&self.folder);
         }
     }
 }
