@@ -29,6 +29,7 @@ pub enum Event {
     CrashProcess,
     KillStartCommand,
     KillWatchdog,
+    KillAllTwice,
     TerminateWatchdog,
     FreezeWatchdog,
     HangUpStorm,
@@ -65,21 +66,22 @@ pub enum Event {
 use Event::{
     AddressSpace, Broken, ByHand, ClockSet, CommandsNumberReused, ConfigurationChanged, ConfigurationWrong,
     ControlGroup, CrashProcess, Crashing, Descriptors, FreezeWatchdog, HangUpStorm, Hanging, Hundreds,
-    KillProcess, KillStartCommand, KillWatchdog, LeftOver, LogFolderIsFile, LogFolderRemoved, LogsFull,
-    LogsReadOnly, LookNow, NumberReused, Pause, ProcHidden, ProcNotMounted, SecondWatchdogs, Slow, StateFull,
-    StateReadOnly, StopProcess, Storm, TerminateWatchdog, TimeNamespace,
+    KillAllTwice, KillProcess, KillStartCommand, KillWatchdog, LeftOver, LogFolderIsFile, LogFolderRemoved,
+    LogsFull, LogsReadOnly, LookNow, NumberReused, Pause, ProcHidden, ProcNotMounted, SecondWatchdogs, Slow,
+    StateFull, StateReadOnly, StopProcess, Storm, TerminateWatchdog, TimeNamespace,
 };
 
 /// An event, and how likely it is.
 pub type Weighed = (u64, Event);
 
 /// All of them, the more likely ones with a greater weight.
-const ALL: [Weighed; 36] = [
+const ALL: [Weighed; 37] = [
     (12, KillProcess),
     (4, StopProcess),
     (4, CrashProcess),
     (5, KillStartCommand),
     (8, KillWatchdog),
+    (6, KillAllTwice),
     (3, TerminateWatchdog),
     (4, FreezeWatchdog),
     (2, HangUpStorm),
@@ -175,6 +177,7 @@ impl Event {
                     world.kill_processes(mortal, Signal::SIGKILL);
                 }
             }
+            KillAllTwice => kill_all_twice(world, mortal, chance),
             TerminateWatchdog => {
                 let signal = chance.one_of(&[Signal::SIGTERM, Signal::SIGINT]);
                 world.end_watchdogs(mortal, signal, Duration::from_millis(chance.between(0, 500)));
@@ -182,14 +185,11 @@ impl Event {
             FreezeWatchdog => return Some(freeze(world, at, chance)),
             HangUpStorm => {
                 let count = chance.between(20, 400);
-                for pid in catching(world, at, Signal::SIGHUP) {
-                    (0..count).for_each(|_| send(pid, Signal::SIGHUP));
-                }
+                flood(&catching(world, at, Signal::SIGHUP), Signal::SIGHUP, count);
             }
             LookNow => {
-                for pid in catching(world, at, Signal::SIGUSR1) {
-                    (0..chance.between(1, 50)).for_each(|_| send(pid, Signal::SIGUSR1));
-                }
+                let count = chance.between(1, 50);
+                flood(&catching(world, at, Signal::SIGUSR1), Signal::SIGUSR1, count);
             }
             Broken => return Some(misbehave(world, at, Behaviour::Broken)),
             Crashing => return Some(misbehave(world, at, Behaviour::Crashing(chance.between(10, 900)))),
@@ -245,6 +245,7 @@ impl Event {
             ControlGroup => return control_group(world, mortal, chance),
             ProcNotMounted => {
                 world.blind = true;
+                world.was_blind = true;
                 mount_memory(Path::new("/proc"), "1m");
                 return Some(Box::new(|world| {
                     unmount(Path::new("/proc"));
@@ -281,6 +282,12 @@ fn catching(world: &World, at: usize, signal: Signal) -> Vec<i32> {
         status.is_some_and(|status| status.sigcgt & (1 << (signal as u64 - 1)) != 0)
     };
     world.watchdogs(at).into_iter().filter(catches).collect()
+}
+
+fn flood(pids: &[i32], signal: Signal, count: u64) {
+    for _ in 0..count {
+        send_all(pids, signal);
+    }
 }
 
 fn misbehave(world: &mut World, at: usize, behaviour: Behaviour) -> Undo {
@@ -320,6 +327,17 @@ fn kill_start_command(world: &mut World, at: usize, chance: &mut Chance) -> Undo
         send(live.pid, signal);
     }
     Box::new(move |world| world.instances[at].behave(Behaviour::Good))
+}
+
+/// Process and watchdog are killed, and as soon as the process is there again, both once more.
+fn kill_all_twice(world: &mut World, at: usize, chance: &mut Chance) {
+    world.kill_processes(at, Signal::SIGKILL);
+    let name = world.instances[at].name.clone();
+    let end = world.clock.now() + RESTART_WAIT_INTERVAL + CRON_INTERVAL;
+    world.wait(end, |world| !world.running(&name).is_empty());
+    world.pass(Duration::from_millis(chance.between(0, 200)));
+    world.kill_processes(at, Signal::SIGKILL);
+    world.end_watchdogs(at, Signal::SIGKILL, Duration::ZERO);
 }
 
 fn freeze(world: &mut World, at: usize, chance: &mut Chance) -> Undo {

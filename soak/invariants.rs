@@ -36,9 +36,8 @@ impl World {
             let Some(at) = self.instances.iter().position(|it| it.name == note.instance) else { continue };
             let What::Began { forked, alone, behaviour, running } = note.what else { continue };
             self.summary.starts += 1;
-            let busy = |since: Duration| self.leniency(since.saturating_sub(Duration::from_secs(1)));
-            let since = self.instances[at].known.last_start.unwrap_or_default().min(forked);
-            let (fork, look_to_fork) = (FORK + busy(since), LOOK_TO_FORK + busy(since));
+            let last = self.instances[at].known.last_start.unwrap_or_default();
+            let (fork, look_to_fork) = (FORK + self.delay_of(last), LOOK_TO_FORK + self.delay_of(forked));
             let behaviour = Behaviour::of(&behaviour);
             let instance = &mut self.instances[at];
             let name = instance.name.clone();
@@ -241,6 +240,7 @@ impl World {
             }
         }
         self.is_calm = true;
+        self.was_blind = false;
         for line in self.ask_status() {
             let is_ours = |it: &&crate::instance::Instance| line["name"].as_str() == Some(&it.name);
             let Some(instance) = self.instances.iter().find(is_ours) else { continue };

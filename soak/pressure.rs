@@ -7,6 +7,8 @@ use std::time::Duration;
 
 /// How many looks are remembered: more than a minute of them.
 const LOOKS: usize = 20_000;
+/// What a moment is.
+const MOMENT: Duration = Duration::from_millis(300);
 /// From a death to a new process several processes have to get their turn, one after the other: watchdog,
 /// shell, start command, process.
 const IN_A_ROW: u32 = 4;
@@ -41,8 +43,19 @@ impl Pressure {
 
     /// How much later something may come that should have come since then.
     pub fn since(&self, since: Duration) -> Duration {
-        let at = self.looks.partition_point(|(at, _)| *at <= since);
-        let before = self.looks.get(at.saturating_sub(1)).map_or(Duration::ZERO, |(_, before)| *before);
-        IN_A_ROW * self.waited().saturating_sub(before)
+        IN_A_ROW * self.waited().saturating_sub(self.until(since))
+    }
+
+    /// How much one process may have been delayed in a moment that ended then.
+    pub fn moment(&self, end: Duration) -> Duration {
+        let after = self.looks.partition_point(|(at, _)| *at < end);
+        let after = self.looks.get(after).map_or_else(|| self.waited(), |(_, waited)| *waited);
+        after.saturating_sub(self.until(end.saturating_sub(MOMENT)))
+    }
+
+    /// How long it had waited until then, or a little before.
+    fn until(&self, time: Duration) -> Duration {
+        let at = self.looks.partition_point(|(at, _)| *at <= time);
+        self.looks.get(at.saturating_sub(1)).map_or(Duration::ZERO, |(_, waited)| *waited)
     }
 }

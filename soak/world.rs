@@ -47,6 +47,8 @@ pub struct World {
     pub summary: Summary,
     /// New watchdogs cannot see any process.
     pub blind: bool,
+    /// There may still be some that began like that.
+    pub was_blind: bool,
     /// Nothing is the matter but what happens next.
     pub is_calm: bool,
     /// What went wrong, the first first.
@@ -99,6 +101,7 @@ impl World {
             instances: Vec::new(),
             summary: Summary::default(),
             blind: false,
+            was_blind: false,
             is_calm: true,
             asked: Duration::ZERO,
             next_state: 0,
@@ -247,7 +250,7 @@ impl World {
     /// Whether a watchdog may have ended as it did.
     fn judge_end(&mut self, at: usize, pid: i32, mode: Mode, status: ExitStatus) {
         self.summary.checked("a watchdog ends only when it has to, with the right status");
-        let blind = self.blind;
+        let blind = self.was_blind;
         let now = self.clock.now();
         let instance = &mut self.instances[at];
         let name = instance.name.clone();
@@ -318,6 +321,11 @@ impl World {
     pub fn leniency(&self, since: Duration) -> Duration {
         self.pressure.since(since)
     }
+
+    /// How much longer than on an idle machine a fork may have taken that was done then.
+    pub fn delay_of(&self, fork: Duration) -> Duration {
+        self.pressure.moment(fork)
+    }
 }
 
 /// A control group for the memory of a watchdog, of the first version or the second (`cgroups(7)`).
@@ -353,8 +361,14 @@ impl World {
             all.iter().filter(ours).for_each(|live| processes::send(live.pid, Signal::SIGKILL));
         }
         if let Some((group, _)) = &self.group {
-            std::thread::sleep(Duration::from_millis(200));
-            let _ = fs::remove_dir(group);
+            // It can be taken away when nobody is left in it.
+            let end = self.clock.now() + Duration::from_secs(2);
+            while fs::remove_dir(group).is_err() && self.clock.now() < end {
+                std::thread::sleep(PACE);
+            }
+        }
+        if self.abilities.namespaces {
+            unmount(&self.folder);
         }
     }
 }
