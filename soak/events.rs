@@ -623,6 +623,12 @@ fn hide(world: &mut World) -> Option<Undo> {
     let at = any(world, &mut Chance::of(0, 0), |it| it.character.ordinary);
     set_hidepid("2");
     world.kill_processes(at, Signal::SIGKILL);
+    // What another user starts before the death is noticed is older than it, and left over (rule 11).
+    let noticed = |world: &mut World| {
+        world.instances[at].state().and_then(Result::ok).is_none_or(|state| state["process"].is_null())
+    };
+    let end = world.clock.now() + Duration::from_secs(2);
+    world.wait(end, noticed);
     let name = world.instances[at].name.clone();
     // Nobody who cannot see this one may start another.
     spawn(&mut parts::process_by_hand(&world.folder, &name));
