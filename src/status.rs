@@ -20,11 +20,18 @@ use crate::process::{self, Pid};
 use crate::report::words::span;
 use crate::settings;
 use crate::state::{self, Files, Leave, Sight, State, Unread};
+use crate::{PROC, cannot_tell};
 
 /// Carries out a command.
 pub fn run(command: &Command, user: &User, stderr: &mut Stderr) -> Exit {
     let command = match command {
-        Command::Status { names, json, place } => status(names, *json, place, user),
+        Command::Status { names, json, place } => match Proc::new(Path::new(PROC)) {
+            Ok(proc) => status(names, *json, place, user, &proc),
+            Err(unknown) => {
+                cannot_tell(&unknown.0, stderr);
+                return Exit::Lsb(4);
+            }
+        },
         Command::Pause { which, time, place } => pause(which, time.as_deref(), place, user),
         Command::Resume { which, place } if which.upgrade => resume_after_upgrade(place, user),
         Command::Resume { which, place } => say(which, Leave::Given { resumed: None }, place, user),
@@ -141,9 +148,14 @@ impl LastStart {
     }
 }
 
-fn status(names: &[OsString], json: bool, place: &StateDir, user: &User) -> Result<Exit, Vec<String>> {
+fn status(
+    names: &[OsString],
+    json: bool,
+    place: &StateDir,
+    user: &User,
+    proc: &Proc,
+) -> Result<Exit, Vec<String>> {
     let folders = folders(place, user);
-    let proc = Proc::new(Path::new("/proc")).map_err(|unknown| vec![unknown.0])?;
     let boot_id = state::boot_id(proc.root());
     let all: Vec<_> = folders
         .iter()
@@ -168,7 +180,7 @@ fn status(names: &[OsString], json: bool, place: &StateDir, user: &User) -> Resu
         }
         wanted
     };
-    let lines: Vec<_> = wanted.iter().map(|(folder, name)| line(folder, name, &boot_id, &proc)).collect();
+    let lines: Vec<_> = wanted.iter().map(|(folder, name)| line(folder, name, &boot_id, proc)).collect();
     let text = if json { as_json(&lines) } else { as_table(&lines) };
     // Into a pipe that may be closed early.
     let _ = io::stdout().write_all(text.as_bytes());
@@ -356,7 +368,7 @@ fn pause(which: &Which, time: Option<&OsStr>, place: &StateDir, user: &User) -> 
         ]);
     };
     let folder = user.state_folder(place.state_dir.as_ref());
-    state::begin_upgrade(&folder, &state::boot_id(Path::new("/proc")), until, now)
+    state::begin_upgrade(&folder, &state::boot_id(Path::new(PROC)), until, now)
         .map_err(|error| vec![format!("cannot be written down in {}: {error}", folder.display())])?;
     Ok(Exit::Success)
 }
@@ -388,7 +400,7 @@ fn say(which: &Which, leave: Leave, place: &StateDir, user: &User) -> Result<Exi
     if !wrong.is_empty() {
         return Err(wrong);
     }
-    let boot_id = state::boot_id(Path::new("/proc"));
+    let boot_id = state::boot_id(Path::new(PROC));
     let now: Time = process::now();
     for name in names {
         if let Err(error) = Files::new(&folder, &name, &boot_id).say(leave, now) {

@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use nix::sys::signal::Signal::{SIGINT, SIGKILL, SIGTERM};
 use procfs::process::Process;
 
-use crate::harness::{Invocation, Scene, Watchdog};
-use crate::machine::{is_root, is_there, processes, send, skip, unshare};
+use crate::harness::{Captured, Invocation, Scene, WATCHDOG, Watchdog};
+use crate::machine::{is_root, is_there, processes, program, send, skip, unshare};
 
 /// A watchdog that is process 1 of its own PID namespace, and its number outside.
 fn process_1<'a>(scene: &'a Scene, watchdog: Invocation<'a>) -> Option<(Watchdog<'a>, i32)> {
@@ -117,6 +117,10 @@ fn the_proc_of_another_namespace_is_refused() {
         let ended = watchdog.run();
         assert_eq!((ended.code(), ended.stderr.lines().count(), scene.starts()), (Some(3), 1, 0), "{ended}");
     }
+    let mut status = program(way[0]);
+    status.args(&way[1..]).args([WATCHDOG, "status", "--state-dir"]).arg(scene.path("state"));
+    let ended = scene.spawn(status, Captured::All).ends();
+    assert_eq!((ended.code(), ended.stderr.lines().count()), (Some(4), 1), "{ended}");
 }
 
 /// Mounted with `hidepid`, /proc shows an ordinary user nobody else's processes.
