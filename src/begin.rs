@@ -60,14 +60,20 @@ pub fn watch(job: Job, stderr: &mut Stderr) -> Exit {
     if !settings.limits.once {
         let has_word = record.memory().gave_up_until.is_some()
             && record.may_start(process::now(), &mut report).1.is_some();
-        if is_begun_by_somebody() || has_word {
+        // The service manager begins it again after a crash too, which nobody has decided.
+        let was_cut_off = lock.as_ref().is_some_and(|lock| lock.cut_off.is_some());
+        if is_in_terminal() || (is_in_unit() && !was_cut_off) || has_word {
             record.forget_give_up();
         }
-        // A crontab line that begins a long-running watch: given up is given up, for a while.
-        if record.memory().gave_up_until.is_some_and(|until| process::now() < until) {
-            match look_only(&settings, &proc) {
-                Exit::Success => {}
-                exit => return exit,
+        if let Some(until) = record.memory().gave_up_until.filter(|until| process::now() < *until) {
+            if is_begun_by_somebody() {
+                report.remains_given_up(until.saturating_sub(process::now()));
+            } else {
+                // A crontab line that begins a long-running watch: given up is given up, for a while.
+                match look_only(&settings, &proc) {
+                    Exit::Success => {}
+                    exit => return exit,
+                }
             }
         }
     }
@@ -153,7 +159,16 @@ fn has_terminal() -> bool {
 
 /// Whether somebody began this run by hand, or the service manager, and not a line in a crontab.
 fn is_begun_by_somebody() -> bool {
-    has_terminal() || log::is_terminal() || std::env::var_os("INVOCATION_ID").is_some()
+    is_in_terminal() || is_in_unit()
+}
+
+fn is_in_terminal() -> bool {
+    has_terminal() || log::is_terminal()
+}
+
+/// Whether the service manager began this run (systemd.exec(5)).
+fn is_in_unit() -> bool {
+    std::env::var_os("INVOCATION_ID").is_some()
 }
 
 /// What a second long-running watchdog does: the same line again, from cron, is no mistake.

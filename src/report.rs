@@ -198,6 +198,15 @@ impl Report {
         ));
     }
 
+    /// The watchdog before this one gave up, and was cut off; `retry` is the time to a fresh round.
+    pub fn remains_given_up(&mut self, retry: Duration) {
+        self.info(format!(
+            "the watchdog before this one gave up; trying again in {}, or taking it up as soon as somebody has \
+             started it",
+            span(retry)
+        ));
+    }
+
     /// The watchdog before this one was cut off.
     pub fn cut_off(&mut self, pid: Pid) {
         self.info(format!("the watchdog before this one (pid {pid}) ended without a word"));

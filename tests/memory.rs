@@ -204,6 +204,34 @@ fn who_has_the_start_commands_number_later_is_a_stranger() {
     }
 }
 
+/// The service manager begins a watchdog again that was killed, which is no word of anybody's.
+#[test]
+fn a_give_up_outlives_a_watchdog_that_is_killed() {
+    let scene = Scene::new();
+    let service = || {
+        let line =
+            scene.watchdog().with("--max-fail-count", "1").with("--retry-after", "100s").starting("false");
+        let mut command = line.command();
+        command.env("INVOCATION_ID", "0123456789abcdef0123456789abcdef");
+        scene.spawn(command, Captured::All)
+    };
+    let first = service();
+    let given_up = || !scene.state()["memory"]["gave_up_until_ms"].is_null();
+    scene.wait_for("gave up after 1 failure");
+    scene.wait_until("that is written down", || given_up().then_some(()));
+    first.send(SIGKILL);
+    first.ends();
+    let second = service();
+    scene.wait_for("^INFO the watchdog before this one gave up; trying again in 1m [34]");
+    second.wait_checks(5);
+    assert_eq!((scene.starts(), given_up()), (1, true), "{}", scene.story());
+    // Whoever stops and starts it wants it to begin anew.
+    second.terminate();
+    let third = service();
+    scene.wait_until("it is tried again", || (scene.starts() == 2).then_some(()));
+    third.terminate();
+}
+
 /// A service that breaks, comes back and stays costs two mails.
 #[test]
 fn from_cron_a_broken_service_costs_one_mail_and_a_mended_one_another() {
