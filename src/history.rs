@@ -9,11 +9,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::command::CommandEnd;
+use crate::millis;
 use crate::policy::{Ending, Time};
 use crate::process::Pid;
 use crate::process::death::{Death, End, signal_name};
 use crate::process::oom::OutOfMemory;
-use crate::state::{millis, millis_list};
 
 /// How many deaths are remembered. More within a day are that many or more.
 pub const MOST_DEATHS: usize = 100;
@@ -70,7 +70,7 @@ pub struct LastStart {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Deaths {
-    #[serde(with = "millis_list")]
+    #[serde(with = "millis::list")]
     times: Vec<Time>,
 }
 

@@ -18,6 +18,7 @@ pub mod history;
 pub mod instance;
 pub mod job;
 pub mod log;
+pub mod millis;
 pub mod output;
 pub mod policy;
 pub mod process;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::state::optional_millis;
+use crate::millis;
 
 /// A moment: the time since the machine was booted, time asleep included (`CLOCK_BOOTTIME`).
 pub type Time = Duration;
@@ -58,14 +58,14 @@ pub struct Memory {
     /// The process came from an attempt and is not stable yet.
     pub on_probation: bool,
     /// When the last attempt began.
-    #[serde(rename = "last_attempt_ms", with = "optional_millis")]
+    #[serde(rename = "last_attempt_ms", with = "millis::optional")]
     pub last_attempt: Option<Time>,
     /// That attempt is not judged yet.
     pub judging: bool,
     /// Rounds of attempts given up since the process was last stable.
     pub rounds: u32,
     /// It was given up; a fresh round begins then.
-    #[serde(rename = "gave_up_until_ms", with = "optional_millis")]
+    #[serde(rename = "gave_up_until_ms", with = "millis::optional")]
     pub gave_up_until: Option<Time>,
 }
 
@@ -153,7 +153,7 @@ pub enum Action {
     Look,
     /// Run the start command.
     Start {
-        /// The how manieth attempt in a row this is, from 1.
+        /// Which attempt in a row this is, from 1.
         attempt: u32,
     },
     /// Ask the start command's process group to end (SIGTERM).
@@ -195,7 +195,7 @@ pub enum News {
     },
     /// The attempt was judged: the process is running.
     Succeeded {
-        /// The how manieth attempt in a row it was, from 1.
+        /// Which attempt in a row it was, from 1.
         attempt: u32,
     },
     /// The attempt was judged: a failure.
@@ -522,6 +522,7 @@ impl Policy {
             Seen::Unknown if self.limits.once && now >= at + self.limits.start_timeout => {
                 Action::End(Outcome::Unknown).into()
             }
+            Seen::Unknown if now < judged_at => self.next_look(now, at, judged_at),
             Seen::Unknown => self.next_check(now),
             Seen::Nothing | Seen::CommandEnded => Action::Look.into(),
         }

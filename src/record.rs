@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use crate::command::CommandEnd;
 use crate::history::{Deaths, LastExit, LastStart, Tally};
+use crate::millis;
 use crate::policy::{Memory, Time};
 use crate::process::Seen;
 use crate::process::death::{Death, End, Gone};
@@ -187,7 +188,8 @@ impl Record {
         let is_same = self.state.sight == sight
             && match (&self.state.process, process) {
                 (Some(old), Some(new)) => {
-                    (old.pid, old.started_ms, &old.name) == (new.pid, millis(new.started), &new.name)
+                    (old.pid, old.started_ms, &old.name)
+                        == (new.pid, Time::from_millis(millis::of(new.started)), &new.name)
                 }
                 (_, None) => true,
                 _ => false,
@@ -208,7 +210,8 @@ impl Record {
     pub fn lost(&mut self, gone: &Gone) {
         self.change(|state| {
             state.gone = Some(Died::from(gone));
-            if state.process.take().is_some() {
+            // Another may be followed by now.
+            if state.process.take_if(|process| process.pid == gone.pid).is_some() {
                 (state.sight, state.since_ms) = (Sight::Missing, crate::process::now());
             }
         });
@@ -224,7 +227,7 @@ impl Record {
             state.last_exit = Some(LastExit::of(end));
             tally = state.deaths.add(end.ending(), end.at);
         });
-        tally
+        if may_be_launcher { Tally::default() } else { tally }
     }
 
     /// The start command ended.
@@ -337,10 +340,6 @@ fn fresh(files: &Files, settings: &Settings) -> State {
 fn last_known(files: &Files) -> Time {
     let age = files.touched().and_then(|time| time.elapsed().ok()).unwrap_or_default();
     crate::process::now().saturating_sub(age)
-}
-
-fn millis(time: Time) -> Time {
-    Time::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

@@ -289,6 +289,7 @@ impl Report {
     pub fn following(&mut self, seen: &Seen, now: Time, others: usize) {
         self.ever_seen = true;
         self.is_stopped = false;
+        self.said.remove("paused");
         let others =
             if others == 0 { String::new() } else { format!(", the first of {} that match", others + 1) };
         let ran = span(now.saturating_sub(seen.started));
@@ -354,7 +355,7 @@ impl Report {
         self.left_over = left_over;
     }
 
-    /// The followed process died, and how; `delay` is the time from now to a start.
+    /// The followed process died, and how; `delay` is the time from the death to a start.
     pub fn died(&mut self, end: &End, delay: Option<Duration>, deaths: Tally) {
         self.first_missing.get_or_insert(end.at);
         let what = format!("{} (pid {}) {} after {}", end.name, end.pid, end.death, span(end.ran()));

@@ -12,10 +12,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, SystemTime};
 
-use chrono::{DateTime, Local, SecondsFormat};
 use sd_notify::NotifyState;
 
-use crate::log::escaped;
+use crate::log::{SecondsFormat, escaped, local};
 use crate::policy::{Memory, Time};
 use crate::process::{self, Pid};
 use crate::state::{Leave, Sight, State};
@@ -231,8 +230,7 @@ impl Facts {
 
 /// A moment as the log writes it.
 fn by_the_clock(time: Time) -> String {
-    let boot = SystemTime::now() - process::now();
-    DateTime::<Local>::from(boot + time).to_rfc3339_opts(SecondsFormat::Secs, false)
+    local(SystemTime::now() - process::now() + time, SecondsFormat::Secs)
 }
 
 /// In one line that is not too long: what is quoted in it is no message of its own.

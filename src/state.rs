@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::is_shortage;
 use crate::history::{Deaths, LastExit, LastStart};
 use crate::instance::Name;
+use crate::millis;
 use crate::policy::{Memory, Time};
 use crate::process::death::Gone;
 use crate::process::oom::OomKills;
@@ -184,79 +185,6 @@ fn unhex(text: &str) -> Vec<u8> {
         .collect()
 }
 
-/// Times as whole milliseconds.
-pub mod millis {
-    use super::{Deserialize, Duration};
-    use serde::{Deserializer, Serializer};
-
-    /// Writes a time.
-    ///
-    /// # Errors
-    /// As the serializer.
-    pub fn serialize<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_u64(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
-    }
-
-    /// Reads a time.
-    ///
-    /// # Errors
-    /// It is not a whole number of milliseconds that makes sense.
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        let millis = u64::deserialize(from)?;
-        // Sums of these must not overflow.
-        Ok(Duration::from_millis(millis.min(1 << 48)))
-    }
-}
-
-/// Lists of times, as whole milliseconds.
-pub mod millis_list {
-    use super::{Deserialize, Duration};
-    use serde::{Deserializer, Serializer};
-
-    /// Writes times.
-    ///
-    /// # Errors
-    /// As the serializer.
-    pub fn serialize<S: Serializer>(times: &[Duration], to: S) -> Result<S::Ok, S::Error> {
-        to.collect_seq(times.iter().map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)))
-    }
-
-    /// Reads times.
-    ///
-    /// # Errors
-    /// One is not a whole number of milliseconds.
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Duration>, D::Error> {
-        let times = Vec::<u64>::deserialize(from)?;
-        Ok(times.into_iter().map(|millis| Duration::from_millis(millis.min(1 << 48))).collect())
-    }
-}
-
-/// Times that may be absent, as whole milliseconds or `null`.
-pub mod optional_millis {
-    use super::{Deserialize, Duration};
-    use serde::{Deserializer, Serializer};
-
-    /// Writes a time.
-    ///
-    /// # Errors
-    /// As the serializer.
-    #[allow(clippy::ref_option)] // the shape that serde asks for
-    pub fn serialize<S: Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
-        match time {
-            Some(time) => super::millis::serialize(time, to),
-            None => to.serialize_none(),
-        }
-    }
-
-    /// Reads a time.
-    ///
-    /// # Errors
-    /// It is neither `null` nor a whole number of milliseconds.
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
-        Ok(Option::<u64>::deserialize(from)?.map(|millis| Duration::from_millis(millis.min(1 << 48))))
-    }
-}
-
 /// A pause of an instance, and when it was last resumed: `NAME.pause` in the state folder; or the pause of
 /// all instances while packages are upgraded: [`UPGRADE`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -268,7 +196,7 @@ pub struct Pause {
     /// It is to be left alone.
     pub paused: bool,
     /// Until then; `null` is until it is resumed.
-    #[serde(with = "optional_millis")]
+    #[serde(with = "millis::optional")]
     pub until_ms: Option<Time>,
     /// When this was said.
     #[serde(with = "millis")]

@@ -258,7 +258,7 @@ fn line(folder: &Path, name: &Name, boot_id: &str, proc: &Proc) -> Line {
             line.for_seconds = seconds(now.saturating_sub(process.started_ms));
         }
         // It has ended since the last check, and another may have taken its place.
-        Some(_) if line.watchdog_pid.is_none() => {
+        Some(_) if line.watchdog_pid.is_none() || state.sight == Sight::Running => {
             line.state = "not running";
             line.standing = Some("ended since the last check".to_owned());
         }

@@ -100,6 +100,20 @@ fn own_start() -> Option<Time> {
     Stat::parse(line.get(..length)?).map(|stat| stat.started())
 }
 
+/// A child that has ended, whichever; it is still to be waited for. (nix knows no real-time signals, and
+/// fails for a child that one of them has ended; rustix does not give the number.)
+#[must_use]
+pub fn ended_child() -> Option<rustix::process::Pid> {
+    // SAFETY: zeros are a valid `siginfo_t`, which waitid(2) fills if there is such a child and else leaves as
+    // it is; the field that is read then belongs to what it has filled in, or is zero.
+    let pid = unsafe {
+        let mut info = std::mem::zeroed::<libc::siginfo_t>();
+        let what = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        if libc::waitid(libc::P_ALL, 0, &raw mut info, what) == 0 { info.si_pid() } else { 0 }
+    };
+    rustix::process::Pid::from_raw(pid)
+}
+
 /// Ignores a signal. A handler would not do for SIGTTOU: the write that it interrupts begins again.
 pub fn ignore(signal: i32) {
     // SAFETY: no handler is installed, so that no code of ours runs in signal context.

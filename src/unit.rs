@@ -32,6 +32,8 @@ enum Question {
     None,
     /// Whether a watch that never ends may be in this unit, to be asked when there is time.
     Endless,
+    /// It was asked, which is enough.
+    Answered,
     /// Something was asked.
     Asked { about: About, systemctl: Child, at: Time },
 }
@@ -73,7 +75,7 @@ impl Unit {
     }
 
     fn ask(&mut self, about: About, now: Time) {
-        self.question = Question::None;
+        self.question = Question::Answered;
         let Some(group) = &self.group else { return };
         let mut command = Command::new(&self.systemctl);
         if group.contains("/user@") {
@@ -102,7 +104,7 @@ impl Unit {
             return None;
         }
         let (about, answer) = (about.clone(), answer(systemctl));
-        self.question = Question::None;
+        self.question = Question::Answered;
         doubt(&about, name(self.group.as_ref()?), &answer)
     }
 
@@ -213,7 +215,7 @@ mod tests {
         loop {
             let now = process::now();
             let doubt = unit.doubt(now);
-            if doubt.is_some() || matches!(unit.question, Question::None) {
+            if doubt.is_some() || matches!(unit.question, Question::None | Question::Answered) {
                 return (doubt, now.saturating_sub(begin));
             }
             std::thread::sleep(Duration::from_millis(5));

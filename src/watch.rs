@@ -102,7 +102,8 @@ impl Watch {
     #[must_use]
     pub fn new(mut parts: Parts) -> Self {
         let files = parts.record.files();
-        let noted = Noted::read(&files.start_note(), files.boot_id());
+        // One of a time to come is of a clock that has been set back.
+        let noted = Noted::read(&files.start_note(), files.boot_id()).filter(|noted| noted.attempt <= now());
         let command = noted.and_then(|noted| StartCommand::adopt(noted, &parts.proc));
         if let Some(command) = &command {
             parts.report.adopted(command.pid(), command.began(), now());
@@ -363,6 +364,9 @@ impl Watch {
     }
 
     fn end_by(&mut self, signal: i32) -> Exit {
+        // The last time to say how the process died.
+        self.how_it_died();
+        self.bury();
         if std::process::id() == 1 {
             let in_time = self.end_all(signal);
             self.parts.report.ended_all(signal, in_time);

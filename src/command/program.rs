@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::io::Errno;
 
 use super::complete_path;
 
@@ -132,8 +133,7 @@ fn doubt_in(start_command: &str, path: &OsStr) -> Option<String> {
 fn cannot_run(path: &Path) -> Option<&'static str> {
     match path.metadata() {
         Ok(file) if file.is_dir() => Some("is a folder"),
-        Ok(_) => accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)
-            .is_err()
+        Ok(_) => (accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS) == Err(Errno::ACCESS))
             .then_some("is not executable: chmod +x, or name its interpreter"),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             Some("is not there")

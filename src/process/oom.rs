@@ -1,10 +1,8 @@
 //! Whether the kernel ran out of memory: how many processes its OOM killer has ended, of the control group
 //! of one process and on the machine.
 
-use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
@@ -81,7 +79,8 @@ fn counting_files(text: &[u8], control_groups: &Path) -> Vec<PathBuf> {
         text.split(|byte| *byte == b'\n').find_map(|line| {
             let mut fields = line.splitn(3, |byte| *byte == b':').skip(1);
             let (controllers, path) = (fields.next()?, fields.next()?);
-            let path = Path::new(OsStr::from_bytes(path.strip_prefix(b"/")?));
+            // The state file is text.
+            let path = Path::new(std::str::from_utf8(path.strip_prefix(b"/")?).ok()?);
             // A group that is not below what is mounted here is shown as `/../other`.
             let is_here = path.components().all(|part| matches!(part, Component::Normal(_)));
             (is_here && has_it(controllers)).then_some(path)

@@ -1,13 +1,16 @@
 //! What process 1 of a container owes to the others: to wait for orphans, and to end with what it watches.
 
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use rustix::process::{WaitOptions, waitpid};
 
 use super::Watch;
 use crate::process::follow::{Check, Followed};
-use crate::process::now;
+use crate::process::{Pid, now};
+use crate::sys;
 
 /// How long process 1 waits for what it watches before it ends and takes all with it.
 const LAST_WAIT: Duration = Duration::from_secs(10);
@@ -19,16 +22,25 @@ impl Watch {
         if std::process::id() != 1 {
             return;
         }
-        let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-        while let Ok(status @ (WaitStatus::Exited(..) | WaitStatus::Signaled(..))) = waitid(Id::All, look) {
-            let Some(pid) = status.pid() else { return };
-            if self.command.as_ref().is_some_and(|command| command.pid() == pid.as_raw()) {
+        while let Some(child) = sys::ended_child() {
+            let pid = child.as_raw_nonzero().get();
+            if self.command.as_ref().is_some_and(|command| command.pid() == pid) {
                 return;
             }
-            if waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG).is_err() {
-                return;
-            }
+            let Ok(Some((_, status))) = waitpid(Some(child), WaitOptions::NOHANG) else { return };
+            self.was_waited_for(pid, ExitStatus::from_raw(status.as_raw()));
         }
+    }
+
+    /// A child has been waited for: if it is what is followed, that is how it ended. Whether it is.
+    pub(super) fn was_waited_for(&mut self, pid: Pid, status: ExitStatus) -> bool {
+        let dying = self.dying.iter_mut().map(|dying| &mut dying.followed);
+        let process = self.followed.iter_mut().chain(dying).find(|process| process.seen().pid == pid);
+        let is_process = process.is_some();
+        if let Some(process) = process {
+            process.was_waited_for(status);
+        }
+        is_process
     }
 
     /// As process 1: passes a signal on, and waits for what it was meant for.

@@ -107,6 +107,7 @@ impl Watch {
         self.child_changed |=
             self.command.as_ref().is_some_and(|command| command.pid() == followed.seen().pid);
         self.dying = Some(Dying { followed, at, out_of_memory });
+        self.reap_orphans();
         Seen::Died { at, started }
     }
 

@@ -78,15 +78,12 @@ impl Watch {
         let end = self.command.as_mut()?.end(now(), Some(&self.parts.output))?;
         // What stayed with its shell, or in its place, has a record of its own.
         let pid = self.command.take().map_or(0, |command| command.pid());
-        let processes =
-            self.followed.iter_mut().chain(self.dying.iter_mut().map(|dying| &mut dying.followed));
-        let mut is_process = false;
-        for process in processes.filter(|process| process.seen().pid == pid) {
-            is_process = true;
-            if let Some(status) = end.status {
-                process.was_waited_for(status);
-            }
-        }
+        let is_process = match end.status {
+            Some(status) => self.was_waited_for(pid, status),
+            None => self.followed.as_ref().is_some_and(|followed| followed.seen().pid == pid),
+        };
+        // Orphans that have ended behind it.
+        self.reap_orphans();
         self.parts.record.command(None);
         self.parts.record.command_ended(&end, now());
         self.parts.report.command_ended(end, is_process);

@@ -29,8 +29,13 @@ impl Watch {
         while let Some(patience) = self.parts.unit.patience(now()) {
             self.doubt_unit();
             if self.parts.unit.patience(now()).is_some() {
-                self.block(patience);
+                let (_, is_dead) = self.block(patience);
                 self.parts.signals.pending().for_each(drop);
+                // Its pidfd would end each wait from now on.
+                if is_dead {
+                    break;
+                }
+                self.command_ended();
             }
         }
         // One that has not answered by now is ended.
