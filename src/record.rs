@@ -383,4 +383,35 @@ mod tests {
         assert_eq!((state.restarts, state.memory.failures), (u64::MAX, u32::MAX));
         assert!(state.resumed_ms <= now, "'resume' is heard again");
     }
+
+    #[test]
+    fn a_death_that_is_explained_late_is_not_that_of_what_is_followed_by_then() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut cli = Cli::default();
+        cli.what.process_name = Some("x".into());
+        cli.how.start_command = Some("true".into());
+        let settings = Rc::new(Settings::new(&cli, &Sources::default()).unwrap());
+        let proc = Proc::new(Path::new("/proc")).unwrap();
+        let files = Files::new(folder.path(), &settings.name, "this boot");
+        let mut report = Report::new(&settings, "x.log".into(), "x.output.log".into());
+        let mut record = Record::recall(files, &settings, &proc, &mut report);
+        let kind = crate::process::Kind { user: 0, argument: b"x".to_vec() };
+        let seen = |pid| Seen {
+            pid,
+            name: "x".into(),
+            started: Time::from_secs(1),
+            has_terminal: false,
+            parent: 1,
+            command_line: "x".into(),
+            kind: kind.clone(),
+        };
+        let gone = |pid| Gone { pid, since: Time::from_secs(2), kind: kind.clone() };
+        record.sees(Sight::Running, Some(&seen(7)), Time::from_secs(1));
+        record.lost(&gone(7));
+        assert_eq!((record.state().sight, record.state().process.is_none()), (Sight::Missing, true));
+        record.sees(Sight::Running, Some(&seen(8)), Time::from_secs(3));
+        record.lost(&gone(7));
+        let followed = record.state().process.as_ref().map(|process| process.pid);
+        assert_eq!((record.state().sight, followed), (Sight::Running, Some(8)));
+    }
 }

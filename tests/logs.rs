@@ -109,11 +109,15 @@ fn a_damaged_time_zone_costs_the_offset_and_no_watch() {
     fs::write(scene.path("zone"), zone).unwrap();
     let mut command = scene.watchdog().command();
     command.env("TZ", format!(":{}", scene.path("zone").display()));
+    // Whoever is told has times in it too.
+    let socket = std::os::unix::net::UnixDatagram::bind(scene.path("notify")).unwrap();
+    command.env("NOTIFY_SOCKET", scene.path("notify"));
     let watchdog = scene.spawn(command, Captured::All);
     scene.wait_running();
     let record = scene.wait_for("running start command");
     assert_eq!(record.time.offset().local_minus_utc(), 0);
     assert!(!watchdog.stderr().contains("panicked"), "{}", watchdog.stderr());
+    drop(socket);
     assert_eq!(watchdog.terminate().code(), Some(0));
 }
 

@@ -271,6 +271,22 @@ fn what_ends_with_0_soon_after_its_attempt_succeeded_may_be_restarted_by_somebod
     play("it is not", LIMITS, &steps(&nobody));
 }
 
+/// As right after a death, before it is known how the process ended.
+#[test]
+fn what_cannot_be_told_for_a_moment_puts_no_verdict_off() {
+    let limits = Limits { health_check_interval: ms(60_000), ..LIMITS };
+    let steps = [
+        (0, Seen::Missing, Action::Start { attempt: 1 }, None),
+        (10, Seen::Unknown, wait(20), None),
+        (20, Seen::Nothing, Action::Look, None),
+        (20, Seen::Unknown, wait(40), None),
+        (4000, Seen::Unknown, wait(5000), None),
+        // But what cannot be told then is not judged.
+        (5000, Seen::Unknown, wait(65_000), None),
+    ];
+    play("in time", limits, &steps);
+}
+
 #[test]
 fn gives_up_after_the_last_failure_only() {
     let steps = [

@@ -199,6 +199,7 @@ mod tests {
             assert_eq!(before.group, None, "{groups:?}");
             assert_eq!(machine.since(&before), None);
         }
+        assert_eq!(counting_files(b"0::/\xff\n", &machine.path("cgroup")), Vec::<PathBuf>::new());
         assert_eq!(OomKills::default().since(&machine.path("proc")), None);
         fs::write(machine.path("proc/vmstat"), "oom_kill much\n").unwrap();
         assert_eq!(machine.read("").machine, None);
