@@ -143,15 +143,16 @@ fn signal_of(status: ExitStatus) -> Option<String> {
 }
 
 impl Deaths {
-    /// One more, at `now`, unless it was `Stopped`; and how often that makes.
+    /// One more, at `now`, and how often that makes; nothing if it was `Stopped`.
     pub fn add(&mut self, ending: Ending, now: Time) -> Tally {
         self.times.retain(|time| *time <= now && now.saturating_sub(*time) < DAY);
         if ending != Ending::Stopped {
             let too_many = (self.times.len() + 1).saturating_sub(MOST_DEATHS);
             self.times.drain(..too_many);
             self.times.push(now);
+            return self.tally(now);
         }
-        self.tally(now)
+        Tally::default()
     }
 
     /// How often it died, as of `now`.

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 pub mod begin;
 pub mod cli;
@@ -83,12 +84,39 @@ fn refuse(wrong: &[String], stderr: &mut Stderr) -> Exit {
 }
 
 fn help_or_refuse(other: &clap::Error, stderr: &mut Stderr) -> Exit {
-    if other.use_stderr() {
+    if let Some(word) = stray_word(other) {
+        stderr.write_text(&format!("watchdog: {}\n", log::escaped(&instead_of(&word))));
+        Exit::Usage
+    } else if other.use_stderr() {
         stderr.write_text(&other.render().to_string());
         Exit::Usage
     } else {
         // Help, into a pipe that may be closed early.
         let _ = io::stdout().write_all(other.render().to_string().as_bytes());
         Exit::Success
+    }
+}
+
+/// A word that is neither a command nor an option's value.
+fn stray_word(error: &clap::Error) -> Option<String> {
+    let is_stray = matches!(error.kind(), ErrorKind::InvalidSubcommand | ErrorKind::ArgumentConflict);
+    match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(word)) if is_stray => Some(word.clone()),
+        _ => None,
+    }
+}
+
+/// What was meant by a stray word, perhaps.
+fn instead_of(word: &str) -> String {
+    let near = ["status", "pause", "resume"]
+        .into_iter()
+        .find(|command| strsim::damerau_levenshtein(word, command) <= 2);
+    match near {
+        Some(command) => format!("there is no command '{word}'; is '{command}' meant?"),
+        None => format!(
+            "'{word}' is a word too many: a start command of several words is quoted, as in --start-command \
+             'service docker start'; a process is given as --process-name {word}, a configuration file as \
+             --config {word}"
+        ),
     }
 }

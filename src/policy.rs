@@ -420,9 +420,13 @@ impl Policy {
     fn fresh(&mut self, now: Time, seen: Seen) -> Decision {
         match seen {
             Seen::Running { started } => self.found(now, started, false),
-            // It came from an attempt of the watch before, and did not last.
-            Seen::Missing if self.on_probation => self.failed(now, Failure::Unstable),
-            Seen::Missing => self.start(now),
+            // It came from an attempt of the watch before, and did not last. While somebody wants it left
+            // alone, whoever ended it may have meant to.
+            Seen::Missing if self.on_probation && !self.leave => self.failed(now, Failure::Unstable),
+            Seen::Missing => {
+                self.on_probation = false;
+                self.start(now)
+            }
             Seen::Unknown if self.limits.once => Action::End(Outcome::Unknown).into(),
             Seen::Unknown => self.next_check(now),
             _ => Action::Look.into(),

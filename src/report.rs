@@ -355,8 +355,9 @@ impl Report {
         self.left_over = left_over;
     }
 
-    /// The followed process died, and how; `delay` is the time from the death to a start.
-    pub fn died(&mut self, end: &End, delay: Option<Duration>, deaths: Tally) {
+    /// The followed process died, and how; `delay` is the time from the death to a start, unless it
+    /// `is_paused`.
+    pub fn died(&mut self, end: &End, delay: Option<Duration>, is_paused: bool, deaths: Tally) {
         self.first_missing.get_or_insert(end.at);
         let what = format!("{} (pid {}) {} after {}", end.name, end.pid, end.death, span(end.ran()));
         let untold = match end.death {
@@ -372,7 +373,9 @@ impl Report {
         let mut text = format!("{what}{facts}{}", often(deaths));
         self.attempt.death = Some(what);
         let on_purpose = matches!(end.ending(), Ending::Finished | Ending::Stopped);
-        if let Some(delay) = delay {
+        if is_paused {
+            text.push_str("; left alone, since it is paused");
+        } else if let Some(delay) = delay {
             let name = &self.settings.name;
             let _ = match delay {
                 delay if on_purpose && !delay.is_zero() => write!(

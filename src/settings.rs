@@ -440,7 +440,7 @@ fn time(text: &str) -> Result<Duration, (String, &'static str)> {
             Err(_) => return Err(("is not a time".into(), INSTEAD)),
         },
     };
-    if time > LONGEST { Err(("is longer than a year".into(), INSTEAD)) } else { Ok(time) }
+    if time > LONGEST { Err(("is longer than 365 days".into(), "give 365d or less")) } else { Ok(time) }
 }
 
 /// Reads a number of failures; `None` is unlimited.

@@ -270,8 +270,12 @@ fn line(folder: &Path, name: &Name, boot_id: &str, proc: &Proc) -> Line {
     }
     if let Some(until) = memory.gave_up_until.filter(|_| line.state != "running") {
         line.standing = Some("given up".to_owned());
-        line.standing_seconds = seconds(until.saturating_sub(now));
-    } else if state.command.is_some_and(|command| proc.is_alive(command.pid, command.started_ms)) {
+        // Nobody tries again who does not watch.
+        let goes_on = state.once || line.watchdog_pid.is_some();
+        line.standing_seconds = goes_on.then(|| until.saturating_sub(now).as_secs());
+    } else if line.state != "running"
+        && state.command.is_some_and(|command| proc.is_alive(command.pid, command.started_ms))
+    {
         line.standing = Some("start command at work".to_owned());
     }
     if let Leave::Paused { until } = files.leave(now) {

@@ -240,3 +240,20 @@ fn help_and_version_go_to_standard_output() {
     let ended = scene.spawn(command, Captured::Stderr).ends();
     assert!(ended.code().is_some_and(|code| code != 101) && !ended.stderr.contains("panicked"), "{ended}");
 }
+
+/// As when the quotes of the start command are forgotten.
+#[test]
+fn a_word_too_many_is_answered_with_what_to_type() {
+    for (words, said) in [
+        (&["-p", "x", "-s", "service", "nginx", "start"][..], "'nginx' is a word too many: a start command"),
+        (&["nginx"], "--process-name nginx, a configuration file as --config nginx"),
+        (&["stats"], "there is no command 'stats'; is 'status' meant?"),
+    ] {
+        let scene = Scene::new();
+        let mut command = Command::new(WATCHDOG);
+        command.args(words).stdin(Stdio::null());
+        let ended = scene.spawn(command, Captured::All).ends();
+        assert_eq!((ended.code(), ended.stderr.lines().count()), (Some(2), 1), "{ended}");
+        assert!(ended.stderr.starts_with("watchdog: ") && ended.stderr.contains(said), "{ended}");
+    }
+}

@@ -177,6 +177,28 @@ fn a_child_tells_its_end_on_any_kernel() {
     }
 }
 
+/// As in the README's first command: the shell ends with it, and has nothing to add.
+#[test]
+fn a_shell_that_stays_with_the_process_says_nothing_of_its_end() {
+    for (signal, how) in [(SIGKILL, "was killed by SIGKILL"), (SIGTERM, "was stopped by SIGTERM")] {
+        let scene = Scene::new();
+        let watchdog =
+            scene.watchdog().starting("$ACTOR sleep; exit $?").with("--restart-wait-interval", "0.1").spawn();
+        scene.wait_for("attempt 1 succeeded");
+        let pid = scene.wait_running();
+        send(pid, signal);
+        if kernel_tells() {
+            scene.wait_for(&format!(r"\(pid {pid}\) {how}"));
+        }
+        scene.wait_replaced(pid);
+        scene.wait_until("a second attempt succeeded", || {
+            (scene.count("attempt 1 succeeded") == 2).then_some(())
+        });
+        assert_eq!(scene.count("the start command ended with status 1"), 0, "{}", scene.story());
+        watchdog.terminate();
+    }
+}
+
 /// The zombie tells root, and its own user.
 #[test]
 fn on_an_old_kernel_a_zombie_tells() {

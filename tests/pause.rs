@@ -241,3 +241,30 @@ fn another_user_may_not_pause_it() {
     refused(&ended, &[scene.name(), "another user's"]);
     assert!(!scene.kept("pause").exists());
 }
+
+/// With `--once`, what did not last has not failed while it is left alone (rule 31).
+#[test]
+fn a_death_during_a_pause_is_no_failure_and_says_so() {
+    let scene = Scene::new();
+    let line = scene.watchdog().flag("--once").with("--max-fail-count", "1");
+    assert_eq!(line.clone().run().code(), Some(0));
+    say(&scene, &["pause", scene.name()]);
+    let pid = scene.wait_running();
+    crate::machine::send(pid, nix::sys::signal::Signal::SIGKILL);
+    scene.wait_gone(pid);
+    let ended = line.run();
+    assert_eq!(
+        (ended.code(), &*ended.stderr, scene.starts()),
+        (Some(5), "", 1),
+        "{ended}\n{}",
+        scene.story()
+    );
+
+    let pid = scene.start_actor(&["sleep"]);
+    let watchdog = scene.watchdog().spawn();
+    scene.wait_for(&format!(r"following {} \(pid {pid}\)", scene.name()));
+    crate::machine::send(pid, nix::sys::signal::Signal::SIGKILL);
+    let death = scene.wait_for(&format!(r"\(pid {pid}\) (was|died)"));
+    assert!(death.text.ends_with("; left alone, since it is paused"), "{death:?}");
+    watchdog.terminate();
+}

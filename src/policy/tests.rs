@@ -697,6 +697,11 @@ fn what_is_to_be_left_alone_is() {
         Policy::new(once).decide(ms(0), running(0), false).action,
         Action::End(Outcome::Running { started: false })
     );
+    // What did not last while it is left alone has not failed.
+    let memory = Memory { failures: 2, on_probation: true, ..Memory::default() };
+    let mut policy = Policy::recall(once, memory, None);
+    assert_eq!(policy.decide(ms(0), Seen::Missing, false), end.into());
+    assert_eq!(policy.memory(), Memory { failures: 2, ..Memory::default() });
     // A round that is due waits for the pause to end.
     let memory = Memory { failures: 3, gave_up_until: Some(ms(10)), ..Memory::default() };
     let limits = Limits { retry_after: Some(ms(1000)), ..LIMITS };

@@ -6,7 +6,7 @@ use crate::process::death::{Death, End, Gone, Told};
 use crate::process::follow::{Check, Followed};
 use crate::process::now;
 use crate::process::scan::Unknown;
-use crate::state::Sight;
+use crate::state::{Leave, Sight};
 
 use super::REAP_PATIENCE;
 
@@ -151,7 +151,8 @@ impl Watch {
             self.parts.record.lost(gone);
         }
         let deaths = self.parts.record.ended(&end, is_launcher && ending == Ending::Finished);
-        self.parts.report.died(&end, self.policy.delay_after(ending, end.ran()), deaths);
+        let is_paused = matches!(self.parts.record.files().leave(now()), Leave::Paused { .. });
+        self.parts.report.died(&end, self.policy.delay_after(ending, end.ran()), is_paused, deaths);
         Seen::Ended(ending)
     }
 

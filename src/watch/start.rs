@@ -1,8 +1,12 @@
 //! A start: the start command, from the question whether it may run to its end.
 
-use super::Watch;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+use super::{REAP_PATIENCE, Watch};
 use crate::command::{StartCommand, is_shortage};
-use crate::policy::Seen;
+use crate::policy::{Seen, Time};
+use crate::process::death::{Death, Told, signal_name};
 use crate::process::now;
 use crate::state::Running;
 
@@ -79,7 +83,7 @@ impl Watch {
         // What stayed with its shell, or in its place, has a record of its own.
         let pid = self.command.take().map_or(0, |command| command.pid());
         let is_process = match end.status {
-            Some(status) => self.was_waited_for(pid, status),
+            Some(status) => self.was_waited_for(pid, status) || self.is_echo(status),
             None => self.followed.as_ref().is_some_and(|followed| followed.seen().pid == pid),
         };
         // Orphans that have ended behind it.
@@ -90,6 +94,22 @@ impl Watch {
         Some(Seen::CommandEnded)
     }
 
+    /// Whether a shell that stayed with the process says no more than how that ended a moment ago.
+    fn is_echo(&mut self, status: ExitStatus) -> bool {
+        let just_now = |at: Time| now().saturating_sub(at) < REAP_PATIENCE;
+        match &mut self.dying {
+            Some(dying) if just_now(dying.at) => match dying.followed.how() {
+                Told::Now(Death::Ended(process)) => is_echo_of(process.code(), process.signal(), status),
+                _ => false,
+            },
+            _ => self.parts.record.state().last_exit.as_ref().is_some_and(|exit| {
+                let signal = exit.signal.as_deref();
+                let number = (1..=64).find(|number| Some(signal_name(*number).as_str()) == signal);
+                just_now(exit.at_ms) && is_echo_of(exit.status, number, status)
+            }),
+        }
+    }
+
     pub(super) fn keep_output_to_limit(&mut self) {
         if let Err(error) = self.parts.output.keep_to_limit() {
             let path = self.parts.output.path().display();
@@ -97,4 +117,11 @@ impl Watch {
             self.parts.report.trouble("output", &text);
         }
     }
+}
+
+/// Whether a shell ended as one does whose last command ended with this status, or by this signal
+/// (POSIX.1-2017, XCU 2.8.2: more than 128; in Linux's shells, 128 and its number).
+fn is_echo_of(code: Option<i32>, signal: Option<i32>, shell: ExitStatus) -> bool {
+    let expected = code.or_else(|| signal.map(|signal| 128 + signal));
+    expected.is_some() && shell.code() == expected
 }
