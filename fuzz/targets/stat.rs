@@ -33,8 +33,10 @@ fuzz_target!(|data: &[u8]| {
     let stat = Stat::parse(&line).unwrap();
     assert_eq!(stat.comm, comm);
     assert_eq!((stat.state, stat.ppid, stat.session, stat.tty), (state, ppid, session, tty));
-    assert_eq!(stat.exit_code, exit_code);
     assert_eq!(stat.is_dead(), matches!(state, b'X' | b'x') || state == b'Z' && threads <= 1);
+    // What lives has not ended, and 0 is what those are told who may not know.
+    assert_eq!(stat.exit_code(), (stat.is_dead() && exit_code != 0).then_some(exit_code));
+    assert!(stat.resident() > 0 && !stat.is_ending());
     assert_eq!(stat.is_kernel_thread(), numbers[15] & 1 == 1);
     assert_eq!(stat.started(), watchdog::process::stat::tick() * 12345);
 });

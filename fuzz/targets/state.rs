@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use watchdog::cli::{Cli, Command, StateDir};
-use watchdog::command::StartCommand;
+use watchdog::command::{Noted, StartCommand};
 use watchdog::config::Sources;
 use watchdog::exit::Exit;
 use watchdog::instance::{self, Lock, Locking, Name, User};
 use watchdog::log::{Stderr, Verbosity};
-use watchdog::policy::{Action, Policy, Seen};
+use watchdog::policy::{Action, Memory, Policy, Seen};
 use watchdog::process::death::Gone;
 use watchdog::process::now;
 use watchdog::process::scan::Proc;
@@ -95,8 +95,11 @@ fn check(place: &mut Place, which: u8, content: &[u8]) {
             Locking::Busy(holder) => panic!("nobody holds it: {holder:?}"),
         },
         _ => {
-            if let Some(command) = StartCommand::adopt(&files.start_note(), &place.boot_id, &place.proc) {
-                panic!("no start command is at work: {command:?}");
+            if let Some(noted) = Noted::read(&files.start_note(), &place.boot_id) {
+                let command = StartCommand::adopt(noted, &place.proc);
+                assert!(command.is_none(), "no start command is at work: {command:?}");
+                let memory = Memory::default().with_attempt(noted.attempt, false);
+                assert_eq!((memory.last_attempt, memory.judging), (Some(noted.attempt), false));
             }
         }
     }
