@@ -405,6 +405,10 @@ fn configure(world: &mut World, file: instance::File) -> Undo {
     world.kill_processes(at, Signal::SIGKILL);
     Box::new(move |world| {
         world.instances[at].configure(instance::File::Right);
+        // One that has read the wrong one may not have ended yet.
+        let readers = world.watchdogs(at);
+        let end = world.clock.now() + Duration::from_secs(1);
+        world.wait(end, |world| !world.watchdogs(at).iter().any(|pid| readers.contains(pid)));
         world.instances[at].known.misconfigured = false;
         world.instances[at].known.failing = 0;
         send_all(&catching(world, at, Signal::SIGHUP), Signal::SIGHUP);
