@@ -350,13 +350,17 @@ mod tests {
     use std::path::Path;
     use std::time::Duration;
 
-    #[test]
-    fn a_state_of_a_time_to_come_keeps_no_watch_from_its_work() {
-        let folder = tempfile::tempdir().unwrap();
+    fn settings() -> Rc<Settings> {
         let mut cli = Cli::default();
         cli.what.process_name = Some("x".into());
         cli.how.start_command = Some("true".into());
-        let settings = Rc::new(Settings::new(&cli, &Sources::default()).unwrap());
+        Rc::new(Settings::new(&cli, &Sources::default()).unwrap())
+    }
+
+    #[test]
+    fn a_state_of_a_time_to_come_keeps_no_watch_from_its_work() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings();
         let proc = Proc::new(Path::new("/proc")).unwrap();
         let files = Files::new(folder.path(), &settings.name, "this boot");
         let far = Duration::from_millis(1 << 48);
@@ -387,10 +391,7 @@ mod tests {
     #[test]
     fn a_death_that_is_explained_late_is_not_that_of_what_is_followed_by_then() {
         let folder = tempfile::tempdir().unwrap();
-        let mut cli = Cli::default();
-        cli.what.process_name = Some("x".into());
-        cli.how.start_command = Some("true".into());
-        let settings = Rc::new(Settings::new(&cli, &Sources::default()).unwrap());
+        let settings = settings();
         let proc = Proc::new(Path::new("/proc")).unwrap();
         let files = Files::new(folder.path(), &settings.name, "this boot");
         let mut report = Report::new(&settings, "x.log".into(), "x.output.log".into());
