@@ -393,6 +393,15 @@ impl Policy {
         (is_down && !(is_last && self.is_failure(ending, ran))).then(|| self.delay(ending))
     }
 
+    /// When the attempt is judged whose process has ended.
+    #[must_use]
+    pub fn verdict(&self) -> Option<Time> {
+        match self.state {
+            State::Trying { at, sight: Sight::Gone { .. } } => Some(at + self.limits.restart_wait_interval),
+            _ => None,
+        }
+    }
+
     /// Whether the attempt that brought about what ended so turns into a failure.
     fn is_failure(&self, ending: Ending, ran: Duration) -> bool {
         self.on_probation

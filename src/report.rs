@@ -46,6 +46,19 @@ pub struct Report {
     first_missing: Option<Time>,
 }
 
+/// What follows a death.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// A start, this long after the death.
+    Start(Duration),
+    /// The verdict on the attempt, this long from now; a start comes after it.
+    Verdict(Duration),
+    /// Nothing: it is paused.
+    LeftAlone,
+    /// That has a record of its own.
+    Unsaid,
+}
+
 /// Failures that follow each other and look alike but for numbers.
 #[derive(Debug)]
 struct Failed {
@@ -355,9 +368,8 @@ impl Report {
         self.left_over = left_over;
     }
 
-    /// The followed process died, and how; `delay` is the time from the death to a start, unless it
-    /// `is_paused`.
-    pub fn died(&mut self, end: &End, delay: Option<Duration>, is_paused: bool, deaths: Tally) {
+    /// The followed process died, and how.
+    pub fn died(&mut self, end: &End, then: Then, deaths: Tally) {
         self.first_missing.get_or_insert(end.at);
         let what = format!("{} (pid {}) {} after {}", end.name, end.pid, end.death, span(end.ran()));
         let untold = match end.death {
@@ -373,20 +385,19 @@ impl Report {
         let mut text = format!("{what}{facts}{}", often(deaths));
         self.attempt.death = Some(what);
         let on_purpose = matches!(end.ending(), Ending::Finished | Ending::Stopped);
-        if is_paused {
-            text.push_str("; left alone, since it is paused");
-        } else if let Some(delay) = delay {
-            let name = &self.settings.name;
-            let _ = match delay {
-                delay if on_purpose && !delay.is_zero() => write!(
-                    text,
-                    "; starting it in {} unless it is back; 'watchdog pause {name}' leaves it stopped",
-                    span(delay)
-                ),
-                Duration::ZERO => write!(text, "; starting it unless it is back"),
-                delay => write!(text, "; starting it in {} unless it is back", span(delay)),
-            };
-        }
+        let name = &self.settings.name;
+        let _ = match then {
+            Then::Start(delay) if on_purpose && !delay.is_zero() => write!(
+                text,
+                "; starting it in {} unless it is back; 'watchdog pause {name}' leaves it stopped",
+                span(delay)
+            ),
+            Then::Start(Duration::ZERO) => write!(text, "; starting it unless it is back"),
+            Then::Start(delay) => write!(text, "; starting it in {} unless it is back", span(delay)),
+            Then::Verdict(time) => write!(text, "; the attempt is judged in {}", span(time)),
+            Then::LeftAlone => write!(text, "; left alone, since it is paused"),
+            Then::Unsaid => Ok(()),
+        };
         self.records.push((if on_purpose { Level::Info } else { Level::Warn }, false, text));
     }
 

@@ -177,6 +177,25 @@ fn a_child_tells_its_end_on_any_kernel() {
     }
 }
 
+/// One attempt in each `restart_wait_interval` (rule 18): until then there is something to wait for.
+#[test]
+fn a_death_before_the_verdict_says_when_that_is() {
+    if !kernel_tells() {
+        return skip("this kernel does not say how a process died to one who is not its parent");
+    }
+    let scene = Scene::new();
+    let watchdog = scene.watchdog().with("--restart-wait-interval", "20s").spawn();
+    scene.wait_for("^INFO is running");
+    let pid = scene.wait_running();
+    send(pid, SIGKILL);
+    let text = record(&scene, pid);
+    let said = Regex::new(
+        r"^WARN NAME \(pid PID\) was killed by SIGKILL after T \(M at the last check\); the attempt is judged in [0-9.]+s$",
+    );
+    assert!(said.unwrap().is_match(&text), "{text}");
+    watchdog.terminate();
+}
+
 /// As in the README's first command: the shell ends with it, and has nothing to add.
 #[test]
 fn a_shell_that_stays_with_the_process_says_nothing_of_its_end() {
@@ -318,7 +337,8 @@ fn what_dies_again_and_again_is_called_flapping() {
         send(pid, SIGKILL);
         let text = record(&scene, pid);
         // Whether there is more depends on whether the attempt before has been judged.
-        let told = text.split("; starting it").next().unwrap();
+        let told =
+            text.split("; starting it").next().unwrap().split("; the attempt is judged").next().unwrap();
         assert_eq!(
             told,
             format!("WARN NAME (pid PID) was killed by SIGKILL after T (M at the last check){often}")

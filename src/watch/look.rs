@@ -6,6 +6,7 @@ use crate::process::death::{Death, End, Gone, Told};
 use crate::process::follow::{Check, Followed};
 use crate::process::now;
 use crate::process::scan::Unknown;
+use crate::report::Then;
 use crate::state::{Leave, Sight};
 
 use super::REAP_PATIENCE;
@@ -151,8 +152,14 @@ impl Watch {
             self.parts.record.lost(gone);
         }
         let deaths = self.parts.record.ended(&end, is_launcher && ending == Ending::Finished);
-        let is_paused = matches!(self.parts.record.files().leave(now()), Leave::Paused { .. });
-        self.parts.report.died(&end, self.policy.delay_after(ending, end.ran()), is_paused, deaths);
+        let now = now();
+        let then = match (self.policy.delay_after(ending, end.ran()), self.policy.verdict()) {
+            _ if matches!(self.parts.record.files().leave(now), Leave::Paused { .. }) => Then::LeftAlone,
+            (Some(delay), _) => Then::Start(delay),
+            (None, Some(verdict)) if verdict > now => Then::Verdict(verdict.saturating_sub(now)),
+            _ => Then::Unsaid,
+        };
+        self.parts.report.died(&end, then, deaths);
         Seen::Ended(ending)
     }
 
