@@ -264,6 +264,8 @@ impl World {
             (Some(3), _) => blind || instance.known.starved,
             (Some(2), _) => instance.known.misconfigured,
             (Some(4), _) => !by_cron && instance.known.beside,
+            // unshare(1) makes a time namespace through /proc.
+            (Some(1), _) if blind && instance.time_offset.is_some() => true,
             (Some(1), _) if by_cron || !instance.character.retries => {
                 self.gave_up(at);
                 if !by_cron {
