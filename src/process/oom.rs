@@ -53,7 +53,12 @@ impl OomKills {
     #[must_use]
     pub fn read(entry: &Process, proc: &Path, control_groups: &Path) -> Self {
         let text = read_all(entry, "cgroup", LONGEST).unwrap_or_default();
-        let group = counting_files(&text, control_groups)
+        Self::of(&text, proc, control_groups)
+    }
+
+    /// For the process with this `/proc/PID/cgroup`.
+    fn of(groups: &[u8], proc: &Path, control_groups: &Path) -> Self {
+        let group = counting_files(groups, control_groups)
             .into_iter()
             .find_map(|file| count(&file).ok().map(|(kills, inode)| Group { file, inode, kills }));
         OomKills { group, machine: on_machine(proc) }
@@ -141,10 +146,7 @@ mod tests {
         }
 
         fn read(&self, groups: &str) -> OomKills {
-            let group = counting_files(groups.as_bytes(), &self.path("cgroup"))
-                .into_iter()
-                .find_map(|file| count(&file).ok().map(|(kills, inode)| Group { file, inode, kills }));
-            OomKills { group, machine: on_machine(&self.path("proc")) }
+            OomKills::of(groups.as_bytes(), &self.path("proc"), &self.path("cgroup"))
         }
 
         fn since(&self, before: &OomKills) -> Option<OutOfMemory> {

@@ -99,13 +99,13 @@ impl Watch {
         let just_now = |at: Time| now().saturating_sub(at) < REAP_PATIENCE;
         match &mut self.dying {
             Some(dying) if just_now(dying.at) => match dying.followed.how() {
-                Told::Now(Death::Ended(process)) => is_echo_of(process.code(), process.signal(), status),
+                Told::Now(Death::Ended(process)) => {
+                    is_echo_of(process.code(), process.signal().map(signal_name).as_deref(), status)
+                }
                 _ => false,
             },
             _ => self.parts.record.state().last_exit.as_ref().is_some_and(|exit| {
-                let signal = exit.signal.as_deref();
-                let number = (1..=64).find(|number| Some(signal_name(*number).as_str()) == signal);
-                just_now(exit.at_ms) && is_echo_of(exit.status, number, status)
+                just_now(exit.at_ms) && is_echo_of(exit.status, exit.signal.as_deref(), status)
             }),
         }
     }
@@ -121,7 +121,6 @@ impl Watch {
 
 /// Whether a shell ended as one does whose last command ended with this status, or by this signal
 /// (POSIX.1-2017, XCU 2.8.2: more than 128; in Linux's shells, 128 and its number).
-fn is_echo_of(code: Option<i32>, signal: Option<i32>, shell: ExitStatus) -> bool {
-    let expected = code.or_else(|| signal.map(|signal| 128 + signal));
-    expected.is_some() && shell.code() == expected
+fn is_echo_of(code: Option<i32>, signal: Option<&str>, shell: ExitStatus) -> bool {
+    shell.code().is_some_and(|shell| code == Some(shell) || signal == Some(&signal_name(shell - 128)))
 }
