@@ -578,6 +578,11 @@ fn limit(world: &mut World, at: usize, resource: Resource, chance: &mut Chance) 
     let mut before = Vec::new();
     for pid in pids {
         let entry = world.processes.entry(pid.as_raw_nonzero().get())?;
+        // In the midst of its exec it is not the watchdog yet, and without memory ld.so ends by SIGSEGV.
+        let terminates = 1 << (Signal::SIGTERM as u32 - 1);
+        if entry.status().ok()?.sigcgt & terminates == 0 {
+            continue;
+        }
         let few = match resource {
             Resource::Nofile => entry.fd_count().ok()? as u64 + chance.between(0, 2),
             _ => entry.statm().ok()?.size * procfs::page_size() + chance.between(0, 1) * 65_536,
