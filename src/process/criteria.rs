@@ -101,7 +101,9 @@ impl Criteria {
     /// Whether a process of this name may match, once more of it is known.
     #[must_use]
     pub fn may_match(&self, comm: &[u8]) -> bool {
-        self.subject == Subject::CommandLine || comm.len() == CUT_NAME || self.pattern.matches(comm)
+        self.subject == Subject::CommandLine
+            || self.pattern.matches(comm)
+            || comm.len() == CUT_NAME && self.pattern.may_match_longer(comm)
     }
 
     /// Whether a process with this name, in full if it was cut, and command line matches.
@@ -312,10 +314,29 @@ mod tests {
             ("containerd-shim-runc-v2", Extent::Whole, true),
             ("runc-v2", Extent::Part, true),
             ("containerd-shim-runc", Extent::Whole, false),
+            ("containerd-shim-runc-v.", Extent::Whole, true),
         ] {
             let criteria = criteria(pattern, extent, Subject::Name);
             assert_eq!(criteria.matches(b"containerd-shim", full, b""), expected, "{pattern}");
             assert!(criteria.may_match(b"containerd-shim"));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_the_beginning_of_the_name_needs_no_closer_look() {
+        for (pattern, extent, comm, expected) in [
+            ("docker", Extent::Whole, &b"systemd-journal"[..], false),
+            ("systemd-network", Extent::Whole, b"systemd-journal", false),
+            ("systemd-journald", Extent::Whole, b"systemd-journal", true),
+            // The end of the name, which the kernel has cut off, may match.
+            ("docker", Extent::Part, b"systemd-journal", true),
+            ("systemd-.*", Extent::Whole, b"systemd-journal", true),
+            ("docker", Extent::Part, b"systemd-logind", false),
+            // Cut in the middle of a character.
+            ("sehr-langer-na\u{e4}", Extent::Whole, b"sehr-langer-na\xc3", true),
+        ] {
+            let criteria = criteria(pattern, extent, Subject::Name);
+            assert_eq!(criteria.may_match(comm), expected, "{pattern:?} and {comm:?}");
         }
     }
 

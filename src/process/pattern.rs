@@ -95,6 +95,16 @@ impl Pattern {
         }
     }
 
+    /// Whether it may match a longer name that begins with `start`, of which nothing more is known.
+    #[must_use]
+    pub fn may_match_longer(&self, start: &[u8]) -> bool {
+        match (&self.matcher, self.extent, printable(start)) {
+            // What is printable only after a change may be a character that was cut in two.
+            (Matcher::Literal, Extent::Whole, Cow::Borrowed(start)) => self.text.starts_with(start),
+            _ => true,
+        }
+    }
+
     /// The same pattern, in whatever case the letters are.
     #[must_use]
     pub fn in_any_case(&self) -> Option<Self> {
