@@ -92,6 +92,9 @@ impl Machine {
             let source = sources.join(program).with_extension("c");
             run(Command::new("cc").arg("-O2").arg("-o").arg(folder.path().join(program)).arg(source))?;
         }
+        let compile = ["--edition=2024", "-O", "-C", "strip=symbols", "-o"];
+        let (program, source) = (folder.path().join("wake-rs"), sources.join("wake.rs"));
+        run(Command::new("rustc").args(compile).arg(program).arg(source))?;
         let groups = folder.path().join(GROUPS);
         fs::create_dir(&groups)?;
         run(Command::new("mount").args(["-t", "cgroup2", "none"]).arg(&groups))?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::looks::Way;
 use crate::report::{Results, Table, kilobytes, microseconds, milliseconds, number};
-use crate::watchers::{MONIT, Notice, OURS, RESTARTD, RUNSV};
+use crate::watchers::{LEAST, LEAST_IN_RUST, MONIT, OURS, RESTARTD, RUNSV};
 
 /// No later than runsv by more than this.
 const BEHIND_RUNSV: Duration = Duration::from_millis(2);
@@ -107,12 +107,12 @@ fn by_looking(results: &Results, processes: usize) -> String {
         let [more, less] = [processes, fewest].map(|processes| restart_of(results, processes, OURS));
         Some((fewest, more?.saturating_sub(less?)))
     });
-    growth.map_or(String::new(), |(fewest, growth)| {
-        format!(
-            ": before each start it looks through `/proc`, which takes {} ms more than with {fewest} processes",
-            milliseconds(growth)
-        )
-    })
+    let of_it = || time_of(results, processes, Way::Scan);
+    let took = match growth {
+        Some((fewest, growth)) => format!("{} ms more than with {fewest} processes", milliseconds(growth)),
+        None => of_it().map_or("its time".to_owned(), |scan| format!("{} ms", milliseconds(scan))),
+    };
+    format!(": before each start it looks through `/proc`, which takes {took}")
 }
 
 fn restart_of(results: &Results, processes: usize, watcher: &str) -> Option<Duration> {
@@ -121,10 +121,12 @@ fn restart_of(results: &Results, processes: usize, watcher: &str) -> Option<Dura
 }
 
 fn cost(results: &Results, processes: usize) -> Vec<Held> {
-    let ours = results.quiet.iter().find(|row| row.processes == processes && row.watcher.name == OURS);
-    let Some(ours) = ours else { return Vec::new() };
-    let mut least = results.quiet.iter().filter(|row| row.processes == processes);
-    let least = least.find(|row| row.watcher.notice == Notice::Never);
+    let of =
+        |name: &str| results.quiet.iter().find(|row| row.processes == processes && row.watcher.name == name);
+    let Some(ours) = of(OURS) else { return Vec::new() };
+    let cpu = |name: &str, what: &str| {
+        of(name).map_or(String::new(), |row| format!("{what} {} µs", microseconds(row.cpu)))
+    };
     vec![
         Held {
             what: "CPU time in each quiet second",
@@ -132,9 +134,7 @@ fn cost(results: &Results, processes: usize) -> Vec<Held> {
             processes: Some(processes),
             measured: format!("{} µs", microseconds(ours.cpu)),
             is_met: ours.cpu <= QUIET_CPU,
-            why: least.map_or(String::new(), |least| {
-                format!(": to wake and read one file took {} µs", microseconds(least.cpu))
-            }),
+            why: cpu(LEAST, ": to wake and read one file takes a C program") + &cpu(RESTARTD, "; restartd takes"),
         },
         Held {
             what: "private anonymous memory",
@@ -142,7 +142,13 @@ fn cost(results: &Results, processes: usize) -> Vec<Held> {
             processes: Some(processes),
             measured: format!("{} kB", kilobytes(ours.memory.anonymous)),
             is_met: ours.memory.anonymous <= ANONYMOUS,
-            why: String::new(),
+            why: of(LEAST_IN_RUST).map_or(String::new(), |least| {
+                format!(
+                    ": a Rust program that only sleeps has {} kB; the rest is relocated constants, the depth of the \
+                     stack and the holes in the heap that reading the command line leaves behind",
+                    kilobytes(least.memory.anonymous)
+                )
+            }),
         },
     ]
 }

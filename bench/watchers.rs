@@ -46,7 +46,7 @@ pub struct Watcher {
 }
 
 /// The first is ours, to which the others are compared.
-pub const ALL: [Watcher; 8] = [
+pub const ALL: [Watcher; 9] = [
     Watcher {
         name: OURS,
         short: "ours",
@@ -133,7 +133,7 @@ pub const ALL: [Watcher; 8] = [
         commands: pgrep_loop,
     },
     Watcher {
-        name: "no watcher, in C",
+        name: LEAST,
         short: "wake",
         package: None,
         program: "wake",
@@ -142,7 +142,19 @@ pub const ALL: [Watcher; 8] = [
         costs: true,
         is_for_many: false,
         takes_up: false,
-        commands: wake,
+        commands: |machine, names| wake(machine, names, "wake"),
+    },
+    Watcher {
+        name: LEAST_IN_RUST,
+        short: "wakers",
+        package: None,
+        program: "wake-rs",
+        notice: Notice::Never,
+        configured: "`bench/wake.rs` does the same: the least that a Rust program costs",
+        costs: true,
+        is_for_many: false,
+        takes_up: false,
+        commands: |machine, names| wake(machine, names, "wake-rs"),
     },
 ];
 
@@ -151,6 +163,9 @@ pub const OURS: &str = "watchdog";
 pub const RUNSV: &str = "runsv";
 pub const RESTARTD: &str = "restartd";
 pub const MONIT: &str = "monit";
+/// What there is to compare the cost with.
+pub const LEAST: &str = "no watcher, in C";
+pub const LEAST_IN_RUST: &str = "no watcher, in Rust";
 
 impl Watcher {
     /// A name for a process that it watches.
@@ -277,11 +292,11 @@ fn pgrep_loop(machine: &Machine, names: &[String]) -> Result<Vec<Command>> {
     names.iter().map(watch).collect()
 }
 
-fn wake(machine: &Machine, names: &[String]) -> Result<Vec<Command>> {
+fn wake(machine: &Machine, names: &[String], program: &str) -> Result<Vec<Command>> {
     let watch = |name: &String| -> Result<Command> {
         let start = text(&machine.start_words(name)?);
         let mut command = Command::new("/bin/sh");
-        command.arg("-c").arg(format!("{start} & exec {} /proc/$!/stat", machine.path("wake").display()));
+        command.arg("-c").arg(format!("{start} & exec {} /proc/$!/stat", machine.path(program).display()));
         Ok(command)
     };
     names.iter().map(watch).collect()
