@@ -171,8 +171,12 @@ fn status(
             let found = all.iter().filter(|(_, name)| OsStr::new(&name.to_string()) == asked.as_os_str());
             let before = wanted.len();
             wanted.extend(found.cloned());
-            if wanted.len() == before && !is_configured(asked, user) {
-                wrong.push(unheard_of(asked, &known));
+            if wanted.len() > before {
+                continue;
+            }
+            match (folders.first(), configured(asked, user)) {
+                (Some(folder), Some(name)) => wanted.push((folder, name)),
+                _ => wrong.push(unheard_of(asked, &known)),
             }
         }
         if !wrong.is_empty() {
@@ -441,11 +445,12 @@ fn folders(place: &StateDir, user: &User) -> Vec<PathBuf> {
     if place.state_dir.is_some() || own == roots { vec![own] } else { vec![own, roots] }
 }
 
-fn is_configured(name: &OsStr, user: &User) -> bool {
-    let Some(name) = name.to_str().and_then(|name| crate::instance::name(name).ok()) else { return false };
-    [user.config_folder(), SYSTEM_FOLDER.into()]
-        .iter()
-        .any(|folder| folder.join(format!("{name}.toml")).is_file())
+/// The name of a watchdog that there is a configuration file of.
+fn configured(name: &OsStr, user: &User) -> Option<Name> {
+    let name = crate::instance::name(name.to_str()?).ok()?;
+    let file = format!("{name}.toml");
+    let folders = [user.config_folder(), SYSTEM_FOLDER.into()];
+    folders.iter().any(|folder| folder.join(&file).is_file()).then_some(name)
 }
 
 fn not_ours(asked: &OsStr, known: &[Name], place: &StateDir, user: &User) -> String {

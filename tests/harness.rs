@@ -90,7 +90,13 @@ impl Scene {
     /// Gives a command such as `status`, and waits for its end.
     #[track_caller]
     pub fn say(&self, words: &[&str]) -> Ended {
-        let mut command = program(WATCHDOG);
+        self.say_through(&[], words)
+    }
+
+    /// The same, by another program that runs it.
+    pub fn say_through(&self, other: &[&str], words: &[&str]) -> Ended {
+        let mut words = other.iter().chain([&WATCHDOG]).chain(words);
+        let mut command = program(words.next().unwrap());
         command.args(words).arg("--state-dir").arg(self.path("state")).stdin(Stdio::null());
         self.spawn(command, Captured::All).ends()
     }
