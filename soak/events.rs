@@ -388,7 +388,8 @@ fn pause(world: &mut World, at: usize) -> Option<Undo> {
         world.read_ledger();
         let now = world.clock.now();
         if let Some((_, until)) = &mut world.instances[at].known.pause {
-            *until = Some(now);
+            // Paused twice, it is resumed twice, and free from the first time on.
+            until.get_or_insert(now);
         }
         world.resume(at);
     }))
