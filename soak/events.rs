@@ -243,6 +243,8 @@ impl Event {
             Descriptors => return limit(world, at, Resource::Nofile, chance),
             AddressSpace => return limit(world, at, Resource::As, chance),
             ControlGroup => return control_group(world, mortal, chance),
+            // Not again: the first undo would leave the other in place.
+            ProcNotMounted if world.blind => {}
             ProcNotMounted => {
                 world.blind = true;
                 world.was_blind = true;
