@@ -12,7 +12,7 @@ use libfuzzer_sys::fuzz_target;
 use watchdog::process::criteria::{Criteria, Namespace, Subject};
 use watchdog::process::pattern::{Extent, Pattern};
 use watchdog::process::scan::Proc;
-use watchdog::process::stat::Stat;
+use watchdog::process::stat::{LONGEST_LINE, Stat};
 use watchdog::report::words;
 
 const PID: i32 = 4242;
@@ -80,7 +80,7 @@ fuzz_target!(|data: &[u8]| {
         }
         if let Some(judged) = judged {
             let seen = &judged.seen;
-            assert!(!seen.name.contains(char::is_control) && seen.name.len() <= 1024, "{:?}", seen.name);
+            assert!(!seen.name.contains(char::is_control) && seen.name.len() <= LONGEST_LINE, "{:?}", seen.name);
             assert!(!seen.command_line.contains(char::is_control));
             assert_eq!(proc.is_alive(PID, seen.started), proc.is_there(PID));
         }
