@@ -262,6 +262,11 @@ impl World {
             _ if pardoned && (status.code() == Some(0) || status.signal().is_some()) => true,
             (Some(0 | 5), _) if by_cron => true,
             (Some(3), _) => blind || instance.known.starved,
+            // Without memory, Rust can do no more (`std::alloc::handle_alloc_error`).
+            (_, Some(libc::SIGABRT)) if instance.known.starved => {
+                self.summary.waived("a watchdog that had no memory left");
+                true
+            }
             (Some(2), _) => instance.known.misconfigured,
             (Some(4), _) => !by_cron && instance.known.beside,
             // unshare(1) makes a time namespace through /proc.
