@@ -209,6 +209,13 @@ impl Proc {
     #[must_use]
     pub fn started_since(&self, since: Time, session: Pid) -> Vec<Seen> {
         let lineage = self.lineage();
+        let session_of = |pid: &Pid| {
+            let mut line = [0; LONGEST_LINE];
+            let entry = open_entry(&self.root, *pid).ok()?;
+            Some(Stat::parse(read_start(&entry, "stat", &mut line).ok()?)?.session)
+        };
+        // Where those work who started this watchdog, and what else they have started.
+        let theirs: Vec<_> = lineage.iter().chain([&self.me]).filter_map(session_of).collect();
         let mut pids = Vec::new();
         let _ = self.each_name(|pid, _| pids.push(pid));
         let mut left: Vec<_> = pids
@@ -219,7 +226,8 @@ impl Proc {
                 let mut line = [0; LONGEST_LINE];
                 let stat = Stat::parse(read_start(&entry, "stat", &mut line).ok()?)?;
                 // Whatever loses its parent falls to one of ours that asked for it, or to process 1.
-                let ours = stat.session == session || lineage.contains(&stat.ppid);
+                let is_adopted = lineage.contains(&stat.ppid) && !theirs.contains(&stat.session);
+                let ours = stat.session == session || is_adopted;
                 let new = stat.started() + tick() > since;
                 let is_shell = pid == session && SHELLS.contains(&stat.comm);
                 (ours && new && !is_shell && !stat.is_dead() && !stat.is_kernel_thread())
