@@ -22,6 +22,8 @@ use crate::process::{Pid, Seen};
 use crate::settings::Settings;
 use words::{ambiguity, ended, facts, list, named, near, often, plural, span, wrote};
 
+/// The trouble that nothing can be kept.
+const STATE_FOLDER: &str = "state folder";
 /// How many kinds of failures are told in one record: the last ones.
 const MOST_FAILURES: usize = 5;
 /// Records, kept until there is time to write them: an action never waits for a disk.
@@ -181,12 +183,20 @@ impl Report {
         }
     }
 
+    /// There is no lock to be had in the state folder, and so nothing else can be kept there. Said once.
+    pub fn no_lock(&mut self, folder: &Path, error: &std::io::Error) {
+        self.nothing_kept(folder, error, "no second watchdog of this name is kept away, and ");
+    }
+
     /// The state folder cannot be written, which matters to the next watchdog only. Said once.
     pub fn no_state(&mut self, folder: &Path, error: &std::io::Error) {
-        if self.is_first("state folder") {
+        self.nothing_kept(folder, error, "");
+    }
+
+    fn nothing_kept(&mut self, folder: &Path, error: &std::io::Error, worse: &str) {
+        if self.is_first(STATE_FOLDER) {
             self.warn(format!(
-                "nothing can be kept in {} ({error}): no second watchdog of this name is kept away, and the next one \
-                 will know nothing of this one",
+                "nothing can be kept in {} ({error}): {worse}the next one will know nothing of this one",
                 folder.display()
             ));
         }
@@ -194,7 +204,7 @@ impl Report {
 
     /// The state folder can be written.
     pub fn state(&mut self) {
-        self.no_trouble("state folder", "the state can be kept again");
+        self.no_trouble(STATE_FOLDER, "the state can be kept again");
     }
 
     /// That trouble is over.
@@ -354,6 +364,11 @@ impl Report {
             "{} lives, but has taken another name, command line or user, and is not what is watched any more",
             named(seen)
         ));
+    }
+
+    /// Something else is watched from here on.
+    pub fn let_go(&mut self, seen: &Seen) {
+        self.info(format!("other processes are looked for from here on; {} is left to itself", named(seen)));
     }
 
     /// Processes that match and do not count.
@@ -563,6 +578,11 @@ impl Report {
         let seen = self.failures.iter().map(Failed::to_string).collect::<Vec<_>>().join("; ");
         let (log, output) = (self.log.display(), self.output.display());
         let then = match retry.map(span) {
+            Some(_) if self.settings.limits.once && self.said.contains_key(STATE_FOLDER) => {
+                format!(
+                    "the next run tries again, since it cannot know of this; details in {log} and {output}"
+                )
+            }
             Some(pause) if self.settings.limits.once => {
                 format!("trying again in {pause}; details in {log} and {output}")
             }
@@ -570,7 +590,9 @@ impl Report {
                 format!("trying again in {pause}, or taking it up as soon as somebody has started it")
             }
             None => format!(
-                "it is NOT watched any more: repair it, start it, then start this watchdog again (its output is in {output})"
+                "it is NOT watched any more: repair it, then say watchdog resume {}, and start this watchdog again (its output \
+                 is in {output})",
+                self.settings.name
             ),
         };
         let text =
