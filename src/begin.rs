@@ -51,18 +51,19 @@ pub fn watch(job: Job, stderr: &mut Stderr) -> Exit {
         }
         Ok(Locking::Busy(holder)) => return second(&settings, &holder, stderr),
         Err(error) => {
-            report.no_state(&places.state, &error);
+            report.no_lock(&places.state, &error);
             None
         }
     };
     let mut record = Record::recall(files, &settings, &proc, &mut report);
     say_what_is_doubtful(&settings, &sources, lock.as_ref(), &mut report);
     if !settings.limits.once {
-        let has_word = record.memory().gave_up_until.is_some()
-            && record.may_start(process::now(), &mut report).1.is_some();
         // The service manager begins it again after a crash too, which nobody has decided.
         let was_cut_off = lock.as_ref().is_some_and(|lock| lock.cut_off.is_some());
-        if is_in_terminal() || (is_in_unit() && !was_cut_off) || has_word {
+        if is_in_terminal()
+            || (is_in_unit() || is_process_1()) && !was_cut_off
+            || record.is_resumed(process::now())
+        {
             record.forget_give_up();
         }
         if let Some(until) = record.memory().gave_up_until.filter(|until| process::now() < *until) {
@@ -72,7 +73,13 @@ pub fn watch(job: Job, stderr: &mut Stderr) -> Exit {
                 // A crontab line that begins a long-running watch: given up is given up, for a while.
                 match look_only(&settings, &proc) {
                     Exit::Success => {}
-                    exit => return exit,
+                    exit => {
+                        // It has ended in order, as the next one is to know.
+                        if let Some(lock) = lock {
+                            lock.release();
+                        }
+                        return exit;
+                    }
                 }
             }
         }
@@ -157,9 +164,14 @@ fn has_terminal() -> bool {
     rustix::stdio::stdin().is_terminal()
 }
 
-/// Whether somebody began this run by hand, or the service manager, and not a line in a crontab.
+/// Whether somebody began this run by hand, the service manager did or a container's, and not a line in a
+/// crontab.
 fn is_begun_by_somebody() -> bool {
-    is_in_terminal() || is_in_unit()
+    is_in_terminal() || is_in_unit() || is_process_1()
+}
+
+fn is_process_1() -> bool {
+    std::process::id() == 1
 }
 
 fn is_in_terminal() -> bool {

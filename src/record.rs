@@ -158,6 +158,12 @@ impl Record {
         self.change(|state| state.told = told);
     }
 
+    /// Whether somebody has said since the last time that what was is to be forgotten.
+    #[must_use]
+    pub fn is_resumed(&self, now: Time) -> bool {
+        matches!(self.files.leave(now), Leave::Given { resumed: Some(at) } if at > self.state.resumed_ms)
+    }
+
     /// Whether a start may come now, as far as people are concerned; `Some` if somebody has said since
     /// the last time that what was is to be forgotten.
     pub fn may_start(&mut self, now: Time, report: &mut Report) -> (bool, Option<Time>) {
@@ -204,6 +210,33 @@ impl Record {
                 }
             });
         }
+    }
+
+    /// The process that is followed may have become of another kind.
+    pub fn kind(&mut self, process: &Seen) {
+        let process = Followed::from(process);
+        let is_it = |old: &&mut Followed| {
+            (old.pid, millis::of(old.started_ms)) == (process.pid, millis::of(process.started_ms))
+        };
+        if let Some(old) = self.state.process.as_mut().filter(is_it)
+            && *old != process
+        {
+            *old = process;
+            self.is_changed = true;
+        }
+    }
+
+    /// The process lives.
+    pub fn lives(&self) {
+        self.files.touch();
+    }
+
+    /// What was followed is so no more, and has not died.
+    pub fn lets_go(&mut self) {
+        self.change(|state| {
+            (state.process, state.gone) = (None, None);
+            (state.sight, state.since_ms) = (Sight::Unknown, crate::process::now());
+        });
     }
 
     /// The process died that was followed.

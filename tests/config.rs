@@ -4,11 +4,11 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use nix::sys::signal::Signal::SIGHUP;
+use nix::sys::signal::Signal::{SIGHUP, SIGKILL};
 use serde_json::json;
 
 use crate::harness::{Captured, Invocation, Scene, Watchdog};
-use crate::machine::{is_root, skip, unshare};
+use crate::machine::{is_root, send, skip, unshare};
 
 /// A file that says all that the command line usually says, and these lines besides.
 fn write(scene: &Scene, start_command: &str, more: &str) -> PathBuf {
@@ -142,6 +142,35 @@ fn a_changed_file_is_read_and_starts_nothing() {
     let other = scene.assert_watched();
     assert!(scene.path("other").exists(), "by the new command: {other}\n{}", scene.story());
     watchdog.terminate();
+}
+
+/// What is looked for from then on is something else, and what ran until then is nobody's business.
+#[test]
+fn another_process_name_is_looked_for_at_once() {
+    let scene = Scene::new();
+    let watchdog = by_file(&scene, "$ACTOR sleep &", "").spawn();
+    scene.wait_for("attempt 1 succeeded");
+    let old = scene.wait_running();
+    let other = scene.link_actor("the-other");
+    let file = scene.read("x.toml").replacen(scene.name(), "the-other", 1);
+    fs::write(scene.path("x.toml"), file.replace("$ACTOR", "$HERE/the-other")).unwrap();
+    reload(&scene, &watchdog);
+    scene.wait_for(&format!(
+        r"other processes are looked for from here on; .*\(pid {old}\) is left to itself"
+    ));
+    scene.wait_until("the other is started, and succeeds", || {
+        (scene.count("attempt 1 succeeded") == 2).then_some(())
+    });
+    assert_eq!((scene.all(), scene.starts()), (vec![old], 2), "{}", scene.story());
+    let state = scene.state();
+    assert_eq!(
+        (&state["process"]["name"], &state["process_name"]),
+        (&json!("the-other"), &json!("the-other"))
+    );
+    assert_eq!(scene.count("killed|died|ended since"), 0, "nobody has died: {:#?}", scene.log());
+    watchdog.terminate();
+    send(i32::try_from(state["process"]["pid"].as_i64().unwrap()).unwrap(), SIGKILL);
+    drop(other);
 }
 
 /// Nor does what was counted begin anew.

@@ -66,6 +66,37 @@ fn process_1_passes_signals_on_and_ends_when_all_have_ended() {
     }
 }
 
+/// However often somebody starts its container again.
+#[test]
+fn process_1_counts_no_failure_when_it_is_ended() {
+    let scene = Scene::new();
+    let watchdog = scene.watchdog().with("--max-fail-count", "2").starting("$ACTOR sleep &");
+    for round in 1..4 {
+        let Some((outside, inside)) = process_1(&scene, watchdog.clone()) else { return };
+        scene.wait_until("it is judged", || (scene.count("attempt 1 succeeded") == round).then_some(()));
+        send(inside, SIGTERM);
+        assert_eq!(outside.ends().code(), Some(0), "{}", scene.story());
+    }
+    assert_eq!(
+        (scene.starts(), scene.count("failure|failed|gave up|ended since")),
+        (3, 0),
+        "{:#?}",
+        scene.log()
+    );
+}
+
+/// The container's restart policy has decided that it is worth another try.
+#[test]
+fn process_1_begins_anew_after_a_give_up() {
+    let scene = Scene::new();
+    let watchdog = scene.watchdog().with("--max-fail-count", "1").starting("false");
+    for round in 1..3 {
+        let Some((outside, _)) = process_1(&scene, watchdog.clone()) else { return };
+        assert_eq!(outside.ends().code(), Some(1), "{}", scene.story());
+        assert_eq!(scene.starts(), round, "{}", scene.story());
+    }
+}
+
 #[test]
 fn process_1_passes_signals_on_to_a_start_command_at_work() {
     let scene = Scene::new();

@@ -98,6 +98,14 @@ impl Criteria {
         }
     }
 
+    /// Whether the same processes meet these criteria and others.
+    #[must_use]
+    pub fn are_as(&self, others: &Criteria) -> bool {
+        let Criteria { pattern, subject, user, namespace, start_command: _ } = self;
+        (pattern.text(), pattern.extent(), *subject, *user, *namespace)
+            == (others.pattern.text(), others.pattern.extent(), others.subject, others.user, others.namespace)
+    }
+
     /// Whether a process of this name may match, once more of it is known.
     #[must_use]
     pub fn may_match(&self, comm: &[u8]) -> bool {
