@@ -4,7 +4,6 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use crate::command::program;
 use crate::config::Sources;
 use crate::exit::Exit;
 use crate::instance::{Holder, Lock, Locking};
@@ -56,7 +55,7 @@ pub fn watch(job: Job, stderr: &mut Stderr) -> Exit {
         }
     };
     let mut record = Record::recall(files, &settings, &proc, &mut report);
-    say_what_is_doubtful(&settings, &sources, lock.as_ref(), &mut report);
+    say_what_is_doubtful(&sources, lock.as_ref(), &mut report);
     if !settings.limits.once {
         // The service manager begins it again after a crash too, which nobody has decided.
         let was_cut_off = lock.as_ref().is_some_and(|lock| lock.cut_off.is_some());
@@ -110,14 +109,8 @@ pub fn watch(job: Job, stderr: &mut Stderr) -> Exit {
     Watch::new(parts).run()
 }
 
-fn say_what_is_doubtful(settings: &Settings, sources: &Sources, lock: Option<&Lock>, report: &mut Report) {
-    for doubt in settings.criteria.doubts() {
-        report.trouble("doubt", &doubt);
-    }
-    match program::doubt(&settings.criteria.start_command) {
-        Some(doubt) => report.trouble("program", &doubt),
-        None => report.no_trouble("program", "the start command's program can be found now"),
-    }
+fn say_what_is_doubtful(sources: &Sources, lock: Option<&Lock>, report: &mut Report) {
+    report.doubt_settings();
     if let (Some(file), true) = (&sources.file, sources.is_open_to_others) {
         let text = format!(
             "others than root may write {}, and so decide what root runs: chown root, chmod go-w",

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use log::Level;
 
-use crate::command::CommandEnd;
+use crate::command::{CommandEnd, program};
 use crate::history::Tally;
 use crate::log::OUTCOME;
 use crate::policy::{Ending, Failure, Outcome, Time};
@@ -87,27 +87,33 @@ struct Attempt {
     left_running: Vec<Seen>,
 }
 
+fn what_is_watched(settings: &Settings) -> String {
+    let Settings { criteria: Criteria { pattern, start_command, .. }, limits, .. } = settings;
+    let count = limits.max_fail_count.map_or_else(|| "unlimited".to_owned(), |count| count.to_string());
+    let retry = limits.retry_after.map(|time| format!(", retry_after {}", span(time))).unwrap_or_default();
+    format!(
+        "watching for processes named '{}'; start_command '{start_command}', health_check_interval {}, \
+         restart_wait_interval {}, max_fail_count {count}, stable_after {}, restart_delay {}, after_stop {}, \
+         start_timeout {}{retry}",
+        pattern.text(),
+        span(limits.health_check_interval),
+        span(limits.restart_wait_interval),
+        span(limits.stable_after),
+        span(limits.restart_delay),
+        span(limits.after_stop),
+        span(limits.start_timeout),
+    )
+}
+
 impl Report {
     /// For a watch with these settings, whose log and output log are at these paths.
     #[must_use]
     pub fn new(settings: &Rc<Settings>, log: PathBuf, output: PathBuf) -> Self {
-        let Settings { criteria: Criteria { pattern, start_command, .. }, limits, .. } = &**settings;
-        let count = limits.max_fail_count.map_or_else(|| "unlimited".to_owned(), |count| count.to_string());
-        let retry =
-            limits.retry_after.map(|time| format!(", retry_after {}", span(time))).unwrap_or_default();
         let opening = format!(
-            "watchdog {} (pid {}): watching for processes named '{}'; start_command '{start_command}', \
-             health_check_interval {}, restart_wait_interval {}, max_fail_count {count}, stable_after {}, \
-             restart_delay {}, after_stop {}, start_timeout {}{retry}; log {}",
+            "watchdog {} (pid {}): {}; log {}",
             env!("CARGO_PKG_VERSION"),
             std::process::id(),
-            pattern.text(),
-            span(limits.health_check_interval),
-            span(limits.restart_wait_interval),
-            span(limits.stable_after),
-            span(limits.restart_delay),
-            span(limits.after_stop),
-            span(limits.start_timeout),
+            what_is_watched(settings),
             log.display(),
         );
         Report {
@@ -618,14 +624,28 @@ impl Report {
     /// SIGHUP came, and the configuration was read again, with this wrong.
     pub fn reloaded(&mut self, wrong: &[String]) {
         if wrong.is_empty() {
-            self.info(
-                "SIGHUP: the settings are read anew, but for folders and log sizes; the logs are open anew",
-            );
+            let watched = what_is_watched(&self.settings);
+            self.info(format!(
+                "SIGHUP: the settings are read anew, but for folders and log sizes: {watched}; the logs are open anew"
+            ));
+            self.doubt_settings();
         } else {
             self.warn(format!(
                 "SIGHUP: the configuration is wrong, and the one before stays: {}",
                 wrong.join("; ")
             ));
+        }
+    }
+
+    /// What about the settings is probably not what was meant.
+    pub fn doubt_settings(&mut self) {
+        let settings = Rc::clone(&self.settings);
+        for doubt in settings.criteria.doubts() {
+            self.trouble("doubt", &doubt);
+        }
+        match program::doubt(&settings.criteria.start_command) {
+            Some(doubt) => self.trouble("program", &doubt),
+            None => self.no_trouble("program", "the start command's program can be found now"),
         }
     }
 

@@ -144,6 +144,20 @@ fn a_changed_file_is_read_and_starts_nothing() {
     watchdog.terminate();
 }
 
+/// A reload says what holds from then on, and doubts it as a start does.
+#[test]
+fn a_changed_start_command_is_doubted_before_it_is_needed() {
+    let scene = Scene::new();
+    let watchdog = by_file(&scene, "$ACTOR sleep &", "").spawn();
+    scene.wait_for("attempt 1 succeeded");
+    let text = format!("process_name = '{}'\nstart_command = 'no-such-program -x'\n", scene.name());
+    fs::write(scene.path("x.toml"), text).unwrap();
+    reload(&scene, &watchdog);
+    scene.wait_for("^INFO SIGHUP: .*start_command 'no-such-program -x'");
+    scene.wait_for("^WARN the start command's 'no-such-program' is not found in PATH");
+    watchdog.terminate();
+}
+
 /// What is looked for from then on is something else, and what ran until then is nobody's business.
 #[test]
 fn another_process_name_is_looked_for_at_once() {
