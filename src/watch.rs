@@ -254,6 +254,9 @@ impl Watch {
     /// file is still the one that is open.
     fn reload(&mut self) -> Woken {
         self.parts.service_manager.reloading();
+        // The start command may have become the process, which is to be left to itself.
+        let watched = Rc::clone(&self.parts.settings);
+        let is_other = |settings: &Settings| !settings.criteria.are_as(&watched.criteria);
         let settings = match (self.parts.reload)() {
             Ok(settings) if settings.name != self.parts.settings.name => {
                 let name = &self.parts.settings.name;
@@ -262,6 +265,10 @@ impl Watch {
                     settings.name
                 )])
             }
+            Ok(settings) if self.command.is_some() && is_other(&settings) => Err(vec![
+                "other processes cannot be looked for while a start command is at work; start this watchdog again"
+                    .to_owned(),
+            ]),
             Ok(settings) if settings.limits.once => Err(vec!["--once is for another watchdog".to_owned()]),
             settings => settings,
         };
@@ -269,7 +276,7 @@ impl Watch {
             Ok(settings) => {
                 let settings = Rc::new(settings);
                 self.policy.limit(settings.limits);
-                if !settings.criteria.are_as(&self.parts.settings.criteria) {
+                if is_other(&settings) {
                     if let Some(followed) = &self.followed {
                         self.parts.report.let_go(followed.seen());
                     }

@@ -187,6 +187,22 @@ fn another_process_name_is_looked_for_at_once() {
     drop(other);
 }
 
+/// What the start command has become is nobody's to end.
+#[test]
+fn no_other_process_name_while_the_start_command_is_the_process() {
+    let scene = Scene::new();
+    let watchdog = by_file(&scene, "exec $ACTOR sleep", "start_timeout = '200ms'").spawn();
+    scene.wait_for("attempt 1 succeeded");
+    let pid = scene.wait_running();
+    fs::write(scene.path("x.toml"), scene.read("x.toml").replacen(scene.name(), "the-other", 1)).unwrap();
+    reload(&scene, &watchdog);
+    let told = scene.wait_for("^WARN SIGHUP: ");
+    assert!(told.text.contains("while a start command is at work; start this watchdog again"), "{told:?}");
+    watchdog.wait_checks(10);
+    assert_eq!(scene.all(), [pid]);
+    watchdog.terminate();
+}
+
 /// Nor does what was counted begin anew.
 #[test]
 fn a_changed_file_forgets_no_failures() {
