@@ -82,6 +82,8 @@ pub struct Watch {
     /// Something has happened to a child since it was last asked.
     child_changed: bool,
     refused: bool,
+    /// Nothing matches, and what nearly does is to be named.
+    near_misses_due: bool,
     chores_done: Time,
 }
 
@@ -126,6 +128,7 @@ impl Watch {
             command,
             child_changed: true,
             refused: false,
+            near_misses_due: false,
             chores_done: Time::ZERO,
             parts,
         }
@@ -190,6 +193,9 @@ impl Watch {
 
     /// Says and writes down what has changed.
     fn keep(&mut self) {
+        if self.near_misses_due && self.followed.is_none() {
+            self.name_near_misses();
+        }
         let Parts { record, report, service_manager, .. } = &mut self.parts;
         let memory = self.policy.memory();
         record.keep(memory, report);
@@ -341,6 +347,9 @@ impl Watch {
 
     fn end(mut self, outcome: Outcome) -> Exit {
         self.bury();
+        if self.near_misses_due && self.followed.is_none() {
+            self.name_near_misses();
+        }
         self.wait_for_doubt();
         let Parts { report, record, settings, .. } = &mut self.parts;
         let followed = self.followed.as_ref().map(Followed::seen);

@@ -79,14 +79,14 @@ impl Watch {
         }
         self.parts.report.left_over(matches.left_over);
         self.parts.record.sees(Sight::Missing, None, now());
-        if self.parts.report.missing(now()) {
-            self.name_near_misses();
-        }
+        // After the start, which is not to wait for it.
+        self.near_misses_due |= self.parts.report.missing(now());
         Ok(Seen::Missing)
     }
 
     /// What nearly matches is what was meant, perhaps.
     pub(super) fn name_near_misses(&mut self) {
+        self.near_misses_due = false;
         if let Ok(mut judged) = self.parts.proc.survey(&self.parts.settings.criteria) {
             // Of the one that died there is a record.
             judged.retain(|judged| self.gone.as_ref().is_none_or(|gone| gone.pid != judged.seen.pid));
