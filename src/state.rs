@@ -312,7 +312,8 @@ impl Files {
     /// Says that a check has been made: the time of the state file.
     pub fn touch(&self) {
         let now = SystemTime::now();
-        let _ = File::options().write(true).open(self.path("json")).and_then(|file| file.set_modified(now));
+        let _ = open_in_place(File::options().write(true), &self.path("json"))
+            .and_then(|file| file.set_modified(now));
     }
 
     /// When a check was last made, or the state last changed.
@@ -426,16 +427,19 @@ pub fn boot_id(proc: &Path) -> String {
     id.trim().to_owned()
 }
 
+/// Opens a file; a pipe or a link that somebody put in its place is neither waited for nor followed.
+fn open_in_place(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
+    let file = options.custom_flags(flags.bits().cast_signed()).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
+}
+
 /// Reads a small file; a pipe or a link that somebody put in its place is neither waited for nor followed.
 ///
 /// # Errors
 /// It is no regular file of text, or cannot be read.
 pub fn read_file(path: &Path) -> io::Result<String> {
-    let flags = (OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
+    let file = open_in_place(OpenOptions::new().read(true), path)?;
     io::read_to_string(io::Read::take(file, LARGEST))
 }
 
@@ -553,6 +557,26 @@ mod tests {
         assert!(matches!(files.state(), Err(Unread::None)));
         nix::unistd::mkfifo(&folder.path().join("x.json"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert!(files.state().is_err(), "a pipe blocks nobody");
+    }
+
+    #[test]
+    fn a_check_is_noted_in_the_state_file_and_nowhere_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = files(folder.path(), "this");
+        let (path, precious) = (folder.path().join("x.json"), folder.path().join("precious"));
+        let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
+        for file in [&path, &precious] {
+            File::create(file).unwrap().set_modified(long_ago).unwrap();
+        }
+        files.touch();
+        assert!(files.touched().unwrap() > long_ago);
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&precious, &path).unwrap();
+        files.touch();
+        assert_eq!(files.touched(), Some(long_ago), "a link is not followed");
+        std::fs::remove_file(&path).unwrap();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        files.touch(); // and a pipe not waited for
     }
 
     #[test]
