@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
 use libc::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGTTOU, SIGUSR1, SIGXFSZ};
+use nix::sys::signal::{SigSet, Signal};
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 
@@ -33,7 +34,11 @@ impl Signals {
         // Whoever ignored these before starting us (nohup, or a shell for what it puts in the background)
         // wants us to live on.
         signals.extend([SIGHUP, SIGINT].into_iter().filter(|signal| !sys::is_ignored(*signal)));
-        Ok(Signals(SignalDelivery::with_pipe(read, write, SignalOnly, &signals)?))
+        let delivery = SignalDelivery::with_pipe(read, write, SignalOnly, &signals)?;
+        // Whoever started us may have blocked them for itself, and has passed that on.
+        let caught: SigSet = signals.iter().filter_map(|signal| Signal::try_from(*signal).ok()).collect();
+        caught.thread_unblock()?;
+        Ok(Signals(delivery))
     }
 
     /// What becomes readable with each signal.
