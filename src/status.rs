@@ -1,6 +1,7 @@
 //! The commands that are not watching: `status`, `pause` and `resume`.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use crate::config::SYSTEM_FOLDER;
 use crate::exit::Exit;
 use crate::history;
 use crate::instance::{Name, ROOTS_STATE, User};
-use crate::log::{Stderr, escaped};
+use crate::log::{Stderr, escaped, is_control};
 use crate::policy::{Ending, Time};
 use crate::process::oom::OutOfMemory;
 use crate::process::scan::Proc;
@@ -20,13 +21,18 @@ use crate::process::{self, Pid};
 use crate::report::words::span;
 use crate::settings;
 use crate::state::{self, Files, Leave, Sight, State, Unread};
+use crate::table;
 use crate::{PROC, cannot_tell};
 
 /// Carries out a command.
 pub fn run(command: &Command, user: &User, stderr: &mut Stderr) -> Exit {
     let command = match command {
         Command::Status { names, json, place } => match Proc::new(Path::new(PROC)) {
-            Ok(proc) => status(names, *json, place, user, &proc),
+            Ok(proc) => show(names, *json, place, user, &proc).map(|(text, exit)| {
+                // Into a pipe that may be closed early.
+                let _ = io::stdout().write_all(text.as_bytes());
+                exit
+            }),
             Err(unknown) => {
                 cannot_tell(&unknown.0, stderr);
                 return Exit::Lsb(4);
@@ -148,13 +154,17 @@ impl LastStart {
     }
 }
 
-fn status(
+/// What `status` prints, and how it ends.
+///
+/// # Errors
+/// Names of which nobody has heard.
+pub fn show(
     names: &[OsString],
     json: bool,
     place: &StateDir,
     user: &User,
     proc: &Proc,
-) -> Result<Exit, Vec<String>> {
+) -> Result<(String, Exit), Vec<String>> {
     let folders = folders(place, user);
     let boot_id = state::boot_id(proc.root());
     let all: Vec<_> = folders
@@ -186,15 +196,14 @@ fn status(
     };
     let lines: Vec<_> = wanted.iter().map(|(folder, name)| line(folder, name, &boot_id, proc)).collect();
     let text = if json { as_json(&lines) } else { as_table(&lines) };
-    // Into a pipe that may be closed early.
-    let _ = io::stdout().write_all(text.as_bytes());
-    Ok(Exit::Lsb(if lines.is_empty() || lines.iter().any(|line| line.state == "unknown") {
+    let exit = Exit::Lsb(if lines.is_empty() || lines.iter().any(|line| line.state == "unknown") {
         4
     } else if lines.iter().any(|line| line.state == "not running") {
         3
     } else {
         0
-    }))
+    });
+    Ok((text, exit))
 }
 
 fn line(folder: &Path, name: &Name, boot_id: &str, proc: &Proc) -> Line {
@@ -291,7 +300,17 @@ fn line(folder: &Path, name: &Name, boot_id: &str, proc: &Proc) -> Line {
 
 fn as_json(lines: &[Line]) -> String {
     // Nothing in it can fail to be written.
-    serde_json::to_string_pretty(lines).map_or_else(|_| "[]\n".to_owned(), |text| text + "\n")
+    let json = serde_json::to_string_pretty(lines).unwrap_or_else(|_| "[]".to_owned());
+    let mut text = String::with_capacity(json.len() + 1);
+    for c in json.chars() {
+        // serde_json leaves some as they are, in what is quoted.
+        if c != '\n' && is_control(c) {
+            let _ = write!(text, "\\u{:04x}", u32::from(c));
+        } else {
+            text.push(c);
+        }
+    }
+    text + "\n"
 }
 
 fn as_table(lines: &[Line]) -> String {
@@ -352,14 +371,7 @@ fn as_table(lines: &[Line]) -> String {
             ),
         ]);
     }
-    let cells = |column: usize| rows.iter().filter_map(move |row| row.get(column));
-    let width = |column: usize| cells(column).map(|cell| cell.chars().count()).max().unwrap_or(0);
-    let widths: Vec<_> = (0..head.len()).map(width).collect();
-    let line = |row: &[String; 10]| {
-        let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        format!("{}\n", cells.join("  ").trim_end())
-    };
-    rows.iter().map(line).collect()
+    table::lines(&rows, "  ").join("\n") + "\n"
 }
 
 fn pause(which: &Which, time: Option<&OsStr>, place: &StateDir, user: &User) -> Result<Exit, Vec<String>> {
