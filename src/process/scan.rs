@@ -23,8 +23,8 @@ use super::{
 };
 use crate::policy::Time;
 
-/// How much of `/proc/PID/status` is read; `NSpid` comes early in it.
-const LONGEST_STATUS: usize = 4096;
+/// How much of `/proc/PID/status` is read: before `NSpid` come the groups, 65536 of up to ten digits at most.
+const LONGEST_STATUS: usize = 1 << 20;
 /// No process tree is so deep; the parents of parents might go in a circle while they change.
 const MOST_ANCESTORS: usize = 1000;
 /// How much of the listing of /proc is read at a time: some 170 processes. The stack keeps each page that
@@ -367,13 +367,17 @@ fn seen(entry: &Process, pid: Pid, stat: &Stat, identity: &Identity) -> Result<S
 /// `NSpid` has the process's number in each PID namespace from that of this /proc on (proc(5), since
 /// Linux 4.1): one, for those of our own.
 fn is_in_own_namespace(entry: &Process) -> Result<bool, Trouble> {
-    let mut status = [0; LONGEST_STATUS];
-    let status = read_start(entry, "status", &mut status)?;
+    let status = read_all(entry, "status", LONGEST_STATUS)?;
+    let is_cut = status.len() >= LONGEST_STATUS;
     // The name, which comes before, has its newlines escaped.
-    let numbers = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"NSpid:"));
-    Ok(numbers.is_none_or(|numbers| {
-        numbers.split(u8::is_ascii_whitespace).filter(|it| !it.is_empty()).count() == 1
-    }))
+    let mut lines = status.split_inclusive(|byte| *byte == b'\n');
+    match lines.find_map(|line| line.strip_prefix(b"NSpid:")) {
+        Some(numbers) if numbers.ends_with(b"\n") || !is_cut => {
+            Ok(numbers.split(u8::is_ascii_whitespace).filter(|it| !it.is_empty()).count() == 1)
+        }
+        None if !is_cut => Ok(true),
+        _ => Err(Trouble::Blind(io::Error::other("its status is too long"))),
+    }
 }
 
 /// What is close to the criteria without meeting them.
@@ -526,6 +530,26 @@ mod tests {
             .add(13, b"nginx", 'S', 1, b"nginx: master process\0")
             .add(14, b"nginx", 'S', 1, b"/bin/sh\0/opt/etc/init.d/nginx\0start\0");
         assert_eq!(proc.pids("nginx"), [13, 14]);
+    }
+
+    #[test]
+    fn groups_hide_no_namespace() {
+        let groups = |count| format!("Name:\tx\nGroups:\t{}\n", "100000 ".repeat(count));
+        let cut =
+            |line: &str| format!("{}{line}", "x".repeat(LONGEST_STATUS - 1 - "NSpid:\t10".len()) + "\n");
+        for (status, counts) in [
+            (groups(800) + "NSpid:\t10\n", Some(true)),
+            (groups(800) + "NSpid:\t10\t7\n", Some(false)),
+            (groups(65_536) + "NSpid:\t10\t7\n", Some(false)),
+            (groups(0), Some(true)), // before Linux 4.1
+            (cut("NSpid:\t10\t7\n"), None),
+            (cut("") + &cut("NSpid:\t10\n"), None),
+        ] {
+            let proc = FakeProc::new().add(10, b"x", 'S', 1, b"x\0");
+            std::fs::write(proc.0.path().join("10/status"), &status).unwrap();
+            let found = proc.find("^x$", None).ok().map(|matches| !matches.counting.is_empty());
+            assert_eq!(found, counts, "{} bytes", status.len());
+        }
     }
 
     #[test]
