@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -320,6 +320,12 @@ impl Files {
     #[must_use]
     pub fn touched(&self) -> Option<SystemTime> {
         std::fs::metadata(self.path("json")).ok()?.modified().ok()
+    }
+
+    /// The user whose watchdog wrote the state.
+    #[must_use]
+    pub fn owner(&self) -> Option<u32> {
+        Some(std::fs::metadata(self.path("json")).ok()?.uid())
     }
 
     /// Whether a start may come now.

@@ -16,11 +16,11 @@ use crate::instance::{Name, ROOTS_STATE, User};
 use crate::log::{Stderr, escaped, is_control};
 use crate::policy::{Ending, Time};
 use crate::process::oom::OutOfMemory;
-use crate::process::scan::Proc;
+use crate::process::scan::{Proc, Unknown};
 use crate::process::{self, Pid};
 use crate::report::words::span;
 use crate::settings;
-use crate::state::{self, Files, Leave, Sight, State, Unread};
+use crate::state::{self, Files, Followed, Leave, Sight, State, Unread};
 use crate::table;
 use crate::{PROC, cannot_tell};
 
@@ -78,6 +78,9 @@ struct Line {
     checked_seconds: Option<u64>,
     /// The watchdog that watches now.
     watchdog_pid: Option<Pid>,
+    /// Whether there is one cannot be seen.
+    #[serde(skip)]
+    watchdog_is_hidden: bool,
     /// `service`: it watches all the time. `once`: it is run again and again.
     mode: &'static str,
     /// Seconds between two checks of a long-running watch.
@@ -223,6 +226,7 @@ fn line(folder: &Path, name: &Name, boot_id: &str, proc: &Proc) -> Line {
         standing_seconds: None,
         checked_seconds: None,
         watchdog_pid: None,
+        watchdog_is_hidden: false,
         mode: "service",
         interval_seconds: 0.0,
         last_exit: None,
@@ -256,15 +260,21 @@ fn line(folder: &Path, name: &Name, boot_id: &str, proc: &Proc) -> Line {
     (line.deaths_last_hour, line.deaths_last_day) = (deaths.hour, deaths.day);
     line.last_exit = state.last_exit.as_ref().map(|exit| LastExit::of(exit, now));
     line.last_start = state.last_start.as_ref().map(|start| LastStart::of(start, now));
-    line.watchdog_pid = watchdog
-        .filter(|watchdog| proc.is_alive(watchdog.pid, watchdog.started_ms))
-        .map(|watchdog| watchdog.pid);
+    let owner = files.owner().unwrap_or_default();
+    let watches = watchdog.map(|watchdog| proc.lives(watchdog.pid, watchdog.started_ms, owner));
+    line.watchdog_pid = watchdog.filter(|_| matches!(watches, Some(Ok(true)))).map(|watchdog| watchdog.pid);
+    line.watchdog_is_hidden = matches!(watches, Some(Err(_)));
     let age = files.touched().and_then(|time| time.elapsed().ok());
     // A watchdog that watches checks at each interval, and writes only when something changes.
-    line.checked_seconds =
-        if line.watchdog_pid.is_some() && !state.once { Some(0) } else { age.and_then(seconds) };
-    match &state.process {
-        Some(process) if proc.is_alive(process.pid, process.started_ms) => {
+    line.checked_seconds = match (line.watchdog_pid, line.watchdog_is_hidden) {
+        (Some(_), _) if !state.once => Some(0),
+        (_, true) if !state.once => None,
+        _ => age.and_then(seconds),
+    };
+    let lives = |process: &Followed| proc.lives(process.pid, process.started_ms, process.user);
+    match state.process.as_ref().map(|process| (process, lives(process))) {
+        Some((_, Err(Unknown(why)))) => line.standing = Some(why),
+        Some((process, Ok(true))) => {
             line.state = "running";
             line.pid = Some(process.pid);
             line.process = Some(process.name.clone());
@@ -284,7 +294,7 @@ fn line(folder: &Path, name: &Name, boot_id: &str, proc: &Proc) -> Line {
     if let Some(until) = memory.gave_up_until.filter(|_| line.state != "running") {
         line.standing = Some("given up".to_owned());
         // Nobody tries again who does not watch.
-        let goes_on = state.once || line.watchdog_pid.is_some();
+        let goes_on = state.once || line.watchdog_pid.is_some() || line.watchdog_is_hidden;
         line.standing_seconds = goes_on.then(|| until.saturating_sub(now).as_secs());
     } else if line.state != "running"
         && state.command.is_some_and(|command| proc.is_alive(command.pid, command.started_ms))
@@ -353,6 +363,7 @@ fn as_table(lines: &[Line]) -> String {
             }
             (Some(pid), _) => format!("a --once run, pid {pid}"),
             (None, "once") => "runs with --once".to_owned(),
+            (None, _) if line.watchdog_is_hidden => "-".to_owned(),
             (None, _) => "nobody".to_owned(),
         };
         rows.push([

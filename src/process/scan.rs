@@ -14,7 +14,6 @@ use rustix::fs::{CWD, Mode, OFlags, RawDir};
 use super::criteria::{Criteria, Namespace, Reason, Subject};
 use super::criteria::{is_init_script, is_invocation, program_name, runs, shown_command_line};
 use super::death::Gone;
-use super::follow::Held;
 use super::oom::CONTROL_GROUPS;
 use super::pattern::{LONGEST_NAME, Pattern};
 use super::stat::{LONGEST_LINE, Stat, tick};
@@ -191,17 +190,41 @@ impl Proc {
         Ok(all)
     }
 
-    /// Whether there is a process with this number.
+    /// Whether there is a process with this number, as far as can be seen.
     #[must_use]
     pub fn is_there(&self, pid: Pid) -> bool {
-        Held::of(self, pid, |_| Err(io::ErrorKind::Unsupported.into())).is_some_and(|held| held.is_alive())
+        self.look_at(pid, None).unwrap_or(false)
     }
 
-    /// Whether the process with this number that started then, to the millisecond, lives.
+    /// Whether the process with this number that started then, to the millisecond, lives, as far as can be
+    /// seen.
     #[must_use]
     pub fn is_alive(&self, pid: Pid, started: Time) -> bool {
-        let held = Held::of(self, pid, |_| Err(io::ErrorKind::Unsupported.into()));
-        held.is_some_and(|held| held.started().abs_diff(started) < tick() && held.is_alive())
+        self.look_at(pid, Some(started)).unwrap_or(false)
+    }
+
+    /// The same of a process of `user`, which may be hidden.
+    ///
+    /// # Errors
+    /// It is not seen, and could be there all the same.
+    pub fn lives(&self, pid: Pid, started: Time, user: u32) -> Result<bool, Unknown> {
+        match self.look_at(pid, Some(started)) {
+            Ok(lives) => Ok(lives),
+            Err(Trouble::Blind(error)) => Err(Unknown(format!("/proc/{pid} cannot be read: {error}"))),
+            // Our own processes are never hidden from us, and whoever sees process 1 sees everybody's.
+            Err(Trouble::Vanished) if user == self.my_user || self.is_there(1) => Ok(false),
+            Err(Trouble::Vanished | Trouble::Refused) => {
+                Err(Unknown(format!("{} hides other users' processes (hidepid)", self.root.display())))
+            }
+        }
+    }
+
+    fn look_at(&self, pid: Pid, started: Option<Time>) -> Result<bool, Trouble> {
+        let entry = open_entry(&self.root, pid)?;
+        let mut line = [0; LONGEST_LINE];
+        let stat = Stat::parse(read_start(&entry, "stat", &mut line)?);
+        let is_it = |stat: &Stat<'_>| started.is_none_or(|started| stat.started().abs_diff(started) < tick());
+        Ok(stat.is_some_and(|stat| is_it(&stat) && !stat.is_dead()))
     }
 
     /// All processes that started at `since` or later, in the session of a start command or whose parent
@@ -600,6 +623,25 @@ mod tests {
         std::fs::remove_dir_all(proc.0.path().join("1")).unwrap();
         assert_eq!(proc.pids("^x$"), [10], "what is seen runs");
         let Unknown(why) = proc.find("^y$", None).unwrap_err();
+        assert!(why.contains("hidepid"), "{why}");
+    }
+
+    #[test]
+    fn what_may_be_hidden_is_not_dead() {
+        let proc = FakeProc::new().add(10, b"x", 'S', 1, b"x\0").add(11, b"x", 'Z', 1, b"");
+        let reader = Proc::new(proc.0.path()).unwrap();
+        let (me, other) = (reader.my_user, reader.my_user + 1);
+        let lives = |pid, ticks, user| reader.lives(pid, tick() * ticks, user).ok();
+        let seen = [(10, 1, Some(true)), (10, 7, Some(false)), (11, 1, Some(false)), (12, 1, Some(false))];
+        for (pid, ticks, expected) in seen {
+            assert_eq!((lives(pid, ticks, me), lives(pid, ticks, other)), (expected, expected), "{pid}");
+        }
+        std::fs::remove_dir_all(proc.0.path().join("1")).unwrap();
+        for (pid, ticks, expected) in seen {
+            let others = expected.filter(|_| pid != 12);
+            assert_eq!((lives(pid, ticks, me), lives(pid, ticks, other)), (expected, others), "{pid}");
+        }
+        let Unknown(why) = reader.lives(12, Time::ZERO, other).unwrap_err();
         assert!(why.contains("hidepid"), "{why}");
     }
 
