@@ -296,7 +296,7 @@ impl Files {
     /// # Errors
     /// It could not be written; then the old one is still there.
     pub fn write_state(&self, state: &State) -> io::Result<()> {
-        replace(&self.path("json"), state)
+        replace(&self.path("json"), state, WaitFor::Nothing)
     }
 
     /// Puts a state file that cannot be used aside.
@@ -383,7 +383,8 @@ impl Files {
             Leave::Given { .. } => (false, None),
         };
         let boot_id = self.boot_id.clone();
-        replace(&self.path("pause"), &Pause { version: VERSION, boot_id, paused, until_ms, said_ms: now })
+        let pause = Pause { version: VERSION, boot_id, paused, until_ms, said_ms: now };
+        replace(&self.path("pause"), &pause, WaitFor::Disk)
     }
 }
 
@@ -393,7 +394,8 @@ impl Files {
 /// It could not be written.
 pub fn begin_upgrade(folder: &Path, boot_id: &str, until: Time, now: Time) -> io::Result<()> {
     let (version, boot_id, until_ms) = (VERSION, boot_id.to_owned(), Some(until));
-    replace(&folder.join(UPGRADE), &Pause { version, boot_id, paused: true, until_ms, said_ms: now })
+    let pause = Pause { version, boot_id, paused: true, until_ms, said_ms: now };
+    replace(&folder.join(UPGRADE), &pause, WaitFor::Nothing)
 }
 
 /// Says that packages are upgraded no longer. Nothing else is ended or forgotten by that.
@@ -463,9 +465,19 @@ fn read<T: DeserializeOwned>(path: &Path, version: fn(&T) -> u32) -> Result<T, U
     }
 }
 
+/// What a new file waits for before it takes the place of the old one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum WaitFor {
+    /// A power cut may leave an empty one: a state is begun anew then, and is written at each death, where a
+    /// slow disk would delay the start; and an empty pause of an upgrade is none.
+    Nothing,
+    /// It is on the disk: an empty pause would be one that nobody ends.
+    Disk,
+}
+
 /// Writes a new file and puts it in the place of the old one: a reader never sees half of either, and
 /// neither a kill nor a full disk loses both.
-fn replace(path: &Path, content: &impl Serialize) -> io::Result<()> {
+fn replace(path: &Path, content: &impl Serialize, wait_for: WaitFor) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
     }
@@ -481,6 +493,9 @@ fn replace(path: &Path, content: &impl Serialize) -> io::Result<()> {
         file.write_all(&text)?;
         // The mode is the same whatever the umask: everybody may see the state.
         file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+        if wait_for == WaitFor::Disk {
+            file.sync_data()?;
+        }
         std::fs::rename(&new, path)
     };
     write().inspect_err(|_| {
