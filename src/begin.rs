@@ -18,7 +18,7 @@ use crate::record::Record;
 use crate::report::Report;
 use crate::service_manager::ServiceManager;
 use crate::settings::Settings;
-use crate::signals::Signals;
+use crate::signals::{self, Signals};
 use crate::state::{self, Files};
 use crate::unit::Unit;
 use crate::watch::{Parts, Watch};
@@ -27,6 +27,7 @@ use crate::{PROC, cannot_tell, sys};
 /// Puts together what a watch works with, and watches; unless somebody else does already.
 pub fn watch(job: Job, stderr: &mut Stderr) -> Exit {
     let Job { sources, settings, places, reload, .. } = job;
+    signals::ignore_those_of_writes();
     let proc = match Proc::new(Path::new(PROC)) {
         Ok(proc) => proc,
         Err(unknown) => return cannot_tell(&unknown.0, stderr),

@@ -154,7 +154,16 @@ fn the_proc_of_another_namespace_is_refused() {
     assert_eq!((ended.code(), ended.stderr.lines().count()), (Some(4), 1), "{ended}");
 }
 
-/// Mounted with `hidepid`, /proc shows an ordinary user nobody else's processes.
+/// An ordinary user with a /proc that is mounted with `hidepid`: it shows nobody else's processes.
+const HIDDEN: [&str; 6] = [
+    "unshare",
+    "--mount",
+    "sh",
+    "-c",
+    "mount -t proc -o hidepid=2 none /proc && exec setpriv --reuid 65534 --regid 65534 --clear-groups \"$@\"",
+    "sh",
+];
+
 #[test]
 fn what_is_hidden_is_not_missing() {
     let scene = Scene::new();
@@ -166,8 +175,7 @@ fn what_is_hidden_is_not_missing() {
         fs::create_dir(scene.path(folder)).unwrap();
         fs::set_permissions(scene.path(folder), fs::Permissions::from_mode(0o777)).unwrap();
     }
-    let hide = "mount -t proc -o hidepid=2 none /proc && exec setpriv --reuid 65534 --regid 65534 --clear-groups \"$@\"";
-    let watchdog = || scene.watchdog().through(&["unshare", "--mount", "sh", "-c", hide, "sh"]);
+    let watchdog = || scene.watchdog().through(&HIDDEN);
     let ended = watchdog().flag("--once").run();
     assert_eq!((ended.code(), scene.starts()), (Some(3), 0), "{ended}");
     assert!(ended.stderr.contains("hidepid") && ended.stderr.lines().count() == 1, "{ended}");
@@ -179,4 +187,30 @@ fn what_is_hidden_is_not_missing() {
     watchdog.wait_checks(5);
     assert_eq!(scene.count("hidepid"), 1, "{:#?}", scene.log());
     assert_eq!((scene.starts(), watchdog.terminate().code()), (0, Some(0)));
+}
+
+#[test]
+fn what_is_hidden_is_shown_as_unknown() {
+    let scene = Scene::new();
+    if !is_root() {
+        return skip("only root can mount a /proc and be another user then");
+    }
+    let pid = scene.start_actor(&["sleep"]); // root's
+    let watchdog = scene.watchdog().with("--after-stop", "200s").spawn();
+    scene.wait_for("following");
+    watchdog.wait_checks(2);
+    assert_eq!(scene.say(&["status"]).code(), Some(0));
+    let json = scene.say_through(&HIDDEN, &["status", "--json"]);
+    let shown: serde_json::Value = serde_json::from_str(&json.stdout).unwrap_or_else(|_| panic!("{json}"));
+    assert_eq!((json.code(), &shown[0]["state"]), (Some(4), &"unknown".into()), "{json}");
+    assert!(shown[0]["standing"].as_str().is_some_and(|standing| standing.contains("hidepid")), "{json}");
+    assert!(shown[0]["pid"].is_null() && shown[0]["checked_seconds"].is_null(), "{json}");
+    let table = scene.say_through(&HIDDEN, &["status"]);
+    assert!(!table.stdout.contains("nobody"), "{table}");
+    // That it does not run was seen by one who could.
+    send(pid, SIGTERM);
+    scene.wait_until("it is written down", || (scene.state()["sight"] == "missing").then_some(()));
+    let gone = scene.say_through(&HIDDEN, &["status"]);
+    assert_eq!((gone.code(), gone.stdout.contains("not running")), (Some(3), true), "{gone}");
+    watchdog.terminate();
 }
