@@ -21,6 +21,8 @@ const LARGEST: u64 = 1 << 20;
 const MOST_COMPLAINTS: usize = 50;
 /// How much of a key is compared with the known ones, and shown.
 const LONGEST_KEY: usize = 64;
+/// How much of a value is shown.
+const LONGEST_VALUE: usize = 200;
 
 /// Where settings come from, but for those of the command line and the defaults.
 #[derive(Debug, Clone, Default)]
@@ -100,12 +102,23 @@ pub fn read(cli: &mut Cli, path: &Path, text: &str) -> Result<Sources, Vec<Compl
     let mut sources = Sources { file: Some(path.to_owned()), ..Sources::default() };
     let line_ends: Vec<_> = text.match_indices('\n').map(|(at, _)| at).collect();
     let line_of = |at: usize| line_ends.partition_point(|end| *end < at) + 1;
+    let line_start = |line: usize| line_ends.get(line.wrapping_sub(2)).map_or(0, |end| end + 1);
     let at = |start: usize, what: String| format!("{}:{}: {what}", path.display(), line_of(start));
     let (table, errors) = DeTable::parse_recoverable(text);
-    let mut complaints: Vec<_> = errors
+    let mut errors: Vec<_> = errors
         .iter()
-        .map(|error| at(error.span().map_or(0, |span| span.start), error.message().to_owned()))
+        .map(|error| {
+            let start = error.span().map_or(0, |span| span.start);
+            let line = line_of(start);
+            let unquoted =
+                text.get(line_start(line)..start).and_then(|key| unquoted(key, text.get(start..)?));
+            (line, unquoted.is_none(), at(start, unquoted.unwrap_or_else(|| error.message().to_owned())))
+        })
         .collect();
+    // What else is wrong with a line mostly follows from its first mistake.
+    errors.sort();
+    errors.dedup_by_key(|(line, ..)| *line);
+    let mut complaints: Vec<_> = errors.into_iter().map(|(.., what)| what).collect();
     if !complaints.is_empty() {
         return Err(shortened(complaints, path));
     }
@@ -134,6 +147,31 @@ fn shortened(mut complaints: Vec<Complaint>, path: &Path) -> Vec<Complaint> {
         complaints.push(format!("{}: and {more} more", path.display()));
     }
     complaints
+}
+
+/// What to write instead, if in a line that is wrong a text without quotes follows the `key` and its `=`: the
+/// parser, which knows a value by its first letter, says of `nginx` that it is no `nan`.
+fn unquoted(key: &str, value: &str) -> Option<String> {
+    let key = key.trim_end_matches([' ', '\t']).strip_suffix('=')?.trim();
+    if key.is_empty() || !key.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) {
+        return None;
+    }
+    // Word processors put quotes of their own.
+    let value = value.split(['\n', '#']).next()?.trim().trim_matches(['\u{201c}', '\u{201d}']);
+    if !value.contains(char::is_alphabetic) || value.starts_with(['"', '\'']) {
+        return None;
+    }
+    if SETTINGS.iter().any(|(known, slot)| *known == key && matches!(slot, Slot::Flag(_))) {
+        return Some(format!("{key} is a text; give true or false"));
+    }
+    let quote = match (value.contains(['"', '\\']), value.contains('\'')) {
+        (false, _) => "\"",
+        (true, false) => "'",
+        (true, true) => "'''",
+    };
+    let [key, value] = [(key, LONGEST_KEY), (value, LONGEST_VALUE)]
+        .map(|(text, most)| crate::log::escaped(&text.chars().take(most).collect::<String>()));
+    Some(format!("a text stands in quotes: {key} = {quote}{value}{quote}"))
 }
 
 /// Whether the value was needed.
@@ -250,6 +288,48 @@ mod tests {
     }
 
     #[test]
+    fn a_text_without_quotes_is_shown_with_them() {
+        for (line, shown) in [
+            ("process_name = nginx", r#"process_name = "nginx""#),
+            ("process_name=tomcat # why", r#"process_name = "tomcat""#),
+            ("\tname = inetd\r", r#"name = "inetd""#),
+            ("start_command = service docker start", r#"start_command = "service docker start""#),
+            ("start_command = sh -c \"x\" && y", r#"start_command = 'sh -c "x" && y'"#),
+            ("start_command = sh -c 'a' \"b\"", r#"start_command = '''sh -c 'a' "b"'''"#),
+            ("process_name = ^nginx: [a-z]", r#"process_name = "^nginx: [a-z]""#),
+            ("restart_wait_interval = 5s", r#"restart_wait_interval = "5s""#),
+            ("user = \u{201c}www-data\u{201d}", r#"user = "www-data""#),
+            ("name = naught\u{1b}[2J", r#"name = "naught\u{1b}[2J""#),
+        ] {
+            let said = said(&format!("# why\n{line}\n")).unwrap_err();
+            assert_eq!(said, [format!("x.toml:2: a text stands in quotes: {shown}")], "{line}");
+        }
+        for (text, expected) in [
+            ("name = inetd\nuser = nobody", &["x.toml:1: a text st", "x.toml:2: a text st"][..]),
+            (
+                "once = yes\nexact = True",
+                &["x.toml:1: once is a text; give", "x.toml:2: exact is a text; give"],
+            ),
+            ("name = ", &["x.toml:1: "]),
+            ("= inetd", &["x.toml:1: "]),
+            ("name = 'a' b", &["x.toml:1: unexpected"]),
+            ("name = 1__0", &["x.toml:1: `_`"]),
+            ("name = [inetd]", &["x.toml:1: invalid"]),
+            ("name = \"\"\"\na = \\q\n\"\"\"", &["x.toml:2: missing"]),
+        ] {
+            let said = said(text).unwrap_err();
+            assert_eq!(said.len(), expected.len(), "{said:?}");
+            for (said, start) in said.iter().zip(expected) {
+                assert!(
+                    said.starts_with(start) && said.contains("quotes") == start.contains("text st"),
+                    "{said}"
+                );
+            }
+        }
+        assert!(said("name = nan\nuser = inf").is_ok());
+    }
+
+    #[test]
     fn a_file_that_is_none_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe.toml");
@@ -264,7 +344,10 @@ mod tests {
 
     #[test]
     fn a_file_that_is_wrong_throughout_is_refused_at_once() {
-        for text in ["]\n".repeat(500_000), "x = 1\n".repeat(150_000), "x".repeat(1_000_000) + " = 1"] {
+        for text in ["]\n".repeat(500_000), "x = 1\n".repeat(150_000), "x".repeat(1_000_000) + " = 1"]
+            .into_iter()
+            .chain(["x = n\n".repeat(150_000), "a = {".to_owned() + &"x = n,".repeat(150_000)])
+        {
             let wrong = said(&text).unwrap_err();
             assert!(wrong.len() <= MOST_COMPLAINTS + 1, "{}", wrong.len());
             assert!(wrong.iter().all(|wrong| wrong.len() < 1000), "{}", wrong[0].len());
