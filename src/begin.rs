@@ -158,7 +158,7 @@ fn has_terminal() -> bool {
 }
 
 /// Whether somebody began this run by hand, or the service manager, and not a line in a crontab.
-fn is_begun_by_somebody() -> bool {
+pub(crate) fn is_begun_by_somebody() -> bool {
     is_in_terminal() || is_in_unit()
 }
 
