@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::cli::{Cli, SETTINGS, Slot};
 use crate::instance::{Name, User};
+use crate::settings::Settings;
 
 /// Where root's configurations are.
 pub const SYSTEM_FOLDER: &str = "/etc/watchdog";
@@ -49,7 +50,13 @@ impl Sources {
     #[must_use]
     pub fn place(&self, key: &str) -> Option<String> {
         let file = self.file.as_ref()?;
-        self.lines.get(key).map(|line| format!("{}:{line}", file.display()))
+        self.line(key).map(|line| format!("{}:{line}", file.display()))
+    }
+
+    /// The line on which the setting `key` stands in the file, if it comes from there.
+    #[must_use]
+    pub fn line(&self, key: &str) -> Option<usize> {
+        self.lines.get(key).copied()
     }
 }
 
@@ -97,7 +104,8 @@ fn read_file(path: &Path) -> Result<(String, Metadata), String> {
 /// nothing.
 ///
 /// # Errors
-/// All that is wrong with the file, each with its line; of very much, the first.
+/// All that is wrong with the file, by its lines: if it is no TOML that, else keys and values, those of the command
+/// line too; of very much, the first.
 pub fn read(cli: &mut Cli, path: &Path, text: &str) -> Result<Sources, Vec<Complaint>> {
     let mut sources = Sources { file: Some(path.to_owned()), ..Sources::default() };
     let line_ends: Vec<_> = text.match_indices('\n').map(|(at, _)| at).collect();
@@ -118,15 +126,15 @@ pub fn read(cli: &mut Cli, path: &Path, text: &str) -> Result<Sources, Vec<Compl
     // What else is wrong with a line mostly follows from its first mistake.
     errors.sort();
     errors.dedup_by_key(|(line, ..)| *line);
-    let mut complaints: Vec<_> = errors.into_iter().map(|(.., what)| what).collect();
-    if !complaints.is_empty() {
-        return Err(shortened(complaints, path));
+    if !errors.is_empty() {
+        return Err(shortened(errors.into_iter().map(|(.., what)| what).collect(), path));
     }
+    let mut complaints = Vec::new();
     for (key, value) in table.into_inner() {
         let start = key.span().start;
         let Some((key, slot)) = SETTINGS.into_iter().find(|(known, _)| *known == key.get_ref().as_ref())
         else {
-            complaints.push(at(start, unknown(key.get_ref())));
+            complaints.push((Some(line_of(start)), at(start, unknown(key.get_ref()))));
             continue;
         };
         match put(cli, slot, value.get_ref()) {
@@ -134,10 +142,18 @@ pub fn read(cli: &mut Cli, path: &Path, text: &str) -> Result<Sources, Vec<Compl
                 sources.lines.insert(key, line_of(start));
             }
             Ok(false) => {}
-            Err(what) => complaints.push(at(start, format!("{key} {what}"))),
+            Err(what) => complaints.push((Some(line_of(start)), at(start, format!("{key} {what}")))),
         }
     }
-    if complaints.is_empty() { Ok(sources) } else { Err(shortened(complaints, path)) }
+    if complaints.is_empty() {
+        return Ok(sources);
+    }
+    // What seems to be missing may be what is misspelt; all other settings that are wrong are wrong anyway.
+    let values = Settings::new(cli, &sources).err().unwrap_or_default();
+    let values = values.iter().filter(|wrong| wrong.value.is_some());
+    complaints.extend(values.map(|wrong| (sources.line(&wrong.key()), wrong.to_string())));
+    complaints.sort_by_key(|(line, _)| *line);
+    Err(shortened(complaints.into_iter().map(|(_, what)| what).collect(), path))
 }
 
 fn shortened(mut complaints: Vec<Complaint>, path: &Path) -> Vec<Complaint> {
@@ -272,13 +288,25 @@ mod tests {
             said("proces_name = 'x'\nexact = 1\n\nstart_command = ['a']\nuser = true\n[when]\nx = 1\n")
                 .unwrap_err(),
             [
-                "x.toml:2: exact is a number; give true or false",
                 "x.toml:1: there is no setting 'proces_name'; the nearest is process_name",
+                "x.toml:2: exact is a number; give true or false",
                 "x.toml:4: start_command is a list; give a text in quotes, or a number",
                 "x.toml:5: user is true or false; give a text in quotes, or a number",
                 "x.toml:6: there is no setting 'when'; the nearest is user",
             ]
         );
+        // What is wrong with a value is said beside that, and what is missing is not.
+        let mut cli = Cli::default();
+        cli.run.name = Some("typed/wrong".into());
+        let wrong = read_over(cli, "max_fail_count = 0\nexat = true\nlog_max_size = 'big'\n").unwrap_err();
+        let starts = [
+            "--name 'typed/wrong': ",
+            "x.toml:1: max_fail_count '0'",
+            "x.toml:2: ",
+            "x.toml:3: log_max_size",
+        ];
+        assert_eq!(wrong.len(), starts.len(), "{wrong:?}");
+        assert!(wrong.iter().zip(starts).all(|(wrong, start)| wrong.starts_with(start)), "{wrong:?}");
         for (text, start) in
             [("a = \nb = 'x\n", "x.toml:1: "), ("\n\nprocess_name = 'x'\nprocess_name = 'y'", "x.toml:4: ")]
         {
