@@ -160,7 +160,7 @@ fn has_terminal() -> bool {
 
 /// Whether somebody began this run by hand, the service manager did or a container's, and not a line in a
 /// crontab.
-fn is_begun_by_somebody() -> bool {
+pub(crate) fn is_begun_by_somebody() -> bool {
     is_in_terminal() || is_in_unit() || is_process_1()
 }
 

@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::cli::{Cli, SETTINGS, Slot};
 use crate::instance::{Name, User};
+use crate::settings::Settings;
 
 /// Where root's configurations are.
 pub const SYSTEM_FOLDER: &str = "/etc/watchdog";
@@ -21,6 +22,8 @@ const LARGEST: u64 = 1 << 20;
 const MOST_COMPLAINTS: usize = 50;
 /// How much of a key is compared with the known ones, and shown.
 const LONGEST_KEY: usize = 64;
+/// How much of a value is shown.
+const LONGEST_VALUE: usize = 200;
 
 /// Where settings come from, but for those of the command line and the defaults.
 #[derive(Debug, Clone, Default)]
@@ -47,7 +50,13 @@ impl Sources {
     #[must_use]
     pub fn place(&self, key: &str) -> Option<String> {
         let file = self.file.as_ref()?;
-        self.lines.get(key).map(|line| format!("{}:{line}", file.display()))
+        self.line(key).map(|line| format!("{}:{line}", file.display()))
+    }
+
+    /// The line on which the setting `key` stands in the file, if it comes from there.
+    #[must_use]
+    pub fn line(&self, key: &str) -> Option<usize> {
+        self.lines.get(key).copied()
     }
 }
 
@@ -95,25 +104,37 @@ fn read_file(path: &Path) -> Result<(String, Metadata), String> {
 /// nothing.
 ///
 /// # Errors
-/// All that is wrong with the file, each with its line; of very much, the first.
+/// All that is wrong with the file, by its lines: if it is no TOML that, else keys and values, those of the command
+/// line too; of very much, the first.
 pub fn read(cli: &mut Cli, path: &Path, text: &str) -> Result<Sources, Vec<Complaint>> {
     let mut sources = Sources { file: Some(path.to_owned()), ..Sources::default() };
     let line_ends: Vec<_> = text.match_indices('\n').map(|(at, _)| at).collect();
     let line_of = |at: usize| line_ends.partition_point(|end| *end < at) + 1;
+    let line_start = |line: usize| line_ends.get(line.wrapping_sub(2)).map_or(0, |end| end + 1);
     let at = |start: usize, what: String| format!("{}:{}: {what}", path.display(), line_of(start));
     let (table, errors) = DeTable::parse_recoverable(text);
-    let mut complaints: Vec<_> = errors
+    let mut errors: Vec<_> = errors
         .iter()
-        .map(|error| at(error.span().map_or(0, |span| span.start), error.message().to_owned()))
+        .map(|error| {
+            let start = error.span().map_or(0, |span| span.start);
+            let line = line_of(start);
+            let unquoted =
+                text.get(line_start(line)..start).and_then(|key| unquoted(key, text.get(start..)?));
+            (line, unquoted.is_none(), at(start, unquoted.unwrap_or_else(|| error.message().to_owned())))
+        })
         .collect();
-    if !complaints.is_empty() {
-        return Err(shortened(complaints, path));
+    // What else is wrong with a line mostly follows from its first mistake.
+    errors.sort();
+    errors.dedup_by_key(|(line, ..)| *line);
+    if !errors.is_empty() {
+        return Err(shortened(errors.into_iter().map(|(.., what)| what).collect(), path));
     }
+    let mut complaints = Vec::new();
     for (key, value) in table.into_inner() {
         let start = key.span().start;
         let Some((key, slot)) = SETTINGS.into_iter().find(|(known, _)| *known == key.get_ref().as_ref())
         else {
-            complaints.push(at(start, unknown(key.get_ref())));
+            complaints.push((Some(line_of(start)), at(start, unknown(key.get_ref()))));
             continue;
         };
         match put(cli, slot, value.get_ref()) {
@@ -121,10 +142,18 @@ pub fn read(cli: &mut Cli, path: &Path, text: &str) -> Result<Sources, Vec<Compl
                 sources.lines.insert(key, line_of(start));
             }
             Ok(false) => {}
-            Err(what) => complaints.push(at(start, format!("{key} {what}"))),
+            Err(what) => complaints.push((Some(line_of(start)), at(start, format!("{key} {what}")))),
         }
     }
-    if complaints.is_empty() { Ok(sources) } else { Err(shortened(complaints, path)) }
+    if complaints.is_empty() {
+        return Ok(sources);
+    }
+    // What seems to be missing may be what is misspelt; all other settings that are wrong are wrong anyway.
+    let values = Settings::new(cli, &sources).err().unwrap_or_default();
+    let values = values.iter().filter(|wrong| wrong.value.is_some());
+    complaints.extend(values.map(|wrong| (sources.line(&wrong.key()), wrong.to_string())));
+    complaints.sort_by_key(|(line, _)| *line);
+    Err(shortened(complaints.into_iter().map(|(_, what)| what).collect(), path))
 }
 
 fn shortened(mut complaints: Vec<Complaint>, path: &Path) -> Vec<Complaint> {
@@ -134,6 +163,31 @@ fn shortened(mut complaints: Vec<Complaint>, path: &Path) -> Vec<Complaint> {
         complaints.push(format!("{}: and {more} more", path.display()));
     }
     complaints
+}
+
+/// What to write instead, if in a line that is wrong a text without quotes follows the `key` and its `=`: the
+/// parser, which knows a value by its first letter, says of `nginx` that it is no `nan`.
+fn unquoted(key: &str, value: &str) -> Option<String> {
+    let key = key.trim_end_matches([' ', '\t']).strip_suffix('=')?.trim();
+    if key.is_empty() || !key.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) {
+        return None;
+    }
+    // Word processors put quotes of their own.
+    let value = value.split(['\n', '#']).next()?.trim().trim_matches(['\u{201c}', '\u{201d}']);
+    if !value.contains(char::is_alphabetic) || value.starts_with(['"', '\'']) {
+        return None;
+    }
+    if SETTINGS.iter().any(|(known, slot)| *known == key && matches!(slot, Slot::Flag(_))) {
+        return Some(format!("{key} is a text; give true or false"));
+    }
+    let quote = match (value.contains(['"', '\\']), value.contains('\'')) {
+        (false, _) => "\"",
+        (true, false) => "'",
+        (true, true) => "'''",
+    };
+    let [key, value] = [(key, LONGEST_KEY), (value, LONGEST_VALUE)]
+        .map(|(text, most)| crate::log::escaped(&text.chars().take(most).collect::<String>()));
+    Some(format!("a text stands in quotes: {key} = {quote}{value}{quote}"))
 }
 
 /// Whether the value was needed.
@@ -234,19 +288,73 @@ mod tests {
             said("proces_name = 'x'\nexact = 1\n\nstart_command = ['a']\nuser = true\n[when]\nx = 1\n")
                 .unwrap_err(),
             [
-                "x.toml:2: exact is a number; give true or false",
                 "x.toml:1: there is no setting 'proces_name'; the nearest is process_name",
+                "x.toml:2: exact is a number; give true or false",
                 "x.toml:4: start_command is a list; give a text in quotes, or a number",
                 "x.toml:5: user is true or false; give a text in quotes, or a number",
                 "x.toml:6: there is no setting 'when'; the nearest is user",
             ]
         );
+        // What is wrong with a value is said beside that, and what is missing is not.
+        let mut cli = Cli::default();
+        cli.run.name = Some("typed/wrong".into());
+        let wrong = read_over(cli, "max_fail_count = 0\nexat = true\nlog_max_size = 'big'\n").unwrap_err();
+        let starts = [
+            "--name 'typed/wrong': ",
+            "x.toml:1: max_fail_count '0'",
+            "x.toml:2: ",
+            "x.toml:3: log_max_size",
+        ];
+        assert_eq!(wrong.len(), starts.len(), "{wrong:?}");
+        assert!(wrong.iter().zip(starts).all(|(wrong, start)| wrong.starts_with(start)), "{wrong:?}");
         for (text, start) in
             [("a = \nb = 'x\n", "x.toml:1: "), ("\n\nprocess_name = 'x'\nprocess_name = 'y'", "x.toml:4: ")]
         {
             let wrong = said(text).unwrap_err();
             assert!(wrong[0].starts_with(start), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn a_text_without_quotes_is_shown_with_them() {
+        for (line, shown) in [
+            ("process_name = nginx", r#"process_name = "nginx""#),
+            ("process_name=tomcat # why", r#"process_name = "tomcat""#),
+            ("\tname = inetd\r", r#"name = "inetd""#),
+            ("start_command = service docker start", r#"start_command = "service docker start""#),
+            ("start_command = sh -c \"x\" && y", r#"start_command = 'sh -c "x" && y'"#),
+            ("start_command = sh -c 'a' \"b\"", r#"start_command = '''sh -c 'a' "b"'''"#),
+            ("process_name = ^nginx: [a-z]", r#"process_name = "^nginx: [a-z]""#),
+            ("restart_wait_interval = 5s", r#"restart_wait_interval = "5s""#),
+            ("user = \u{201c}www-data\u{201d}", r#"user = "www-data""#),
+            ("name = naught\u{1b}[2J", r#"name = "naught\u{1b}[2J""#),
+        ] {
+            let said = said(&format!("# why\n{line}\n")).unwrap_err();
+            assert_eq!(said, [format!("x.toml:2: a text stands in quotes: {shown}")], "{line}");
+        }
+        for (text, expected) in [
+            ("name = inetd\nuser = nobody", &["x.toml:1: a text st", "x.toml:2: a text st"][..]),
+            (
+                "once = yes\nexact = True",
+                &["x.toml:1: once is a text; give", "x.toml:2: exact is a text; give"],
+            ),
+            ("name = ", &["x.toml:1: "]),
+            ("= inetd", &["x.toml:1: "]),
+            ("name = 'a' b", &["x.toml:1: unexpected"]),
+            ("name = 1__0", &["x.toml:1: `_`"]),
+            ("name = [inetd]", &["x.toml:1: invalid"]),
+            ("name = \"\"\"\na = \\q\n\"\"\"", &["x.toml:2: missing"]),
+        ] {
+            let said = said(text).unwrap_err();
+            assert_eq!(said.len(), expected.len(), "{said:?}");
+            for (said, start) in said.iter().zip(expected) {
+                assert!(
+                    said.starts_with(start) && said.contains("quotes") == start.contains("text st"),
+                    "{said}"
+                );
+            }
+        }
+        assert!(said("name = nan\nuser = inf").is_ok());
     }
 
     #[test]
@@ -264,7 +372,10 @@ mod tests {
 
     #[test]
     fn a_file_that_is_wrong_throughout_is_refused_at_once() {
-        for text in ["]\n".repeat(500_000), "x = 1\n".repeat(150_000), "x".repeat(1_000_000) + " = 1"] {
+        for text in ["]\n".repeat(500_000), "x = 1\n".repeat(150_000), "x".repeat(1_000_000) + " = 1"]
+            .into_iter()
+            .chain(["x = n\n".repeat(150_000), "a = {".to_owned() + &"x = n,".repeat(150_000)])
+        {
             let wrong = said(&text).unwrap_err();
             assert!(wrong.len() <= MOST_COMPLAINTS + 1, "{}", wrong.len());
             assert!(wrong.iter().all(|wrong| wrong.len() < 1000), "{}", wrong[0].len());

@@ -2,26 +2,28 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write as _};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use crate::cli::Cli;
+use crate::begin;
 use crate::command::program;
-use crate::config::Sources;
 use crate::exit::Exit;
-use crate::instance::Places;
+use crate::job::Job;
 use crate::log::{SecondsFormat, escaped, local};
 use crate::process::scan::{Judged, Proc, Unknown};
-use crate::process::{self, Seen};
-use crate::report::words::{ambiguity, list, named, user_name};
+use crate::process::{self, Pid, Seen};
+use crate::report::words::{ambiguity, list, named, span, user_name};
 use crate::settings::{self, Settings};
+use crate::state::{self, Files, Leave};
 use crate::table;
 
-/// Says what a watch with these settings would do now, on standard output.
-pub fn run(settings: &Settings, cli: &Cli, sources: &Sources, places: &Places, proc: &Proc) -> Exit {
+/// Says what this watch would do now, on standard output.
+pub fn run(job: &Job, proc: &Proc) -> Exit {
+    let settings = &job.settings;
+    let standing = Standing::read(job, proc);
     let survey = proc.survey(&settings.criteria);
     let found = proc.find(&settings.criteria, None).map(|matches| matches.counting);
     let page = Page { aligned: io::stdout().is_terminal(), boot: SystemTime::now() - process::now() };
-    let text = page.write(settings, cli, sources, places, survey.as_deref().unwrap_or_default(), &found);
+    let text = page.write(job, survey.as_deref().unwrap_or_default(), &found, standing);
     // Into a pipe that may be closed early.
     let _ = io::stdout().write_all(text.as_bytes());
     match found {
@@ -41,13 +43,12 @@ struct Page {
 impl Page {
     fn write(
         &self,
-        settings: &Settings,
-        cli: &Cli,
-        sources: &Sources,
-        places: &Places,
+        job: &Job,
         judged: &[Judged],
         found: &Result<Vec<Seen>, Unknown>,
+        standing: Standing,
     ) -> String {
+        let Job { settings, cli, sources, places, .. } = job;
         let mut text = String::new();
         let rows: Vec<_> =
             settings::in_force(cli, sources, &settings.name, places).into_iter().map(Vec::from).collect();
@@ -67,7 +68,7 @@ impl Page {
         rows.extend(program::doubt(&settings.criteria.start_command).map(|doubt| vec![doubt]));
         rows.extend(found.as_ref().ok().and_then(|found| ambiguity(found)).map(|hint| vec![hint]));
         self.table(&mut text, "warning", "Warnings", &[], &rows);
-        self.table(&mut text, "would", "What would be done", &[], &[vec![would(settings, found)]]);
+        self.table(&mut text, "would", "What would be done", &[], &[vec![would(settings, found, standing)]]);
         text
     }
 
@@ -100,13 +101,85 @@ impl Page {
     }
 }
 
-fn would(settings: &Settings, found: &Result<Vec<Seen>, Unknown>) -> String {
-    match found {
-        Err(Unknown(why)) => format!("nothing: whether it runs cannot be told ({why})"),
-        Ok(found) if found.is_empty() => {
-            format!("it is not running; run: {}", settings.criteria.start_command)
+/// What a watch that begins now finds of those before it, and of what people have said.
+#[derive(Debug, Clone, Copy)]
+enum Standing {
+    /// Nothing that keeps it from starting what is missing.
+    Free,
+    /// Another watchdog of its name is at work.
+    Watched { by: Pid, with_these_settings: bool },
+    /// It is to be left alone: for so long, or until somebody says otherwise.
+    Paused { left: Option<Duration> },
+    /// The start command of the watch before it is at work.
+    Starting { command: Pid },
+    /// It was given up, and is tried again after this time.
+    GivenUp { left: Duration },
+}
+
+impl Standing {
+    /// Only looks. Taking the lock, for however short a time, would send away a watchdog that begins just then.
+    fn read(job: &Job, proc: &Proc) -> Self {
+        let Job { settings, places, .. } = job;
+        let files = Files::new(&places.state, &settings.name, &state::boot_id(proc.root()));
+        let now = process::now();
+        let is_alive = |it: &state::Running| proc.is_alive(it.pid, it.started_ms);
+        let state = files.state().ok().filter(|state| state.boot_id == files.boot_id());
+        let is_same = state.as_ref().is_some_and(|state| state.settings == settings.digest());
+        if let Some(by) = state.as_ref().and_then(|state| state.watchdog).filter(is_alive) {
+            return Standing::Watched { by: by.pid, with_these_settings: is_same };
         }
-        Ok(found) if settings.limits.once => format!("nothing: {} is running", list(found)),
-        Ok(found) => format!("follow {}; nothing is started", found.first().map(named).unwrap_or_default()),
+        let resumed = match files.leave(now) {
+            Leave::Paused { until } => {
+                return Standing::Paused { left: until.map(|until| until.saturating_sub(now)) };
+            }
+            Leave::Given { resumed } => resumed,
+        };
+        let Some(state) = state else { return Standing::Free };
+        if let Some(command) = state.command.filter(is_alive) {
+            return Standing::Starting { command: command.pid };
+        }
+        let is_forgotten = !is_same
+            || resumed.is_some_and(|resumed| resumed > state.resumed_ms)
+            || !settings.limits.once && begin::is_begun_by_somebody();
+        let until = state.memory.as_of(now, &settings.limits).gave_up_until.filter(|_| !is_forgotten);
+        match until.map(|until| until.saturating_sub(now)) {
+            None | Some(Duration::ZERO) => Standing::Free,
+            Some(left) => Standing::GivenUp { left },
+        }
+    }
+}
+
+fn would(settings: &Settings, found: &Result<Vec<Seen>, Unknown>, standing: Standing) -> String {
+    const NOTHING: &str = "start nothing: it is not running, and";
+    let (name, once) = (&settings.name, settings.limits.once);
+    match (found, standing) {
+        (_, Standing::Watched { by, with_these_settings: true })
+            if !once && !begin::is_begun_by_somebody() =>
+        {
+            format!("end at once: pid {by} watches '{name}' already")
+        }
+        (_, Standing::Watched { by, .. }) if !once => format!(
+            "end with status 4: pid {by} watches '{name}' already; to run another, give it another name, such as \
+             --name {name}-2"
+        ),
+        (Err(Unknown(why)), _) => format!("nothing: whether it runs cannot be told ({why})"),
+        (Ok(found), _) if once && !found.is_empty() => format!("nothing: {} is running", list(found)),
+        (Ok(found), _) if !found.is_empty() => {
+            format!("follow {}; nothing is started", found.first().map(named).unwrap_or_default())
+        }
+        (_, Standing::Watched { by, .. }) => format!("{NOTHING} pid {by} watches '{name}' already"),
+        (_, Standing::Paused { left: None }) => {
+            format!("{NOTHING} paused until 'watchdog resume {name}' or a boot")
+        }
+        (_, Standing::Paused { left: Some(left) }) => {
+            format!("{NOTHING} paused for another {}; to end that: watchdog resume {name}", span(left))
+        }
+        (_, Standing::Starting { command }) => {
+            format!("wait: it is not running, and the start command is at work (pid {command})")
+        }
+        (_, Standing::GivenUp { left }) => {
+            format!("{NOTHING} given up, {} left; to try now: watchdog resume {name}", span(left))
+        }
+        (_, Standing::Free) => format!("it is not running; run: {}", settings.criteria.start_command),
     }
 }

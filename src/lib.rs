@@ -67,7 +67,7 @@ pub fn run() -> Exit {
 
 fn dry_run(job: &Job, stderr: &mut Stderr) -> Exit {
     match Proc::new(Path::new(PROC)) {
-        Ok(proc) => dry_run::run(&job.settings, &job.cli, &job.sources, &job.places, &proc),
+        Ok(proc) => dry_run::run(job, &proc),
         Err(unknown) => cannot_tell(&unknown.0, stderr),
     }
 }

@@ -95,7 +95,8 @@ impl Wrong {
     }
 
     /// The setting's key in a configuration file.
-    fn key(&self) -> String {
+    #[must_use]
+    pub fn key(&self) -> String {
         self.option.trim_start_matches('-').replace('-', "_")
     }
 
@@ -131,12 +132,13 @@ impl Settings {
     /// What the command line, with what the file in `sources` has put into it, comes to.
     ///
     /// # Errors
-    /// All the settings that are wrong or missing.
+    /// All the settings that are wrong or missing; those of the file last, by its lines.
     pub fn new(cli: &Cli, sources: &Sources) -> Result<Self, Vec<Wrong>> {
         Self::read(cli, sources).map_err(|mut all| {
             for wrong in &mut all {
                 wrong.place = sources.place(&wrong.key());
             }
+            all.sort_by_key(|wrong| sources.line(&wrong.key()));
             all
         })
     }

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::PathBuf;
 
+use nix::sys::signal::Signal::SIGKILL;
 use regex_lite::Regex;
 
 use crate::harness::{Ended, Invocation, Scene};
@@ -108,6 +110,88 @@ fn what_is_missing_would_be_started_and_nothing_is_done() {
     dry.assert_found(pid);
     watchdog.wait_checks(3);
     assert_eq!((scene.starts(), scene.all()), (1, vec![pid]), "{}", scene.story());
+}
+
+/// All that is kept of the watches of a scene.
+fn kept(scene: &Scene) -> BTreeMap<PathBuf, Vec<u8>> {
+    let files = fs::read_dir(scene.path("state")).unwrap().map(|entry| entry.unwrap().path());
+    files.map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+}
+
+#[test]
+fn what_is_paused_or_given_up_would_not_be_started() {
+    let scene = Scene::new();
+    let name = scene.name();
+    let line = || scene.watchdog().with("--max-fail-count", "1").starting("false");
+    let would = |line: Invocation, said: &str| {
+        let before = kept(&scene);
+        let dry = DryRun::of(line);
+        assert!(Regex::new(&format!("^{said}$")).unwrap().is_match(dry.would()), "{said}: {}", dry.ended);
+        assert_eq!(dry.ended.code(), Some(1), "{}", dry.ended);
+        assert_eq!(kept(&scene), before, "it only looks");
+    };
+    let given_up = format!(
+        r"start nothing: it is not running, and given up, 9m 5\ds left; to try now: watchdog resume {name}"
+    );
+    let starts = "it is not running; run: .*";
+    for flags in [&["--once"][..], &[]] {
+        let line = || flags.iter().fold(line(), |line, flag| line.flag(flag));
+        assert_eq!(line().run().code(), Some(1), "it is given up: {}", scene.story());
+        would(line(), &given_up);
+        would(line().with("--stable-after", "7"), starts);
+        scene.say(&["pause", name]);
+        let paused = format!("paused until 'watchdog resume {name}' or a boot");
+        would(line(), &format!("start nothing: it is not running, and {paused}"));
+        scene.say(&["pause", name, "--for", "30m"]);
+        let paused = format!(r"paused for another 29m \d+s; to end that: watchdog resume {name}");
+        would(line(), &format!("start nothing: it is not running, and {paused}"));
+        scene.say(&["resume", name]);
+        would(line(), starts);
+    }
+    // Somebody who begins a watch in a terminal means it.
+    assert_eq!(line().run().code(), Some(1));
+    would(line(), &given_up);
+    let mut terminal = Terminal::new();
+    let watchdog = terminal.start(&scene, line().flag("--dry-run").command());
+    terminal.expect("it is not running; run: ");
+    assert_eq!(watchdog.ends().code(), Some(1));
+}
+
+#[test]
+fn a_second_watchdog_would_end() {
+    let scene = Scene::new();
+    let (name, first) = (scene.name(), scene.watchdog().starting("sleep 250").spawn());
+    scene.wait_for("running start command");
+    let has_word = || scene.kept("json").exists() && !scene.state()["command"].is_null();
+    scene.wait_until("its state says so", || has_word().then_some(()));
+    let (before, pid) = (kept(&scene), first.pid());
+    let busy = format!(
+        "end with status 4: pid {pid} watches '{name}' already; to run another, give it another name, such as --name {name}-2"
+    );
+    let line = || scene.watchdog().starting("sleep 250");
+    for (line, said) in [
+        (line(), &format!("end at once: pid {pid} watches '{name}' already")),
+        (line().with("--max-fail-count", "7"), &busy),
+        (
+            line().flag("--once"),
+            &format!("start nothing: it is not running, and pid {pid} watches '{name}' already"),
+        ),
+    ] {
+        let dry = DryRun::of(line);
+        assert_eq!((dry.would(), dry.ended.code()), (said.as_str(), Some(1)), "{}", dry.ended);
+    }
+    let mut terminal = Terminal::new();
+    let second = terminal.start(&scene, line().flag("--dry-run").command());
+    terminal.expect(&busy);
+    assert_eq!(second.ends().code(), Some(1));
+    assert_eq!(kept(&scene), before, "it only looks");
+    // Cut off, it leaves its start command at work, and the next one waits for that.
+    let command = scene.state()["command"]["pid"].to_string();
+    first.send(SIGKILL);
+    first.ends();
+    let dry = DryRun::of(line());
+    let said = format!("wait: it is not running, and the start command is at work (pid {command})");
+    assert_eq!(dry.would(), said, "{}", dry.ended);
 }
 
 #[test]

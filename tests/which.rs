@@ -611,6 +611,16 @@ fn what_is_close_is_named_with_the_reason() {
     }
     let exact = DryRun::of(scene.watchdog().with("--process-name", &name[1..]).flag("--exact"));
     exact.assert_near(pid, "has another name");
+    // A path, and what was given as it was typed, are no names.
+    let line = format!("^{} sleep$", scene.path(&name).display());
+    let watchdog = scene.watchdog().with("--process-name", &line).with("--start-command", "false");
+    let watchdog = watchdog.with("--max-fail-count", "1").with("--name", "line");
+    let why = "its command line matches; --full counts it";
+    DryRun::of(watchdog.clone()).assert_near(pid, why);
+    let ended = watchdog.clone().run();
+    let said = format!("no process is named '{line}'; close: '{name}' (pid {pid}, {why})");
+    assert!(ended.code() == Some(1) && ended.stderr.contains(&said), "{said}: {ended}");
+    DryRun::of(watchdog.flag("--full")).assert_found(pid);
     // What is not close is not named.
     let dry = DryRun::of(scene.watchdog().with("--process-name", "qqqqqqqqqqqq"));
     assert_eq!((dry.why_not(pid), dry.ended.code()), (None, Some(1)), "{}", dry.ended);

@@ -13,6 +13,9 @@ pub const CUT_NAME: usize = 15;
 /// The longest name of a file, and so of a program (`NAME_MAX`, `include/uapi/linux/limits.h`).
 const LONGEST_FILE_NAME: usize = 255;
 
+/// A shorter pattern is found in nearly every command line.
+const SHORTEST_IN_FULL: usize = 3;
+
 /// What is looked for.
 #[derive(Debug, Clone)]
 pub struct Criteria {
@@ -67,6 +70,8 @@ pub enum Reason {
     OtherNamespace,
     /// Its name is another.
     NameDiffers,
+    /// Its name is another, and its command line matches.
+    CommandLineMatches,
 }
 
 impl fmt::Display for Reason {
@@ -81,6 +86,7 @@ impl fmt::Display for Reason {
             Reason::OtherUser => "is another user's",
             Reason::OtherNamespace => "is in a container; --pid-namespace any counts it",
             Reason::NameDiffers => "has another name",
+            Reason::CommandLineMatches => "its command line matches; --full counts it",
         })
     }
 }
@@ -104,6 +110,15 @@ impl Criteria {
         let Criteria { pattern, subject, user, namespace, start_command: _ } = self;
         (pattern.text(), pattern.extent(), *subject, *user, *namespace)
             == (others.pattern.text(), others.pattern.extent(), others.subject, others.user, others.namespace)
+    }
+
+    /// The same with `--full`; `None` if it is so already, or would take in nearly everything.
+    #[must_use]
+    pub fn in_full(&self) -> Option<Self> {
+        let Criteria { subject, pattern, .. } = self;
+        let says_something = pattern.text().chars().count() >= SHORTEST_IN_FULL && !pattern.matches(b"");
+        (*subject == Subject::Name && says_something)
+            .then(|| Criteria { subject: Subject::CommandLine, ..self.clone() })
     }
 
     /// Whether a process of this name may match, once more of it is known.

@@ -29,6 +29,8 @@ const MOST_ANCESTORS: usize = 1000;
 /// How much of the listing of /proc is read at a time: some 170 processes. The stack keeps each page that
 /// it ever used, and reading more at a time is not measurably faster.
 const LISTING: usize = 4096;
+/// How many processes are near by their command lines alone: what is found in more is found in anything.
+const MOST_IN_FULL: usize = 5;
 /// Words of a start command that say nothing about what it starts.
 const EVERYDAY_WORDS: [&str; 12] = [
     "service",
@@ -181,13 +183,31 @@ impl Proc {
         self.each_name(|pid, _| pids.push(pid))?;
         let ancestors = self.ancestors(criteria);
         let near = Near::new(criteria);
-        let mut all: Vec<_> = pids
-            .into_iter()
-            .filter_map(|pid| self.judge(pid, criteria, &ancestors).ok())
-            .filter(|judged| judged.reason != Some(Reason::NameDiffers) || near.is_near(&judged.seen))
-            .collect();
+        let mut all = Vec::new();
+        let mut others = Vec::new();
+        for judged in pids.into_iter().filter_map(|pid| self.judge(pid, criteria, &ancestors).ok()) {
+            let is_near = judged.reason != Some(Reason::NameDiffers) || near.is_near(&judged.seen);
+            if is_near { &mut all } else { &mut others }.push(judged);
+        }
         all.sort_by_key(|judged| (judged.reason.is_some(), judged.seen.order()));
+        if all.iter().all(|judged| judged.reason.is_some()) {
+            all.extend(self.near_in_full(others, criteria));
+        }
         Ok(all)
+    }
+
+    /// Those of the `others`, which have another name, that `--full` would count: a path was given perhaps, or
+    /// what an interpreter runs.
+    fn near_in_full(&self, mut others: Vec<Judged>, criteria: &Criteria) -> Vec<Judged> {
+        let Some(full) = criteria.in_full() else { return Vec::new() };
+        others.retain(|other| full.pattern.matches(other.seen.command_line.as_bytes()));
+        others.sort_by_key(|other| other.seen.order());
+        // Whatever has started this watchdog with the pattern is not what was meant.
+        let lineage = self.lineage();
+        let judged = others.iter().filter_map(|other| self.judge(other.seen.pid, &full, &lineage).ok());
+        let counting = judged.filter(|judged| judged.reason.is_none());
+        let near = counting.map(|judged| Judged { reason: Some(Reason::CommandLineMatches), ..judged });
+        near.take(MOST_IN_FULL).collect()
     }
 
     /// Whether there is a process with this number, as far as can be seen.
@@ -581,6 +601,53 @@ mod tests {
             let found = proc.find("^x$", None).ok().map(|matches| !matches.counting.is_empty());
             assert_eq!(found, counts, "{} bytes", status.len());
         }
+    }
+
+    #[test]
+    fn what_a_command_line_names_is_near() {
+        let proc = FakeProc::new()
+            .add(20, b"python3", 'S', 2, b"python3\0-m\0http.server\0")
+            .add(10, b"java", 'S', 3, b"/usr/bin/java\0-jar\0x.jar\0")
+            .add(11, b"java", 'Z', 1, b"/usr/bin/java\0-jar\0x.jar\0")
+            .add(12, b"sh", 'S', 1, b"/bin/sh\0/etc/init.d/x.jar\0start\0")
+            .add(13, b"sh", 'S', 1, b"/bin/sh\0-c\0/opt/run http.server\0")
+            .add(14, b"watchdog", 'S', 1, b"/usr/bin/watchdog\0-p\0http.server\0")
+            .add(15, b"nginx", 'S', 1, b"/usr/sbin/nginx\0")
+            .add(16, b"tail", 'S', 1, b"tail\0-f\0/var/log/nginx\0")
+            .add(std::process::id().cast_signed(), b"me", 'S', 1, b"x\0http.server\0");
+        let mut reader = Proc::new(proc.0.path()).unwrap();
+        reader.program_name = b"watchdog".to_vec();
+        let near = |text: &str| {
+            let start_command = "/opt/run http.server".to_owned();
+            let survey = reader.survey(&Criteria { start_command, ..named(text) }).unwrap();
+            let reason = |judged: &Judged| judged.reason.map(|reason| reason.to_string()).unwrap_or_default();
+            survey.iter().map(|judged| (judged.seen.pid, reason(judged))).collect::<Vec<_>>()
+        };
+        for (text, pid) in [
+            ("http.server", 20),
+            ("python3 -m http.server", 20),
+            ("java -jar x.jar", 10),
+            ("x.jar", 10),
+            ("^/usr/sbin/nginx$", 15),
+        ] {
+            assert_eq!(
+                near(text),
+                [(pid, "its command line matches; --full counts it".to_owned())],
+                "{text}"
+            );
+        }
+        // Nobody needs that who has found it; nor what is in every command line.
+        assert_eq!(near("nginx"), [(15, String::new())]);
+        for text in ["-m", "s?", "(x.jar)*", ".{0,9}"] {
+            assert_eq!(
+                near(text).iter().filter(|(_, reason)| reason.contains("--full")).count(),
+                0,
+                "{text}"
+            );
+        }
+        let many =
+            (30..50).fold(FakeProc::new(), |proc, pid| proc.add(pid, b"perl", 'S', 1, b"perl\0x.pl\0"));
+        assert_eq!(Proc::new(many.0.path()).unwrap().survey(&named("x.pl")).unwrap().len(), MOST_IN_FULL);
     }
 
     #[test]
