@@ -116,8 +116,12 @@ impl Criteria {
     #[must_use]
     pub fn in_full(&self) -> Option<Self> {
         let Criteria { subject, pattern, .. } = self;
-        let says_something = pattern.text().chars().count() >= SHORTEST_IN_FULL && !pattern.matches(b"");
-        (*subject == Subject::Name && says_something)
+        let text = pattern.text();
+        let says_something = text.chars().count() >= SHORTEST_IN_FULL && !pattern.matches(b"");
+        // A name alone is in the command line of whoever reads its log.
+        let is_more_than_a_name = text.contains(['/', ' '])
+            || text.split('.').skip(1).any(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic()));
+        (*subject == Subject::Name && says_something && is_more_than_a_name)
             .then(|| Criteria { subject: Subject::CommandLine, ..self.clone() })
     }
 

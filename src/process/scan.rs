@@ -180,12 +180,13 @@ impl Proc {
     /// /proc cannot be read.
     pub fn survey(&self, criteria: &Criteria) -> Result<Vec<Judged>, Unknown> {
         let mut pids = Vec::new();
-        self.each_name(|pid, _| pids.push(pid))?;
+        self.each_name(|pid, name| pids.push((pid, criteria.may_match(name))))?;
+        pids.retain(|(pid, may_match)| *may_match || !self.is_hung(*pid));
         let ancestors = self.ancestors(criteria);
         let near = Near::new(criteria);
         let mut all = Vec::new();
         let mut others = Vec::new();
-        for judged in pids.into_iter().filter_map(|pid| self.judge(pid, criteria, &ancestors).ok()) {
+        for judged in pids.into_iter().filter_map(|(pid, _)| self.judge(pid, criteria, &ancestors).ok()) {
             let is_near = judged.reason != Some(Reason::NameDiffers) || near.is_near(&judged.seen);
             if is_near { &mut all } else { &mut others }.push(judged);
         }
@@ -194,6 +195,15 @@ impl Proc {
             all.extend(self.near_in_full(others, criteria));
         }
         Ok(all)
+    }
+
+    /// Whether a process waits for a device, as for a server that is gone. Reading its command line may then
+    /// take as long (it needs the lock of its memory, which may be held meanwhile).
+    fn is_hung(&self, pid: Pid) -> bool {
+        let mut line = [0; LONGEST_LINE];
+        let entry = open_entry(&self.root, pid);
+        let line = entry.and_then(|entry| read_start(&entry, "stat", &mut line).map(<[u8]>::to_vec));
+        line.is_ok_and(|line| Stat::parse(&line).is_some_and(|stat| stat.state == b'D'))
     }
 
     /// Those of the `others`, which have another name, that `--full` would count: a path was given perhaps, or
@@ -636,9 +646,14 @@ mod tests {
                 "{text}"
             );
         }
+        // Who hangs is not asked.
+        let hung = FakeProc::new().add(20, b"python3", 'D', 2, b"python3\0-m\0http.server\0");
+        assert_eq!(Proc::new(hung.0.path()).unwrap().survey(&named("http.server")).unwrap(), []);
+        let hung = FakeProc::new().add(20, b"http.server", 'D', 2, b"http.server\0");
+        assert_eq!(Proc::new(hung.0.path()).unwrap().survey(&named("http.server")).unwrap().len(), 1);
         // Nobody needs that who has found it; nor what is in every command line.
         assert_eq!(near("nginx"), [(15, String::new())]);
-        for text in ["-m", "s?", "(x.jar)*", ".{0,9}"] {
+        for text in ["-m", "s?", "(x.jar)*", ".{0,9}", "http", "log.*"] {
             assert_eq!(
                 near(text).iter().filter(|(_, reason)| reason.contains("--full")).count(),
                 0,
