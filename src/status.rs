@@ -198,7 +198,14 @@ pub fn show(
         wanted
     };
     let lines: Vec<_> = wanted.iter().map(|(folder, name)| line(folder, name, &boot_id, proc)).collect();
-    let text = if json { as_json(&lines) } else { as_table(&lines) };
+    let text = if json {
+        as_json(&lines)
+    } else if lines.is_empty() {
+        let folders: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
+        format!("no watchdog has run yet: there is nothing of one in {}\n", escaped(&folders.join(" or ")))
+    } else {
+        as_table(&lines)
+    };
     let exit = Exit::Lsb(if lines.is_empty() || lines.iter().any(|line| line.state == "unknown") {
         4
     } else if lines.iter().any(|line| line.state == "not running") {
@@ -324,9 +331,6 @@ fn as_json(lines: &[Line]) -> String {
 }
 
 fn as_table(lines: &[Line]) -> String {
-    if lines.is_empty() {
-        return "no watchdog has left word of itself\n".to_owned();
-    }
     let time = |seconds: Option<u64>| match seconds {
         None => "-".to_owned(),
         Some(0) => "0s".to_owned(),

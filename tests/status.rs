@@ -166,6 +166,7 @@ fn what_cannot_be_known_is_unknown() {
     let scene = Scene::new();
     let none = scene.say(&["status"]);
     assert_eq!(none.code(), Some(4), "{none}");
+    assert!(none.stdout.contains(scene.path("state").to_str().unwrap()), "{none}");
     let none = scene.say(&["status", "--json"]);
     assert_eq!((none.code(), none.stdout.trim()), (Some(4), "[]"), "{none}");
     scene.start_actor(&["sleep"]);
