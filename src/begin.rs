@@ -111,12 +111,8 @@ fn say_what_is_doubtful(settings: &Settings, sources: &Sources, lock: Option<&Lo
         Some(doubt) => report.trouble("program", &doubt),
         None => report.no_trouble("program", "the start command's program can be found now"),
     }
-    if let (Some(file), true) = (&sources.file, sources.is_open_to_others) {
-        let text = format!(
-            "others than root may write {}, and so decide what root runs: chown root, chmod go-w",
-            file.display()
-        );
-        report.trouble("file", &text);
+    if let Some(doubt) = sources.doubt() {
+        report.trouble("file", &doubt);
     }
     if let Some(pid) = lock.and_then(|lock| lock.cut_off) {
         report.cut_off(pid);

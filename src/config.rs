@@ -32,8 +32,8 @@ pub struct Sources {
     pub file: Option<PathBuf>,
     /// The line of each setting that it gave, by key.
     lines: HashMap<&'static str, usize>,
-    /// Others may write the file.
-    pub is_open_to_others: bool,
+    /// Others than root may write the file, and it is for root.
+    is_open_to_others: bool,
 }
 
 /// Something wrong with the file, ready to be read.
@@ -51,6 +51,15 @@ impl Sources {
     pub fn place(&self, key: &str) -> Option<String> {
         let file = self.file.as_ref()?;
         self.line(key).map(|line| format!("{}:{line}", file.display()))
+    }
+
+    /// Why the file is to be doubted, if it is.
+    #[must_use]
+    pub fn doubt(&self) -> Option<String> {
+        let file = self.file.as_ref().filter(|_| self.is_open_to_others)?.display();
+        Some(format!(
+            "others than root may write {file}, and so decide what root runs: chown root, chmod go-w"
+        ))
     }
 
     /// The line on which the setting `key` stands in the file, if it comes from there.
