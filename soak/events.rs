@@ -702,6 +702,8 @@ fn commands_number_reused(world: &mut World, at: usize) -> Option<Undo> {
     let end = world.clock.now() + RESTART_WAIT_INTERVAL + CRON_INTERVAL + PATIENCE;
     world.wait(end, |world| !world.starting(&name).is_empty());
     let command = world.starting(&name).first().map(|live| live.pid)?;
+    // Two processes of one number are told apart by their starts, which the kernel gives to the tick.
+    world.pass(Duration::from_millis(50));
     world.end_watchdogs(at, Signal::SIGKILL, Duration::from_millis(100));
     send(command, Signal::SIGKILL);
     let mut stranger = parts::stranger(&world.folder);

@@ -177,11 +177,7 @@ impl World {
         for pid in &pids {
             processes::send(*pid, signal);
         }
-        // Until the signal has done its work, it is as if nothing had been sent.
-        let end = self.clock.now() + Duration::from_millis(500);
-        while pids.iter().any(|pid| self.processes.one(*pid).is_some()) && self.clock.now() < end {
-            std::thread::yield_now();
-        }
+        self.await_end(&pids);
         if !pids.is_empty() {
             // What is killed has not failed.
             let failing = &mut self.instances[at].known.failing;
@@ -192,10 +188,20 @@ impl World {
         pids
     }
 
+    /// Until a signal has done its work, it is as if nothing had been sent.
+    fn await_end(&self, pids: &[i32]) {
+        let end = self.clock.now() + Duration::from_millis(500);
+        while pids.iter().any(|pid| self.processes.one(*pid).is_some()) && self.clock.now() < end {
+            std::thread::yield_now();
+        }
+    }
+
     /// The watchdogs of an instance that live.
     pub fn watchdogs(&self, at: usize) -> Vec<i32> {
         let runs = self.instances[at].runs.iter();
-        runs.map(|(pid, _)| *pid).filter(|pid| processes::how_it_ended(*pid).is_none()).collect()
+        let has_ended =
+            |pid: &i32| processes::how_it_ended(*pid).is_some() || self.processes.one(*pid).is_none();
+        runs.map(|(pid, _)| *pid).filter(|pid| !has_ended(pid)).collect()
     }
 
     /// Ends the watchdogs of an instance, which are started again after `pause`.
@@ -204,6 +210,9 @@ impl World {
         for pid in &pids {
             self.instances[at].pardoned.insert(*pid);
             processes::send(*pid, signal);
+        }
+        if signal == Signal::SIGKILL {
+            self.await_end(&pids);
         }
         self.instances[at].due = self.clock.now() + pause;
         let name = self.instances[at].name.clone();
@@ -262,6 +271,11 @@ impl World {
             _ if pardoned && (status.code() == Some(0) || status.signal().is_some()) => true,
             (Some(0 | 5), _) if by_cron => true,
             (Some(3), _) => blind || instance.known.starved,
+            // Without memory, Rust can do no more (`std::alloc::handle_alloc_error`).
+            (_, Some(libc::SIGABRT)) if instance.known.starved => {
+                self.summary.waived("a watchdog that had no memory left");
+                true
+            }
             (Some(2), _) => instance.known.misconfigured,
             (Some(4), _) => !by_cron && instance.known.beside,
             // unshare(1) makes a time namespace through /proc.

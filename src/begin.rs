@@ -4,7 +4,6 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use crate::command::program;
 use crate::config::Sources;
 use crate::exit::Exit;
 use crate::instance::{Holder, Lock, Locking};
@@ -19,7 +18,7 @@ use crate::record::Record;
 use crate::report::Report;
 use crate::service_manager::ServiceManager;
 use crate::settings::Settings;
-use crate::signals::Signals;
+use crate::signals::{self, Signals};
 use crate::state::{self, Files};
 use crate::unit::Unit;
 use crate::watch::{Parts, Watch};
@@ -28,6 +27,7 @@ use crate::{PROC, cannot_tell, sys};
 /// Puts together what a watch works with, and watches; unless somebody else does already.
 pub fn watch(job: Job, stderr: &mut Stderr) -> Exit {
     let Job { sources, settings, places, reload, .. } = job;
+    signals::ignore_those_of_writes();
     let proc = match Proc::new(Path::new(PROC)) {
         Ok(proc) => proc,
         Err(unknown) => return cannot_tell(&unknown.0, stderr),
@@ -51,18 +51,19 @@ pub fn watch(job: Job, stderr: &mut Stderr) -> Exit {
         }
         Ok(Locking::Busy(holder)) => return second(&settings, &holder, stderr),
         Err(error) => {
-            report.no_state(&places.state, &error);
+            report.no_lock(&places.state, &error);
             None
         }
     };
     let mut record = Record::recall(files, &settings, &proc, &mut report);
-    say_what_is_doubtful(&settings, &sources, lock.as_ref(), &mut report);
+    say_what_is_doubtful(&sources, lock.as_ref(), &mut report);
     if !settings.limits.once {
-        let has_word = record.memory().gave_up_until.is_some()
-            && record.may_start(process::now(), &mut report).1.is_some();
         // The service manager begins it again after a crash too, which nobody has decided.
         let was_cut_off = lock.as_ref().is_some_and(|lock| lock.cut_off.is_some());
-        if is_in_terminal() || (is_in_unit() && !was_cut_off) || has_word {
+        if is_in_terminal()
+            || (is_in_unit() || is_process_1()) && !was_cut_off
+            || record.is_resumed(process::now())
+        {
             record.forget_give_up();
         }
         if let Some(until) = record.memory().gave_up_until.filter(|until| process::now() < *until) {
@@ -72,7 +73,13 @@ pub fn watch(job: Job, stderr: &mut Stderr) -> Exit {
                 // A crontab line that begins a long-running watch: given up is given up, for a while.
                 match look_only(&settings, &proc) {
                     Exit::Success => {}
-                    exit => return exit,
+                    exit => {
+                        // It has ended in order, as the next one is to know.
+                        if let Some(lock) = lock {
+                            lock.release();
+                        }
+                        return exit;
+                    }
                 }
             }
         }
@@ -103,14 +110,8 @@ pub fn watch(job: Job, stderr: &mut Stderr) -> Exit {
     Watch::new(parts).run()
 }
 
-fn say_what_is_doubtful(settings: &Settings, sources: &Sources, lock: Option<&Lock>, report: &mut Report) {
-    for doubt in settings.criteria.doubts() {
-        report.trouble("doubt", &doubt);
-    }
-    match program::doubt(&settings.criteria.start_command) {
-        Some(doubt) => report.trouble("program", &doubt),
-        None => report.no_trouble("program", "the start command's program can be found now"),
-    }
+fn say_what_is_doubtful(sources: &Sources, lock: Option<&Lock>, report: &mut Report) {
+    report.doubt_settings();
     if let Some(doubt) = sources.doubt() {
         report.trouble("file", &doubt);
     }
@@ -153,9 +154,14 @@ fn has_terminal() -> bool {
     rustix::stdio::stdin().is_terminal()
 }
 
-/// Whether somebody began this run by hand, or the service manager, and not a line in a crontab.
+/// Whether somebody began this run by hand, the service manager did or a container's, and not a line in a
+/// crontab.
 pub(crate) fn is_begun_by_somebody() -> bool {
-    is_in_terminal() || is_in_unit()
+    is_in_terminal() || is_in_unit() || is_process_1()
+}
+
+fn is_process_1() -> bool {
+    std::process::id() == 1
 }
 
 fn is_in_terminal() -> bool {

@@ -14,6 +14,7 @@ use crate::process::{self, Pid, Seen};
 use crate::report::words::{ambiguity, list, named, span, user_name};
 use crate::settings::{self, Settings};
 use crate::state::{self, Files, Leave};
+use crate::table;
 
 /// Says what this watch would do now, on standard output.
 pub fn run(job: &Job, proc: &Proc) -> Exit {
@@ -31,10 +32,6 @@ pub fn run(job: &Job, proc: &Proc) -> Exit {
         Err(_) => Exit::CannotTell,
     }
 }
-
-/// The widest column. Beyond it, which a start command may be, it is the reader's terminal that breaks the
-/// line; and more than 65535 is more than Rust's formatting takes.
-const WIDEST: usize = 200;
 
 /// How it is written: in columns for people, or with tabs and the kind of row in front for scripts.
 struct Page {
@@ -89,29 +86,18 @@ impl Page {
         if rows.is_empty() {
             return;
         }
-        let rows: Vec<Vec<_>> =
-            rows.iter().map(|row| row.iter().map(|cell| escaped(cell)).collect()).collect();
         if !self.aligned {
-            for row in &rows {
-                let _ = writeln!(text, "{kind}\t{}", row.join("\t"));
+            for row in rows {
+                let cells: Vec<_> = row.iter().map(|cell| escaped(cell)).collect();
+                let _ = writeln!(text, "{kind}\t{}", cells.join("\t"));
             }
             return;
         }
         let _ = writeln!(text, "{title}");
         let head: Vec<_> = head.iter().map(|&cell| cell.to_owned()).collect();
-        let all: Vec<_> = std::iter::once(&head).filter(|head| !head.is_empty()).chain(&rows).collect();
-        let columns = all.iter().map(|row| row.len()).max().unwrap_or(0);
-        let width = |column: usize| {
-            all.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
-        };
-        for row in &all {
-            let mut line = String::from(" ");
-            for (column, cell) in row.iter().enumerate() {
-                // The last may be as long as it likes.
-                let width = if column + 1 == columns { 0 } else { width(column).unwrap_or(0).min(WIDEST) };
-                let _ = write!(line, " {cell:width$}");
-            }
-            let _ = writeln!(text, "{}", line.trim_end());
+        let all: Vec<_> = std::iter::once(&head).filter(|head| !head.is_empty()).chain(rows).collect();
+        for line in table::lines(&all, " ") {
+            let _ = writeln!(text, "  {line}");
         }
         text.push('\n');
     }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -167,6 +167,7 @@ impl Places {
 #[derive(Debug)]
 pub struct Lock {
     file: File,
+    path: PathBuf,
     /// The watchdog that held it before and did not say that it ended.
     pub cut_off: Option<Pid>,
 }
@@ -214,7 +215,8 @@ impl Lock {
             let file = match options.open(&path) {
                 // One that is there can be locked all the same.
                 Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
-                    OpenOptions::new().read(true).custom_flags(flags).open(&path)?
+                    let there = OpenOptions::new().read(true).custom_flags(flags).open(&path);
+                    there.map_err(|_| error)?
                 }
                 file => file?,
             };
@@ -236,19 +238,23 @@ impl Lock {
                 Err(TryLockError::Error(error)) => return Err(error),
             }
             // Somebody may have put another file in its place, and locked that.
-            let same = std::fs::symlink_metadata(&path)
-                .is_ok_and(|now| (now.dev(), now.ino()) == (opened.dev(), opened.ino()));
-            if same {
+            if is_at(&path, &opened) {
                 if opened.mode() & 0o077 != 0 {
                     let _ = file.set_permissions(std::fs::Permissions::from_mode(0o600));
                 }
                 let before = Holder::read(file.try_clone()?);
-                let mut lock = Lock { file, cut_off: before.pid };
+                let mut lock = Lock { file, path, cut_off: before.pid };
                 // On a full disk it says nothing, and holds.
                 lock.note(settings);
                 return Ok(Locking::Held(lock));
             }
         }
+    }
+
+    /// Whether its file is still in its place, so that a second watchdog of the name meets it.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        self.file.metadata().is_ok_and(|opened| is_at(&self.path, &opened))
     }
 
     /// Says who holds it, with what settings.
@@ -267,6 +273,11 @@ impl Lock {
         self.file.rewind()?;
         self.file.write_all(text.as_bytes())
     }
+}
+
+fn is_at(path: &Path, opened: &Metadata) -> bool {
+    let now = std::fs::symlink_metadata(path);
+    now.is_ok_and(|now| (now.dev(), now.ino()) == (opened.dev(), opened.ino()))
 }
 
 impl Holder {

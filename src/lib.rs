@@ -32,6 +32,7 @@ pub mod signals;
 pub mod state;
 pub mod status;
 mod sys;
+pub mod table;
 pub mod unit;
 pub mod watch;
 

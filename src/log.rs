@@ -45,16 +45,20 @@ pub fn start(file: LogFile, stderr: Stderr) {
 pub fn escaped(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
-        // U+2028 and U+2029 end a line for some viewers; the bidirectional controls reorder one.
-        if c.is_control()
-            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        {
+        if is_control(c) {
             line.extend(c.escape_default());
         } else {
             line.push(c);
         }
     }
     line
+}
+
+/// Whether `c` does something to what displays it.
+#[must_use]
+pub fn is_control(c: char) -> bool {
+    // U+2028 and U+2029 end a line for some viewers; the bidirectional controls reorder one.
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Makes one line of each record, whatever is quoted in it.

@@ -43,25 +43,15 @@ impl OutputLog {
         if let Some(folder) = self.path.parent() {
             DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
         }
-        // Not to wait for a reader where somebody put a pipe.
-        let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o640)
-            .custom_flags(flags.bits().cast_signed())
-            .open(&self.path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("it is not a regular file"));
-        }
+        let file = self.open_file(OpenOptions::new().append(true).create(true).mode(0o640))?;
         rustix::fs::fcntl_setfl(&file, OFlags::APPEND)?;
         Ok(file)
     }
 
-    fn open_to_read(&self) -> io::Result<File> {
-        // Not to wait for a writer where somebody put a pipe.
-        let flags = OFlags::NONBLOCK.bits().cast_signed();
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(&self.path)?;
+    fn open_file(&self, options: &mut OpenOptions) -> io::Result<File> {
+        // Not to wait for the other end where somebody put a pipe.
+        let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = options.custom_flags(flags.bits().cast_signed()).open(&self.path)?;
         if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
     }
 
@@ -75,7 +65,7 @@ impl OutputLog {
     #[must_use]
     pub fn last_lines_since(&self, from: u64) -> Vec<String> {
         let tail = || -> io::Result<Vec<u8>> {
-            let file = self.open_to_read()?;
+            let file = self.open_file(OpenOptions::new().read(true))?;
             let end = file.metadata()?.len();
             // It is shorter if it was truncated meanwhile.
             let from = if end < from { 0 } else { from };
@@ -108,7 +98,7 @@ impl OutputLog {
         }
         let copied = self.copy_end(length);
         // A full disk must not become fuller because the copy has no room.
-        OpenOptions::new().write(true).open(&self.path)?.set_len(0)?;
+        self.open_file(OpenOptions::new().write(true))?.set_len(0)?;
         copied
     }
 
@@ -127,9 +117,14 @@ impl OutputLog {
                 _ => {}
             }
         }
-        let mut from = self.open_to_read()?;
+        let mut from = self.open_file(OpenOptions::new().read(true))?;
         from.seek(SeekFrom::Start(length.saturating_sub(self.max_size)))?;
-        let mut to = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(older(1))?;
+        // Not what is there: a pipe would be waited for, and what a link leads to is not ours to overwrite.
+        match std::fs::remove_file(older(1)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut to = OpenOptions::new().write(true).create_new(true).mode(0o640).open(older(1))?;
         io::copy(&mut from.take(self.max_size), &mut to)?;
         to.flush()
     }
@@ -174,6 +169,26 @@ mod tests {
         daemon.write_all(b"short").unwrap();
         log.keep_to_limit().unwrap();
         assert_eq!(log.last_lines_since(0), ["short"]);
+    }
+
+    #[test]
+    fn what_is_in_the_place_of_the_older_file_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = OutputLog::new(folder.path().join("x.output.log"), 100, 1);
+        let (older, precious) = (folder.path().join("x.output.log.1"), folder.path().join("precious"));
+        std::fs::write(&precious, "precious").unwrap();
+        let link = || std::os::unix::fs::symlink(&precious, &older).unwrap();
+        let pipe = || nix::unistd::mkfifo(&older, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for put in [&link as &dyn Fn(), &pipe] {
+            let _ = std::fs::remove_file(&older);
+            put();
+            log.open().unwrap().write_all("x".repeat(150).as_bytes()).unwrap();
+            log.keep_to_limit().unwrap();
+            assert_eq!(std::fs::read_to_string(&precious).unwrap(), "precious");
+            assert!(older.symlink_metadata().unwrap().is_file());
+            assert_eq!(std::fs::read_to_string(&older).unwrap(), "x".repeat(100));
+            assert_eq!(log.length(), 0);
+        }
     }
 
     #[test]

@@ -376,6 +376,17 @@ impl Policy {
         }
     }
 
+    /// What was followed and counted is forgotten, for another process is watched from here on, or none. Two
+    /// start commands stay as far apart as they have to be.
+    pub fn begin_anew(&mut self) {
+        self.failures = 0;
+        self.rounds = 0;
+        self.on_probation = false;
+        if !matches!(self.state, State::Overran { .. }) {
+            self.state = State::Fresh;
+        }
+    }
+
     /// Whether a process that ended so, after it `ran` for so long, may have been a daemon's
     /// launcher: it ends with status 0 once the daemon stands on its own feet, so what started after
     /// the launcher's start counts, and not only what started after its end.

@@ -80,8 +80,9 @@ impl Record {
             state.since_ms = old.since_ms;
         }
         if let Some(process) = state.process.clone() {
-            let is_alive = proc.is_alive(process.pid, process.started_ms);
-            if !is_alive {
+            // While nobody can tell, it is what it was.
+            let lives = proc.lives(process.pid, process.started_ms, process.user).unwrap_or(true);
+            if !lives {
                 let end = End {
                     pid: process.pid,
                     name: process.name.clone(),
@@ -158,6 +159,12 @@ impl Record {
         self.change(|state| state.told = told);
     }
 
+    /// Whether somebody has said since the last time that what was is to be forgotten.
+    #[must_use]
+    pub fn is_resumed(&self, now: Time) -> bool {
+        matches!(self.files.leave(now), Leave::Given { resumed: Some(at) } if at > self.state.resumed_ms)
+    }
+
     /// Whether a start may come now, as far as people are concerned; `Some` if somebody has said since
     /// the last time that what was is to be forgotten.
     pub fn may_start(&mut self, now: Time, report: &mut Report) -> (bool, Option<Time>) {
@@ -204,6 +211,33 @@ impl Record {
                 }
             });
         }
+    }
+
+    /// The process that is followed may have become of another kind.
+    pub fn kind(&mut self, process: &Seen) {
+        let process = Followed::from(process);
+        let is_it = |old: &&mut Followed| {
+            (old.pid, millis::of(old.started_ms)) == (process.pid, millis::of(process.started_ms))
+        };
+        if let Some(old) = self.state.process.as_mut().filter(is_it)
+            && *old != process
+        {
+            *old = process;
+            self.is_changed = true;
+        }
+    }
+
+    /// The process lives.
+    pub fn lives(&self) {
+        self.files.touch();
+    }
+
+    /// What was followed is so no more, and has not died.
+    pub fn lets_go(&mut self) {
+        self.change(|state| {
+            (state.process, state.gone) = (None, None);
+            (state.sight, state.since_ms) = (Sight::Unknown, crate::process::now());
+        });
     }
 
     /// The process died that was followed.
@@ -386,6 +420,35 @@ mod tests {
         let state = files.state().unwrap();
         assert_eq!((state.restarts, state.memory.failures), (u64::MAX, u32::MAX));
         assert!(state.resumed_ms <= now, "'resume' is heard again");
+    }
+
+    #[test]
+    fn what_proc_hides_has_not_died() {
+        let settings = settings();
+        let proc = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(std::process::id().to_string(), proc.path().join("self")).unwrap();
+        let user = rustix::process::geteuid().as_raw();
+        for (process_1_is_seen, user, has_died) in
+            [(false, user + 1, false), (false, user, true), (true, user + 1, true)]
+        {
+            if process_1_is_seen {
+                std::fs::create_dir(proc.path().join("1")).unwrap();
+                std::fs::copy("/proc/self/stat", proc.path().join("1/stat")).unwrap();
+            }
+            let folder = tempfile::tempdir().unwrap();
+            let files = Files::new(folder.path(), &settings.name, "this boot");
+            let (started_ms, name, argument) = (Time::from_secs(1), "x".to_owned(), String::new());
+            let process = Some(Followed { pid: 7, started_ms, name, user, argument });
+            files.write_state(&State { process, ..fresh(&files, &settings) }).unwrap();
+            let mut report = Report::new(&settings, "x.log".into(), "x.output.log".into());
+            let proc = Proc::new(proc.path()).unwrap();
+            let record = Record::recall(files, &settings, &proc, &mut report);
+            let State { process, gone, last_exit, .. } = record.state();
+            assert_eq!(
+                (process.is_none(), gone.is_some(), last_exit.is_some()),
+                (has_died, has_died, has_died)
+            );
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use log::Level;
 
-use crate::command::CommandEnd;
+use crate::command::{CommandEnd, program};
 use crate::history::Tally;
 use crate::log::OUTCOME;
 use crate::policy::{Ending, Failure, Outcome, Time};
@@ -22,6 +22,8 @@ use crate::process::{Pid, Seen};
 use crate::settings::Settings;
 use words::{ambiguity, ended, facts, list, named, near, often, plural, span, wrote};
 
+/// The trouble that nothing can be kept.
+const STATE_FOLDER: &str = "state folder";
 /// How many kinds of failures are told in one record: the last ones.
 const MOST_FAILURES: usize = 5;
 /// Records, kept until there is time to write them: an action never waits for a disk.
@@ -85,27 +87,33 @@ struct Attempt {
     left_running: Vec<Seen>,
 }
 
+fn what_is_watched(settings: &Settings) -> String {
+    let Settings { criteria: Criteria { pattern, start_command, .. }, limits, .. } = settings;
+    let count = limits.max_fail_count.map_or_else(|| "unlimited".to_owned(), |count| count.to_string());
+    let retry = limits.retry_after.map(|time| format!(", retry_after {}", span(time))).unwrap_or_default();
+    format!(
+        "watching for processes named '{}'; start_command '{start_command}', health_check_interval {}, \
+         restart_wait_interval {}, max_fail_count {count}, stable_after {}, restart_delay {}, after_stop {}, \
+         start_timeout {}{retry}",
+        pattern.text(),
+        span(limits.health_check_interval),
+        span(limits.restart_wait_interval),
+        span(limits.stable_after),
+        span(limits.restart_delay),
+        span(limits.after_stop),
+        span(limits.start_timeout),
+    )
+}
+
 impl Report {
     /// For a watch with these settings, whose log and output log are at these paths.
     #[must_use]
     pub fn new(settings: &Rc<Settings>, log: PathBuf, output: PathBuf) -> Self {
-        let Settings { criteria: Criteria { pattern, start_command, .. }, limits, .. } = &**settings;
-        let count = limits.max_fail_count.map_or_else(|| "unlimited".to_owned(), |count| count.to_string());
-        let retry =
-            limits.retry_after.map(|time| format!(", retry_after {}", span(time))).unwrap_or_default();
         let opening = format!(
-            "watchdog {} (pid {}): watching for processes named '{}'; start_command '{start_command}', \
-             health_check_interval {}, restart_wait_interval {}, max_fail_count {count}, stable_after {}, \
-             restart_delay {}, after_stop {}, start_timeout {}{retry}; log {}",
+            "watchdog {} (pid {}): {}; log {}",
             env!("CARGO_PKG_VERSION"),
             std::process::id(),
-            pattern.text(),
-            span(limits.health_check_interval),
-            span(limits.restart_wait_interval),
-            span(limits.stable_after),
-            span(limits.restart_delay),
-            span(limits.after_stop),
-            span(limits.start_timeout),
+            what_is_watched(settings),
             log.display(),
         );
         Report {
@@ -181,12 +189,20 @@ impl Report {
         }
     }
 
+    /// There is no lock to be had in the state folder, and so nothing else can be kept there. Said once.
+    pub fn no_lock(&mut self, folder: &Path, error: &std::io::Error) {
+        self.nothing_kept(folder, error, "no second watchdog of this name is kept away, and ");
+    }
+
     /// The state folder cannot be written, which matters to the next watchdog only. Said once.
     pub fn no_state(&mut self, folder: &Path, error: &std::io::Error) {
-        if self.is_first("state folder") {
+        self.nothing_kept(folder, error, "");
+    }
+
+    fn nothing_kept(&mut self, folder: &Path, error: &std::io::Error, worse: &str) {
+        if self.is_first(STATE_FOLDER) {
             self.warn(format!(
-                "nothing can be kept in {} ({error}): no second watchdog of this name is kept away, and the next one \
-                 will know nothing of this one",
+                "nothing can be kept in {} ({error}): {worse}the next one will know nothing of this one",
                 folder.display()
             ));
         }
@@ -194,7 +210,7 @@ impl Report {
 
     /// The state folder can be written.
     pub fn state(&mut self) {
-        self.no_trouble("state folder", "the state can be kept again");
+        self.no_trouble(STATE_FOLDER, "the state can be kept again");
     }
 
     /// That trouble is over.
@@ -354,6 +370,11 @@ impl Report {
             "{} lives, but has taken another name, command line or user, and is not what is watched any more",
             named(seen)
         ));
+    }
+
+    /// Something else is watched from here on.
+    pub fn let_go(&mut self, seen: &Seen) {
+        self.info(format!("other processes are looked for from here on; {} is left to itself", named(seen)));
     }
 
     /// Processes that match and do not count.
@@ -563,6 +584,11 @@ impl Report {
         let seen = self.failures.iter().map(Failed::to_string).collect::<Vec<_>>().join("; ");
         let (log, output) = (self.log.display(), self.output.display());
         let then = match retry.map(span) {
+            Some(_) if self.settings.limits.once && self.said.contains_key(STATE_FOLDER) => {
+                format!(
+                    "the next run tries again, since it cannot know of this; details in {log} and {output}"
+                )
+            }
             Some(pause) if self.settings.limits.once => {
                 format!("trying again in {pause}; details in {log} and {output}")
             }
@@ -570,7 +596,9 @@ impl Report {
                 format!("trying again in {pause}, or taking it up as soon as somebody has started it")
             }
             None => format!(
-                "it is NOT watched any more: repair it, start it, then start this watchdog again (its output is in {output})"
+                "it is NOT watched any more: repair it, then say watchdog resume {}, and start this watchdog again (its output \
+                 is in {output})",
+                self.settings.name
             ),
         };
         let text =
@@ -596,14 +624,28 @@ impl Report {
     /// SIGHUP came, and the configuration was read again, with this wrong.
     pub fn reloaded(&mut self, wrong: &[String]) {
         if wrong.is_empty() {
-            self.info(
-                "SIGHUP: the settings are read anew, but for folders and log sizes; the logs are open anew",
-            );
+            let watched = what_is_watched(&self.settings);
+            self.info(format!(
+                "SIGHUP: the settings are read anew, but for folders and log sizes: {watched}; the logs are open anew"
+            ));
+            self.doubt_settings();
         } else {
             self.warn(format!(
                 "SIGHUP: the configuration is wrong, and the one before stays: {}",
                 wrong.join("; ")
             ));
+        }
+    }
+
+    /// What about the settings is probably not what was meant.
+    pub fn doubt_settings(&mut self) {
+        let settings = Rc::clone(&self.settings);
+        for doubt in settings.criteria.doubts() {
+            self.trouble("doubt", &doubt);
+        }
+        match program::doubt(&settings.criteria.start_command) {
+            Some(doubt) => self.trouble("program", &doubt),
+            None => self.no_trouble("program", "the start command's program can be found now"),
         }
     }
 

@@ -4,11 +4,20 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
-use libc::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGTTOU, SIGUSR1};
+use libc::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGTTOU, SIGUSR1, SIGXFSZ};
+use nix::sys::signal::{SigSet, Signal};
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 
 use crate::sys;
+
+/// From here on no write ends or stops the program; start commands have the defaults again.
+pub fn ignore_those_of_writes() {
+    // A terminal with `stty tostop` would stop us for writing a record from the background.
+    sys::ignore(SIGTTOU);
+    // A limit for the size of files (`ulimit -f`, LimitFSIZE=) makes a write fail, as a full disk does.
+    sys::ignore(SIGXFSZ);
+}
 
 /// The signals that mean something to a watch.
 #[derive(Debug)]
@@ -21,13 +30,15 @@ impl Signals {
     /// No descriptors left.
     pub fn catch() -> io::Result<Self> {
         let (read, write) = UnixStream::pair()?;
-        // A terminal with `stty tostop` would stop us for writing a record from the background.
-        sys::ignore(SIGTTOU);
         let mut signals = vec![SIGTERM, SIGUSR1, SIGCHLD];
         // Whoever ignored these before starting us (nohup, or a shell for what it puts in the background)
         // wants us to live on.
         signals.extend([SIGHUP, SIGINT].into_iter().filter(|signal| !sys::is_ignored(*signal)));
-        Ok(Signals(SignalDelivery::with_pipe(read, write, SignalOnly, &signals)?))
+        let delivery = SignalDelivery::with_pipe(read, write, SignalOnly, &signals)?;
+        // Whoever started us may have blocked them for itself, and has passed that on.
+        let caught: SigSet = signals.iter().filter_map(|signal| Signal::try_from(*signal).ok()).collect();
+        caught.thread_unblock()?;
+        Ok(Signals(delivery))
     }
 
     /// What becomes readable with each signal.

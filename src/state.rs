@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -296,7 +296,7 @@ impl Files {
     /// # Errors
     /// It could not be written; then the old one is still there.
     pub fn write_state(&self, state: &State) -> io::Result<()> {
-        replace(&self.path("json"), state)
+        replace(&self.path("json"), state, WaitFor::Nothing)
     }
 
     /// Puts a state file that cannot be used aside.
@@ -312,13 +312,20 @@ impl Files {
     /// Says that a check has been made: the time of the state file.
     pub fn touch(&self) {
         let now = SystemTime::now();
-        let _ = File::options().write(true).open(self.path("json")).and_then(|file| file.set_modified(now));
+        let _ = open_in_place(File::options().write(true), &self.path("json"))
+            .and_then(|file| file.set_modified(now));
     }
 
     /// When a check was last made, or the state last changed.
     #[must_use]
     pub fn touched(&self) -> Option<SystemTime> {
         std::fs::metadata(self.path("json")).ok()?.modified().ok()
+    }
+
+    /// The user whose watchdog wrote the state.
+    #[must_use]
+    pub fn owner(&self) -> Option<u32> {
+        Some(std::fs::metadata(self.path("json")).ok()?.uid())
     }
 
     /// Whether a start may come now.
@@ -376,7 +383,8 @@ impl Files {
             Leave::Given { .. } => (false, None),
         };
         let boot_id = self.boot_id.clone();
-        replace(&self.path("pause"), &Pause { version: VERSION, boot_id, paused, until_ms, said_ms: now })
+        let pause = Pause { version: VERSION, boot_id, paused, until_ms, said_ms: now };
+        replace(&self.path("pause"), &pause, WaitFor::Disk)
     }
 }
 
@@ -386,7 +394,8 @@ impl Files {
 /// It could not be written.
 pub fn begin_upgrade(folder: &Path, boot_id: &str, until: Time, now: Time) -> io::Result<()> {
     let (version, boot_id, until_ms) = (VERSION, boot_id.to_owned(), Some(until));
-    replace(&folder.join(UPGRADE), &Pause { version, boot_id, paused: true, until_ms, said_ms: now })
+    let pause = Pause { version, boot_id, paused: true, until_ms, said_ms: now };
+    replace(&folder.join(UPGRADE), &pause, WaitFor::Nothing)
 }
 
 /// Says that packages are upgraded no longer. Nothing else is ended or forgotten by that.
@@ -426,16 +435,19 @@ pub fn boot_id(proc: &Path) -> String {
     id.trim().to_owned()
 }
 
+/// Opens a file; a pipe or a link that somebody put in its place is neither waited for nor followed.
+fn open_in_place(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
+    let file = options.custom_flags(flags.bits().cast_signed()).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
+}
+
 /// Reads a small file; a pipe or a link that somebody put in its place is neither waited for nor followed.
 ///
 /// # Errors
 /// It is no regular file of text, or cannot be read.
 pub fn read_file(path: &Path) -> io::Result<String> {
-    let flags = (OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
+    let file = open_in_place(OpenOptions::new().read(true), path)?;
     io::read_to_string(io::Read::take(file, LARGEST))
 }
 
@@ -453,9 +465,19 @@ fn read<T: DeserializeOwned>(path: &Path, version: fn(&T) -> u32) -> Result<T, U
     }
 }
 
+/// What a new file waits for before it takes the place of the old one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum WaitFor {
+    /// A power cut may leave an empty one: a state is begun anew then, and is written at each death, where a
+    /// slow disk would delay the start; and an empty pause of an upgrade is none.
+    Nothing,
+    /// It is on the disk: an empty pause would be one that nobody ends.
+    Disk,
+}
+
 /// Writes a new file and puts it in the place of the old one: a reader never sees half of either, and
 /// neither a kill nor a full disk loses both.
-fn replace(path: &Path, content: &impl Serialize) -> io::Result<()> {
+fn replace(path: &Path, content: &impl Serialize, wait_for: WaitFor) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
     }
@@ -471,6 +493,9 @@ fn replace(path: &Path, content: &impl Serialize) -> io::Result<()> {
         file.write_all(&text)?;
         // The mode is the same whatever the umask: everybody may see the state.
         file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+        if wait_for == WaitFor::Disk {
+            file.sync_data()?;
+        }
         std::fs::rename(&new, path)
     };
     write().inspect_err(|_| {
@@ -553,6 +578,26 @@ mod tests {
         assert!(matches!(files.state(), Err(Unread::None)));
         nix::unistd::mkfifo(&folder.path().join("x.json"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert!(files.state().is_err(), "a pipe blocks nobody");
+    }
+
+    #[test]
+    fn a_check_is_noted_in_the_state_file_and_nowhere_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = files(folder.path(), "this");
+        let (path, precious) = (folder.path().join("x.json"), folder.path().join("precious"));
+        let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
+        for file in [&path, &precious] {
+            File::create(file).unwrap().set_modified(long_ago).unwrap();
+        }
+        files.touch();
+        assert!(files.touched().unwrap() > long_ago);
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&precious, &path).unwrap();
+        files.touch();
+        assert_eq!(files.touched(), Some(long_ago), "a link is not followed");
+        std::fs::remove_file(&path).unwrap();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        files.touch(); // and a pipe not waited for
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The commands that are not watching: `status`, `pause` and `resume`.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,21 +13,26 @@ use crate::config::SYSTEM_FOLDER;
 use crate::exit::Exit;
 use crate::history;
 use crate::instance::{Name, ROOTS_STATE, User};
-use crate::log::{Stderr, escaped};
+use crate::log::{Stderr, escaped, is_control};
 use crate::policy::{Ending, Time};
 use crate::process::oom::OutOfMemory;
-use crate::process::scan::Proc;
+use crate::process::scan::{Proc, Unknown};
 use crate::process::{self, Pid};
 use crate::report::words::span;
 use crate::settings;
-use crate::state::{self, Files, Leave, Sight, State, Unread};
+use crate::state::{self, Files, Followed, Leave, Sight, State, Unread};
+use crate::table;
 use crate::{PROC, cannot_tell};
 
 /// Carries out a command.
 pub fn run(command: &Command, user: &User, stderr: &mut Stderr) -> Exit {
     let command = match command {
         Command::Status { names, json, place } => match Proc::new(Path::new(PROC)) {
-            Ok(proc) => status(names, *json, place, user, &proc),
+            Ok(proc) => show(names, *json, place, user, &proc).map(|(text, exit)| {
+                // Into a pipe that may be closed early.
+                let _ = io::stdout().write_all(text.as_bytes());
+                exit
+            }),
             Err(unknown) => {
                 cannot_tell(&unknown.0, stderr);
                 return Exit::Lsb(4);
@@ -72,6 +78,9 @@ struct Line {
     checked_seconds: Option<u64>,
     /// The watchdog that watches now.
     watchdog_pid: Option<Pid>,
+    /// Whether there is one cannot be seen.
+    #[serde(skip)]
+    watchdog_is_hidden: bool,
     /// `service`: it watches all the time. `once`: it is run again and again.
     mode: &'static str,
     /// Seconds between two checks of a long-running watch.
@@ -148,13 +157,17 @@ impl LastStart {
     }
 }
 
-fn status(
+/// What `status` prints, and how it ends.
+///
+/// # Errors
+/// Names of which nobody has heard.
+pub fn show(
     names: &[OsString],
     json: bool,
     place: &StateDir,
     user: &User,
     proc: &Proc,
-) -> Result<Exit, Vec<String>> {
+) -> Result<(String, Exit), Vec<String>> {
     let folders = folders(place, user);
     let boot_id = state::boot_id(proc.root());
     let all: Vec<_> = folders
@@ -186,15 +199,14 @@ fn status(
     };
     let lines: Vec<_> = wanted.iter().map(|(folder, name)| line(folder, name, &boot_id, proc)).collect();
     let text = if json { as_json(&lines) } else { as_table(&lines) };
-    // Into a pipe that may be closed early.
-    let _ = io::stdout().write_all(text.as_bytes());
-    Ok(Exit::Lsb(if lines.is_empty() || lines.iter().any(|line| line.state == "unknown") {
+    let exit = Exit::Lsb(if lines.is_empty() || lines.iter().any(|line| line.state == "unknown") {
         4
     } else if lines.iter().any(|line| line.state == "not running") {
         3
     } else {
         0
-    }))
+    });
+    Ok((text, exit))
 }
 
 fn line(folder: &Path, name: &Name, boot_id: &str, proc: &Proc) -> Line {
@@ -214,6 +226,7 @@ fn line(folder: &Path, name: &Name, boot_id: &str, proc: &Proc) -> Line {
         standing_seconds: None,
         checked_seconds: None,
         watchdog_pid: None,
+        watchdog_is_hidden: false,
         mode: "service",
         interval_seconds: 0.0,
         last_exit: None,
@@ -247,15 +260,21 @@ fn line(folder: &Path, name: &Name, boot_id: &str, proc: &Proc) -> Line {
     (line.deaths_last_hour, line.deaths_last_day) = (deaths.hour, deaths.day);
     line.last_exit = state.last_exit.as_ref().map(|exit| LastExit::of(exit, now));
     line.last_start = state.last_start.as_ref().map(|start| LastStart::of(start, now));
-    line.watchdog_pid = watchdog
-        .filter(|watchdog| proc.is_alive(watchdog.pid, watchdog.started_ms))
-        .map(|watchdog| watchdog.pid);
+    let owner = files.owner().unwrap_or_default();
+    let watches = watchdog.map(|watchdog| proc.lives(watchdog.pid, watchdog.started_ms, owner));
+    line.watchdog_pid = watchdog.filter(|_| matches!(watches, Some(Ok(true)))).map(|watchdog| watchdog.pid);
+    line.watchdog_is_hidden = matches!(watches, Some(Err(_)));
     let age = files.touched().and_then(|time| time.elapsed().ok());
     // A watchdog that watches checks at each interval, and writes only when something changes.
-    line.checked_seconds =
-        if line.watchdog_pid.is_some() && !state.once { Some(0) } else { age.and_then(seconds) };
-    match &state.process {
-        Some(process) if proc.is_alive(process.pid, process.started_ms) => {
+    line.checked_seconds = match (line.watchdog_pid, line.watchdog_is_hidden) {
+        (Some(_), _) if !state.once => Some(0),
+        (_, true) if !state.once => None,
+        _ => age.and_then(seconds),
+    };
+    let lives = |process: &Followed| proc.lives(process.pid, process.started_ms, process.user);
+    match state.process.as_ref().map(|process| (process, lives(process))) {
+        Some((_, Err(Unknown(why)))) => line.standing = Some(why),
+        Some((process, Ok(true))) => {
             line.state = "running";
             line.pid = Some(process.pid);
             line.process = Some(process.name.clone());
@@ -275,7 +294,7 @@ fn line(folder: &Path, name: &Name, boot_id: &str, proc: &Proc) -> Line {
     if let Some(until) = memory.gave_up_until.filter(|_| line.state != "running") {
         line.standing = Some("given up".to_owned());
         // Nobody tries again who does not watch.
-        let goes_on = state.once || line.watchdog_pid.is_some();
+        let goes_on = state.once || line.watchdog_pid.is_some() || line.watchdog_is_hidden;
         line.standing_seconds = goes_on.then(|| until.saturating_sub(now).as_secs());
     } else if line.state != "running"
         && state.command.is_some_and(|command| proc.is_alive(command.pid, command.started_ms))
@@ -291,7 +310,17 @@ fn line(folder: &Path, name: &Name, boot_id: &str, proc: &Proc) -> Line {
 
 fn as_json(lines: &[Line]) -> String {
     // Nothing in it can fail to be written.
-    serde_json::to_string_pretty(lines).map_or_else(|_| "[]\n".to_owned(), |text| text + "\n")
+    let json = serde_json::to_string_pretty(lines).unwrap_or_else(|_| "[]".to_owned());
+    let mut text = String::with_capacity(json.len() + 1);
+    for c in json.chars() {
+        // serde_json leaves some as they are, in what is quoted.
+        if c != '\n' && is_control(c) {
+            let _ = write!(text, "\\u{:04x}", u32::from(c));
+        } else {
+            text.push(c);
+        }
+    }
+    text + "\n"
 }
 
 fn as_table(lines: &[Line]) -> String {
@@ -334,6 +363,7 @@ fn as_table(lines: &[Line]) -> String {
             }
             (Some(pid), _) => format!("a --once run, pid {pid}"),
             (None, "once") => "runs with --once".to_owned(),
+            (None, _) if line.watchdog_is_hidden => "-".to_owned(),
             (None, _) => "nobody".to_owned(),
         };
         rows.push([
@@ -352,14 +382,7 @@ fn as_table(lines: &[Line]) -> String {
             ),
         ]);
     }
-    let cells = |column: usize| rows.iter().filter_map(move |row| row.get(column));
-    let width = |column: usize| cells(column).map(|cell| cell.chars().count()).max().unwrap_or(0);
-    let widths: Vec<_> = (0..head.len()).map(width).collect();
-    let line = |row: &[String; 10]| {
-        let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        format!("{}\n", cells.join("  ").trim_end())
-    };
-    rows.iter().map(line).collect()
+    table::lines(&rows, "  ").join("\n") + "\n"
 }
 
 fn pause(which: &Which, time: Option<&OsStr>, place: &StateDir, user: &User) -> Result<Exit, Vec<String>> {

@@ -23,6 +23,7 @@ use crate::process::scan::Proc;
 use crate::process::{Pid, now};
 use crate::record::Record;
 use crate::report::Report;
+use crate::report::words::{plural, span};
 use crate::service_manager::ServiceManager;
 use crate::settings::Settings;
 use crate::signals::Signals;
@@ -30,7 +31,7 @@ use crate::sys;
 use crate::unit::Unit;
 
 /// How often it is seen to what need not be seen to at each check: the size of the output log, what the OOM
-/// killer does, and free memory, which is given back.
+/// killer does, what the process calls itself, and free memory, which is given back.
 const CHORES: Duration = Duration::from_secs(60);
 /// How long a record of a death waits for the process's parent to wait for it.
 const REAP_PATIENCE: Duration = Duration::from_secs(3);
@@ -81,6 +82,8 @@ pub struct Watch {
     /// Something has happened to a child since it was last asked.
     child_changed: bool,
     refused: bool,
+    /// Nothing matches, and what nearly does is to be named.
+    near_misses_due: bool,
     chores_done: Time,
 }
 
@@ -125,6 +128,7 @@ impl Watch {
             command,
             child_changed: true,
             refused: false,
+            near_misses_due: false,
             chores_done: Time::ZERO,
             parts,
         }
@@ -178,7 +182,8 @@ impl Watch {
                 if now >= self.chores_done + CHORES {
                     self.chores_done = now;
                     self.keep_output_to_limit();
-                    self.count_oom_kills();
+                    self.look_at_kind();
+                    self.note_life();
                     sys::give_back_free_memory();
                 }
                 return Woken::By(Seen::Nothing);
@@ -188,6 +193,9 @@ impl Watch {
 
     /// Says and writes down what has changed.
     fn keep(&mut self) {
+        if self.near_misses_due && self.followed.is_none() {
+            self.name_near_misses();
+        }
         let Parts { record, report, service_manager, .. } = &mut self.parts;
         let memory = self.policy.memory();
         record.keep(memory, report);
@@ -238,6 +246,7 @@ impl Watch {
                 libc::SIGHUP => woken = Some(self.reload()),
                 libc::SIGUSR1 => {
                     let seen = self.look();
+                    self.look_at_kind();
                     self.parts.report.checked(self.followed.as_ref().map(Followed::seen), now());
                     woken = Some(Woken::By(seen));
                 }
@@ -251,6 +260,9 @@ impl Watch {
     /// file is still the one that is open.
     fn reload(&mut self) -> Woken {
         self.parts.service_manager.reloading();
+        // The start command may have become the process, which is to be left to itself.
+        let watched = Rc::clone(&self.parts.settings);
+        let is_other = |settings: &Settings| !settings.criteria.are_as(&watched.criteria);
         let settings = match (self.parts.reload)() {
             Ok(settings) if settings.name != self.parts.settings.name => {
                 let name = &self.parts.settings.name;
@@ -259,6 +271,10 @@ impl Watch {
                     settings.name
                 )])
             }
+            Ok(settings) if self.command.is_some() && is_other(&settings) => Err(vec![
+                "other processes cannot be looked for while a start command is at work; start this watchdog again"
+                    .to_owned(),
+            ]),
             Ok(settings) if settings.limits.once => Err(vec!["--once is for another watchdog".to_owned()]),
             settings => settings,
         };
@@ -266,6 +282,13 @@ impl Watch {
             Ok(settings) => {
                 let settings = Rc::new(settings);
                 self.policy.limit(settings.limits);
+                if is_other(&settings) {
+                    if let Some(followed) = &self.followed {
+                        self.parts.report.let_go(followed.seen());
+                    }
+                    self.let_go();
+                    self.policy.begin_anew();
+                }
                 self.parts.record.use_settings(&settings);
                 self.parts.report.use_settings(Rc::clone(&settings));
                 if let Some(lock) = &mut self.parts.lock {
@@ -304,11 +327,14 @@ impl Watch {
             (News::Succeeded { attempt }, Some(seen)) => {
                 report.succeeded(attempt, seen, now);
                 self.parts.record.restarted();
+                self.look_at_kind();
             }
             (News::Failed { failures, why }, _) => report.failed(failures, why, now),
             (News::GaveUp { failures, why, retry }, _) => {
                 report.failed(failures, why, now);
-                report.gave_up(failures, retry, self.parts.record.was_told());
+                // Since somebody has resumed it, or changed the settings, it is the first.
+                let is_repeated = self.policy.memory().rounds > 1;
+                report.gave_up(failures, retry, is_repeated && self.parts.record.was_told());
                 self.parts.record.told(true);
             }
             (News::Undone, _) => report.undone(),
@@ -321,6 +347,9 @@ impl Watch {
 
     fn end(mut self, outcome: Outcome) -> Exit {
         self.bury();
+        if self.near_misses_due && self.followed.is_none() {
+            self.name_near_misses();
+        }
         self.wait_for_doubt();
         let Parts { report, record, settings, .. } = &mut self.parts;
         let followed = self.followed.as_ref().map(Followed::seen);
@@ -370,6 +399,9 @@ impl Watch {
         if std::process::id() == 1 {
             let in_time = self.end_all(signal);
             self.parts.report.ended_all(signal, in_time);
+            // Nobody outlives process 1, and none of that is a failure (rule 34).
+            self.let_go();
+            self.policy.begin_anew();
         } else {
             self.parts.report.ended_by(signal, self.followed.as_ref().map(Followed::seen));
         }
@@ -389,10 +421,11 @@ fn explain_to_terminal(settings: &Settings, memory: Memory) {
     let name = &settings.name;
     let text = match memory.gave_up_until {
         Some(until) => format!(
-            "watchdog: {name} is not running, and was given up after {} failures; the next try is in {}; to try now: \
+            "watchdog: {name} is not running, and was given up after {} {}; the next try is in {}; to try now: \
              watchdog resume {name}\n",
             memory.failures,
-            crate::report::words::span(until.saturating_sub(now())),
+            plural(memory.failures, "failure"),
+            span(until.saturating_sub(now())),
         ),
         None => format!("watchdog: {name} is not running, and paused; to end that: watchdog resume {name}\n"),
     };

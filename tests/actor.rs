@@ -60,6 +60,12 @@ fn main() {
             let error = Command::new(path).args(part).exec();
             panic!("{path}: {error}");
         }
+        // Gives itself a title when it gets SIGUSR2, as the same process.
+        ["retitled", ref part @ ..] => {
+            Signals::new([SIGUSR2]).expect("signals").forever().next();
+            let error = titled("master process", part).exec();
+            panic!("{part:?}: {error}");
+        }
         // The parent of a child that it never waits for.
         ["neglect", path, ref part @ ..] => {
             let _child = Command::new(path).args(part).spawn().expect("a child");

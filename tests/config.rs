@@ -4,12 +4,12 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use nix::sys::signal::Signal::SIGHUP;
+use nix::sys::signal::Signal::{SIGHUP, SIGKILL};
 use serde_json::json;
 
 use crate::dry_run::DryRun;
 use crate::harness::{Captured, Invocation, Scene, Watchdog};
-use crate::machine::{is_root, skip, unshare};
+use crate::machine::{is_root, send, skip, unshare};
 
 /// A file that says all that the command line usually says, and these lines besides.
 fn write(scene: &Scene, start_command: &str, more: &str) -> PathBuf {
@@ -143,6 +143,65 @@ fn a_changed_file_is_read_and_starts_nothing() {
     assert_eq!(scene.state()["process"]["pid"], pid);
     let other = scene.assert_watched();
     assert!(scene.path("other").exists(), "by the new command: {other}\n{}", scene.story());
+    watchdog.terminate();
+}
+
+/// A reload says what holds from then on, and doubts it as a start does.
+#[test]
+fn a_changed_start_command_is_doubted_before_it_is_needed() {
+    let scene = Scene::new();
+    let watchdog = by_file(&scene, "$ACTOR sleep &", "").spawn();
+    scene.wait_for("attempt 1 succeeded");
+    let text = format!("process_name = '{}'\nstart_command = 'no-such-program -x'\n", scene.name());
+    fs::write(scene.path("x.toml"), text).unwrap();
+    reload(&scene, &watchdog);
+    scene.wait_for("^INFO SIGHUP: .*start_command 'no-such-program -x'");
+    scene.wait_for("^WARN the start command's 'no-such-program' is not found in PATH");
+    watchdog.terminate();
+}
+
+/// What is looked for from then on is something else, and what ran until then is nobody's business.
+#[test]
+fn another_process_name_is_looked_for_at_once() {
+    let scene = Scene::new();
+    let watchdog = by_file(&scene, "$ACTOR sleep &", "").spawn();
+    scene.wait_for("attempt 1 succeeded");
+    let old = scene.wait_running();
+    let other = scene.link_actor("the-other");
+    let file = scene.read("x.toml").replacen(scene.name(), "the-other", 1);
+    fs::write(scene.path("x.toml"), file.replace("$ACTOR", "$HERE/the-other")).unwrap();
+    reload(&scene, &watchdog);
+    scene.wait_for(&format!(
+        r"other processes are looked for from here on; .*\(pid {old}\) is left to itself"
+    ));
+    scene.wait_until("the other is started, and succeeds", || {
+        (scene.count("attempt 1 succeeded") == 2).then_some(())
+    });
+    assert_eq!((scene.all(), scene.starts()), (vec![old], 2), "{}", scene.story());
+    let state = scene.state();
+    assert_eq!(
+        (&state["process"]["name"], &state["process_name"]),
+        (&json!("the-other"), &json!("the-other"))
+    );
+    assert_eq!(scene.count("killed|died|ended since"), 0, "nobody has died: {:#?}", scene.log());
+    watchdog.terminate();
+    send(i32::try_from(state["process"]["pid"].as_i64().unwrap()).unwrap(), SIGKILL);
+    drop(other);
+}
+
+/// What the start command has become is nobody's to end.
+#[test]
+fn no_other_process_name_while_the_start_command_is_the_process() {
+    let scene = Scene::new();
+    let watchdog = by_file(&scene, "exec $ACTOR sleep", "start_timeout = '200ms'").spawn();
+    scene.wait_for("attempt 1 succeeded");
+    let pid = scene.wait_running();
+    fs::write(scene.path("x.toml"), scene.read("x.toml").replacen(scene.name(), "the-other", 1)).unwrap();
+    reload(&scene, &watchdog);
+    let told = scene.wait_for("^WARN SIGHUP: ");
+    assert!(told.text.contains("while a start command is at work; start this watchdog again"), "{told:?}");
+    watchdog.wait_checks(10);
+    assert_eq!(scene.all(), [pid]);
     watchdog.terminate();
 }
 

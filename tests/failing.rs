@@ -22,6 +22,20 @@ fn a_status_and_the_last_lines_are_logged_as_soon_as_it_ends() {
     assert_eq!(scene.read(&format!("log/{}.output.log", scene.name())), "first\nport 80 is taken\n");
 }
 
+/// What others start meanwhile is not its doing: here, a child of who has started the watchdog.
+#[test]
+fn strangers_were_not_left_running_by_it() {
+    let scene = Scene::new();
+    let stranger = scene.link_actor("stranger");
+    let watchdog = scene.watchdog().with("--restart-wait-interval", "2s").with("--max-fail-count", "1");
+    let watchdog = watchdog.starting("true").spawn();
+    scene.wait_for("running start command");
+    let stranger = scene.start_child(&stranger, &["sleep"]);
+    assert_eq!(watchdog.ends().code(), Some(1));
+    assert!(is_there(stranger));
+    assert_eq!(scene.count(&format!("pid {stranger}")), 0, "{:#?}", scene.log());
+}
+
 #[test]
 fn a_command_that_cannot_be_run() {
     let scene = Scene::new();

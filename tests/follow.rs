@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGQUIT, SIGSTOP, SIGTERM, SIGUSR2};
+use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGQUIT, SIGSTOP, SIGTERM, SIGUSR1, SIGUSR2};
 use procfs::process::Process;
 
 use crate::harness::{Captured, Scene};
@@ -142,6 +142,57 @@ fn a_successor_that_was_there_before_is_followed() {
     watchdog.wait_checks(5);
     assert_eq!(scene.starts(), 0);
     assert_ne!(scene.assert_watched(), new);
+}
+
+/// Starts one that then gives itself a title.
+fn start_retitled(scene: &Scene) -> i32 {
+    let pid = scene.start_actor(&["retitled", "sleep"]);
+    retitle(scene, pid);
+    pid
+}
+
+fn retitle(scene: &Scene, pid: i32) {
+    scene.send_when_caught(pid, SIGUSR2);
+    let is_titled =
+        || Process::new(pid).unwrap().cmdline().unwrap().first()?.ends_with(": master process").then_some(());
+    scene.wait_until("it has its title", is_titled);
+}
+
+/// A daemon has its title some time after it was found, and what takes its place has it too.
+#[test]
+fn a_successor_is_known_by_what_the_process_calls_itself_now() {
+    let scene = Scene::new();
+    let old = scene.start_actor(&["retitled", "sleep"]);
+    let watchdog = scene.watchdog().with("--restart-wait-interval", "0.1").with("--after-stop", "1s").spawn();
+    scene.wait_for(&format!("following .*pid {old}"));
+    retitle(&scene, old);
+    // Its title is looked at now and then; at once, if somebody asks.
+    watchdog.send(SIGUSR1);
+    scene.wait_for("checked: ");
+    let new = start_retitled(&scene);
+    scene.wait_until("it has run for a while", || (age(old) > Duration::from_millis(500)).then_some(()));
+    send(old, SIGKILL);
+    scene.wait_for(&format!(r"^INFO .*\(pid {new}\).* in place of pid {old}"));
+    assert_eq!((scene.starts(), scene.count("left over")), (0, 0), "{:#?}", scene.log());
+    watchdog.terminate();
+}
+
+#[test]
+fn from_cron_a_successor_is_known_by_it_too() {
+    let scene = Scene::new();
+    let old = scene.start_actor(&["retitled", "sleep"]);
+    let run = || scene.watchdog().flag("--once").run();
+    assert_eq!(run().code(), Some(0));
+    let argument = || scene.state()["process"]["argument"].clone();
+    let before = argument();
+    retitle(&scene, old);
+    assert_eq!(run().code(), Some(0));
+    assert_ne!(argument(), before);
+    let new = start_retitled(&scene);
+    assert_eq!(run().code(), Some(0));
+    send(old, SIGKILL);
+    scene.wait_gone(old);
+    assert_eq!((run().code(), scene.all(), scene.starts()), (Some(0), vec![new], 0), "{:#?}", scene.log());
 }
 
 /// nginx's master dies alone: its workers match, hold the port, and are not it.

@@ -253,6 +253,11 @@ impl Scene {
         Watchdog { scene: self, pid, stdout: stdout_path, stderr: stderr_path }
     }
 
+    /// A child of another program.
+    pub fn start_child(&self, path: &std::path::Path, part: &[&str]) -> i32 {
+        self.spawn_child(program(path).args(part))
+    }
+
     fn spawn_child(&self, command: &mut Command) -> i32 {
         command.env("HERE", self.folder.path()).env("ACTOR", self.path(&self.name));
         spawn(command)

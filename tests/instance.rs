@@ -5,6 +5,7 @@ use std::fs;
 use nix::sys::signal::Signal::SIGKILL;
 
 use crate::harness::{Captured, Scene};
+use crate::machine::send;
 
 #[test]
 fn a_second_one_in_a_terminal_says_who_is_first() {
@@ -39,6 +40,33 @@ fn a_second_one_with_other_settings_is_a_mistake() {
     let ended = scene.watchdog().with("--max-fail-count", "7").run();
     assert_eq!(ended.code(), Some(4), "{ended}");
     assert!(ended.stderr.contains(&first.pid().to_string()) && ended.stderr.contains("--name"), "{ended}");
+}
+
+/// Somebody has cleared the state folder, and started another: the first starts nothing any more.
+#[test]
+fn who_has_lost_his_lock_to_another_starts_nothing() {
+    let scene = Scene::new();
+    let line = || scene.watchdog().with("--restart-wait-interval", "0.1");
+    let first = line().spawn();
+    scene.wait_for("attempt 1 succeeded");
+    fs::remove_file(scene.kept("lock")).unwrap();
+    let second = line().spawn();
+    scene.wait_for(&format!(r"watchdog .*\(pid {}\): watching for", second.pid()));
+    let pid = scene.wait_running();
+    send(pid, SIGKILL);
+    scene.wait_for(&format!(
+        r"^WARN its lock was removed, and another watchdog \(pid {}\) has it",
+        second.pid()
+    ));
+    scene.wait_replaced(pid);
+    assert_eq!(scene.starts(), 2, "{}", scene.story());
+    second.terminate();
+    // Nobody else has it now.
+    let pid = scene.wait_running();
+    send(pid, SIGKILL);
+    scene.wait_replaced(pid);
+    assert!(scene.kept("lock").exists() && scene.starts() == 3, "{}", scene.story());
+    first.terminate();
 }
 
 #[test]

@@ -282,6 +282,43 @@ fn a_full_disk_is_no_reason_to_stop_watching() {
     watchdog.terminate();
 }
 
+/// A limit for the size of files (`ulimit -f`, `LimitFSIZE=`) would end it by SIGXFSZ. The smaller one is too
+/// small for the state too.
+#[test]
+fn a_limit_for_files_is_no_reason_to_stop_watching() {
+    for limit in [8192, 200] {
+        let scene = Scene::new();
+        let output = scene.path(&format!("log/{}.output.log", scene.name()));
+        fs::create_dir(scene.path("log")).unwrap();
+        // Over the limit for itself, and its end too long for a copy.
+        fs::write(&output, vec![b'x'; 100_000]).unwrap();
+        let mut command = unlimited(&scene).with("--log-max-size", "64KiB").command();
+        // SAFETY: one system call, which signal-safety(7) allows after fork.
+        unsafe {
+            command.pre_exec(move || {
+                let limit = libc::rlimit { rlim_cur: limit, rlim_max: limit };
+                nix::errno::Errno::result(libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit))?;
+                Ok(())
+            });
+        }
+        let watchdog = scene.spawn(command, Captured::All);
+        scene.wait_running();
+        assert_eq!(fs::metadata(&output).unwrap().len(), 0, "it is cut all the same");
+        if limit == 8192 {
+            scene.wait_until("a record finds no room, and goes to standard error", || {
+                watchdog.send(SIGUSR1);
+                watchdog.stderr().contains("INFO").then_some(())
+            });
+        }
+        scene.assert_watched();
+        let pid = scene.assert_watched();
+        if limit == 8192 {
+            scene.wait_until("it is in the state", || (scene.state()["process"]["pid"] == pid).then_some(()));
+        }
+        watchdog.terminate();
+    }
+}
+
 #[test]
 fn more_and_less_on_standard_error() {
     for (flag, levels) in [("-v", &["ERROR", "INFO", "WARN"][..]), ("-q", &["ERROR"])] {

@@ -12,7 +12,7 @@ use nix::sys::signal::Signal::SIGKILL;
 use procfs::process::Process;
 use serde_json::{Value, json};
 
-use crate::harness::{Captured, DEADLINE, Invocation, Scene};
+use crate::harness::{Captured, DEADLINE, Ended, Invocation, Scene};
 use crate::machine::{is_root, is_there, send, skip, unshare};
 
 /// What a line in a crontab comes to: its status, and what would be mailed.
@@ -445,8 +445,8 @@ fn a_state_file_that_cannot_be_used_is_put_aside_and_told_once() {
     }
 }
 
-/// The state folder is on a file system of its own, mounted by this.
-fn watches_on(mount: &str) {
+/// The state folder is on a file system of its own, mounted by this; what is said of it.
+fn watches_on(mount: &str, said: &str) {
     let scene = Scene::new();
     let Some(private) = unshare(&scene, &["--mount"]) else {
         return skip("no mount namespace can be made here");
@@ -459,6 +459,7 @@ fn watches_on(mount: &str) {
         scene.assert_watched();
     }
     assert_eq!(scene.count("^WARN nothing can be kept in "), 1, "{:#?}", scene.log());
+    assert_eq!(scene.count(said), 1, "{said}: {:#?}", scene.log());
     watchdog.terminate();
 }
 
@@ -467,6 +468,7 @@ fn a_full_state_folder_ends_no_watch() {
     watches_on(
         "mount -t tmpfs -o size=16k,mode=0755 none $HERE/state && cat /dev/zero >$HERE/state/full 2>/dev/null; \
          exec \"$@\"",
+        r"No space left on device \(os error 28\)\): the next one will know nothing of this one",
     );
 }
 
@@ -540,7 +542,25 @@ fn another_user_keeps_nobody_from_his_work() {
 
 #[test]
 fn a_read_only_state_folder_ends_no_watch() {
-    watches_on("mount -t tmpfs -o ro none $HERE/state && exec \"$@\"");
+    watches_on(
+        "mount -t tmpfs -o ro none $HERE/state && exec \"$@\"",
+        r"Read-only file system \(os error 30\)\): no second watchdog of this name is kept away",
+    );
+}
+
+/// Who has said so wants to know what came of it; of the rounds in between, nobody does.
+#[test]
+fn from_cron_a_give_up_is_told_again_after_a_resume_or_a_change() {
+    let scene = Scene::new();
+    let line = scene.watchdog().with("--max-fail-count", "1").with("--restart-wait-interval", "0.1");
+    let line = line.flag("--once");
+    let run = |start_command: &str| line.clone().starting(start_command).run();
+    let told = |ended: Ended| (ended.code(), ended.stderr.matches(" ERROR ").count());
+    assert_eq!(told(run("false")), (Some(1), 1));
+    assert_eq!(told(run("false")), (Some(5), 0));
+    assert_eq!(scene.say(&["resume", scene.name()]).code(), Some(0));
+    assert_eq!(told(run("false")), (Some(1), 1), "{:#?}", scene.log());
+    assert_eq!(told(run("exit 3")), (Some(1), 1), "{:#?}", scene.log());
 }
 
 /// Given up is given up, until somebody says otherwise.

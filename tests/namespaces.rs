@@ -66,6 +66,37 @@ fn process_1_passes_signals_on_and_ends_when_all_have_ended() {
     }
 }
 
+/// However often somebody starts its container again.
+#[test]
+fn process_1_counts_no_failure_when_it_is_ended() {
+    let scene = Scene::new();
+    let watchdog = scene.watchdog().with("--max-fail-count", "2").starting("$ACTOR sleep &");
+    for round in 1..4 {
+        let Some((outside, inside)) = process_1(&scene, watchdog.clone()) else { return };
+        scene.wait_until("it is judged", || (scene.count("attempt 1 succeeded") == round).then_some(()));
+        send(inside, SIGTERM);
+        assert_eq!(outside.ends().code(), Some(0), "{}", scene.story());
+    }
+    assert_eq!(
+        (scene.starts(), scene.count("failure|failed|gave up|ended since")),
+        (3, 0),
+        "{:#?}",
+        scene.log()
+    );
+}
+
+/// The container's restart policy has decided that it is worth another try.
+#[test]
+fn process_1_begins_anew_after_a_give_up() {
+    let scene = Scene::new();
+    let watchdog = scene.watchdog().with("--max-fail-count", "1").starting("false");
+    for round in 1..3 {
+        let Some((outside, _)) = process_1(&scene, watchdog.clone()) else { return };
+        assert_eq!(outside.ends().code(), Some(1), "{}", scene.story());
+        assert_eq!(scene.starts(), round, "{}", scene.story());
+    }
+}
+
 #[test]
 fn process_1_passes_signals_on_to_a_start_command_at_work() {
     let scene = Scene::new();
@@ -123,7 +154,16 @@ fn the_proc_of_another_namespace_is_refused() {
     assert_eq!((ended.code(), ended.stderr.lines().count()), (Some(4), 1), "{ended}");
 }
 
-/// Mounted with `hidepid`, /proc shows an ordinary user nobody else's processes.
+/// An ordinary user with a /proc that is mounted with `hidepid`: it shows nobody else's processes.
+const HIDDEN: [&str; 6] = [
+    "unshare",
+    "--mount",
+    "sh",
+    "-c",
+    "mount -t proc -o hidepid=2 none /proc && exec setpriv --reuid 65534 --regid 65534 --clear-groups \"$@\"",
+    "sh",
+];
+
 #[test]
 fn what_is_hidden_is_not_missing() {
     let scene = Scene::new();
@@ -135,8 +175,7 @@ fn what_is_hidden_is_not_missing() {
         fs::create_dir(scene.path(folder)).unwrap();
         fs::set_permissions(scene.path(folder), fs::Permissions::from_mode(0o777)).unwrap();
     }
-    let hide = "mount -t proc -o hidepid=2 none /proc && exec setpriv --reuid 65534 --regid 65534 --clear-groups \"$@\"";
-    let watchdog = || scene.watchdog().through(&["unshare", "--mount", "sh", "-c", hide, "sh"]);
+    let watchdog = || scene.watchdog().through(&HIDDEN);
     let ended = watchdog().flag("--once").run();
     assert_eq!((ended.code(), scene.starts()), (Some(3), 0), "{ended}");
     assert!(ended.stderr.contains("hidepid") && ended.stderr.lines().count() == 1, "{ended}");
@@ -148,4 +187,30 @@ fn what_is_hidden_is_not_missing() {
     watchdog.wait_checks(5);
     assert_eq!(scene.count("hidepid"), 1, "{:#?}", scene.log());
     assert_eq!((scene.starts(), watchdog.terminate().code()), (0, Some(0)));
+}
+
+#[test]
+fn what_is_hidden_is_shown_as_unknown() {
+    let scene = Scene::new();
+    if !is_root() {
+        return skip("only root can mount a /proc and be another user then");
+    }
+    let pid = scene.start_actor(&["sleep"]); // root's
+    let watchdog = scene.watchdog().with("--after-stop", "200s").spawn();
+    scene.wait_for("following");
+    watchdog.wait_checks(2);
+    assert_eq!(scene.say(&["status"]).code(), Some(0));
+    let json = scene.say_through(&HIDDEN, &["status", "--json"]);
+    let shown: serde_json::Value = serde_json::from_str(&json.stdout).unwrap_or_else(|_| panic!("{json}"));
+    assert_eq!((json.code(), &shown[0]["state"]), (Some(4), &"unknown".into()), "{json}");
+    assert!(shown[0]["standing"].as_str().is_some_and(|standing| standing.contains("hidepid")), "{json}");
+    assert!(shown[0]["pid"].is_null() && shown[0]["checked_seconds"].is_null(), "{json}");
+    let table = scene.say_through(&HIDDEN, &["status"]);
+    assert!(!table.stdout.contains("nobody"), "{table}");
+    // That it does not run was seen by one who could.
+    send(pid, SIGTERM);
+    scene.wait_until("it is written down", || (scene.state()["sight"] == "missing").then_some(()));
+    let gone = scene.say_through(&HIDDEN, &["status"]);
+    assert_eq!((gone.code(), gone.stdout.contains("not running")), (Some(3), true), "{gone}");
+    watchdog.terminate();
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use nix::sys::signal::Signal::SIGKILL;
 
-use crate::harness::{Captured, Scene, Watchdog};
+use crate::harness::{Captured, Scene, WATCHDOG, Watchdog};
 use crate::machine::{is_root, send, skip};
 
 /// Makes `pidfd_open` fail in `command`, as an old kernel (ENOSYS) or a sandbox (EPERM) does.
@@ -88,6 +88,28 @@ fn without_pidfds_the_interval_check_does_it() {
         scene.wait_for("succeeded");
         assert_ne!(scene.assert_watched(), second);
         assert_eq!((scene.starts(), watchdog.terminate().code()), (2, Some(0)), "{}", scene.story());
+    }
+}
+
+/// After a power cut, an empty pause would be one that nobody ends. No start waits for a disk.
+#[test]
+fn a_pause_is_on_the_disk_before_it_is_one() {
+    let scene = Scene::new();
+    let without_disk = |mut command: Command| {
+        refuse(&mut command, libc::SYS_fdatasync, None, libc::EIO);
+        scene.spawn(command, Captured::All).ends()
+    };
+    let ended = without_disk(scene.watchdog().flag("--once").command());
+    assert_eq!((ended.code(), scene.starts()), (Some(0), 1), "{ended}");
+    assert!(scene.kept("json").exists() && scene.count("state") == 0, "{}", scene.story());
+    for said in ["pause", "resume"] {
+        let mut command = Command::new(WATCHDOG);
+        command.args([said, scene.name(), "--state-dir"]).arg(scene.path("state"));
+        let before = fs::read(scene.kept("pause")).ok();
+        let ended = without_disk(command);
+        assert!(ended.code() == Some(2) && ended.stderr.contains("os error 5"), "{ended}");
+        assert_eq!(fs::read(scene.kept("pause")).ok(), before);
+        assert_eq!(scene.say(&[said, scene.name()]).code(), Some(0));
     }
 }
 

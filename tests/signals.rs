@@ -65,6 +65,22 @@ fn sigterm_ends_it_at_once() {
     watchdog.terminate();
 }
 
+/// Some programs block signals in one of their threads, and pass that on to what they start there.
+#[test]
+fn blocked_signals_are_heard() {
+    let scene = Scene::new();
+    let watchdog = scene.watchdog().with("--restart-wait-interval", "200s");
+    let mut command = watchdog.starting("sleep 0.1; exit 7").command();
+    // SAFETY: one system call, which signal-safety(7) allows after fork, with a set that was filled before.
+    unsafe {
+        let all = nix::sys::signal::SigSet::all();
+        command.pre_exec(move || Ok(all.thread_block()?));
+    }
+    let watchdog = scene.spawn(command, Captured::All);
+    scene.wait_for("ended with status 7");
+    watchdog.terminate();
+}
+
 #[test]
 fn sigusr1_checks_now_and_says_what_it_sees() {
     let scene = Scene::new();

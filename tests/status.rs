@@ -193,6 +193,33 @@ fn what_cannot_be_known_is_unknown() {
     }
 }
 
+/// Another user's, or a damaged one.
+#[test]
+fn what_a_state_file_says_reaches_no_terminal() {
+    let scene = Scene::new();
+    scene.start_actor(&["sleep"]);
+    assert_eq!(scene.watchdog().flag("--once").run().code(), Some(0));
+    let mut state = scene.state();
+    for signal in ["x".repeat(70_000).as_str(), "\x1b]0;it\x07\n\u{9b}2J\u{202e}"] {
+        state["last_exit"] = json!({
+            "pid": 7, "name": signal, "started_ms": 1, "at_ms": 2, "cause": "killed", "status": null,
+            "signal": signal, "core_dumped": false, "memory_bytes": null, "out_of_memory": null,
+        });
+        fs::write(scene.kept("json"), state.to_string()).unwrap();
+        let table = scene.say(&["status"]);
+        assert_eq!((table.code(), table.stdout.lines().count(), &*table.stderr), (Some(0), 2, ""), "{table}");
+        let json = scene.say(&["status", "--json"]);
+        for c in (table.stdout + &json.stdout).chars().filter(|c| *c != '\n') {
+            assert!(!c.is_control() && c != '\u{202e}', "{c:?}");
+        }
+        let shown = status(&scene).1;
+        assert_eq!(
+            (&shown["last_exit"]["signal"], &shown["last_exit"]["process"]),
+            (&json!(signal), &json!(signal))
+        );
+    }
+}
+
 #[test]
 fn the_worst_of_all_is_what_it_ends_with() {
     let scene = Scene::new();

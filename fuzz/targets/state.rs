@@ -3,18 +3,17 @@
 #![no_main]
 
 use std::cell::RefCell;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use watchdog::cli::{Cli, Command, StateDir};
+use watchdog::cli::{Cli, StateDir};
 use watchdog::command::{Noted, StartCommand};
 use watchdog::config::Sources;
 use watchdog::exit::Exit;
 use watchdog::instance::{self, Lock, Locking, Name, User};
-use watchdog::log::{Stderr, Verbosity};
+use watchdog::log::is_control;
 use watchdog::policy::{Action, Memory, Policy, Seen};
 use watchdog::process::death::Gone;
 use watchdog::process::now;
@@ -23,6 +22,7 @@ use watchdog::record::Record;
 use watchdog::report::Report;
 use watchdog::settings::Settings;
 use watchdog::state::{Files, Leave, Sight, State, boot_id};
+use watchdog::status;
 
 struct Place {
     folder: tempfile::TempDir,
@@ -31,7 +31,6 @@ struct Place {
     proc: Proc,
     settings: Rc<Settings>,
     user: User,
-    stderr: Stderr,
 }
 
 impl Place {
@@ -46,7 +45,6 @@ impl Place {
             proc: Proc::new(Path::new("/proc")).unwrap(),
             settings: Rc::new(Settings::new(&cli, &Sources::default()).unwrap()),
             user: User { uid: 0, home: "/nonexistent".into(), xdg_state_home: None },
-            stderr: Stderr::new(Verbosity::Quiet),
         }
     }
 
@@ -62,7 +60,7 @@ fuzz_target!(|data: &[u8]| {
     PLACE.with_borrow_mut(|place| check(place.get_or_insert_with(Place::new), which % 4, content));
 });
 
-fn check(place: &mut Place, which: u8, content: &[u8]) {
+fn check(place: &Place, which: u8, content: &[u8]) {
     let folder = place.folder.path().to_owned();
     for file in std::fs::read_dir(&folder).unwrap() {
         std::fs::remove_file(file.unwrap().path()).unwrap();
@@ -171,13 +169,17 @@ fn recalled(place: &Place) {
     report.flush();
 }
 
-/// What `status` prints goes to standard output, which libFuzzer closes.
-fn shown(place: &mut Place) {
-    let folder: OsString = place.folder.path().into();
+/// Whatever is in the folder, `status` shows it in lines that do nothing to a terminal.
+fn shown(place: &Place) {
+    let state_dir = StateDir { state_dir: Some(place.folder.path().into()) };
     for json in [false, true] {
-        let state_dir = StateDir { state_dir: Some(folder.clone()) };
-        let command = Command::Status { names: Vec::new(), json, place: state_dir };
-        let exit = watchdog::status::run(&command, &place.user, &mut place.stderr);
+        let (text, exit) = status::show(&[], json, &state_dir, &place.user, &place.proc).unwrap();
         assert!(matches!(exit, Exit::Lsb(0 | 3 | 4)), "{exit:?}");
+        assert!(!text.chars().any(|c| c != '\n' && is_control(c)), "{text:?}");
+        if json {
+            assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok_and(|shown| shown.is_array()));
+        } else {
+            assert!((1..=2).contains(&text.lines().count()), "{text:?}");
+        }
     }
 }

@@ -16,7 +16,7 @@ use super::{OUTCOME, line};
 pub enum Verbosity {
     /// Errors (`-q`).
     Quiet,
-    /// The outcome of a `--once` run, and errors of another kind.
+    /// The outcome of a `--once` run, a give-up and its end.
     Outcome,
     /// Warnings and errors.
     Warnings,

@@ -104,12 +104,24 @@ impl Criteria {
         }
     }
 
+    /// Whether the same processes meet these criteria and others.
+    #[must_use]
+    pub fn are_as(&self, others: &Criteria) -> bool {
+        let Criteria { pattern, subject, user, namespace, start_command: _ } = self;
+        (pattern.text(), pattern.extent(), *subject, *user, *namespace)
+            == (others.pattern.text(), others.pattern.extent(), others.subject, others.user, others.namespace)
+    }
+
     /// The same with `--full`; `None` if it is so already, or would take in nearly everything.
     #[must_use]
     pub fn in_full(&self) -> Option<Self> {
         let Criteria { subject, pattern, .. } = self;
-        let says_something = pattern.text().chars().count() >= SHORTEST_IN_FULL && !pattern.matches(b"");
-        (*subject == Subject::Name && says_something)
+        let text = pattern.text();
+        let says_something = text.chars().count() >= SHORTEST_IN_FULL && !pattern.matches(b"");
+        // A name alone is in the command line of whoever reads its log.
+        let is_more_than_a_name = text.contains(['/', ' '])
+            || text.split('.').skip(1).any(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic()));
+        (*subject == Subject::Name && says_something && is_more_than_a_name)
             .then(|| Criteria { subject: Subject::CommandLine, ..self.clone() })
     }
 

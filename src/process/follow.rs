@@ -19,7 +19,7 @@ use super::scan::{Proc, Unknown};
 use super::stat::{LONGEST_LINE, Stat};
 use crate::policy::Time;
 
-use super::{Identity, Kind, Pid, Seen, Trouble, open_entry};
+use super::{Identity, Kind, LONGEST_KEPT, Pid, Seen, Trouble, open_entry, read_all};
 
 /// How much of a command line is compared at each check.
 const COMPARED: usize = 4096;
@@ -224,6 +224,15 @@ impl Followed {
             std::mem::swap(&mut command_line.known, &mut command_line.now);
         }
         Ok(alive)
+    }
+
+    /// Reads anew by what its successor will be recognised: since it was found it may have given itself a
+    /// title, or given up its user.
+    pub fn look_at_kind(&mut self) {
+        let command_line = read_all(&self.entry, "cmdline", LONGEST_KEPT).unwrap_or_default();
+        if let (Ok(user), false) = (self.entry.uid(), command_line.is_empty()) {
+            self.seen.kind = Kind::new(user, &command_line);
+        }
     }
 
     /// Its resident memory when it was last checked, in bytes.

@@ -14,7 +14,6 @@ use rustix::fs::{CWD, Mode, OFlags, RawDir};
 use super::criteria::{Criteria, Namespace, Reason, Subject};
 use super::criteria::{is_init_script, is_invocation, program_name, runs, shown_command_line};
 use super::death::Gone;
-use super::follow::Held;
 use super::oom::CONTROL_GROUPS;
 use super::pattern::{LONGEST_NAME, Pattern};
 use super::stat::{LONGEST_LINE, Stat, tick};
@@ -23,8 +22,8 @@ use super::{
 };
 use crate::policy::Time;
 
-/// How much of `/proc/PID/status` is read; `NSpid` comes early in it.
-const LONGEST_STATUS: usize = 4096;
+/// How much of `/proc/PID/status` is read: before `NSpid` come the groups, 65536 of up to ten digits at most.
+const LONGEST_STATUS: usize = 1 << 20;
 /// No process tree is so deep; the parents of parents might go in a circle while they change.
 const MOST_ANCESTORS: usize = 1000;
 /// How much of the listing of /proc is read at a time: some 170 processes. The stack keeps each page that
@@ -181,12 +180,13 @@ impl Proc {
     /// /proc cannot be read.
     pub fn survey(&self, criteria: &Criteria) -> Result<Vec<Judged>, Unknown> {
         let mut pids = Vec::new();
-        self.each_name(|pid, _| pids.push(pid))?;
+        self.each_name(|pid, name| pids.push((pid, criteria.may_match(name))))?;
+        pids.retain(|(pid, may_match)| *may_match || !self.is_hung(*pid));
         let ancestors = self.ancestors(criteria);
         let near = Near::new(criteria);
         let mut all = Vec::new();
         let mut others = Vec::new();
-        for judged in pids.into_iter().filter_map(|pid| self.judge(pid, criteria, &ancestors).ok()) {
+        for judged in pids.into_iter().filter_map(|(pid, _)| self.judge(pid, criteria, &ancestors).ok()) {
             let is_near = judged.reason != Some(Reason::NameDiffers) || near.is_near(&judged.seen);
             if is_near { &mut all } else { &mut others }.push(judged);
         }
@@ -195,6 +195,15 @@ impl Proc {
             all.extend(self.near_in_full(others, criteria));
         }
         Ok(all)
+    }
+
+    /// Whether a process waits for a device, as for a server that is gone. Reading its command line may then
+    /// take as long (it needs the lock of its memory, which may be held meanwhile).
+    fn is_hung(&self, pid: Pid) -> bool {
+        let mut line = [0; LONGEST_LINE];
+        let entry = open_entry(&self.root, pid);
+        let line = entry.and_then(|entry| read_start(&entry, "stat", &mut line).map(<[u8]>::to_vec));
+        line.is_ok_and(|line| Stat::parse(&line).is_some_and(|stat| stat.state == b'D'))
     }
 
     /// Those of the `others`, which have another name, that `--full` would count: a path was given perhaps, or
@@ -211,17 +220,41 @@ impl Proc {
         near.take(MOST_IN_FULL).collect()
     }
 
-    /// Whether there is a process with this number.
+    /// Whether there is a process with this number, as far as can be seen.
     #[must_use]
     pub fn is_there(&self, pid: Pid) -> bool {
-        Held::of(self, pid, |_| Err(io::ErrorKind::Unsupported.into())).is_some_and(|held| held.is_alive())
+        self.look_at(pid, None).unwrap_or(false)
     }
 
-    /// Whether the process with this number that started then, to the millisecond, lives.
+    /// Whether the process with this number that started then, to the millisecond, lives, as far as can be
+    /// seen.
     #[must_use]
     pub fn is_alive(&self, pid: Pid, started: Time) -> bool {
-        let held = Held::of(self, pid, |_| Err(io::ErrorKind::Unsupported.into()));
-        held.is_some_and(|held| held.started().abs_diff(started) < tick() && held.is_alive())
+        self.look_at(pid, Some(started)).unwrap_or(false)
+    }
+
+    /// The same of a process of `user`, which may be hidden.
+    ///
+    /// # Errors
+    /// It is not seen, and could be there all the same.
+    pub fn lives(&self, pid: Pid, started: Time, user: u32) -> Result<bool, Unknown> {
+        match self.look_at(pid, Some(started)) {
+            Ok(lives) => Ok(lives),
+            Err(Trouble::Blind(error)) => Err(Unknown(format!("/proc/{pid} cannot be read: {error}"))),
+            // Our own processes are never hidden from us, and whoever sees process 1 sees everybody's.
+            Err(Trouble::Vanished) if user == self.my_user || self.is_there(1) => Ok(false),
+            Err(Trouble::Vanished | Trouble::Refused) => {
+                Err(Unknown(format!("{} hides other users' processes (hidepid)", self.root.display())))
+            }
+        }
+    }
+
+    fn look_at(&self, pid: Pid, started: Option<Time>) -> Result<bool, Trouble> {
+        let entry = open_entry(&self.root, pid)?;
+        let mut line = [0; LONGEST_LINE];
+        let stat = Stat::parse(read_start(&entry, "stat", &mut line)?);
+        let is_it = |stat: &Stat<'_>| started.is_none_or(|started| stat.started().abs_diff(started) < tick());
+        Ok(stat.is_some_and(|stat| is_it(&stat) && !stat.is_dead()))
     }
 
     /// All processes that started at `since` or later, in the session of a start command or whose parent
@@ -229,6 +262,13 @@ impl Proc {
     #[must_use]
     pub fn started_since(&self, since: Time, session: Pid) -> Vec<Seen> {
         let lineage = self.lineage();
+        let session_of = |pid: &Pid| {
+            let mut line = [0; LONGEST_LINE];
+            let entry = open_entry(&self.root, *pid).ok()?;
+            Some(Stat::parse(read_start(&entry, "stat", &mut line).ok()?)?.session)
+        };
+        // Where those work who started this watchdog, and what else they have started.
+        let theirs: Vec<_> = lineage.iter().chain([&self.me]).filter_map(session_of).collect();
         let mut pids = Vec::new();
         let _ = self.each_name(|pid, _| pids.push(pid));
         let mut left: Vec<_> = pids
@@ -239,7 +279,8 @@ impl Proc {
                 let mut line = [0; LONGEST_LINE];
                 let stat = Stat::parse(read_start(&entry, "stat", &mut line).ok()?)?;
                 // Whatever loses its parent falls to one of ours that asked for it, or to process 1.
-                let ours = stat.session == session || lineage.contains(&stat.ppid);
+                let is_adopted = lineage.contains(&stat.ppid) && !theirs.contains(&stat.session);
+                let ours = stat.session == session || is_adopted;
                 let new = stat.started() + tick() > since;
                 let is_shell = pid == session && SHELLS.contains(&stat.comm);
                 (ours && new && !is_shell && !stat.is_dead() && !stat.is_kernel_thread())
@@ -387,13 +428,17 @@ fn seen(entry: &Process, pid: Pid, stat: &Stat, identity: &Identity) -> Result<S
 /// `NSpid` has the process's number in each PID namespace from that of this /proc on (proc(5), since
 /// Linux 4.1): one, for those of our own.
 fn is_in_own_namespace(entry: &Process) -> Result<bool, Trouble> {
-    let mut status = [0; LONGEST_STATUS];
-    let status = read_start(entry, "status", &mut status)?;
+    let status = read_all(entry, "status", LONGEST_STATUS)?;
+    let is_cut = status.len() >= LONGEST_STATUS;
     // The name, which comes before, has its newlines escaped.
-    let numbers = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"NSpid:"));
-    Ok(numbers.is_none_or(|numbers| {
-        numbers.split(u8::is_ascii_whitespace).filter(|it| !it.is_empty()).count() == 1
-    }))
+    let mut lines = status.split_inclusive(|byte| *byte == b'\n');
+    match lines.find_map(|line| line.strip_prefix(b"NSpid:")) {
+        Some(numbers) if numbers.ends_with(b"\n") || !is_cut => {
+            Ok(numbers.split(u8::is_ascii_whitespace).filter(|it| !it.is_empty()).count() == 1)
+        }
+        None if !is_cut => Ok(true),
+        _ => Err(Trouble::Blind(io::Error::other("its status is too long"))),
+    }
 }
 
 /// What is close to the criteria without meeting them.
@@ -549,6 +594,26 @@ mod tests {
     }
 
     #[test]
+    fn groups_hide_no_namespace() {
+        let groups = |count| format!("Name:\tx\nGroups:\t{}\n", "100000 ".repeat(count));
+        let cut =
+            |line: &str| format!("{}{line}", "x".repeat(LONGEST_STATUS - 1 - "NSpid:\t10".len()) + "\n");
+        for (status, counts) in [
+            (groups(800) + "NSpid:\t10\n", Some(true)),
+            (groups(800) + "NSpid:\t10\t7\n", Some(false)),
+            (groups(65_536) + "NSpid:\t10\t7\n", Some(false)),
+            (groups(0), Some(true)), // before Linux 4.1
+            (cut("NSpid:\t10\t7\n"), None),
+            (cut("") + &cut("NSpid:\t10\n"), None),
+        ] {
+            let proc = FakeProc::new().add(10, b"x", 'S', 1, b"x\0");
+            std::fs::write(proc.0.path().join("10/status"), &status).unwrap();
+            let found = proc.find("^x$", None).ok().map(|matches| !matches.counting.is_empty());
+            assert_eq!(found, counts, "{} bytes", status.len());
+        }
+    }
+
+    #[test]
     fn what_a_command_line_names_is_near() {
         let proc = FakeProc::new()
             .add(20, b"python3", 'S', 2, b"python3\0-m\0http.server\0")
@@ -581,9 +646,14 @@ mod tests {
                 "{text}"
             );
         }
+        // Who hangs is not asked.
+        let hung = FakeProc::new().add(20, b"python3", 'D', 2, b"python3\0-m\0http.server\0");
+        assert_eq!(Proc::new(hung.0.path()).unwrap().survey(&named("http.server")).unwrap(), []);
+        let hung = FakeProc::new().add(20, b"http.server", 'D', 2, b"http.server\0");
+        assert_eq!(Proc::new(hung.0.path()).unwrap().survey(&named("http.server")).unwrap().len(), 1);
         // Nobody needs that who has found it; nor what is in every command line.
         assert_eq!(near("nginx"), [(15, String::new())]);
-        for text in ["-m", "s?", "(x.jar)*", ".{0,9}"] {
+        for text in ["-m", "s?", "(x.jar)*", ".{0,9}", "http", "log.*"] {
             assert_eq!(
                 near(text).iter().filter(|(_, reason)| reason.contains("--full")).count(),
                 0,
@@ -643,6 +713,25 @@ mod tests {
         std::fs::remove_dir_all(proc.0.path().join("1")).unwrap();
         assert_eq!(proc.pids("^x$"), [10], "what is seen runs");
         let Unknown(why) = proc.find("^y$", None).unwrap_err();
+        assert!(why.contains("hidepid"), "{why}");
+    }
+
+    #[test]
+    fn what_may_be_hidden_is_not_dead() {
+        let proc = FakeProc::new().add(10, b"x", 'S', 1, b"x\0").add(11, b"x", 'Z', 1, b"");
+        let reader = Proc::new(proc.0.path()).unwrap();
+        let (me, other) = (reader.my_user, reader.my_user + 1);
+        let lives = |pid, ticks, user| reader.lives(pid, tick() * ticks, user).ok();
+        let seen = [(10, 1, Some(true)), (10, 7, Some(false)), (11, 1, Some(false)), (12, 1, Some(false))];
+        for (pid, ticks, expected) in seen {
+            assert_eq!((lives(pid, ticks, me), lives(pid, ticks, other)), (expected, expected), "{pid}");
+        }
+        std::fs::remove_dir_all(proc.0.path().join("1")).unwrap();
+        for (pid, ticks, expected) in seen {
+            let others = expected.filter(|_| pid != 12);
+            assert_eq!((lives(pid, ticks, me), lives(pid, ticks, other)), (expected, others), "{pid}");
+        }
+        let Unknown(why) = reader.lives(12, Time::ZERO, other).unwrap_err();
         assert!(why.contains("hidepid"), "{why}");
     }
 

@@ -134,7 +134,9 @@ pub fn user_name(uid: u32) -> String {
     user.ok().flatten().map_or_else(|| uid.to_string(), |user| user.name)
 }
 
-pub(super) fn plural(count: u32, word: &str) -> String {
+/// A word for so many things.
+#[must_use]
+pub fn plural(count: u32, word: &str) -> String {
     if count == 1 { word.to_owned() } else { format!("{word}s") }
 }
 

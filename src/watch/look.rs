@@ -66,6 +66,7 @@ impl Watch {
                 self.last_alive = now();
                 self.parts.report.following(followed.seen(), self.last_alive, others);
                 self.parts.record.sees(Sight::Running, Some(followed.seen()), self.last_alive);
+                self.parts.record.kind(followed.seen());
                 self.parts.record.oom_kills(followed.oom_kills());
                 let started = followed.seen().started;
                 if !self.parts.settings.limits.once && self.parts.record.was_told() {
@@ -78,14 +79,14 @@ impl Watch {
         }
         self.parts.report.left_over(matches.left_over);
         self.parts.record.sees(Sight::Missing, None, now());
-        if self.parts.report.missing(now()) {
-            self.name_near_misses();
-        }
+        // After the start, which is not to wait for it.
+        self.near_misses_due |= self.parts.report.missing(now());
         Ok(Seen::Missing)
     }
 
     /// What nearly matches is what was meant, perhaps.
     pub(super) fn name_near_misses(&mut self) {
+        self.near_misses_due = false;
         if let Ok(mut judged) = self.parts.proc.survey(&self.parts.settings.criteria) {
             // Of the one that died there is a record.
             judged.retain(|judged| self.gone.as_ref().is_none_or(|gone| gone.pid != judged.seen.pid));
@@ -170,11 +171,29 @@ impl Watch {
         }
     }
 
-    /// Counts anew what the OOM killer has done, so that a death is only put down to what it did lately.
-    pub(super) fn count_oom_kills(&mut self) {
+    /// Keeps in mind by what a successor of the process is recognised.
+    pub(super) fn look_at_kind(&mut self) {
+        if let Some(followed) = &mut self.followed {
+            followed.look_at_kind();
+            self.parts.record.kind(followed.seen());
+        }
+    }
+
+    /// Lets go of what is followed, or was: something else is looked for, or the process ends with this
+    /// watch, which is not its own doing.
+    pub(super) fn let_go(&mut self) {
+        self.followed = None;
+        self.gone = None;
+        self.parts.record.lets_go();
+    }
+
+    /// Counts anew what the OOM killer has done, so that a death is only put down to what it did lately,
+    /// and notes that the process lives, so that one found dead later has not been so for long.
+    pub(super) fn note_life(&mut self) {
         if let Some(followed) = &mut self.followed {
             followed.count_oom_kills(&self.parts.proc);
             self.parts.record.oom_kills(followed.oom_kills());
+            self.parts.record.lives();
         }
     }
 }

@@ -3,8 +3,9 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-use super::{REAP_PATIENCE, Watch};
+use super::{Parts, REAP_PATIENCE, Watch};
 use crate::command::{StartCommand, is_shortage};
+use crate::instance::{Lock, Locking};
 use crate::policy::{Seen, Time};
 use crate::process::death::{Death, Told, signal_name};
 use crate::process::now;
@@ -19,7 +20,32 @@ impl Watch {
             self.parts.report.resumed();
             self.policy.forget(now);
         }
-        may_start
+        may_start && self.is_alone()
+    }
+
+    /// Whether this is the only watch of its name. Where somebody has cleared the state folder, another may
+    /// have begun since.
+    fn is_alone(&mut self) -> bool {
+        if self.parts.lock.as_ref().is_none_or(Lock::is_in_place) {
+            return true;
+        }
+        let Parts { settings, record, proc, report, lock, .. } = &mut self.parts;
+        let folder = record.files().folder();
+        match Lock::take(folder, &settings.name, &settings.fingerprint(), |pid| proc.is_there(pid)) {
+            Ok(Locking::Held(new)) => *lock = Some(new),
+            Ok(Locking::Busy(holder)) => {
+                let pid = holder.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+                report.trouble(
+                    "lock",
+                    &format!(
+                        "its lock was removed, and another watchdog{pid} has it: this one starts nothing"
+                    ),
+                );
+                return false;
+            }
+            Err(error) => report.no_lock(folder, &error),
+        }
+        true
     }
 
     pub(super) fn start(&mut self, attempt: u32) -> Seen {
