@@ -112,12 +112,8 @@ pub fn watch(job: Job, stderr: &mut Stderr) -> Exit {
 
 fn say_what_is_doubtful(sources: &Sources, lock: Option<&Lock>, report: &mut Report) {
     report.doubt_settings();
-    if let (Some(file), true) = (&sources.file, sources.is_open_to_others) {
-        let text = format!(
-            "others than root may write {}, and so decide what root runs: chown root, chmod go-w",
-            file.display()
-        );
-        report.trouble("file", &text);
+    if let Some(doubt) = sources.doubt() {
+        report.trouble("file", &doubt);
     }
     if let Some(pid) = lock.and_then(|lock| lock.cut_off) {
         report.cut_off(pid);

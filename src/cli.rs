@@ -249,6 +249,22 @@ pub const SETTINGS: [(&str, Slot); 21] = [
     ("log_max_files", Slot::Value(|cli| &mut cli.logs.log_max_files)),
 ];
 
+/// What is typed and has no key in a configuration file, and the option for it.
+pub const TYPED_ONLY: [(&str, &str); 4] =
+    [("config", "--config"), ("dry_run", "--dry-run"), ("verbose", "-v"), ("quiet", "-q")];
+
+/// Which of the `known` names was meant: one that begins with what was `typed`, or else the nearest, if no more
+/// than a third of the letters are wrong.
+pub fn meant<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let distance = |known: &str| match known.strip_prefix(typed) {
+        Some(_) if !typed.is_empty() => 0,
+        _ => strsim::damerau_levenshtein(typed, known),
+    };
+    let known = known.into_iter().map(|known| (distance(known), known));
+    let near = known.filter(|(distance, _)| distance * 3 <= typed.chars().count());
+    near.min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
+}
+
 /// The option of a setting, as it is typed.
 #[must_use]
 pub fn option(key: &str) -> String {
@@ -304,6 +320,37 @@ mod tests {
     use super::*;
     use std::os::unix::ffi::OsStrExt;
     use std::process::Command;
+
+    #[test]
+    fn each_option_is_a_setting_or_only_typed() {
+        let command = <Cli as clap::CommandFactory>::command();
+        let options: Vec<_> = command.get_arguments().map(|option| option.get_id().as_str()).collect();
+        let settings = SETTINGS.iter().map(|(key, _)| *key);
+        let known: Vec<_> = settings.chain(TYPED_ONLY.iter().map(|(key, _)| *key)).collect();
+        assert!(options.iter().all(|key| known.contains(key)), "{options:?}");
+        assert_eq!(options.len(), known.len());
+    }
+
+    #[test]
+    fn what_was_meant_is_near() {
+        let known = || SETTINGS.iter().map(|(key, _)| *key);
+        for (typed, expected) in [
+            ("proces_name", Some("process_name")),
+            ("max-fail-cuont", Some("max_fail_count")),
+            ("usr", Some("user")),
+            ("onec", Some("once")),
+            ("proc", Some("process_name")),
+            ("log_max_f", Some("log_max_files")),
+            ("watch", None),
+            ("", None),
+            ("when", None),
+            ("config", None),
+            ("dry_run", None),
+        ] {
+            assert_eq!(meant(typed, known()), expected, "{typed}");
+        }
+        assert_eq!(meant("web", ["wed", "web2"]), Some("web2"));
+    }
 
     #[test]
     fn a_shell_and_this_program_read_back_what_is_printed() {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use toml::de::{DeTable, DeValue};
 
-use crate::cli::{Cli, SETTINGS, Slot};
+use crate::cli::{Cli, SETTINGS, Slot, TYPED_ONLY, meant};
 use crate::instance::{Name, User};
 use crate::settings::Settings;
 
@@ -32,8 +32,8 @@ pub struct Sources {
     pub file: Option<PathBuf>,
     /// The line of each setting that it gave, by key.
     lines: HashMap<&'static str, usize>,
-    /// Others may write the file.
-    pub is_open_to_others: bool,
+    /// Others than root may write the file, and it is for root.
+    is_open_to_others: bool,
 }
 
 /// Something wrong with the file, ready to be read.
@@ -51,6 +51,15 @@ impl Sources {
     pub fn place(&self, key: &str) -> Option<String> {
         let file = self.file.as_ref()?;
         self.line(key).map(|line| format!("{}:{line}", file.display()))
+    }
+
+    /// Why the file is to be doubted, if it is.
+    #[must_use]
+    pub fn doubt(&self) -> Option<String> {
+        let file = self.file.as_ref().filter(|_| self.is_open_to_others)?.display();
+        Some(format!(
+            "others than root may write {file}, and so decide what root runs: chown root, chmod go-w"
+        ))
     }
 
     /// The line on which the setting `key` stands in the file, if it comes from there.
@@ -79,10 +88,26 @@ pub fn path(given: &OsStr, user: &User) -> PathBuf {
 /// # Errors
 /// All that is wrong with the file, each with its line.
 pub fn fill(cli: &mut Cli, path: &Path, user: &User) -> Result<Sources, Vec<Complaint>> {
-    let (text, file) = read_file(path).map_err(|what| vec![format!("{}: {what}", path.display())])?;
+    let (text, file) = read_file(path).map_err(|what| {
+        let instead = nearest_file(path, user).unwrap_or_default();
+        vec![format!("{}: {what}{instead}", path.display())]
+    })?;
     // Whoever may write it decides what root runs.
     let is_open_to_others = user.uid == 0 && (file.mode() & 0o022 != 0 || file.uid() != 0);
     Ok(Sources { is_open_to_others, ..read(cli, path, &text)? })
+}
+
+/// What to say of a file that may have been meant, if there is none at `path`.
+fn nearest_file(path: &Path, user: &User) -> Option<String> {
+    let (folder, typed) = (path.parent()?, path.file_stem()?.to_str()?);
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    // Other users than root may mean one of root's.
+    let others = (folder == user.config_folder()).then_some(Path::new(SYSTEM_FOLDER));
+    let files = [Some(folder), others].into_iter().flatten().flat_map(std::fs::read_dir).flatten().flatten();
+    let names = files.filter_map(|file| file.file_name().into_string().ok());
+    let names: Vec<_> = names.filter_map(|name| Some(name.strip_suffix(".toml")?.to_owned())).collect();
+    let nearest = meant(typed, names.iter().map(String::as_str)).filter(|_| !path.exists())?;
+    Some(format!("; the nearest is {}.toml", crate::log::escaped(nearest)))
 }
 
 /// Reads a file that may be anybody's: neither a pipe nor a file without an end holds us up.
@@ -134,7 +159,7 @@ pub fn read(cli: &mut Cli, path: &Path, text: &str) -> Result<Sources, Vec<Compl
         let start = key.span().start;
         let Some((key, slot)) = SETTINGS.into_iter().find(|(known, _)| *known == key.get_ref().as_ref())
         else {
-            complaints.push((Some(line_of(start)), at(start, unknown(key.get_ref()))));
+            complaints.push((Some(line_of(start)), at(start, unknown(key.get_ref(), value.get_ref()))));
             continue;
         };
         match put(cli, slot, value.get_ref()) {
@@ -228,12 +253,18 @@ fn a_kind(value: &DeValue) -> &'static str {
     }
 }
 
-fn unknown(key: &str) -> String {
+fn unknown(key: &str, value: &DeValue) -> String {
     let shown: String = key.chars().take(LONGEST_KEY).collect();
-    let distance = |known: &str| strsim::damerau_levenshtein(&shown, known);
-    let nearest =
-        SETTINGS.iter().map(|(known, _)| *known).min_by_key(|known| distance(known)).unwrap_or_default();
-    format!("there is no setting '{}'; the nearest is {nearest}", crate::log::escaped(&shown))
+    let typed = shown.replace('-', "_");
+    if let Some((key, option)) = TYPED_ONLY.iter().find(|(key, _)| *key == typed) {
+        return format!("{key} is for the command line alone: {option}");
+    }
+    let instead = match meant(&typed, SETTINGS.iter().map(|(known, _)| *known)) {
+        Some(nearest) => format!("the nearest is {nearest}"),
+        None if matches!(value, DeValue::Table(_)) => "settings stand in no section".to_owned(),
+        None => "settings are the long options that --help shows".to_owned(),
+    };
+    format!("there is no setting '{}'; {instead}", crate::log::escaped(&shown))
 }
 
 #[cfg(test)]
@@ -292,7 +323,16 @@ mod tests {
                 "x.toml:2: exact is a number; give true or false",
                 "x.toml:4: start_command is a list; give a text in quotes, or a number",
                 "x.toml:5: user is true or false; give a text in quotes, or a number",
-                "x.toml:6: there is no setting 'when'; the nearest is user",
+                "x.toml:6: there is no setting 'when'; settings stand in no section",
+            ]
+        );
+        assert_eq!(
+            said("config = 'x'\ndry-run = true\nwatch = 'x'\nmax_fail = 3\n").unwrap_err(),
+            [
+                "x.toml:1: config is for the command line alone: --config",
+                "x.toml:2: dry_run is for the command line alone: --dry-run",
+                "x.toml:3: there is no setting 'watch'; settings are the long options that --help shows",
+                "x.toml:4: there is no setting 'max_fail'; the nearest is max_fail_count",
             ]
         );
         // What is wrong with a value is said beside that, and what is missing is not.
@@ -367,6 +407,27 @@ mod tests {
         let (folder, none) = (folder.path().to_owned(), folder.path().join("none.toml"));
         for path in [folder, none, pipe, large, "/dev/zero".into()] {
             assert_eq!(fill(&mut Cli::default(), &path, &root()).unwrap_err().len(), 1, "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_meant_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        for file in ["cla.toml", "docker.toml", "docker.toml.example"] {
+            std::fs::write(folder.path().join(file), "exact = 1").unwrap();
+        }
+        let of =
+            |file: &str| fill(&mut Cli::default(), &folder.path().join(file), &root()).unwrap_err().remove(0);
+        for (file, nearest) in [
+            ("claa.toml", "cla.toml"),
+            ("dokcer.toml", "docker.toml"),
+            ("docker", "docker.toml"),
+            ("c", "cla.toml"),
+        ] {
+            assert!(of(file).ends_with(&format!("; the nearest is {nearest}")), "{file}: {}", of(file));
+        }
+        for file in ["nginx.toml", "cla.toml", "docker.toml.example", "none/cla.toml"] {
+            assert!(!of(file).contains("nearest"), "{file}: {}", of(file));
         }
     }
 

@@ -64,9 +64,11 @@ impl Page {
         let rows: Vec<_> = near.iter().map(|judged| self.process(&judged.seen, why(judged))).collect();
         self.table(&mut text, "near", "Processes that nearly match", &head, &rows);
 
-        let mut rows: Vec<_> = settings.criteria.doubts().into_iter().map(|doubt| vec![doubt]).collect();
-        rows.extend(program::doubt(&settings.criteria.start_command).map(|doubt| vec![doubt]));
-        rows.extend(found.as_ref().ok().and_then(|found| ambiguity(found)).map(|hint| vec![hint]));
+        let mut warnings = settings.criteria.doubts();
+        warnings.extend(program::doubt(&settings.criteria.start_command));
+        warnings.extend(sources.doubt());
+        warnings.extend(found.as_ref().ok().and_then(|found| ambiguity(found)));
+        let rows: Vec<_> = warnings.into_iter().map(|warning| vec![warning]).collect();
         self.table(&mut text, "warning", "Warnings", &[], &rows);
         self.table(&mut text, "would", "What would be done", &[], &[vec![would(settings, found, standing)]]);
         text

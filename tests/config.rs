@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use nix::sys::signal::Signal::{SIGHUP, SIGKILL};
 use serde_json::json;
 
+use crate::dry_run::DryRun;
 use crate::harness::{Captured, Invocation, Scene, Watchdog};
 use crate::machine::{is_root, send, skip, unshare};
 
@@ -252,6 +253,10 @@ fn root_is_warned_of_a_file_that_others_may_write() {
         let line = by_file(&scene, "$ACTOR sleep &", "").flag("--once");
         fs::set_permissions(scene.path("x.toml"), Permissions::from_mode(mode)).unwrap();
         std::os::unix::fs::chown(scene.path("x.toml"), Some(owner), None).unwrap();
+        let dry = DryRun::of(line.clone());
+        let told =
+            dry.rows("warning").filter(|row| row[0].starts_with("others than root may write ")).count();
+        assert_eq!(told, warnings, "{mode:o} {owner}: {}", dry.ended);
         assert_eq!(line.clone().run().code(), Some(0));
         assert_eq!(line.run().code(), Some(0));
         let told = scene.count("^WARN others than root may write .*x.toml");

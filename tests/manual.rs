@@ -240,7 +240,10 @@ fn with_one_name(scene: &Scene) {
 fn completions_offer_options_commands_and_names() {
     let scene = Scene::new();
     with_one_name(&scene);
-    let bash = "source packaging/completions/watchdog.bash; COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); \
+    fs::create_dir_all(scene.path("home/.config/watchdog")).unwrap();
+    fs::write(scene.path("home/.config/watchdog/zebra-d.toml"), "").unwrap();
+    // Where no completion is at work, there are none of its options.
+    let bash = "compopt() { :; }; source packaging/completions/watchdog.bash; COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); \
                 _watchdog watchdog \"${@: -1}\" \"${@: -2:1}\"; printf '%s\\n' \"${COMPREPLY[@]}\"";
     let fish = "source packaging/completions/watchdog.fish; complete -C \"$argv\"";
     let mut shells = vec![
@@ -258,6 +261,9 @@ fn completions_offer_options_commands_and_names() {
         (&["status", "--js"], "--json"),
         (&["--pid-namespace", "a"], "any"),
         (&["--user", "roo"], user),
+        (&["--config", "zeb"], "zebra-d"),
+        (&["-c", "zeb"], "zebra-d"),
+        (&["--config", "Cargo.to"], "Cargo.toml"),
     ] {
         for (shell, arguments) in &shells {
             let ended = run(&scene, shell, &[arguments, typed].concat());

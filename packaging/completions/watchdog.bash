@@ -166,7 +166,7 @@ _watchdog() {
                         oldifs="$IFS"
                     fi
                     IFS=$'\n'
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "$(ls /etc/watchdog ~/.config/watchdog 2>/dev/null | sed -n 's/\.toml$//p')" -- "${cur}"; compgen -f "${cur}"))
                     if [ -n "${oldifs+x}" ]; then
                         IFS="$oldifs"
                     fi
@@ -181,7 +181,7 @@ _watchdog() {
                         oldifs="$IFS"
                     fi
                     IFS=$'\n'
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "$(ls /etc/watchdog ~/.config/watchdog 2>/dev/null | sed -n 's/\.toml$//p')" -- "${cur}"; compgen -f "${cur}"))
                     if [ -n "${oldifs+x}" ]; then
                         IFS="$oldifs"
                     fi

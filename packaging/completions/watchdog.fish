@@ -36,7 +36,7 @@ complete -c watchdog -n "__fish_watchdog_needs_command" -l stable-after -d 'How 
 complete -c watchdog -n "__fish_watchdog_needs_command" -l restart-delay -d 'Wait before the start after a crash or a kill [default: 100ms]' -r -f
 complete -c watchdog -n "__fish_watchdog_needs_command" -l after-stop -d 'Wait before the start after a stop on purpose, or where the cause is not known [default: 3s]' -r -f
 complete -c watchdog -n "__fish_watchdog_needs_command" -l retry-after -d 'Try again this long after giving up, then after twice the time, up to 1h [default: end instead]' -r -f
-complete -c watchdog -n "__fish_watchdog_needs_command" -s c -l config -d 'Configuration file: a path, or a name for /etc/watchdog/NAME.toml' -r -F
+complete -c watchdog -n "__fish_watchdog_needs_command" -s c -l config -d 'Configuration file: a path, or a name for /etc/watchdog/NAME.toml' -r -F -a '(ls /etc/watchdog ~/.config/watchdog 2>/dev/null | sed -n \'s/\.toml$//p\')'
 complete -c watchdog -n "__fish_watchdog_needs_command" -l name -d 'Name of this watchdog, and of its files [default: made from the process name]' -r -f
 complete -c watchdog -n "__fish_watchdog_needs_command" -l state-dir -d 'Folder of lock and state [default: /run/watchdog, for other users than root ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
 complete -c watchdog -n "__fish_watchdog_needs_command" -l log-dir -d 'Folder of the logs [default: /var/log/watchdog, for other users than root ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"

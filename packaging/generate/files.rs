@@ -290,6 +290,9 @@ const WITH_NAMES: [&str; 3] = ["status", "pause", "resume"];
 /// The names of the watchdogs that have run here, as the program itself gives them.
 const NAMES: &str = "watchdog status 2>/dev/null | sed '1d; s/ .*//'";
 
+/// The names that `--config` takes for files of theirs.
+const CONFIGURED: &str = r"ls /etc/watchdog ~/.config/watchdog 2>/dev/null | sed -n 's/\.toml$//p'";
+
 /// What a shell's completions are by the definition alone.
 fn completions(shell: Shell) -> String {
     // No shell has times, sizes and numbers to offer, and files are none.
@@ -321,18 +324,34 @@ fn bash() -> Result<String, Wrong> {
         let before = format!(" {option})\n                    COMPREPLY=($(compgen ");
         text = replaced(&text, &format!("{before}-f"), &format!("{before}-u --"), 1)?;
     }
+    // For a configuration it has nothing else.
+    for option in ["--config", "-c"] {
+        let option = format!(" {option})\n");
+        let (before, after) = text.split_once(&option).ok_or_else(|| format!("there is no {option:?}"))?;
+        let after = after.replacen(
+            "compgen -f",
+            &format!("compgen -W \"$({CONFIGURED})\" -- \"${{cur}}\"; compgen -f"),
+            1,
+        );
+        text = format!("{before}{option}{after}");
+    }
     Ok(text)
 }
 
 fn zsh() -> Result<String, Wrong> {
     let text = completions(Shell::Zsh);
     let text = replaced(&text, ":' \\\n&& ret=0", ":_watchdog_names' \\\n&& ret=0", WITH_NAMES.len())?;
+    let text = replaced(&text, ":FILE:_files'", ":FILE:_watchdog_files'", 2)?;
     let last = "if [ \"$funcstack[1]\"";
-    let names = format!(
-        "(( $+functions[_watchdog_names] )) ||\n_watchdog_names() {{\n    local -a names\n    \
-         names=(${{(f)\"$({NAMES})\"}})\n    compadd -a names\n}}\n\n{last}"
-    );
-    replaced(&text, last, &names, 1)
+    let offered = |function: &str, command: &str, more: &str| {
+        format!(
+            "(( $+functions[{function}] )) ||\n{function}() {{\n    local -a names\n    \
+             names=(${{(f)\"$({command})\"}})\n    compadd -a names{more}\n}}\n\n"
+        )
+    };
+    let names = offered("_watchdog_names", NAMES, "");
+    let files = offered("_watchdog_files", CONFIGURED, "\n    local ret=$?\n    _files || return ret");
+    replaced(&text, last, &format!("{names}{files}{last}"), 1)
 }
 
 fn fish() -> Result<String, Wrong> {
@@ -341,6 +360,8 @@ fn fish() -> Result<String, Wrong> {
     let before = format!("{parse} 2>/dev/null\n");
     // An option whose value is still to come is no mistake.
     let text = replaced(&text, &before, &format!("{before}    or {parse} value 2>/dev/null\n"), 1)?;
+    let configured = CONFIGURED.replace('\'', "\\'");
+    let text = replaced(&text, " -r -F\n", &format!(" -r -F -a '({configured})'\n"), 1)?;
     let (commands, names) = (WITH_NAMES.join(" "), NAMES.replace('\'', "\\'"));
     Ok(format!(
         "{text}complete -c watchdog -n \"__fish_watchdog_using_subcommand {commands}\" -f -a '({names})'\n"
