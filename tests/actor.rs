@@ -54,6 +54,11 @@ fn main() {
             in_a_session_of_its_own(&mut titled("server", &["sleep"]));
             sleep(milliseconds(after));
         }
+        // The same; it ends when it is told.
+        ["launch-until-told"] => {
+            in_a_session_of_its_own(&mut titled("server", &["sleep"]));
+            Signals::new([SIGUSR2]).expect("signals").forever().next();
+        }
         // Takes another name after a while, as the same process.
         ["become", after, path, ref part @ ..] => {
             sleep(milliseconds(after));
