@@ -183,16 +183,21 @@ impl Proc {
         self.each_name(|pid, name| pids.push((pid, criteria.may_match(name))))?;
         pids.retain(|(pid, may_match)| *may_match || !self.is_hung(*pid));
         let ancestors = self.ancestors(criteria);
-        let near = Near::new(criteria);
+        let (near, full) = (Near::new(criteria), criteria.in_full());
         let mut all = Vec::new();
+        // There may be thousands, with long command lines: nothing is kept of what is not asked for.
         let mut others = Vec::new();
         for judged in pids.into_iter().filter_map(|(pid, _)| self.judge(pid, criteria, &ancestors).ok()) {
-            let is_near = judged.reason != Some(Reason::NameDiffers) || near.is_near(&judged.seen);
-            if is_near { &mut all } else { &mut others }.push(judged);
+            let command_line = judged.seen.command_line.as_bytes();
+            if judged.reason != Some(Reason::NameDiffers) || near.is_near(&judged.seen) {
+                all.push(judged);
+            } else if full.as_ref().is_some_and(|full| full.pattern.matches(command_line)) {
+                others.push(judged);
+            }
         }
         all.sort_by_key(|judged| (judged.reason.is_some(), judged.seen.order()));
-        if all.iter().all(|judged| judged.reason.is_some()) {
-            all.extend(self.near_in_full(others, criteria));
+        if let (Some(full), true) = (full, all.iter().all(|judged| judged.reason.is_some())) {
+            all.extend(self.near_in_full(others, &full));
         }
         Ok(all)
     }
@@ -208,13 +213,11 @@ impl Proc {
 
     /// Those of the `others`, which have another name, that `--full` would count: a path was given perhaps, or
     /// what an interpreter runs.
-    fn near_in_full(&self, mut others: Vec<Judged>, criteria: &Criteria) -> Vec<Judged> {
-        let Some(full) = criteria.in_full() else { return Vec::new() };
-        others.retain(|other| full.pattern.matches(other.seen.command_line.as_bytes()));
+    fn near_in_full(&self, mut others: Vec<Judged>, full: &Criteria) -> Vec<Judged> {
         others.sort_by_key(|other| other.seen.order());
         // Whatever has started this watchdog with the pattern is not what was meant.
         let lineage = self.lineage();
-        let judged = others.iter().filter_map(|other| self.judge(other.seen.pid, &full, &lineage).ok());
+        let judged = others.iter().filter_map(|other| self.judge(other.seen.pid, full, &lineage).ok());
         let counting = judged.filter(|judged| judged.reason.is_none());
         let near = counting.map(|judged| Judged { reason: Some(Reason::CommandLineMatches), ..judged });
         near.take(MOST_IN_FULL).collect()

@@ -8,6 +8,7 @@ use crate::process::now;
 use crate::process::scan::Unknown;
 use crate::report::Then;
 use crate::state::{Leave, Sight};
+use crate::sys;
 
 use super::REAP_PATIENCE;
 
@@ -92,6 +93,8 @@ impl Watch {
             judged.retain(|judged| self.gone.as_ref().is_none_or(|gone| gone.pid != judged.seen.pid));
             self.parts.report.near(&judged);
         }
+        // A look at thousands has taken some.
+        sys::give_back_free_memory();
     }
 
     /// The followed process is dead. How it died may be known only when its parent has waited for it.
