@@ -11,15 +11,15 @@ use crate::job::Job;
 use crate::log::{self, LogFile, Stderr, Verbosity};
 use crate::output::OutputLog;
 use crate::policy::KILL_AFTER;
+use crate::process;
 use crate::process::follow::open_pidfd;
 use crate::process::scan::Proc;
-use crate::process::{self, Pid};
 use crate::record::Record;
 use crate::report::Report;
 use crate::service_manager::ServiceManager;
 use crate::settings::Settings;
 use crate::signals::{self, Signals};
-use crate::state::{self, Files};
+use crate::state::{self, Files, Running};
 use crate::unit::Unit;
 use crate::watch::{Parts, Watch};
 use crate::{PROC, cannot_tell, sys};
@@ -42,9 +42,11 @@ pub fn watch(job: Job, stderr: &mut Stderr) -> Exit {
     let lock = match Lock::take(&places.state, name, &settings.fingerprint(), is_alive) {
         Ok(Locking::Held(lock)) => Some(lock),
         Ok(Locking::Busy(_)) if settings.limits.once => {
-            if let Some(stuck) = stuck_run(&settings, &files, &proc) {
+            if let Some(stuck) = stuck_run(&settings, &files, &proc)
+                && files.note_stuck(stuck)
+            {
                 log::start(log_file(&settings, log), Stderr::new(verbosity(&settings, false)));
-                report.stuck(stuck);
+                report.stuck(stuck.pid);
                 report.flush();
             }
             return look_only(&settings, &proc);
@@ -130,13 +132,13 @@ fn log_file(settings: &Settings, path: PathBuf) -> LogFile {
 }
 
 /// A `--once` run that has been at work for far longer than its settings allow.
-fn stuck_run(settings: &Settings, files: &Files, proc: &Proc) -> Option<Pid> {
+fn stuck_run(settings: &Settings, files: &Files, proc: &Proc) -> Option<Running> {
     let state = files.state().ok().filter(|state| state.once)?;
     let run = state.watchdog.filter(|run| proc.is_alive(run.pid, run.started_ms))?;
     let limits = &settings.limits;
     let attempt = limits.restart_wait_interval + limits.start_timeout + limits.after_stop + KILL_AFTER;
     let allowed = attempt * limits.max_fail_count.unwrap_or(1).saturating_add(1);
-    (process::now().saturating_sub(run.started_ms) > 2 * allowed).then_some(run.pid)
+    (process::now().saturating_sub(run.started_ms) > 2 * allowed).then_some(run)
 }
 
 /// What a run does that may start nothing.

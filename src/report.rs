@@ -222,9 +222,9 @@ impl Report {
 
     /// Another `--once` run has been at work for far too long.
     pub fn stuck(&mut self, pid: Pid) {
-        self.warn(format!(
-            "the run that is at work (pid {pid}) has been so for far longer than its settings allow"
-        ));
+        let text =
+            format!("the run that is at work (pid {pid}) has been so for far longer than its settings allow");
+        self.records.push((Level::Warn, true, text));
     }
 
     /// The watchdog before this one gave up, and was cut off; `retry` is the time to a fresh round.

@@ -248,6 +248,19 @@ impl Files {
         self.folder.join(format!("{}.{ending}", self.name))
     }
 
+    /// Notes that `run` is stuck, beside its state, which is not ours to write. Whether this is news.
+    #[must_use]
+    pub fn note_stuck(&self, run: Running) -> bool {
+        let path = self.path("stuck");
+        let noted = read_file(&path).ok().and_then(|text| serde_json::from_str::<Running>(&text).ok());
+        let is_news = noted != Some(run);
+        if is_news {
+            // If that fails, it is said each time.
+            let _ = replace(&path, &run, WaitFor::Nothing);
+        }
+        is_news
+    }
+
     /// The file in which the last start command has noted its number and start.
     #[must_use]
     pub fn start_note(&self) -> PathBuf {

@@ -1,6 +1,10 @@
 //! One check, for cron and oneshot units: silent while all is well.
 
+use std::fs;
+
 use nix::sys::signal::Signal::{SIGINT, SIGTERM};
+use procfs::process::Process;
+use serde_json::json;
 
 use crate::harness::{Captured, Record, Scene};
 
@@ -11,6 +15,33 @@ fn what_runs_is_not_worth_a_word() {
     let ended = scene.watchdog().flag("--once").run();
     assert_eq!((ended.code(), &*ended.stdout, &*ended.stderr), (Some(0), "", ""));
     assert_eq!((scene.starts(), scene.all()), (0, vec![pid]));
+}
+
+/// A run that hangs keeps all others from their work, which is worth one mail.
+#[test]
+fn a_run_that_hangs_is_named_once() {
+    let scene = Scene::new();
+    scene.start_actor(&["sleep"]);
+    let line = scene.watchdog().flag("--once").with("--restart-wait-interval", "10ms");
+    let line = line.with("--start-timeout", "10ms").with("--max-fail-count", "1");
+    assert_eq!(line.clone().run().code(), Some(0));
+    // Process 1 has been at work for long.
+    let started = Process::new(1).unwrap().stat().unwrap().starttime * 1000 / procfs::ticks_per_second();
+    let mut state = scene.state();
+    state["watchdog"] = json!({ "pid": 1, "started_ms": started });
+    fs::write(scene.kept("json"), state.to_string()).unwrap();
+    let lock = fs::File::open(scene.kept("lock")).unwrap();
+    lock.try_lock().unwrap();
+    let uptime =
+        || fs::read_to_string("/proc/uptime").unwrap().split('.').next().unwrap().parse::<u64>().unwrap();
+    scene.wait_until("the machine has been up for a while", || (uptime() > 30).then_some(()));
+    for said in [1, 0] {
+        let ended = line.clone().run();
+        let named =
+            ended.stderr.matches("(pid 1) has been so for far longer than its settings allow").count();
+        assert_eq!((ended.code(), named, ended.stderr.lines().count()), (Some(0), said, said), "{ended}");
+    }
+    assert_eq!(scene.count("far longer"), 1, "{:#?}", scene.log());
 }
 
 #[test]
