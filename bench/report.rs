@@ -99,14 +99,13 @@ fn describe_machine() -> Result<String> {
     let processor = fs::read_to_string("/proc/cpuinfo")?;
     let model = processor.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1));
     let cores = processor.lines().filter(|line| line.starts_with("processor")).count();
-    let load = fs::read_to_string("/proc/loadavg")?;
     Ok(format!(
-        "{}, Linux {}, {}, on {} of {cores} cores; load at the beginning {}",
+        "{}, Linux {}, {}, on {} of {cores} cores",
         chrono::Utc::now().format("%Y-%m-%d"),
-        kernel.trim(),
+        // Without what the builder has added.
+        kernel.trim().split('-').next().unwrap_or_default(),
         model.unwrap_or(std::env::consts::ARCH),
         std::thread::available_parallelism()?,
-        load.split(' ').next().unwrap_or_default(),
     ))
 }
 
