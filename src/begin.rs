@@ -180,7 +180,7 @@ fn second(settings: &Settings, first: &Holder, stderr: &mut Stderr) -> Exit {
     if !is_begun_by_somebody() && first.settings == settings.fingerprint() {
         return Exit::Success;
     }
-    let pid = first.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+    let pid = first.in_brackets();
     stderr.write_text(&format!(
         "watchdog: a watchdog named '{0}' is running already{pid}; to run another, give it another name, such as \
          --name {0}-2\n",

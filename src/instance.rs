@@ -281,6 +281,12 @@ fn is_at(path: &Path, opened: &Metadata) -> bool {
 }
 
 impl Holder {
+    /// ` (pid 812)`, if it is known.
+    #[must_use]
+    pub fn in_brackets(&self) -> String {
+        self.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
+    }
+
     fn read(file: File) -> Self {
         let mut text = String::new();
         let _ = file.take(1 << 20).read_to_string(&mut text);

@@ -404,6 +404,12 @@ impl Policy {
         (is_down && !(is_last && self.is_failure(ending, ran))).then(|| self.delay(ending))
     }
 
+    /// Whether a give-up is not the first since the process was stable, somebody resumed it, or the settings changed.
+    #[must_use]
+    pub fn has_given_up_before(&self) -> bool {
+        self.rounds > 1
+    }
+
     /// When the attempt is judged whose process has ended.
     #[must_use]
     pub fn verdict(&self) -> Option<Time> {

@@ -214,7 +214,7 @@ impl Record {
     }
 
     /// The process that is followed may have become of another kind.
-    pub fn kind(&mut self, process: &Seen) {
+    pub fn note_kind(&mut self, process: &Seen) {
         let process = Followed::from(process);
         let is_it = |old: &&mut Followed| {
             (old.pid, millis::of(old.started_ms)) == (process.pid, millis::of(process.started_ms))
@@ -227,8 +227,8 @@ impl Record {
         }
     }
 
-    /// The process lives.
-    pub fn lives(&self) {
+    /// Notes that the process lives.
+    pub fn note_life(&self) {
         self.files.touch();
     }
 

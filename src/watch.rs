@@ -193,9 +193,7 @@ impl Watch {
 
     /// Says and writes down what has changed.
     fn keep(&mut self) {
-        if self.near_misses_due && self.followed.is_none() {
-            self.name_near_misses();
-        }
+        self.name_near_misses_if_due();
         let Parts { record, report, service_manager, .. } = &mut self.parts;
         let memory = self.policy.memory();
         record.keep(memory, report);
@@ -332,9 +330,8 @@ impl Watch {
             (News::Failed { failures, why }, _) => report.failed(failures, why, now),
             (News::GaveUp { failures, why, retry }, _) => {
                 report.failed(failures, why, now);
-                // Since somebody has resumed it, or changed the settings, it is the first.
-                let is_repeated = self.policy.memory().rounds > 1;
-                report.gave_up(failures, retry, is_repeated && self.parts.record.was_told());
+                let was_told = self.policy.has_given_up_before() && self.parts.record.was_told();
+                report.gave_up(failures, retry, was_told);
                 self.parts.record.told(true);
             }
             (News::Undone, _) => report.undone(),
@@ -347,9 +344,7 @@ impl Watch {
 
     fn end(mut self, outcome: Outcome) -> Exit {
         self.bury();
-        if self.near_misses_due && self.followed.is_none() {
-            self.name_near_misses();
-        }
+        self.name_near_misses_if_due();
         self.wait_for_doubt();
         let Parts { report, record, settings, .. } = &mut self.parts;
         let followed = self.followed.as_ref().map(Followed::seen);

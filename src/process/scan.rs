@@ -205,10 +205,7 @@ impl Proc {
     /// Whether a process waits for a device, as for a server that is gone. Reading its command line may then
     /// take as long (it needs the lock of its memory, which may be held meanwhile).
     fn is_hung(&self, pid: Pid) -> bool {
-        let mut line = [0; LONGEST_LINE];
-        let entry = open_entry(&self.root, pid);
-        let line = entry.and_then(|entry| read_start(&entry, "stat", &mut line).map(<[u8]>::to_vec));
-        line.is_ok_and(|line| Stat::parse(&line).is_some_and(|stat| stat.state == b'D'))
+        self.stat(pid, |stat| stat.state).is_ok_and(|state| state == b'D')
     }
 
     /// Those of the `others`, which have another name, that `--full` would count: a path was given perhaps, or
@@ -253,11 +250,16 @@ impl Proc {
     }
 
     fn look_at(&self, pid: Pid, started: Option<Time>) -> Result<bool, Trouble> {
+        let is_it = |stat: &Stat<'_>| started.is_none_or(|started| stat.started().abs_diff(started) < tick());
+        self.stat(pid, |stat| is_it(stat) && !stat.is_dead())
+    }
+
+    /// What is wanted of a process's stat line.
+    fn stat<T>(&self, pid: Pid, wanted: impl FnOnce(&Stat<'_>) -> T) -> Result<T, Trouble> {
         let entry = open_entry(&self.root, pid)?;
         let mut line = [0; LONGEST_LINE];
-        let stat = Stat::parse(read_start(&entry, "stat", &mut line)?);
-        let is_it = |stat: &Stat<'_>| started.is_none_or(|started| stat.started().abs_diff(started) < tick());
-        Ok(stat.is_some_and(|stat| is_it(&stat) && !stat.is_dead()))
+        let stat = Stat::parse(read_start(&entry, "stat", &mut line)?).ok_or(Trouble::Vanished)?;
+        Ok(wanted(&stat))
     }
 
     /// All processes that started at `since` or later, in the session of a start command or whose parent
@@ -265,11 +267,7 @@ impl Proc {
     #[must_use]
     pub fn started_since(&self, since: Time, session: Pid) -> Vec<Seen> {
         let lineage = self.lineage();
-        let session_of = |pid: &Pid| {
-            let mut line = [0; LONGEST_LINE];
-            let entry = open_entry(&self.root, *pid).ok()?;
-            Some(Stat::parse(read_start(&entry, "stat", &mut line).ok()?)?.session)
-        };
+        let session_of = |pid: &Pid| self.stat(*pid, |stat| stat.session).ok();
         // Where those work who started this watchdog, and what else they have started.
         let theirs: Vec<_> = lineage.iter().chain([&self.me]).filter_map(session_of).collect();
         let mut pids = Vec::new();
@@ -360,11 +358,7 @@ impl Proc {
 
     /// The parent of this process, its parent, and so on.
     fn lineage(&self) -> Vec<Pid> {
-        let parent = |pid: Pid| {
-            let entry = open_entry(&self.root, pid).ok()?;
-            let mut line = [0; LONGEST_LINE];
-            Some(Stat::parse(read_start(&entry, "stat", &mut line).ok()?)?.ppid)
-        };
+        let parent = |pid: Pid| self.stat(pid, |stat| stat.ppid).ok();
         std::iter::successors(parent(self.me), |pid| parent(*pid))
             .take_while(|pid| *pid > 0)
             .take(MOST_ANCESTORS)

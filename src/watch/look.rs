@@ -67,7 +67,7 @@ impl Watch {
                 self.last_alive = now();
                 self.parts.report.following(followed.seen(), self.last_alive, others);
                 self.parts.record.sees(Sight::Running, Some(followed.seen()), self.last_alive);
-                self.parts.record.kind(followed.seen());
+                self.parts.record.note_kind(followed.seen());
                 self.parts.record.oom_kills(followed.oom_kills());
                 let started = followed.seen().started;
                 if !self.parts.settings.limits.once && self.parts.record.was_told() {
@@ -83,6 +83,13 @@ impl Watch {
         // After the start, which is not to wait for it.
         self.near_misses_due |= self.parts.report.missing(now());
         Ok(Seen::Missing)
+    }
+
+    /// Names near misses if nothing has been found since they fell due.
+    pub(super) fn name_near_misses_if_due(&mut self) {
+        if self.near_misses_due && self.followed.is_none() {
+            self.name_near_misses();
+        }
     }
 
     /// What nearly matches is what was meant, perhaps.
@@ -178,7 +185,7 @@ impl Watch {
     pub(super) fn look_at_kind(&mut self) {
         if let Some(followed) = &mut self.followed {
             followed.look_at_kind();
-            self.parts.record.kind(followed.seen());
+            self.parts.record.note_kind(followed.seen());
         }
     }
 
@@ -196,7 +203,7 @@ impl Watch {
         if let Some(followed) = &mut self.followed {
             followed.count_oom_kills(&self.parts.proc);
             self.parts.record.oom_kills(followed.oom_kills());
-            self.parts.record.lives();
+            self.parts.record.note_life();
         }
     }
 }

@@ -34,7 +34,7 @@ impl Watch {
         match Lock::take(folder, &settings.name, &settings.fingerprint(), |pid| proc.is_there(pid)) {
             Ok(Locking::Held(new)) => *lock = Some(new),
             Ok(Locking::Busy(holder)) => {
-                let pid = holder.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+                let pid = holder.in_brackets();
                 report.trouble(
                     "lock",
                     &format!(
