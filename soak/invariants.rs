@@ -12,6 +12,8 @@ use crate::parts::{Behaviour, is_process_of};
 use crate::processes;
 use crate::world::World;
 
+/// By how much a start may seem earlier than it was: the kernel gives it in ticks, and counts full ones.
+const TICK: Duration = Duration::from_millis(10);
 /// From the look that a watchdog takes to the fork of its start command, on a busy machine.
 const LOOK_TO_FORK: Duration = Duration::from_millis(300);
 /// By how much two starts may seem closer than they were meant: how long a fork may take, and the tick.
@@ -58,7 +60,7 @@ impl World {
             }
             if let Some((from, until)) = known.pause
                 && forked > from + look_to_fork
-                && until.is_none_or(|until| forked < until)
+                && until.is_none_or(|until| forked + TICK < until)
                 && !was_stopped(&known.stops, from, forked)
             {
                 wrong.push("an attempt while it is paused".to_owned());

@@ -144,12 +144,12 @@ fn run(options: &Options, abilities: Abilities) -> ExitCode {
         last_round = round;
         play_round(&mut world, options.seed, round, &possible);
     }
-    if !world.violations.is_empty() {
-        println!("{}", story(&world, options.seed, last_round));
-    }
     world.summary.busy = world.leniency(Duration::ZERO);
     println!("{}", world.summary);
     let failed = !world.violations.is_empty();
+    if failed {
+        println!("{}", story(&world, options.seed, last_round));
+    }
     world.end();
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
@@ -195,10 +195,7 @@ fn play_round(world: &mut World, seed: u64, round: u64, possible: &[(u64, Event)
 
 /// All that is known when an invariant does not hold.
 fn story(world: &World, seed: u64, round: u64) -> String {
-    let mut story =
-        vec![format!("VIOLATED, with seed {seed} in round {round} (--seed {seed} --round {round}):")];
-    story.extend(world.violations.iter().map(|violation| format!("  {violation}")));
-    story.push("what happened last:".to_owned());
+    let mut story = vec!["what happened last:".to_owned()];
     story.extend(world.journal().map(|line| format!("  {line}")));
     for instance in &world.instances {
         if !world.violations.iter().any(|violation| violation.contains(&instance.name)) {
@@ -211,5 +208,8 @@ fn story(world: &World, seed: u64, round: u64) -> String {
             story.push(format!("--- {}\n{}", file.display(), String::from_utf8_lossy(text)));
         }
     }
+    // At the end, which is what is left of a long output.
+    story.push(format!("VIOLATED, with seed {seed} in round {round} (--seed {seed} --round {round}):"));
+    story.extend(world.violations.iter().map(|violation| format!("  {violation}")));
     story.join("\n")
 }
