@@ -109,10 +109,7 @@ fn stray_word(error: &clap::Error) -> Option<String> {
 
 /// What was meant by a stray word, perhaps.
 fn instead_of(word: &str) -> String {
-    let near = ["status", "pause", "resume"]
-        .into_iter()
-        .find(|command| strsim::damerau_levenshtein(word, command) <= 2);
-    match near {
+    match cli::meant(word, ["status", "pause", "resume"]) {
         Some(command) => format!("there is no command '{word}'; is '{command}' meant?"),
         None => format!(
             "'{word}' is a word too many: a start command of several words is quoted, as in --start-command \

@@ -248,6 +248,7 @@ fn a_word_too_many_is_answered_with_what_to_type() {
         (&["-p", "x", "-s", "service", "nginx", "start"][..], "'nginx' is a word too many: a start command"),
         (&["nginx"], "--process-name nginx, a configuration file as --config nginx"),
         (&["stats"], "there is no command 'stats'; is 'status' meant?"),
+        (&["pasue", "docker"], "there is no command 'pasue'; is 'pause' meant?"),
     ] {
         let scene = Scene::new();
         let mut command = Command::new(WATCHDOG);
