@@ -63,7 +63,8 @@ pub fn watch(job: Job, stderr: &mut Stderr) -> Exit {
         // The service manager begins it again after a crash too, which nobody has decided.
         let was_cut_off = lock.as_ref().is_some_and(|lock| lock.cut_off.is_some());
         if is_in_terminal()
-            || (is_in_unit() || is_process_1()) && !was_cut_off
+            || is_process_1()
+            || is_in_unit() && !was_cut_off
             || record.is_resumed(process::now())
         {
             record.forget_give_up();

@@ -186,9 +186,10 @@ impl StartCommand {
         }
     }
 
-    /// How it ended, if it has: then nothing is left of it but what it left behind.
-    pub fn end(&mut self, now: Time, output: Option<&OutputLog>) -> Option<CommandEnd> {
-        if self.stopping {
+    /// How it ended, if it has: then nothing is left of it but what it left behind. While it is being ended,
+    /// that is not before all of its process group has.
+    pub fn end(&mut self, now: Time, output: Option<&OutputLog>, proc: &Proc) -> Option<CommandEnd> {
+        if self.stopping && proc.lives_any_of(self.pid()) {
             return None;
         }
         let status = match &mut self.process {
@@ -209,12 +210,17 @@ impl StartCommand {
 
     /// Kills its process group.
     pub fn kill(&mut self) {
-        self.signal(Signal::SIGKILL);
+        self.signal_last(Signal::SIGKILL);
+    }
+
+    /// Sends a signal to its process group, for the last time: only the shell is waited for from here on.
+    pub fn signal_last(&mut self, signal: Signal) {
+        self.signal(signal);
         self.stopping = false;
     }
 
     /// Sends a signal to its process group.
-    pub fn signal(&self, signal: Signal) {
+    fn signal(&self, signal: Signal) {
         // Once one that is no child has ended, its number may be a stranger's.
         let is_its = match &self.process {
             Process::Child(_) => true,

@@ -15,6 +15,8 @@ pub type Time = Duration;
 
 /// How long a start command that overran has between SIGTERM and SIGKILL.
 pub const KILL_AFTER: Duration = Duration::from_secs(5);
+/// How often it is asked meanwhile whether it has ended, with all of its process group.
+const END_LOOK: Duration = Duration::from_millis(100);
 /// From giving up to a fresh round, where nothing else was said and later runs remember.
 pub const DEFAULT_RETRY: Duration = Duration::from_secs(600);
 /// The longest pause between two rounds of attempts.
@@ -382,9 +384,7 @@ impl Policy {
         self.failures = 0;
         self.rounds = 0;
         self.on_probation = false;
-        if !matches!(self.state, State::Overran { .. }) {
-            self.state = State::Fresh;
-        }
+        self.state = State::Fresh;
     }
 
     /// Whether a process that ended so, after it `ran` for so long, may have been a daemon's
@@ -560,10 +560,9 @@ impl Policy {
 
     fn overran(&mut self, now: Time, seen: Seen, since: Time, killed: bool) -> Decision {
         match seen {
-            // The rest of its process group has its five seconds even when the command itself ends.
-            Seen::CommandEnded if killed => self.failed(now, Failure::Overran),
+            Seen::CommandEnded => self.failed(now, Failure::Overran),
             _ if killed => self.next_check(now),
-            _ if now < since + KILL_AFTER => Action::Wait(since + KILL_AFTER).into(),
+            _ if now < since + KILL_AFTER => Action::Wait((since + KILL_AFTER).min(now + END_LOOK)).into(),
             _ => {
                 self.state = State::Overran { since, killed: true };
                 Action::KillCommand.into()

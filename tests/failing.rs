@@ -114,6 +114,8 @@ fn a_command_that_hangs_is_ended() {
     let (start, end) =
         (scene.wait_for("running start command"), scene.wait_for("^WARN the start command is still"));
     assert!(end.time - start.time > TimeDelta::milliseconds(900), "it was waited for: {:#?}", scene.log());
+    // Nothing of its group is left to be given five seconds.
+    scene.wait_for(r"the start command was ended by SIGTERM after [1-4](\.\d)?s");
     // That took longer than the restart wait interval, and yet it is one attempt.
     assert_eq!(scene.count("^WARN attempt 1 of 1 failed"), 1, "{:#?}", scene.log());
 }

@@ -97,6 +97,37 @@ fn process_1_begins_anew_after_a_give_up() {
     }
 }
 
+/// One that tries again by itself is killed by whoever ends the container, if it takes him too long.
+#[test]
+fn process_1_begins_anew_after_a_give_up_and_a_kill() {
+    let scene = Scene::new();
+    let watchdog = scene.watchdog().with("--max-fail-count", "1").with("--retry-after", "10m");
+    for round in 1..3 {
+        let Some((outside, inside)) = process_1(&scene, watchdog.clone().starting("false")) else { return };
+        scene.wait_until("it is given up", || (scene.count("gave up after") == round).then_some(()));
+        send(inside, SIGKILL);
+        outside.ends();
+        assert_eq!(scene.starts(), round, "{}", scene.story());
+    }
+}
+
+/// The command has been asked to end by both, and is waited for.
+#[test]
+fn process_1_counts_no_failure_when_it_is_ended_while_it_ends_a_start_command() {
+    let scene = Scene::new();
+    let until_asked_twice = "trap 'n=x$n; [ $n = xx ] && exit' TERM; while :; do sleep 0.05; done";
+    let watchdog = scene.watchdog().with("--start-timeout", "0.3").starting(until_asked_twice);
+    let Some((outside, inside)) = process_1(&scene, watchdog) else { return };
+    scene.wait_for("the start command is still at work");
+    send(inside, SIGTERM);
+    let ended = outside.ends();
+    assert_eq!(ended.code(), Some(0), "{ended}");
+    assert_eq!(scene.count("did not end in time|failed"), 0, "{:#?}", scene.log());
+    let state: serde_json::Value =
+        serde_json::from_str(&scene.read(&format!("state/{}.json", scene.name()))).unwrap();
+    assert_eq!(state["memory"]["judging"], false, "the next one has nothing to judge: {state}");
+}
+
 #[test]
 fn process_1_passes_signals_on_to_a_start_command_at_work() {
     let scene = Scene::new();

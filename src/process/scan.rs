@@ -262,6 +262,16 @@ impl Proc {
         Ok(wanted(&stat))
     }
 
+    /// Whether any process of a process group lives, as far as can be seen. Asked again and again while its
+    /// leader has to be, which then is all that is looked at.
+    #[must_use]
+    pub fn lives_any_of(&self, group: Pid) -> bool {
+        let is_in_it = |pid| self.stat(pid, |stat| stat.group == group && !stat.is_dead()).unwrap_or(false);
+        let mut pids = Vec::new();
+        // While nobody can tell, there may be one.
+        is_in_it(group) || self.each_name(|pid, _| pids.push(pid)).is_err() || pids.into_iter().any(is_in_it)
+    }
+
     /// All processes that started at `since` or later, in the session of a start command or whose parent
     /// has ended: what the start command has left running, or has become.
     #[must_use]

@@ -24,6 +24,8 @@ pub struct Stat<'a> {
     pub state: u8,
     /// The parent.
     pub ppid: i32,
+    /// The process group.
+    pub group: i32,
     /// The session.
     pub session: i32,
     /// The controlling terminal; 0 is none.
@@ -62,6 +64,7 @@ impl<'a> Stat<'a> {
             comm,
             state: *field(3).as_bytes().first()?,
             ppid: field(4).parse().ok()?,
+            group: field(5).parse().ok()?,
             session: field(6).parse().ok()?,
             tty: field(7).parse().ok()?,
             flags: field(9).parse().ok()?,

@@ -100,12 +100,12 @@ impl Watch {
 
     /// Whether the start command has ended.
     pub(super) fn command_ended(&mut self) -> Option<Seen> {
-        // Nobody tells when one ends that is no child.
-        let is_adopted = self.command.as_ref().is_some_and(StartCommand::is_adopted);
-        if !std::mem::take(&mut self.child_changed) && !is_adopted {
+        // Nobody tells when one ends that is no child, nor when the rest of a process group has.
+        let is_untold = |command: &StartCommand| command.is_adopted() || command.is_stopping();
+        if !std::mem::take(&mut self.child_changed) && !self.command.as_ref().is_some_and(is_untold) {
             return None;
         }
-        let end = self.command.as_mut()?.end(now(), Some(&self.parts.output))?;
+        let end = self.command.as_mut()?.end(now(), Some(&self.parts.output), &self.parts.proc)?;
         // What stayed with its shell, or in its place, has a record of its own.
         let pid = self.command.take().map_or(0, |command| command.pid());
         let is_process = match end.status {
