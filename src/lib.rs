@@ -110,7 +110,13 @@ fn stray_word(error: &clap::Error) -> Option<String> {
 /// What was meant by a stray word, perhaps.
 fn instead_of(word: &str) -> String {
     match cli::meant(word, ["status", "pause", "resume"]) {
+        Some(command) if command == word => {
+            format!("'{word}' comes before all options, as in: watchdog {word} --help")
+        }
         Some(command) => format!("there is no command '{word}'; is '{command}' meant?"),
+        None if ["start", "stop", "restart"].contains(&word) => format!(
+            "there is no command '{word}': what is missing is started, and left alone after 'watchdog pause NAME'"
+        ),
         None => format!(
             "'{word}' is a word too many: a start command of several words is quoted, as in --start-command \
              'service docker start'; a process is given as --process-name {word}, a configuration file as \

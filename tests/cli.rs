@@ -249,6 +249,8 @@ fn a_word_too_many_is_answered_with_what_to_type() {
         (&["nginx"], "--process-name nginx, a configuration file as --config nginx"),
         (&["stats"], "there is no command 'stats'; is 'status' meant?"),
         (&["pasue", "docker"], "there is no command 'pasue'; is 'pause' meant?"),
+        (&["-p", "x", "status"], "'status' comes before all options, as in: watchdog status --help"),
+        (&["stop", "docker"], "there is no command 'stop': what is missing is started"),
     ] {
         let scene = Scene::new();
         let mut command = Command::new(WATCHDOG);
