@@ -11,10 +11,11 @@ use crate::job::Job;
 use crate::log::{self, LogFile, Stderr, Verbosity};
 use crate::output::OutputLog;
 use crate::policy::KILL_AFTER;
-use crate::process;
+use crate::process::death::Gone;
 use crate::process::follow::open_pidfd;
 use crate::process::scan::Proc;
-use crate::record::Record;
+use crate::process::{self, Pid};
+use crate::record::{self, Record};
 use crate::report::Report;
 use crate::service_manager::ServiceManager;
 use crate::settings::Settings;
@@ -38,9 +39,9 @@ pub fn watch(job: Job, stderr: &mut Stderr) -> Exit {
     let (log, output) = (places.log(name), places.output_log(name));
     let mut report = Report::new(&settings, log.clone(), output.clone());
     let files = Files::new(&places.state, name, &state::boot_id(Path::new(PROC)));
-    let is_alive = |pid| proc.is_there(pid);
-    let lock = match Lock::take(&places.state, name, &settings.fingerprint(), is_alive) {
-        Ok(Locking::Held(lock)) => Some(lock),
+    let may_be_alive = |pid: Option<Pid>| pid.is_some_and(|pid| proc.is_there(pid));
+    let (lock, no_lock) = match Lock::take(&places.state, name, &settings.fingerprint(), may_be_alive) {
+        Ok(Locking::Held(lock)) => (Some(lock), None),
         Ok(Locking::Busy(_)) if settings.limits.once => {
             if let Some(stuck) = stuck_run(&settings, &files, &proc)
                 && files.note_stuck(stuck)
@@ -49,24 +50,21 @@ pub fn watch(job: Job, stderr: &mut Stderr) -> Exit {
                 report.stuck(stuck.pid);
                 report.flush();
             }
-            return look_only(&settings, &proc);
+            let gone = record::preview(&files, &settings, &proc).gone.as_ref().map(Gone::from);
+            return look_only(&settings, &proc, gone.as_ref());
         }
-        Ok(Locking::Busy(holder)) => return second(&settings, &holder, stderr),
-        Err(error) => {
-            report.no_lock(&places.state, &error);
-            None
-        }
+        Ok(Locking::Busy(holder)) => return second(&settings, &holder, &files, stderr),
+        Err(error) => (None, Some(error)),
     };
     let mut record = Record::recall(files, &settings, &proc, &mut report);
+    match no_lock {
+        Some(error) => report.no_lock(&places.state, &error),
+        None => report.has_lock(),
+    }
     say_what_is_doubtful(&sources, lock.as_ref(), &mut report);
     if !settings.limits.once {
-        // The service manager begins it again after a crash too, which nobody has decided.
         let was_cut_off = lock.as_ref().is_some_and(|lock| lock.cut_off.is_some());
-        if is_in_terminal()
-            || is_process_1()
-            || is_in_unit() && !was_cut_off
-            || record.is_resumed(process::now())
-        {
+        if forgets_give_up(was_cut_off) || record.is_resumed(process::now()) {
             record.forget_give_up();
         }
         if let Some(until) = record.memory().gave_up_until.filter(|until| process::now() < *until) {
@@ -74,7 +72,7 @@ pub fn watch(job: Job, stderr: &mut Stderr) -> Exit {
                 report.remains_given_up(until.saturating_sub(process::now()));
             } else {
                 // A crontab line that begins a long-running watch: given up is given up, for a while.
-                match look_only(&settings, &proc) {
+                match look_only(&settings, &proc, record.gone().as_ref()) {
                     Exit::Success => {}
                     exit => {
                         // It has ended in order, as the next one is to know.
@@ -114,10 +112,7 @@ pub fn watch(job: Job, stderr: &mut Stderr) -> Exit {
 }
 
 fn say_what_is_doubtful(sources: &Sources, lock: Option<&Lock>, report: &mut Report) {
-    report.doubt_settings();
-    if let Some(doubt) = sources.doubt() {
-        report.trouble("file", &doubt);
-    }
+    report.doubt_settings(sources);
     if let Some(pid) = lock.and_then(|lock| lock.cut_off) {
         report.cut_off(pid);
     }
@@ -143,8 +138,8 @@ fn stuck_run(settings: &Settings, files: &Files, proc: &Proc) -> Option<Running>
 }
 
 /// What a run does that may start nothing.
-fn look_only(settings: &Settings, proc: &Proc) -> Exit {
-    match proc.find(&settings.criteria, None) {
+fn look_only(settings: &Settings, proc: &Proc, gone: Option<&Gone>) -> Exit {
+    match proc.find(&settings.criteria, gone) {
         Ok(matches) if matches.counting.is_empty() => Exit::LeftAlone,
         Ok(_) => Exit::Success,
         Err(_) => Exit::CannotTell,
@@ -163,6 +158,13 @@ pub(crate) fn is_begun_by_somebody() -> bool {
     is_in_terminal() || is_in_unit() || is_process_1()
 }
 
+/// Whether this run of a watch that goes on is a new beginning, after one that gave up, and perhaps `was_cut_off`
+/// then: whoever began it has decided so. The service manager begins it after a crash too, which nobody has
+/// decided.
+pub(crate) fn forgets_give_up(was_cut_off: bool) -> bool {
+    is_in_terminal() || is_process_1() || is_in_unit() && !was_cut_off
+}
+
 fn is_process_1() -> bool {
     std::process::id() == 1
 }
@@ -177,16 +179,22 @@ fn is_in_unit() -> bool {
 }
 
 /// What a second long-running watchdog does: the same line again, from cron, is no mistake.
-fn second(settings: &Settings, first: &Holder, stderr: &mut Stderr) -> Exit {
+fn second(settings: &Settings, first: &Holder, files: &Files, stderr: &mut Stderr) -> Exit {
     if !is_begun_by_somebody() && first.settings == settings.fingerprint() {
         return Exit::Success;
     }
-    let pid = first.in_brackets();
-    stderr.write_text(&format!(
-        "watchdog: a watchdog named '{0}' is running already{pid}; to run another, give it another name, such as \
-         --name {0}-2\n",
-        settings.name
-    ));
+    let (pid, name) = (first.in_brackets(), &settings.name);
+    let is_it = |run: Running| Some(run.pid) == first.pid;
+    let is_once = files.state().is_ok_and(|state| state.once && state.watchdog.is_some_and(is_it));
+    let text = if is_once {
+        format!("a --once run of '{name}' is at work{pid}, and ends by itself: try again then")
+    } else {
+        format!(
+            "a watchdog named '{name}' is running already{pid}; to run another, give it another name, such as \
+             --name {name}-2"
+        )
+    };
+    stderr.write_text(&format!("watchdog: {text}\n"));
     Exit::Busy
 }
 

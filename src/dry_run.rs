@@ -5,33 +5,40 @@ use std::io::{self, IsTerminal, Write as _};
 use std::time::{Duration, SystemTime};
 
 use crate::begin;
-use crate::command::program;
+use crate::command::{Noted, StartCommand, program};
 use crate::exit::Exit;
 use crate::job::Job;
 use crate::log::{SecondsFormat, escaped, local};
-use crate::process::scan::{Judged, Proc, Unknown};
+use crate::process::death::Gone;
+use crate::process::scan::{Judged, Matches, Proc, Unknown};
 use crate::process::{self, Pid, Seen};
+use crate::record;
 use crate::report::words::{ambiguity, list, named, span, user_name};
 use crate::settings::{self, Settings};
-use crate::state::{self, Files, Leave};
+use crate::state::{self, Files, Leave, State};
 use crate::table;
 
 /// Says what this watch would do now, on standard output.
 pub fn run(job: &Job, proc: &Proc) -> Exit {
-    let settings = &job.settings;
-    let standing = Standing::read(job, proc);
+    let Job { settings, places, .. } = job;
+    let files = Files::new(&places.state, &settings.name, &state::boot_id(proc.root()));
+    let state = record::preview(&files, settings, proc);
+    let standing = Standing::read(settings, &files, &state, proc);
     let survey = proc.survey(&settings.criteria);
-    let found = proc.find(&settings.criteria, None).map(|matches| matches.counting);
+    let found = proc.find(&settings.criteria, state.gone.as_ref().map(Gone::from).as_ref());
     let page = Page { aligned: io::stdout().is_terminal(), boot: SystemTime::now() - process::now() };
     let text = page.write(job, survey.as_deref().unwrap_or_default(), &found, standing);
     // Into a pipe that may be closed early.
     let _ = io::stdout().write_all(text.as_bytes());
     match found {
-        Ok(found) if found.is_empty() => Exit::GaveUp,
+        Ok(found) if found.counting.is_empty() => Exit::GaveUp,
         Ok(_) => Exit::Success,
         Err(_) => Exit::CannotTell,
     }
 }
+
+/// Why what is left over does not count.
+const LEFT_OVER: &str = "left over from one that has died";
 
 /// How it is written: in columns for people, or with tabs and the kind of row in front for scripts.
 struct Page {
@@ -45,7 +52,7 @@ impl Page {
         &self,
         job: &Job,
         judged: &[Judged],
-        found: &Result<Vec<Seen>, Unknown>,
+        found: &Result<Matches, Unknown>,
         standing: Standing,
     ) -> String {
         let Job { settings, cli, sources, places, .. } = job;
@@ -54,20 +61,25 @@ impl Page {
             settings::in_force(cli, sources, &settings.name, places).into_iter().map(Vec::from).collect();
         self.table(&mut text, "setting", "Settings, each with where it comes from", &[], &rows);
 
-        let (matching, near): (Vec<_>, Vec<_>) = judged.iter().partition(|judged| judged.reason.is_none());
+        let left_over: Vec<_> =
+            found.iter().flat_map(|found| &found.left_over).map(|seen| seen.pid).collect();
+        let why_not = |judged: &Judged| match judged.reason {
+            None if left_over.contains(&judged.seen.pid) => Some(LEFT_OVER.to_owned()),
+            reason => reason.map(|reason| reason.to_string()),
+        };
+        let (matching, near): (Vec<_>, Vec<_>) = judged.iter().partition(|judged| why_not(judged).is_none());
         let head = ["PID", "USER", "STARTED", "NAME", "COMMAND LINE"];
         let rows: Vec<_> = matching.iter().map(|judged| self.process(&judged.seen, None)).collect();
         self.table(&mut text, "match", "Processes that match, the one to follow first", &head, &rows);
 
         let head = ["PID", "USER", "STARTED", "NAME", "WHY NOT", "COMMAND LINE"];
-        let why = |judged: &&Judged| judged.reason.map(|reason| reason.to_string());
-        let rows: Vec<_> = near.iter().map(|judged| self.process(&judged.seen, why(judged))).collect();
+        let rows: Vec<_> = near.iter().map(|judged| self.process(&judged.seen, why_not(judged))).collect();
         self.table(&mut text, "near", "Processes that nearly match", &head, &rows);
 
         let mut warnings = settings.criteria.doubts();
         warnings.extend(program::doubt(&settings.criteria.start_command));
         warnings.extend(sources.doubt());
-        warnings.extend(found.as_ref().ok().and_then(|found| ambiguity(found)));
+        warnings.extend(found.as_ref().ok().and_then(|found| ambiguity(&found.counting)));
         let rows: Vec<_> = warnings.into_iter().map(|warning| vec![warning]).collect();
         self.table(&mut text, "warning", "Warnings", &[], &rows);
         self.table(&mut text, "would", "What would be done", &[], &[vec![would(settings, found, standing)]]);
@@ -120,15 +132,13 @@ enum Standing {
 
 impl Standing {
     /// Only looks. Taking the lock, for however short a time, would send away a watchdog that begins just then.
-    fn read(job: &Job, proc: &Proc) -> Self {
-        let Job { settings, places, .. } = job;
-        let files = Files::new(&places.state, &settings.name, &state::boot_id(proc.root()));
+    fn read(settings: &Settings, files: &Files, next: &State, proc: &Proc) -> Self {
         let now = process::now();
-        let is_alive = |it: &state::Running| proc.is_alive(it.pid, it.started_ms);
-        let state = files.state().ok().filter(|state| state.boot_id == files.boot_id());
-        let is_same = state.as_ref().is_some_and(|state| state.settings == settings.digest());
-        if let Some(by) = state.as_ref().and_then(|state| state.watchdog).filter(is_alive) {
-            return Standing::Watched { by: by.pid, with_these_settings: is_same };
+        let before = files.state_of_this_boot().ok().flatten();
+        let last = before.as_ref().and_then(|state| state.watchdog);
+        if let Some(by) = last.filter(|it| proc.is_alive(it.pid, it.started_ms)) {
+            let with_these_settings = before.is_some_and(|state| state.settings == next.settings);
+            return Standing::Watched { by: by.pid, with_these_settings };
         }
         let resumed = match files.leave(now) {
             Leave::Paused { until } => {
@@ -136,14 +146,14 @@ impl Standing {
             }
             Leave::Given { resumed } => resumed,
         };
-        let Some(state) = state else { return Standing::Free };
-        if let Some(command) = state.command.filter(is_alive) {
-            return Standing::Starting { command: command.pid };
+        if let Some(command) = Noted::read(&files.start_note(), files.boot_id())
+            .and_then(|noted| StartCommand::adopt(noted, proc))
+        {
+            return Standing::Starting { command: command.pid() };
         }
-        let is_forgotten = !is_same
-            || resumed.is_some_and(|resumed| resumed > state.resumed_ms)
-            || !settings.limits.once && begin::is_begun_by_somebody();
-        let until = state.memory.as_of(now, &settings.limits).gave_up_until.filter(|_| !is_forgotten);
+        let is_forgotten = resumed.is_some_and(|resumed| resumed > next.resumed_ms)
+            || !settings.limits.once && begin::forgets_give_up(last.is_some());
+        let until = next.memory.gave_up_until.filter(|_| !is_forgotten);
         match until.map(|until| until.saturating_sub(now)) {
             None | Some(Duration::ZERO) => Standing::Free,
             Some(left) => Standing::GivenUp { left },
@@ -151,10 +161,10 @@ impl Standing {
     }
 }
 
-fn would(settings: &Settings, found: &Result<Vec<Seen>, Unknown>, standing: Standing) -> String {
+fn would(settings: &Settings, found: &Result<Matches, Unknown>, standing: Standing) -> String {
     const NOTHING: &str = "start nothing: it is not running, and";
     let (name, once) = (&settings.name, settings.limits.once);
-    match (found, standing) {
+    match (found.as_ref().map(|found| &found.counting), standing) {
         (_, Standing::Watched { by, with_these_settings: true })
             if !once && !begin::is_begun_by_somebody() =>
         {

@@ -194,7 +194,7 @@ impl Lock {
     /// Asks for the lock of instance `name`, for a watch with these `settings`.
     ///
     /// A watchdog that was killed between fork and exec of its start command leaves the lock to that until
-    /// the exec, which is a moment: where `is_alive` denies that the holder lives, it is waited for.
+    /// the exec, which is a moment: unless the holder `may_be_alive`, it is waited for.
     ///
     /// # Errors
     /// The folder or the file cannot be made, opened or written.
@@ -202,7 +202,7 @@ impl Lock {
         folder: &Path,
         name: &Name,
         settings: &str,
-        is_alive: impl Fn(Pid) -> bool,
+        may_be_alive: impl Fn(Option<Pid>) -> bool,
     ) -> io::Result<Locking> {
         let mut patience = EXEC_PATIENCE;
         DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
@@ -228,7 +228,7 @@ impl Lock {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
                     let holder = Holder::read(file);
-                    if patience == 0 || holder.pid.is_some_and(&is_alive) {
+                    if patience == 0 || may_be_alive(holder.pid) {
                         return Ok(Locking::Busy(holder));
                     }
                     patience -= 1;

@@ -63,7 +63,7 @@ pub fn read(typed: Cli, user: &User, stderr: &mut Stderr) -> Result<Job, Vec<Str
     let user = user.clone();
     let reload: Reload = Box::new(move || {
         let (cli, sources) = with_file(typed.clone(), &user)?;
-        Settings::new(&cli, &sources).map_err(said)
+        Ok((Settings::new(&cli, &sources).map_err(said)?, sources))
     });
     Ok(Job { cli, sources, settings, places, reload })
 }

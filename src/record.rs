@@ -1,7 +1,5 @@
 //! Keeps the state file true: what the instance sees and remembers, written when that changes.
 
-use std::rc::Rc;
-
 use crate::command::CommandEnd;
 use crate::history::{Deaths, LastExit, LastStart, Tally};
 use crate::millis;
@@ -34,70 +32,22 @@ impl Record {
     /// of a process that has ended since, what it was.
     #[must_use]
     pub fn recall(files: Files, settings: &Settings, proc: &Proc, report: &mut Report) -> Self {
-        let old = match files.state() {
-            Ok(state) if state.boot_id == files.boot_id() && !files.boot_id().is_empty() => Some(state),
-            Ok(_) | Err(Unread::None) => None,
-            Err(Unread::Foreign(why)) => {
-                let aside = files.set_state_aside();
-                let aside = aside
-                    .map_or_else(|error| error.to_string(), |path| format!("it is now {}", path.display()));
-                report.trouble(
-                    "state",
-                    &format!("the state file could not be used ({why}), and is begun anew; {aside}"),
-                );
-                None
-            }
-            Err(Unread::Failed(error)) => {
-                report
-                    .trouble("state", &format!("the state file cannot be read ({error}), and is begun anew"));
-                None
-            }
-        };
-        let mut state = fresh(&files, settings);
-        let written = old.clone();
-        if let Some(old) = old {
-            let is_same_process = old.process_name == state.process_name;
-            let is_same = old.settings == state.settings;
-            state.said = if is_same { old.said } else { state.said };
-            state.restarts = if is_same_process { old.restarts } else { 0 };
-            state.resumed_ms = old.resumed_ms.min(state.since_ms);
-            state.told = old.told && is_same_process;
-            // Other settings are a new beginning; but never two start commands too close to each other.
-            let Memory { last_attempt, .. } = old.memory;
-            let memory = if is_same { old.memory } else { Memory { last_attempt, ..Memory::default() } };
-            state.memory = memory.as_of(state.since_ms, &settings.limits);
-            if is_same_process {
-                // Of a time to come, it would make a left-over of all that runs.
-                let since_ms = |died: &Died| died.since_ms.min(state.since_ms);
-                state.gone = old.gone.map(|died| Died { since_ms: since_ms(&died), ..died });
-                state.process = old.process;
-                state.last_exit = old.last_exit;
-                state.deaths = old.deaths;
-                state.last_start = old.last_start;
-                state.oom_kills = old.oom_kills;
-            }
-            state.sight = old.sight;
-            state.since_ms = old.since_ms;
-        }
-        if let Some(process) = state.process.clone() {
-            // While nobody can tell, it is what it was.
-            let lives = proc.lives(process.pid, process.started_ms, process.user).unwrap_or(true);
-            if !lives {
-                let end = End {
-                    pid: process.pid,
-                    name: process.name.clone(),
-                    started: process.started_ms,
-                    at: crate::process::now(),
-                    death: Death::Untold,
-                    memory: None,
-                    out_of_memory: state.oom_kills.since(proc.root()),
-                };
-                let deaths = state.deaths.add(end.ending(), end.at);
-                report.ended_unseen(&end, deaths);
-                state.last_exit = Some(LastExit::of(&end));
-                state.gone = Some(Died::from(&process.gone(last_known(&files))));
-                state.process = None;
-            }
+        let written = files.state_of_this_boot().unwrap_or_else(|unread| {
+            let (why, aside) = match unread {
+                Unread::Foreign(why) => {
+                    let aside = files.set_state_aside().map(|path| format!("it is now {}", path.display()));
+                    let aside = aside.unwrap_or_else(|error| error.to_string());
+                    (format!("could not be used ({why})"), format!("; {aside}"))
+                }
+                Unread::None => return None,
+                Unread::Failed(error) => (format!("cannot be read ({error})"), String::new()),
+            };
+            report.trouble("state", &format!("the state file {why}, and is begun anew{aside}"));
+            None
+        });
+        let (state, ended) = next(written.clone(), &files, settings, proc);
+        if let Some((end, deaths)) = ended {
+            report.ended_unseen(&end, deaths);
         }
         report.recall(state.said.clone());
         Record {
@@ -227,13 +177,16 @@ impl Record {
         }
     }
 
-    /// Notes that the process lives.
+    /// Notes that the process lives, if it is seen to.
     pub fn note_life(&self) {
-        self.files.touch();
+        if self.state.sight == Sight::Running {
+            self.files.touch();
+        }
     }
 
     /// What was followed is so no more, and has not died.
     pub fn lets_go(&mut self) {
+        self.before_launcher = None;
         self.change(|state| {
             (state.process, state.gone) = (None, None);
             (state.sight, state.since_ms) = (Sight::Unknown, crate::process::now());
@@ -290,30 +243,35 @@ impl Record {
     }
 
     /// The settings are others.
-    pub fn use_settings(&mut self, settings: &Rc<Settings>) {
-        let Settings { criteria, limits, .. } = &**settings;
-        self.change(|state| {
-            criteria.pattern.text().clone_into(&mut state.process_name);
-            state.settings = settings.digest();
-            state.interval_ms = limits.health_check_interval;
-            state.max_fail_count = limits.max_fail_count;
-        });
+    pub fn use_settings(&mut self, settings: &Settings) {
+        let new = fresh(&self.files, settings);
+        let old = std::mem::replace(&mut self.state, new);
+        self.state.command = old.command;
+        take_over(&mut self.state, old, settings);
+        self.is_changed = true;
     }
 
-    /// Writes the state if it is another than what the file says.
-    pub fn keep(&mut self, memory: Memory, report: &mut Report) {
-        if self.state.memory != memory {
+    /// Whether the state is another than what the file says.
+    pub fn has_news(&mut self, memory: Memory, report: &Report) -> bool {
+        if self.state.memory != memory || self.state.said != *report.said() {
             self.state.memory = memory;
+            self.state.said.clone_from(report.said());
             self.is_changed = true;
         }
-        if !self.is_changed {
-            return;
+        self.is_changed &= self.written.as_ref() != Some(&self.state);
+        self.is_changed
+    }
+
+    /// The file may have been removed, and is then written anew.
+    pub fn look_after_file(&mut self) {
+        if self.files.touched().is_none() {
+            self.written = None;
+            self.is_changed = true;
         }
-        self.state.said.clone_from(report.said());
-        if self.written.as_ref() == Some(&self.state) {
-            self.is_changed = false;
-            return;
-        }
+    }
+
+    /// Writes the state.
+    pub fn write(&mut self, report: &mut Report) {
         match self.files.write_state(&self.state) {
             Ok(()) => {
                 self.written = Some(self.state.clone());
@@ -327,7 +285,9 @@ impl Record {
     /// The last thing of a watch: nobody watches any more, and a check was made.
     pub fn end(mut self, memory: Memory, report: &mut Report) {
         self.change(|state| state.watchdog = None);
-        self.keep(memory, report);
+        if self.has_news(memory, report) {
+            self.write(report);
+        }
         self.files.touch();
     }
 
@@ -335,6 +295,71 @@ impl Record {
         change(&mut self.state);
         self.is_changed = true;
     }
+}
+
+/// What a watch with these `settings` would begin with now. Nothing is written.
+#[must_use]
+pub fn preview(files: &Files, settings: &Settings, proc: &Proc) -> State {
+    next(files.state_of_this_boot().ok().flatten(), files, settings, proc).0
+}
+
+/// What a watch begins with after the one that has left `old`; and how the process that this followed has
+/// ended, if it has since.
+fn next(
+    old: Option<State>,
+    files: &Files,
+    settings: &Settings,
+    proc: &Proc,
+) -> (State, Option<(End, Tally)>) {
+    let mut state = fresh(files, settings);
+    if let Some(old) = old {
+        take_over(&mut state, old, settings);
+    }
+    // While nobody can tell, it is what it was.
+    let is_dead =
+        |process: &mut Followed| !proc.lives(process.pid, process.started_ms, process.user).unwrap_or(true);
+    let Some(process) = state.process.take_if(is_dead) else { return (state, None) };
+    state.gone = Some(Died::from(&process.gone(last_known(files))));
+    let end = End {
+        pid: process.pid,
+        name: process.name,
+        started: process.started_ms,
+        at: crate::process::now(),
+        death: Death::Untold,
+        memory: None,
+        out_of_memory: state.oom_kills.since(proc.root()),
+    };
+    let deaths = state.deaths.add(end.ending(), end.at);
+    state.last_exit = Some(LastExit::of(&end));
+    (state, Some((end, deaths)))
+}
+
+/// Takes over what still holds of an `old` state: what is known of the same process, and what people said.
+fn take_over(state: &mut State, old: State, settings: &Settings) {
+    let is_same_process = old.process_name == state.process_name;
+    let is_same = old.settings == state.settings;
+    state.resumed_ms = old.resumed_ms.min(state.since_ms);
+    // Other settings are a new beginning; but never two start commands too close to each other.
+    let Memory { last_attempt, .. } = old.memory;
+    let memory = if is_same { old.memory } else { Memory { last_attempt, ..Memory::default() } };
+    state.memory = memory.as_of(state.since_ms, &settings.limits);
+    if is_same {
+        state.said = old.said;
+    }
+    if is_same_process {
+        state.restarts = old.restarts;
+        state.told = old.told;
+        // Of a time to come, it would make a left-over of all that runs.
+        let since_ms = |died: &Died| died.since_ms.min(state.since_ms);
+        state.gone = old.gone.map(|died| Died { since_ms: since_ms(&died), ..died });
+        state.process = old.process;
+        state.last_exit = old.last_exit;
+        state.deaths = old.deaths;
+        state.last_start = old.last_start;
+        state.oom_kills = old.oom_kills;
+    }
+    state.sight = old.sight;
+    state.since_ms = old.since_ms;
 }
 
 fn fresh(files: &Files, settings: &Settings) -> State {
@@ -382,6 +407,7 @@ mod tests {
     use crate::cli::Cli;
     use crate::config::Sources;
     use std::path::Path;
+    use std::rc::Rc;
     use std::time::Duration;
 
     fn settings() -> Rc<Settings> {

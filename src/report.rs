@@ -11,7 +11,9 @@ use std::time::Duration;
 use log::Level;
 
 use crate::command::{CommandEnd, program};
+use crate::config::Sources;
 use crate::history::Tally;
+use crate::instance::Holder;
 use crate::log::OUTCOME;
 use crate::policy::{Ending, Failure, Outcome, Time};
 use crate::process::criteria::Criteria;
@@ -24,6 +26,10 @@ use words::{ambiguity, ended, facts, list, named, near, often, plural, span, wro
 
 /// The trouble that nothing can be kept.
 const STATE_FOLDER: &str = "state folder";
+/// The trouble that the process does not go on.
+const STOPPED: &str = "stopped";
+/// The trouble that the lock is not its own.
+const LOCK: &str = "lock";
 /// How many kinds of failures are told in one record: the last ones.
 const MOST_FAILURES: usize = 5;
 /// Records, kept until there is time to write them: an action never waits for a disk.
@@ -37,7 +43,6 @@ pub struct Report {
     opening: Option<String>,
     /// The last text of each kind of record that is not to be repeated.
     said: BTreeMap<String, String>,
-    is_stopped: bool,
     ever_seen: bool,
     /// What is known of the end of a process that nobody watched.
     ended_unseen: String,
@@ -123,7 +128,6 @@ impl Report {
             records: Vec::new(),
             opening: Some(opening),
             said: BTreeMap::new(),
-            is_stopped: false,
             ever_seen: false,
             ended_unseen: String::new(),
             left_over: Vec::new(),
@@ -164,6 +168,15 @@ impl Report {
         &self.said
     }
 
+    /// Another process is watched from here on: nothing has been seen or said of that.
+    pub fn begin_anew(&mut self) {
+        *self = Report {
+            records: std::mem::take(&mut self.records),
+            opening: self.opening.take(),
+            ..Report::new(&self.settings, self.log.clone(), self.output.clone())
+        };
+    }
+
     /// What was said by runs before this one.
     pub fn recall(&mut self, said: BTreeMap<String, String>) {
         for (kind, text) in said {
@@ -189,20 +202,36 @@ impl Report {
         }
     }
 
-    /// There is no lock to be had in the state folder, and so nothing else can be kept there. Said once.
+    /// There is no lock to be had in the state folder.
     pub fn no_lock(&mut self, folder: &Path, error: &std::io::Error) {
-        self.nothing_kept(folder, error, "no second watchdog of this name is kept away, and ");
+        let folder = folder.display();
+        self.trouble(
+            LOCK,
+            &format!(
+                "no lock is to be had in {folder} ({error}): no second watchdog of this name is kept away"
+            ),
+        );
+    }
+
+    /// Its lock was removed, and another watchdog has it.
+    pub fn lost_lock(&mut self, holder: &Holder) {
+        let pid = holder.in_brackets();
+        self.trouble(
+            LOCK,
+            &format!("its lock was removed, and another watchdog{pid} has it: this one starts nothing"),
+        );
+    }
+
+    /// It has its lock.
+    pub fn has_lock(&mut self) {
+        self.no_trouble(LOCK, "it has its lock again");
     }
 
     /// The state folder cannot be written, which matters to the next watchdog only. Said once.
     pub fn no_state(&mut self, folder: &Path, error: &std::io::Error) {
-        self.nothing_kept(folder, error, "");
-    }
-
-    fn nothing_kept(&mut self, folder: &Path, error: &std::io::Error, worse: &str) {
         if self.is_first(STATE_FOLDER) {
             self.warn(format!(
-                "nothing can be kept in {} ({error}): {worse}the next one will know nothing of this one",
+                "nothing can be kept in {} ({error}): the next one will know nothing of this one",
                 folder.display()
             ));
         }
@@ -317,7 +346,6 @@ impl Report {
     /// The process is followed from now on.
     pub fn following(&mut self, seen: &Seen, now: Time, others: usize) {
         self.ever_seen = true;
-        self.is_stopped = false;
         self.said.remove("paused");
         let others =
             if others == 0 { String::new() } else { format!(", the first of {} that match", others + 1) };
@@ -342,6 +370,10 @@ impl Report {
 
     /// Nothing matches, but these nearly do.
     pub fn near(&mut self, judged: &[Judged]) {
+        // It may have come meanwhile.
+        if judged.iter().any(|judged| judged.reason.is_none()) {
+            return;
+        }
         if let Some(near) = near(judged) {
             let text =
                 format!("no process is named '{}'; close: {near}", self.settings.criteria.pattern.text());
@@ -351,16 +383,11 @@ impl Report {
 
     /// Whether the process is stopped (`T`), as each check sees it.
     pub fn stopped(&mut self, stopped: bool, seen: &Seen) {
-        if self.is_stopped != stopped {
-            self.is_stopped = stopped;
-            if stopped {
-                self.warn(format!(
-                    "{} is stopped, by a signal or a debugger; it counts as running",
-                    named(seen)
-                ));
-            } else {
-                self.info(format!("{} runs on", named(seen)));
-            }
+        let what = format!("{} is stopped", named(seen));
+        if stopped {
+            self.trouble(STOPPED, &format!("{what}, by a signal or a debugger; it counts as running"));
+        } else if self.said.remove(STOPPED).is_some_and(|said| said.starts_with(&what)) {
+            self.info(format!("{} runs on", named(seen)));
         }
     }
 
@@ -628,7 +655,6 @@ impl Report {
             self.info(format!(
                 "SIGHUP: the settings are read anew, but for folders and log sizes: {watched}; the logs are open anew"
             ));
-            self.doubt_settings();
         } else {
             self.warn(format!(
                 "SIGHUP: the configuration is wrong, and the one before stays: {}",
@@ -637,11 +663,15 @@ impl Report {
         }
     }
 
-    /// What about the settings is probably not what was meant.
-    pub fn doubt_settings(&mut self) {
+    /// What about the settings, and the file that they come from, is probably not what was meant.
+    pub fn doubt_settings(&mut self, sources: &Sources) {
         let settings = Rc::clone(&self.settings);
-        for doubt in settings.criteria.doubts() {
-            self.trouble("doubt", &doubt);
+        let doubts = settings.criteria.doubts().join("; ");
+        for (kind, doubt) in [("doubt", (!doubts.is_empty()).then_some(doubts)), ("file", sources.doubt())] {
+            match doubt {
+                Some(doubt) => self.trouble(kind, &doubt),
+                None => drop(self.said.remove(kind)),
+            }
         }
         match program::doubt(&settings.criteria.start_command) {
             Some(doubt) => self.trouble("program", &doubt),

@@ -304,6 +304,15 @@ impl Files {
         read(&self.path("json"), |state: &State| state.version)
     }
 
+    /// The state as it was left, if it is of this boot.
+    ///
+    /// # Errors
+    /// There is none to be read.
+    pub fn state_of_this_boot(&self) -> Result<Option<State>, Unread> {
+        let is_of_this_boot = |state: &State| state.boot_id == self.boot_id && !self.boot_id.is_empty();
+        self.state().map(|state| Some(state).filter(is_of_this_boot))
+    }
+
     /// Replaces the state.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::command::{Noted, StartCommand};
+use crate::config::Sources;
 use crate::exit::Exit;
 use crate::instance::Lock;
 use crate::output::OutputLog;
@@ -27,8 +28,10 @@ use crate::report::words::{plural, span};
 use crate::service_manager::ServiceManager;
 use crate::settings::Settings;
 use crate::signals::Signals;
+use crate::state::Leave;
 use crate::sys;
 use crate::unit::Unit;
+use start::running;
 
 /// How often it is seen to what need not be seen to at each check: the size of the output log, what the OOM
 /// killer does, what the process calls itself, and free memory, which is given back.
@@ -64,8 +67,8 @@ pub struct Parts {
     pub has_terminal: bool,
 }
 
-/// Reads the settings again.
-pub type Reload = Box<dyn Fn() -> Result<Settings, Vec<String>>>;
+/// Reads the settings again, and says what of them was written where.
+pub type Reload = Box<dyn Fn() -> Result<(Settings, Sources), Vec<String>>>;
 
 /// A watch.
 pub struct Watch {
@@ -109,6 +112,7 @@ impl Watch {
         let noted = Noted::read(&files.start_note(), files.boot_id()).filter(|noted| noted.attempt <= now());
         let command = noted.and_then(|noted| StartCommand::adopt(noted, &parts.proc));
         if let Some(command) = &command {
+            parts.record.command(Some(running(&parts.proc, command)));
             parts.report.adopted(command.pid(), command.began(), now());
         }
         let memory = match noted {
@@ -184,6 +188,7 @@ impl Watch {
                     self.keep_output_to_limit();
                     self.look_at_kind();
                     self.note_life();
+                    self.look_after_files();
                     sys::give_back_free_memory();
                 }
                 return Woken::By(Seen::Nothing);
@@ -193,10 +198,20 @@ impl Watch {
 
     /// Says and writes down what has changed.
     fn keep(&mut self) {
-        self.name_near_misses_if_due();
-        let Parts { record, report, service_manager, .. } = &mut self.parts;
+        self.write_down();
+        // Which takes a while, on a machine with thousands.
+        if self.name_near_misses_if_due() {
+            self.write_down();
+        }
+    }
+
+    fn write_down(&mut self) {
         let memory = self.policy.memory();
-        record.keep(memory, report);
+        // The state is that of who has the lock.
+        if self.parts.record.has_news(memory, &self.parts.report) && self.is_alone() {
+            self.parts.record.write(&mut self.parts.report);
+        }
+        let Parts { record, report, service_manager, .. } = &mut self.parts;
         report.flush();
         service_manager.show(record.state(), memory, record.leave());
     }
@@ -245,6 +260,7 @@ impl Watch {
                 libc::SIGUSR1 => {
                     let seen = self.look();
                     self.look_at_kind();
+                    self.look_after_files();
                     self.parts.report.checked(self.followed.as_ref().map(Followed::seen), now());
                     woken = Some(Woken::By(seen));
                 }
@@ -262,30 +278,33 @@ impl Watch {
         let watched = Rc::clone(&self.parts.settings);
         let is_other = |settings: &Settings| !settings.criteria.are_as(&watched.criteria);
         let settings = match (self.parts.reload)() {
-            Ok(settings) if settings.name != self.parts.settings.name => {
+            Ok((settings, _)) if settings.name != self.parts.settings.name => {
                 let name = &self.parts.settings.name;
                 Err(vec![format!(
                     "the name of a running watchdog stays; it is '{name}', and would be '{}'",
                     settings.name
                 )])
             }
-            Ok(settings) if self.command.is_some() && is_other(&settings) => Err(vec![
+            Ok((settings, _)) if self.command.is_some() && is_other(&settings) => Err(vec![
                 "other processes cannot be looked for while a start command is at work; start this watchdog again"
                     .to_owned(),
             ]),
-            Ok(settings) if settings.limits.once => Err(vec!["--once is for another watchdog".to_owned()]),
+            Ok((settings, _)) if settings.limits.once => Err(vec!["--once is for another watchdog".to_owned()]),
             settings => settings,
         };
         match settings {
-            Ok(settings) => {
+            Ok((settings, sources)) => {
                 let settings = Rc::new(settings);
                 self.policy.limit(settings.limits);
                 if is_other(&settings) {
+                    // What has died is the old one's history.
+                    self.bury();
                     if let Some(followed) = &self.followed {
                         self.parts.report.let_go(followed.seen());
                     }
                     self.let_go();
                     self.policy.begin_anew();
+                    self.parts.report.begin_anew();
                 }
                 self.parts.record.use_settings(&settings);
                 self.parts.report.use_settings(Rc::clone(&settings));
@@ -294,6 +313,7 @@ impl Watch {
                 }
                 self.parts.settings = settings;
                 self.parts.report.reloaded(&[]);
+                self.parts.report.doubt_settings(&sources);
             }
             Err(wrong) => self.parts.report.reloaded(&wrong),
         }
@@ -367,7 +387,7 @@ impl Watch {
             }
             Outcome::LeftAlone => {
                 report.say_only_warnings();
-                explain_to_terminal(settings, self.policy.memory());
+                explain_to_terminal(settings, self.policy.memory(), record.leave());
                 Exit::LeftAlone
             }
         };
@@ -376,11 +396,14 @@ impl Watch {
     }
 
     /// The last thing of a watch.
-    fn finish(self) {
+    fn finish(mut self) {
+        let is_alone = self.is_alone();
         let Parts { mut report, record, lock, mut service_manager, .. } = self.parts;
         let memory = self.policy.memory();
         service_manager.stopping(record.state(), memory, record.leave());
-        record.end(memory, &mut report);
+        if is_alone {
+            record.end(memory, &mut report);
+        }
         report.flush();
         if let Some(lock) = lock {
             lock.release();
@@ -409,20 +432,25 @@ impl Watch {
 }
 
 /// To somebody who wonders why nothing happens.
-fn explain_to_terminal(settings: &Settings, memory: Memory) {
+fn explain_to_terminal(settings: &Settings, memory: Memory, leave: Leave) {
     if !crate::log::is_terminal() {
         return;
     }
     let name = &settings.name;
-    let text = match memory.gave_up_until {
-        Some(until) => format!(
+    let text = match (memory.gave_up_until, leave) {
+        (Some(until), _) => format!(
             "watchdog: {name} is not running, and was given up after {} {}; the next try is in {}; to try now: \
              watchdog resume {name}\n",
             memory.failures,
             plural(memory.failures, "failure"),
             span(until.saturating_sub(now())),
         ),
-        None => format!("watchdog: {name} is not running, and paused; to end that: watchdog resume {name}\n"),
+        (None, Leave::Paused { .. }) => {
+            format!("watchdog: {name} is not running, and paused; to end that: watchdog resume {name}\n")
+        }
+        (None, Leave::Given { .. }) => {
+            format!("watchdog: {name} is not running, and is left to the watchdog that has its lock\n")
+        }
     };
     crate::log::Stderr::new(crate::log::Verbosity::Warnings).write_text(&text);
 }

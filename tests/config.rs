@@ -189,6 +189,50 @@ fn another_process_name_is_looked_for_at_once() {
     drop(other);
 }
 
+/// Nor is what became of it held against the other, as it is not by a watchdog that is started again.
+#[test]
+fn another_process_has_no_history() {
+    let scene = Scene::new();
+    let watchdog = by_file(&scene, "$ACTOR sleep &", "").spawn();
+    scene.wait_for("attempt 1 succeeded");
+    send(scene.wait_running(), SIGKILL);
+    scene.wait_until("it is back", || (scene.count("attempt 1 succeeded") == 2).then_some(()));
+    let other = format!("{}-b", scene.name());
+    let file = scene.read("x.toml").replacen(scene.name(), &other, 1);
+    fs::write(scene.path("x.toml"), file.replace("$ACTOR sleep &", "true")).unwrap();
+    reload(&scene, &watchdog);
+    // As if nothing had ever been seen: nothing has, of this one.
+    scene.wait_for(&format!("the start command succeeded but nothing named '{other}' appeared"));
+    let state = scene.state();
+    assert_eq!(
+        (&state["restarts"], &state["deaths_ms"], &state["last_exit"], &state["gone"]),
+        (&json!(0), &json!([]), &json!(null), &json!(null)),
+        "{state}"
+    );
+    watchdog.terminate();
+}
+
+/// As at the start.
+#[test]
+fn a_file_that_others_may_write_is_doubted_when_it_is_read_again() {
+    if !is_root() {
+        return skip("needs root, whose files are not for others to write");
+    }
+    let scene = Scene::new();
+    let watchdog = by_file(&scene, "$ACTOR sleep &", "").spawn();
+    scene.wait_for("attempt 1 succeeded");
+    let file = scene.path("x.toml");
+    for _ in 0..2 {
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
+        reload(&scene, &watchdog);
+        scene.wait_for("^WARN others than root may write .*x.toml");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        reload(&scene, &watchdog);
+    }
+    assert_eq!(scene.count("^WARN others than root may write"), 2, "{:#?}", scene.log());
+    watchdog.terminate();
+}
+
 /// What the start command has become is nobody's to end.
 #[test]
 fn no_other_process_name_while_the_start_command_is_the_process() {

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 
 use nix::sys::signal::Signal::SIGKILL;
 use regex_lite::Regex;
 
-use crate::harness::{Ended, Invocation, Scene};
+use crate::harness::{Captured, Ended, Invocation, Scene};
+use crate::machine::{program, send};
 use crate::terminal::Terminal;
 
 /// What a dry run has written into a pipe.
@@ -157,6 +159,35 @@ fn what_is_paused_or_given_up_would_not_be_started() {
     assert_eq!(watchdog.ends().code(), Some(1));
 }
 
+/// A master that died alone has left a worker, which is not it.
+#[test]
+fn what_is_left_over_would_not_be_followed() {
+    let scene = Scene::new();
+    let line = || scene.watchdog().starting("false").with("--max-fail-count", "1");
+    let master = scene.start_actor(&["sleep"]);
+    let mut worker = program(scene.path(scene.name()));
+    worker.arg0("worker").arg("sleep");
+    let worker = scene.spawn(worker, Captured::All);
+    scene.wait_until("both are there", || (scene.all().len() == 2).then_some(()));
+    assert_eq!(line().flag("--once").run().code(), Some(0), "{}", scene.story());
+    assert_eq!(scene.state()["process"]["pid"], master);
+    send(master, SIGKILL);
+    scene.wait_gone(master);
+    for line in [line(), line().flag("--once")] {
+        let dry = DryRun::of(line);
+        dry.assert_near(worker.pid(), "left over from one that has died");
+        assert!(dry.would().starts_with("it is not running; run: "), "{}", dry.ended);
+    }
+    // And so it is.
+    assert_eq!(line().flag("--once").run().code(), Some(1), "{}", scene.story());
+    scene.wait_for(&format!(r"^WARN left over, and not taken for it: .*\(pid {}\)", worker.pid()));
+    // A run beside one that waits to start can tell too.
+    let watchdog = line().starting("sleep 250").with("--stable-after", "7").spawn();
+    scene.wait_until("it starts", || (scene.starts() == 2).then_some(()));
+    assert_eq!(line().flag("--once").run().code(), Some(5), "{}", scene.story());
+    watchdog.terminate();
+}
+
 #[test]
 fn a_second_watchdog_would_end() {
     let scene = Scene::new();
@@ -189,9 +220,39 @@ fn a_second_watchdog_would_end() {
     let command = scene.state()["command"]["pid"].to_string();
     first.send(SIGKILL);
     first.ends();
-    let dry = DryRun::of(line());
-    let said = format!("wait: it is not running, and the start command is at work (pid {command})");
-    assert_eq!(dry.would(), said, "{}", dry.ended);
+    let wait = || {
+        let dry = DryRun::of(line());
+        let said = format!("wait: it is not running, and the start command is at work (pid {command})");
+        assert_eq!(dry.would(), said, "{}", dry.ended);
+    };
+    wait();
+    // Nor does the next one forget it.
+    let next = line().spawn();
+    scene.wait_for(r"is at work, since");
+    next.send(SIGKILL);
+    next.ends();
+    wait();
+}
+
+/// Whoever cut it off has decided nothing (rule 29).
+#[test]
+fn a_give_up_that_was_cut_off_is_not_forgotten() {
+    let scene = Scene::new();
+    let line =
+        || scene.watchdog().with("--max-fail-count", "1").with("--retry-after", "10m").starting("false");
+    let by_systemd = |line: Invocation| {
+        let mut command = line.command();
+        command.env("INVOCATION_ID", "0123456789abcdef0123456789abcdef");
+        scene.spawn(command, Captured::All)
+    };
+    let watchdog = by_systemd(line());
+    let given_up = || scene.kept("json").exists() && !scene.state()["memory"]["gave_up_until_ms"].is_null();
+    scene.wait_until("it is given up", || given_up().then_some(()));
+    watchdog.send(SIGKILL);
+    watchdog.ends();
+    let dry = by_systemd(line().flag("--dry-run")).ends();
+    assert!(dry.stdout.contains("not running, and given up, 9m 5"), "{dry}");
+    assert_eq!(dry.code(), Some(1));
 }
 
 #[test]
@@ -255,11 +316,11 @@ fn each_setting_is_shown_with_its_source() {
 #[test]
 fn hostile_bytes_reach_nobody_s_terminal_and_forge_no_row() {
     let scene = Scene::new();
-    let mut command = crate::machine::program(scene.path(scene.name()));
+    let mut command = program(scene.path(scene.name()));
     command.arg("neglect").arg(scene.path(scene.name())).arg("sleep");
     let command_line = "x\nwould\tnothing\u{1b}[31m\u{202e}\u{2028}";
-    std::os::unix::process::CommandExt::arg0(&mut command, command_line);
-    let parent = scene.spawn(command, crate::harness::Captured::All);
+    command.arg0(command_line);
+    let parent = scene.spawn(command, Captured::All);
     scene.wait_until("both are there", || (scene.all().len() == 2).then_some(()));
     let dry = DryRun::of(scene.watchdog());
     assert!(dry.would().starts_with("follow"), "{}", dry.ended);

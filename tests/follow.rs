@@ -88,6 +88,24 @@ fn a_stopped_process_is_running() {
     scene.assert_watched();
 }
 
+/// From cron too, and not each minute.
+#[test]
+fn a_stopped_process_is_told_by_once_too() {
+    let scene = Scene::new();
+    let pid = scene.start_actor(&["sleep"]);
+    let run = || assert_eq!(scene.watchdog().flag("--once").run().code(), Some(0), "{}", scene.story());
+    for round in 1..3 {
+        send(pid, SIGSTOP);
+        scene.wait_until("it is stopped", || (state(pid) == Some('T')).then_some(()));
+        run();
+        run();
+        assert_eq!(scene.count(&format!(r"^WARN .*\(pid {pid}\) is stopped")), round, "{:#?}", scene.log());
+        send(pid, SIGCONT);
+        scene.wait_until("it goes on", || (state(pid) == Some('S')).then_some(()));
+        run();
+    }
+}
+
 #[test]
 fn a_process_that_takes_another_name_is_gone() {
     let scene = Scene::new();

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use nix::sys::signal::Signal::SIGKILL;
+use nix::sys::signal::Signal::{SIGKILL, SIGUSR1};
 
 use crate::harness::{Captured, Scene};
 use crate::machine::send;
@@ -67,6 +67,58 @@ fn who_has_lost_his_lock_to_another_starts_nothing() {
     scene.wait_replaced(pid);
     assert!(scene.kept("lock").exists() && scene.starts() == 3, "{}", scene.story());
     first.terminate();
+}
+
+/// Whatever it has to say of itself, it is not what `status` shows from then on.
+#[test]
+fn who_has_lost_his_lock_to_another_keeps_nothing() {
+    let scene = Scene::new();
+    let first = scene.watchdog().spawn();
+    scene.wait_for("attempt 1 succeeded");
+    fs::remove_file(scene.kept("lock")).unwrap();
+    let second = scene.watchdog().spawn();
+    let watched_by = || scene.state()["watchdog"]["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
+    scene.wait_until("it is the second's", || (watched_by() == Some(second.pid())).then_some(()));
+    first.terminate();
+    assert_eq!(watched_by(), Some(second.pid()), "{}", scene.story());
+    second.terminate();
+}
+
+/// It is seen again, and no second one is let in.
+#[test]
+fn a_cleared_state_folder_is_filled_again() {
+    let scene = Scene::new();
+    let first = scene.watchdog().spawn();
+    scene.wait_for("attempt 1 succeeded");
+    let kept = ["lock", "json"].map(|ending| scene.kept(ending));
+    scene.wait_until("the state is written", || kept[1].exists().then_some(()));
+    for _ in 0..2 {
+        fs::remove_dir_all(scene.path("state")).unwrap();
+        // Or wait for the minute's look.
+        first.send(SIGUSR1);
+        scene.wait_until("all is there", || kept.iter().all(|file| file.exists()).then_some(()));
+    }
+    assert_eq!(scene.state()["watchdog"]["pid"], first.pid());
+    let second = scene.watchdog().with("--max-fail-count", "7").run();
+    assert_eq!(second.code(), Some(4), "{second}");
+    assert_eq!(scene.count("^WARN"), 1, "the start: {:#?}", scene.log());
+    first.terminate();
+}
+
+/// It would end by itself in a moment.
+#[test]
+fn a_run_of_cron_s_is_no_reason_for_another_name() {
+    let scene = Scene::new();
+    let line = scene.watchdog().starting("until [ -e $HERE/ready ]; do sleep 0.05; done; $ACTOR sleep &");
+    let run = line.clone().flag("--once").spawn();
+    scene.wait_for("running start command");
+    scene.wait_until("the state is written", || scene.kept("json").exists().then_some(()));
+    let second = line.run();
+    assert_eq!(second.code(), Some(4), "{second}");
+    let said = format!("a --once run of '{}' is at work (pid {})", scene.name(), run.pid());
+    assert!(second.stderr.contains(&said) && !second.stderr.contains("--name"), "{second}");
+    fs::write(scene.path("ready"), "").unwrap();
+    assert_eq!(run.ends().code(), Some(0), "{}", scene.story());
 }
 
 #[test]

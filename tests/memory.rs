@@ -193,7 +193,13 @@ fn who_has_the_start_commands_number_later_is_a_stranger() {
         fs::create_dir_all(scene.path("state")).unwrap();
         fs::write(scene.kept("start"), format!("{} 0\n{leader} {}\n", boot.trim(), started - later)).unwrap();
         let watchdog = scene.watchdog().with("--start-timeout", "0.5").spawn();
-        scene.wait_for(if is_stranger { "attempt 1 succeeded" } else { "still at work .*; ending it" });
+        scene.wait_for(if is_stranger { "attempt 1 succeeded" } else { "is at work, since" });
+        if !is_stranger {
+            scene.wait_until("the state says so", || {
+                (scene.state()["command"]["pid"] == leader).then_some(())
+            });
+            scene.wait_for("still at work .*; ending it");
+        }
         assert_eq!(scene.count("is at work, since"), usize::from(!is_stranger), "{}", scene.story());
         if is_stranger {
             assert!(is_there(leader), "{}", scene.story());
@@ -546,6 +552,29 @@ fn a_read_only_state_folder_ends_no_watch() {
         "mount -t tmpfs -o ro none $HERE/state && exec \"$@\"",
         r"Read-only file system \(os error 30\)\): no second watchdog of this name is kept away",
     );
+}
+
+/// Two different troubles, each said once: the state is kept all the same.
+#[test]
+fn a_lock_that_cannot_be_had_is_said_once() {
+    let scene = Scene::new();
+    scene.start_actor(&["sleep"]);
+    fs::create_dir_all(scene.kept("lock")).unwrap();
+    let line = || scene.watchdog().flag("--once");
+    let told = |times| {
+        for _ in 0..2 {
+            assert_eq!(line().run().code(), Some(0), "{}", scene.story());
+        }
+        let said = "^WARN no lock is to be had in .*is kept away";
+        assert_eq!(scene.count(said), times, "{:#?}", scene.log());
+        assert_eq!(scene.log().len(), times, "and nothing else: {:#?}", scene.log());
+    };
+    told(1);
+    fs::remove_dir(scene.kept("lock")).unwrap();
+    told(1);
+    fs::remove_file(scene.kept("lock")).unwrap();
+    fs::create_dir(scene.kept("lock")).unwrap();
+    told(2);
 }
 
 /// Who has said so wants to know what came of it; of the rounds in between, nobody does.

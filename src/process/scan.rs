@@ -226,7 +226,14 @@ impl Proc {
         self.look_at(pid, None).unwrap_or(false)
     }
 
-    /// Whether the process with this number that started then, to the millisecond, lives, as far as can be
+    /// When the process with this number started, to the tick, if it can be seen.
+    #[must_use]
+    #[expect(clippy::redundant_closure_for_method_calls)] // the method is of one lifetime, the closure of all
+    pub fn started(&self, pid: Pid) -> Option<Time> {
+        self.stat(pid, |stat| stat.started()).ok()
+    }
+
+    /// Whether the process with this number that started then, to the tick, lives, as far as can be
     /// seen.
     #[must_use]
     pub fn is_alive(&self, pid: Pid, started: Time) -> bool {
@@ -266,10 +273,15 @@ impl Proc {
     /// leader has to be, which then is all that is looked at.
     #[must_use]
     pub fn lives_any_of(&self, group: Pid) -> bool {
-        let is_in_it = |pid| self.stat(pid, |stat| stat.group == group && !stat.is_dead()).unwrap_or(false);
-        let mut pids = Vec::new();
         // While nobody can tell, there may be one.
-        is_in_it(group) || self.each_name(|pid, _| pids.push(pid)).is_err() || pids.into_iter().any(is_in_it)
+        let may_be_in_it = |pid| match self.stat(pid, |stat| stat.group == group && !stat.is_dead()) {
+            Ok(is_in_it) => is_in_it,
+            Err(trouble) => matches!(trouble, Trouble::Blind(_)),
+        };
+        let mut pids = Vec::new();
+        may_be_in_it(group)
+            || self.each_name(|pid, _| pids.push(pid)).is_err()
+            || pids.into_iter().any(may_be_in_it)
     }
 
     /// All processes that started at `since` or later, in the session of a start command or whose parent

@@ -63,9 +63,13 @@ impl Watch {
         self.parts.report.several(&matches.counting);
         let others = matches.counting.len().saturating_sub(1);
         for seen in matches.counting {
-            if let Some(followed) = Followed::hold(&self.parts.proc, seen, criteria, self.parts.open_pidfd)? {
+            let held = Followed::hold(&self.parts.proc, seen, criteria, self.parts.open_pidfd)?;
+            if let Some(mut followed) = held {
                 self.last_alive = now();
                 self.parts.report.following(followed.seen(), self.last_alive, others);
+                if let Ok(Check::Alive { stopped }) = followed.check(criteria) {
+                    self.parts.report.stopped(stopped, followed.seen());
+                }
                 self.parts.record.sees(Sight::Running, Some(followed.seen()), self.last_alive);
                 self.parts.record.note_kind(followed.seen());
                 self.parts.record.oom_kills(followed.oom_kills());
@@ -85,11 +89,13 @@ impl Watch {
         Ok(Seen::Missing)
     }
 
-    /// Names near misses if nothing has been found since they fell due.
-    pub(super) fn name_near_misses_if_due(&mut self) {
-        if self.near_misses_due && self.followed.is_none() {
+    /// Names near misses if nothing has been found since they fell due. Whether they were looked for.
+    pub(super) fn name_near_misses_if_due(&mut self) -> bool {
+        let is_due = std::mem::take(&mut self.near_misses_due) && self.followed.is_none();
+        if is_due {
             self.name_near_misses();
         }
+        is_due
     }
 
     /// What nearly matches is what was meant, perhaps.

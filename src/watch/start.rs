@@ -9,6 +9,7 @@ use crate::instance::{Lock, Locking};
 use crate::policy::{Seen, Time};
 use crate::process::death::{Death, Told, signal_name};
 use crate::process::now;
+use crate::process::scan::Proc;
 use crate::state::Running;
 
 impl Watch {
@@ -25,22 +26,20 @@ impl Watch {
 
     /// Whether this is the only watch of its name. Where somebody has cleared the state folder, another may
     /// have begun since.
-    fn is_alone(&mut self) -> bool {
+    pub(super) fn is_alone(&mut self) -> bool {
         if self.parts.lock.as_ref().is_none_or(Lock::is_in_place) {
             return true;
         }
-        let Parts { settings, record, proc, report, lock, .. } = &mut self.parts;
+        let Parts { settings, record, report, lock, .. } = &mut self.parts;
         let folder = record.files().folder();
-        match Lock::take(folder, &settings.name, &settings.fingerprint(), |pid| proc.is_there(pid)) {
-            Ok(Locking::Held(new)) => *lock = Some(new),
+        // Nobody is waited for here: it is asked again.
+        match Lock::take(folder, &settings.name, &settings.fingerprint(), |_| true) {
+            Ok(Locking::Held(new)) => {
+                *lock = Some(new);
+                report.has_lock();
+            }
             Ok(Locking::Busy(holder)) => {
-                let pid = holder.in_brackets();
-                report.trouble(
-                    "lock",
-                    &format!(
-                        "its lock was removed, and another watchdog{pid} has it: this one starts nothing"
-                    ),
-                );
+                report.lost_lock(&holder);
                 return false;
             }
             Err(error) => report.no_lock(folder, &error),
@@ -48,8 +47,14 @@ impl Watch {
         true
     }
 
+    /// Where somebody has cleared the state folder, lock and state are made anew.
+    pub(super) fn look_after_files(&mut self) {
+        if self.is_alone() {
+            self.parts.record.look_after_file();
+        }
+    }
+
     pub(super) fn start(&mut self, attempt: u32) -> Seen {
-        let began = now();
         self.keep_output_to_limit();
         let output = self.parts.output.open();
         if let Err(error) = &output {
@@ -59,16 +64,18 @@ impl Watch {
             );
             self.parts.report.trouble("output-open", &text);
         }
-        let attempt_at = self.policy.memory().last_attempt.unwrap_or(began);
+        let attempt_at = self.policy.memory().last_attempt.unwrap_or_else(now);
         let note = self.parts.record.files().new_start_note(attempt_at);
         if let Err(error) = &note {
             self.parts.report.no_state(self.parts.record.files().folder(), error);
         }
+        // On a slow disk, all that took its time.
+        let began = now();
         match StartCommand::run(&self.parts.settings.criteria.start_command, output.ok(), note.ok(), began) {
             Ok(command) => {
                 self.refused = false;
                 self.session = command.pid();
-                self.parts.record.command(Some(Running { pid: command.pid(), started_ms: began }));
+                self.parts.record.command(Some(running(&self.parts.proc, &command)));
                 self.command = Some(command);
                 self.parts.report.started(attempt, began);
                 Seen::Started
@@ -143,6 +150,12 @@ impl Watch {
             self.parts.report.trouble("output", &text);
         }
     }
+}
+
+/// A start command at work, as it is told from others later.
+pub(super) fn running(proc: &Proc, command: &StartCommand) -> Running {
+    let pid = command.pid();
+    Running { pid, started_ms: proc.started(pid).unwrap_or_else(|| command.began()) }
 }
 
 /// Whether a shell ended as one does whose last command ended with this status, or by this signal
