@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use toml::de::{DeTable, DeValue};
 
-use crate::cli::{Cli, SETTINGS, Slot, TYPED_ONLY, meant};
+use crate::cli::{Cli, SETTINGS, Slot, TYPED_ONLY, meant, quoted};
 use crate::instance::{Name, User};
 use crate::settings::Settings;
 
@@ -72,10 +72,8 @@ impl Sources {
 /// The path that `--config` means: a bare name is that of an instance.
 #[must_use]
 pub fn path(given: &OsStr, user: &User) -> PathBuf {
-    let is_bare = !given.is_empty() && !given.as_encoded_bytes().contains(&b'/');
-    let file = Path::new(given);
-    if !is_bare || file.extension() == Some(OsStr::new("toml")) {
-        return file.to_owned();
+    if !is_bare(given) {
+        return given.into();
     }
     let mut name = given.to_owned();
     name.push(".toml");
@@ -83,31 +81,45 @@ pub fn path(given: &OsStr, user: &User) -> PathBuf {
     if user.uid != 0 && (own.exists() || !system.exists()) { own } else { system }
 }
 
-/// Puts what the file at `path` says where the command line says nothing.
+fn is_bare(given: &OsStr) -> bool {
+    let is_path =
+        given.as_encoded_bytes().contains(&b'/') || Path::new(given).extension() == Some("toml".as_ref());
+    !given.is_empty() && !is_path
+}
+
+/// Puts what the file that is `given` with `--config` says where the command line says nothing.
 ///
 /// # Errors
 /// All that is wrong with the file, each with its line.
-pub fn fill(cli: &mut Cli, path: &Path, user: &User) -> Result<Sources, Vec<Complaint>> {
-    let (text, file) = read_file(path).map_err(|what| {
-        let instead = nearest_file(path, user).unwrap_or_default();
+pub fn fill(cli: &mut Cli, given: impl AsRef<OsStr>, user: &User) -> Result<Sources, Vec<Complaint>> {
+    let given = given.as_ref();
+    let path = path(given, user);
+    let (text, file) = read_file(&path).map_err(|what| {
+        let instead = nearest(given, &path, user).unwrap_or_default();
         vec![format!("{}: {what}{instead}", path.display())]
     })?;
     // Whoever may write it decides what root runs.
     let is_open_to_others = user.uid == 0 && (file.mode() & 0o022 != 0 || file.uid() != 0);
-    Ok(Sources { is_open_to_others, ..read(cli, path, &text)? })
+    Ok(Sources { is_open_to_others, ..read(cli, &path, &text)? })
 }
 
-/// What to say of a file that may have been meant, if there is none at `path`.
-fn nearest_file(path: &Path, user: &User) -> Option<String> {
-    let (folder, typed) = (path.parent()?, path.file_stem()?.to_str()?);
+/// What to type in place of what was `given`, if there is no file at `at`, which that means, but one that may
+/// have been meant.
+fn nearest(given: &OsStr, at: &Path, user: &User) -> Option<String> {
+    let (folder, typed) = (at.parent()?, at.file_stem()?.to_str()?);
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     // Other users than root may mean one of root's.
-    let others = (folder == user.config_folder()).then_some(Path::new(SYSTEM_FOLDER));
+    let others = is_bare(given).then_some(Path::new(SYSTEM_FOLDER));
     let files = [Some(folder), others].into_iter().flatten().flat_map(std::fs::read_dir).flatten().flatten();
     let names = files.filter_map(|file| file.file_name().into_string().ok());
-    let names: Vec<_> = names.filter_map(|name| Some(name.strip_suffix(".toml")?.to_owned())).collect();
-    let nearest = meant(typed, names.iter().map(String::as_str)).filter(|_| !path.exists())?;
-    Some(format!("; the nearest is {}.toml", crate::log::escaped(nearest)))
+    let names = names.filter_map(|name| Some(name.strip_suffix(".toml")?.to_owned()));
+    // A bare name with its ending would be a path.
+    let instead = |name: &str| {
+        if is_bare(given) { name.into() } else { at.with_file_name(format!("{name}.toml")).into_os_string() }
+    };
+    let names: Vec<_> = names.filter(|name| path(&instead(name), user).is_file()).collect();
+    let nearest = meant(typed, names.iter().map(String::as_str)).filter(|_| !at.exists())?;
+    Some(format!("; the nearest is {}", crate::log::escaped(&quoted(&instead(nearest)))))
 }
 
 /// Reads a file that may be anybody's: neither a pipe nor a file without an end holds us up.
@@ -412,18 +424,31 @@ mod tests {
 
     #[test]
     fn a_file_that_was_meant_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        for file in ["cla.toml", "docker.toml", "docker.toml.example"] {
-            std::fs::write(folder.path().join(file), "exact = 1").unwrap();
+        let home = tempfile::tempdir().unwrap();
+        let user = User { uid: 1000, home: home.path().to_owned(), xdg_state_home: None };
+        let folder = user.config_folder();
+        std::fs::create_dir_all(&folder).unwrap();
+        for file in ["cla.toml", "docker.toml", "docker.toml.example", "web.toml.toml"] {
+            std::fs::write(folder.join(file), "exact = 1").unwrap();
         }
-        let of =
-            |file: &str| fill(&mut Cli::default(), &folder.path().join(file), &root()).unwrap_err().remove(0);
+        let of = |given: &OsStr| fill(&mut Cli::default(), given, &user).unwrap_err().remove(0);
+        // What is named is taken as it stands.
+        for (name, nearest) in [("claa", "cla"), ("dokcer", "docker"), ("c", "cla")] {
+            let said = of(name.as_ref());
+            assert!(said.ends_with(&format!("; the nearest is {nearest}")), "{name}: {said}");
+            assert!(!of(nearest.as_ref()).contains("cannot be read"), "{nearest}");
+        }
+        for name in ["no-such-name", "wbe", "web"] {
+            assert!(!of(name.as_ref()).contains("nearest"), "{name}: {}", of(name.as_ref()));
+        }
+        let of = |file: &str| of(folder.join(file).as_os_str());
         for (file, nearest) in [
             ("claa.toml", "cla.toml"),
             ("dokcer.toml", "docker.toml"),
             ("docker", "docker.toml"),
             ("c", "cla.toml"),
         ] {
+            let nearest = folder.join(nearest).display().to_string();
             assert!(of(file).ends_with(&format!("; the nearest is {nearest}")), "{file}: {}", of(file));
         }
         for file in ["nginx.toml", "cla.toml", "docker.toml.example", "none/cla.toml"] {
