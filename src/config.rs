@@ -22,7 +22,7 @@ const LARGEST: u64 = 1 << 20;
 const MOST_COMPLAINTS: usize = 50;
 /// How much of a key is compared with the known ones, and shown.
 const LONGEST_KEY: usize = 64;
-/// How much of a value is shown.
+/// How long a value may be that is shown.
 const LONGEST_VALUE: usize = 200;
 
 /// Where settings come from, but for those of the command line and the defaults.
@@ -222,9 +222,10 @@ fn unquoted(key: &str, value: &str) -> Option<String> {
         (true, false) => "'",
         (true, true) => "'''",
     };
-    let [key, value] = [(key, LONGEST_KEY), (value, LONGEST_VALUE)]
-        .map(|(text, most)| crate::log::escaped(&text.chars().take(most).collect::<String>()));
-    Some(format!("a text stands in quotes: {key} = {quote}{value}{quote}"))
+    // What is shown is copied, and half of a command is another one.
+    let is_short = key.chars().count() <= LONGEST_KEY && value.chars().count() <= LONGEST_VALUE;
+    let shown = is_short.then(|| format!(": {key} = {quote}{}{quote}", crate::log::escaped(value)));
+    Some(format!("a text stands in quotes{}", shown.unwrap_or_default()))
 }
 
 /// Whether the value was needed.
@@ -383,6 +384,9 @@ mod tests {
         ] {
             let said = said(&format!("# why\n{line}\n")).unwrap_err();
             assert_eq!(said, [format!("x.toml:2: a text stands in quotes: {shown}")], "{line}");
+        }
+        for (key, value) in [("start_command", "x ".repeat(101) + "y"), (&"k".repeat(65), "x".to_owned())] {
+            assert_eq!(said(&format!("{key} = {value}")).unwrap_err(), ["x.toml:1: a text stands in quotes"]);
         }
         for (text, expected) in [
             ("name = inetd\nuser = nobody", &["x.toml:1: a text st", "x.toml:2: a text st"][..]),
