@@ -209,9 +209,13 @@ fn unquoted(key: &str, value: &str) -> Option<String> {
     if key.is_empty() || !key.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) {
         return None;
     }
+    let value = value.split('\n').next()?;
+    // A comment is meant after a blank, and not within `--color=#fff`.
+    let value =
+        [" #", "\t#"].iter().fold(value, |value, comment| value.split(comment).next().unwrap_or(value));
     // Word processors put quotes of their own.
-    let value = value.split(['\n', '#']).next()?.trim().trim_matches(['\u{201c}', '\u{201d}']);
-    if !value.contains(char::is_alphabetic) || value.starts_with(['"', '\'']) {
+    let value = value.trim().trim_matches(['\u{201c}', '\u{201d}']);
+    if !value.contains(char::is_alphabetic) || value.starts_with(['"', '\'', '#']) {
         return None;
     }
     if SETTINGS.iter().any(|(known, slot)| *known == key && matches!(slot, Slot::Flag(_))) {
@@ -373,6 +377,8 @@ mod tests {
         for (line, shown) in [
             ("process_name = nginx", r#"process_name = "nginx""#),
             ("process_name=tomcat # why", r#"process_name = "tomcat""#),
+            ("process_name = tomcat\t# why # so", r#"process_name = "tomcat""#),
+            ("start_command = x --color=#fff # why", r#"start_command = "x --color=#fff""#),
             ("\tname = inetd\r", r#"name = "inetd""#),
             ("start_command = service docker start", r#"start_command = "service docker start""#),
             ("start_command = sh -c \"x\" && y", r#"start_command = 'sh -c "x" && y'"#),
@@ -395,6 +401,8 @@ mod tests {
                 &["x.toml:1: once is a text; give", "x.toml:2: exact is a text; give"],
             ),
             ("name = ", &["x.toml:1: "]),
+            ("name = # why", &["x.toml:1: "]),
+            ("name =#why", &["x.toml:1: "]),
             ("= inetd", &["x.toml:1: "]),
             ("name = 'a' b", &["x.toml:1: unexpected"]),
             ("name = 1__0", &["x.toml:1: `_`"]),
