@@ -87,6 +87,18 @@ fn is_bare(given: &OsStr) -> bool {
     !given.is_empty() && !is_path
 }
 
+/// The instances that there are configuration files of in `folder`.
+#[must_use]
+pub fn names(folder: &Path) -> Vec<Name> {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let files = files.filter(|file| file.path().is_file());
+    let mut names: Vec<_> = files
+        .filter_map(|file| crate::instance::name(file.file_name().to_str()?.strip_suffix(".toml")?).ok())
+        .collect();
+    names.sort_by_key(Name::to_string);
+    names
+}
+
 /// Puts what the file that is `given` with `--config` says where the command line says nothing.
 ///
 /// # Errors
