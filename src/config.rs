@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use toml::de::{DeTable, DeValue};
 
-use crate::cli::{Cli, SETTINGS, Slot, TYPED_ONLY, meant};
+use crate::cli::{Cli, SETTINGS, Slot, TYPED_ONLY, meant, quoted};
 use crate::instance::{Name, User};
 use crate::settings::Settings;
 
@@ -22,7 +22,7 @@ const LARGEST: u64 = 1 << 20;
 const MOST_COMPLAINTS: usize = 50;
 /// How much of a key is compared with the known ones, and shown.
 const LONGEST_KEY: usize = 64;
-/// How much of a value is shown.
+/// How long a value may be that is shown.
 const LONGEST_VALUE: usize = 200;
 
 /// Where settings come from, but for those of the command line and the defaults.
@@ -72,10 +72,8 @@ impl Sources {
 /// The path that `--config` means: a bare name is that of an instance.
 #[must_use]
 pub fn path(given: &OsStr, user: &User) -> PathBuf {
-    let is_bare = !given.is_empty() && !given.as_encoded_bytes().contains(&b'/');
-    let file = Path::new(given);
-    if !is_bare || file.extension() == Some(OsStr::new("toml")) {
-        return file.to_owned();
+    if !is_bare(given) {
+        return given.into();
     }
     let mut name = given.to_owned();
     name.push(".toml");
@@ -83,31 +81,57 @@ pub fn path(given: &OsStr, user: &User) -> PathBuf {
     if user.uid != 0 && (own.exists() || !system.exists()) { own } else { system }
 }
 
-/// Puts what the file at `path` says where the command line says nothing.
+fn is_bare(given: &OsStr) -> bool {
+    let is_path =
+        given.as_encoded_bytes().contains(&b'/') || Path::new(given).extension() == Some("toml".as_ref());
+    !given.is_empty() && !is_path
+}
+
+/// The instances that there are configuration files of in `folder`.
+#[must_use]
+pub fn names(folder: &Path) -> Vec<Name> {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let files = files.filter(|file| file.path().is_file());
+    let mut names: Vec<_> = files
+        .filter_map(|file| crate::instance::name(file.file_name().to_str()?.strip_suffix(".toml")?).ok())
+        .collect();
+    names.sort_by_key(Name::to_string);
+    names
+}
+
+/// Puts what the file that is `given` with `--config` says where the command line says nothing.
 ///
 /// # Errors
 /// All that is wrong with the file, each with its line.
-pub fn fill(cli: &mut Cli, path: &Path, user: &User) -> Result<Sources, Vec<Complaint>> {
-    let (text, file) = read_file(path).map_err(|what| {
-        let instead = nearest_file(path, user).unwrap_or_default();
+pub fn fill(cli: &mut Cli, given: impl AsRef<OsStr>, user: &User) -> Result<Sources, Vec<Complaint>> {
+    let given = given.as_ref();
+    let path = path(given, user);
+    let (text, file) = read_file(&path).map_err(|what| {
+        let instead = nearest(given, &path, user).unwrap_or_default();
         vec![format!("{}: {what}{instead}", path.display())]
     })?;
     // Whoever may write it decides what root runs.
     let is_open_to_others = user.uid == 0 && (file.mode() & 0o022 != 0 || file.uid() != 0);
-    Ok(Sources { is_open_to_others, ..read(cli, path, &text)? })
+    Ok(Sources { is_open_to_others, ..read(cli, &path, &text)? })
 }
 
-/// What to say of a file that may have been meant, if there is none at `path`.
-fn nearest_file(path: &Path, user: &User) -> Option<String> {
-    let (folder, typed) = (path.parent()?, path.file_stem()?.to_str()?);
+/// What to type in place of what was `given`, if there is no file at `at`, which that means, but one that may
+/// have been meant.
+fn nearest(given: &OsStr, at: &Path, user: &User) -> Option<String> {
+    let (folder, typed) = (at.parent()?, at.file_stem()?.to_str()?);
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     // Other users than root may mean one of root's.
-    let others = (folder == user.config_folder()).then_some(Path::new(SYSTEM_FOLDER));
+    let others = is_bare(given).then_some(Path::new(SYSTEM_FOLDER));
     let files = [Some(folder), others].into_iter().flatten().flat_map(std::fs::read_dir).flatten().flatten();
     let names = files.filter_map(|file| file.file_name().into_string().ok());
-    let names: Vec<_> = names.filter_map(|name| Some(name.strip_suffix(".toml")?.to_owned())).collect();
-    let nearest = meant(typed, names.iter().map(String::as_str)).filter(|_| !path.exists())?;
-    Some(format!("; the nearest is {}.toml", crate::log::escaped(nearest)))
+    let names = names.filter_map(|name| Some(name.strip_suffix(".toml")?.to_owned()));
+    // A bare name with its ending would be a path.
+    let instead = |name: &str| {
+        if is_bare(given) { name.into() } else { at.with_file_name(format!("{name}.toml")).into_os_string() }
+    };
+    let names: Vec<_> = names.filter(|name| path(&instead(name), user).is_file()).collect();
+    let nearest = meant(typed, names.iter().map(String::as_str)).filter(|_| !at.exists())?;
+    Some(format!("; the nearest is {}", crate::log::escaped(&quoted(&instead(nearest)))))
 }
 
 /// Reads a file that may be anybody's: neither a pipe nor a file without an end holds us up.
@@ -197,9 +221,13 @@ fn unquoted(key: &str, value: &str) -> Option<String> {
     if key.is_empty() || !key.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) {
         return None;
     }
+    let value = value.split('\n').next()?;
+    // A comment is meant after a blank, and not within `--color=#fff`.
+    let value =
+        [" #", "\t#"].iter().fold(value, |value, comment| value.split(comment).next().unwrap_or(value));
     // Word processors put quotes of their own.
-    let value = value.split(['\n', '#']).next()?.trim().trim_matches(['\u{201c}', '\u{201d}']);
-    if !value.contains(char::is_alphabetic) || value.starts_with(['"', '\'']) {
+    let value = value.trim().trim_matches(['\u{201c}', '\u{201d}']);
+    if !value.contains(char::is_alphabetic) || value.starts_with(['"', '\'', '#']) {
         return None;
     }
     if SETTINGS.iter().any(|(known, slot)| *known == key && matches!(slot, Slot::Flag(_))) {
@@ -210,9 +238,10 @@ fn unquoted(key: &str, value: &str) -> Option<String> {
         (true, false) => "'",
         (true, true) => "'''",
     };
-    let [key, value] = [(key, LONGEST_KEY), (value, LONGEST_VALUE)]
-        .map(|(text, most)| crate::log::escaped(&text.chars().take(most).collect::<String>()));
-    Some(format!("a text stands in quotes: {key} = {quote}{value}{quote}"))
+    // What is shown is copied, and half of a command is another one.
+    let is_short = key.chars().count() <= LONGEST_KEY && value.chars().count() <= LONGEST_VALUE;
+    let shown = is_short.then(|| format!(": {key} = {quote}{}{quote}", crate::log::escaped(value)));
+    Some(format!("a text stands in quotes{}", shown.unwrap_or_default()))
 }
 
 /// Whether the value was needed.
@@ -360,6 +389,8 @@ mod tests {
         for (line, shown) in [
             ("process_name = nginx", r#"process_name = "nginx""#),
             ("process_name=tomcat # why", r#"process_name = "tomcat""#),
+            ("process_name = tomcat\t# why # so", r#"process_name = "tomcat""#),
+            ("start_command = x --color=#fff # why", r#"start_command = "x --color=#fff""#),
             ("\tname = inetd\r", r#"name = "inetd""#),
             ("start_command = service docker start", r#"start_command = "service docker start""#),
             ("start_command = sh -c \"x\" && y", r#"start_command = 'sh -c "x" && y'"#),
@@ -372,6 +403,9 @@ mod tests {
             let said = said(&format!("# why\n{line}\n")).unwrap_err();
             assert_eq!(said, [format!("x.toml:2: a text stands in quotes: {shown}")], "{line}");
         }
+        for (key, value) in [("start_command", "x ".repeat(101) + "y"), (&"k".repeat(65), "x".to_owned())] {
+            assert_eq!(said(&format!("{key} = {value}")).unwrap_err(), ["x.toml:1: a text stands in quotes"]);
+        }
         for (text, expected) in [
             ("name = inetd\nuser = nobody", &["x.toml:1: a text st", "x.toml:2: a text st"][..]),
             (
@@ -379,6 +413,8 @@ mod tests {
                 &["x.toml:1: once is a text; give", "x.toml:2: exact is a text; give"],
             ),
             ("name = ", &["x.toml:1: "]),
+            ("name = # why", &["x.toml:1: "]),
+            ("name =#why", &["x.toml:1: "]),
             ("= inetd", &["x.toml:1: "]),
             ("name = 'a' b", &["x.toml:1: unexpected"]),
             ("name = 1__0", &["x.toml:1: `_`"]),
@@ -412,18 +448,31 @@ mod tests {
 
     #[test]
     fn a_file_that_was_meant_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        for file in ["cla.toml", "docker.toml", "docker.toml.example"] {
-            std::fs::write(folder.path().join(file), "exact = 1").unwrap();
+        let home = tempfile::tempdir().unwrap();
+        let user = User { uid: 1000, home: home.path().to_owned(), xdg_state_home: None };
+        let folder = user.config_folder();
+        std::fs::create_dir_all(&folder).unwrap();
+        for file in ["cla.toml", "docker.toml", "docker.toml.example", "web.toml.toml"] {
+            std::fs::write(folder.join(file), "exact = 1").unwrap();
         }
-        let of =
-            |file: &str| fill(&mut Cli::default(), &folder.path().join(file), &root()).unwrap_err().remove(0);
+        let of = |given: &OsStr| fill(&mut Cli::default(), given, &user).unwrap_err().remove(0);
+        // What is named is taken as it stands.
+        for (name, nearest) in [("claa", "cla"), ("dokcer", "docker"), ("c", "cla")] {
+            let said = of(name.as_ref());
+            assert!(said.ends_with(&format!("; the nearest is {nearest}")), "{name}: {said}");
+            assert!(!of(nearest.as_ref()).contains("cannot be read"), "{nearest}");
+        }
+        for name in ["no-such-name", "wbe", "web"] {
+            assert!(!of(name.as_ref()).contains("nearest"), "{name}: {}", of(name.as_ref()));
+        }
+        let of = |file: &str| of(folder.join(file).as_os_str());
         for (file, nearest) in [
             ("claa.toml", "cla.toml"),
             ("dokcer.toml", "docker.toml"),
             ("docker", "docker.toml"),
             ("c", "cla.toml"),
         ] {
+            let nearest = folder.join(nearest).display().to_string();
             assert!(of(file).ends_with(&format!("; the nearest is {nearest}")), "{file}: {}", of(file));
         }
         for file in ["nginx.toml", "cla.toml", "docker.toml.example", "none/cla.toml"] {

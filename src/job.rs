@@ -71,7 +71,7 @@ pub fn read(typed: Cli, user: &User, stderr: &mut Stderr) -> Result<Job, Vec<Str
 /// What was typed, with what the configuration file says in the gaps.
 fn with_file(mut cli: Cli, user: &User) -> Result<(Cli, Sources), Vec<String>> {
     let sources = match cli.run.config.clone() {
-        Some(given) => config::fill(&mut cli, &config::path(&given, user), user)?,
+        Some(given) => config::fill(&mut cli, given, user)?,
         None => Sources::default(),
     };
     Ok((cli, sources))

@@ -580,6 +580,13 @@ mod tests {
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o644);
         assert_eq!(std::fs::read_dir(folder.path().join("made")).unwrap().count(), 1, "nothing else is left");
         assert_eq!(names(&folder.path().join("made")), [crate::instance::name("x").unwrap()]);
+        files.say(Leave::Paused { until: None }, Duration::ZERO).unwrap();
+        assert!(files.note_stuck(Running { pid: 7, started_ms: Duration::ZERO }));
+        files.new_start_note(Duration::ZERO).unwrap();
+        // As the README has it.
+        for (ending, mode) in [("pause", 0o644), ("stuck", 0o644), ("start", 0o600)] {
+            assert_eq!(files.path(ending).metadata().unwrap().permissions().mode() & 0o777, mode, "{ending}");
+        }
         let gone = state().process.unwrap().gone(Duration::from_millis(50));
         assert_eq!(Gone::from(&Died::from(&gone)), gone);
         assert_eq!(gone.kind.argument, b"\xff/");

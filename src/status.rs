@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::cli::{Command, StateDir, Which};
-use crate::config::SYSTEM_FOLDER;
+use crate::config::{self, SYSTEM_FOLDER};
 use crate::exit::Exit;
 use crate::history;
 use crate::instance::{Name, ROOTS_STATE, User};
@@ -53,7 +53,7 @@ pub fn run(command: &Command, user: &User, stderr: &mut Stderr) -> Exit {
     }
 }
 
-/// What is known of an instance, as `status` shows it.
+/// What is known of an instance, as `status` shows it. Without a state of this boot, nothing is.
 #[derive(Debug, Serialize)]
 struct Line {
     name: String,
@@ -66,9 +66,9 @@ struct Line {
     /// For how long it has run, or has been missing, in seconds.
     for_seconds: Option<u64>,
     /// Successful starts since boot.
-    restarts: u64,
+    restarts: Option<u64>,
     /// Failed attempts in a row, of how many (`null` is unlimited).
-    failures: u32,
+    failures: Option<u32>,
     max_fail_count: Option<u32>,
     /// It was given up, or is paused, or a start command is at work; else `null`.
     standing: Option<String>,
@@ -82,16 +82,16 @@ struct Line {
     #[serde(skip)]
     watchdog_is_hidden: bool,
     /// `service`: it watches all the time. `once`: it is run again and again.
-    mode: &'static str,
+    mode: Option<&'static str>,
     /// Seconds between two checks of a long-running watch.
-    interval_seconds: f64,
+    interval_seconds: Option<f64>,
     /// How the process ended last, if it has since boot.
     last_exit: Option<LastExit>,
     /// How the last start command ended.
     last_start: Option<LastStart>,
     /// How often it died in the last hour and day.
-    deaths_last_hour: usize,
-    deaths_last_day: usize,
+    deaths_last_hour: Option<usize>,
+    deaths_last_day: Option<usize>,
     /// The folder that says so.
     folder: PathBuf,
 }
@@ -168,28 +168,18 @@ pub fn show(
     user: &User,
     proc: &Proc,
 ) -> Result<(String, Exit), Vec<String>> {
-    let folders = folders(place, user);
     let boot_id = state::boot_id(proc.root());
-    let all: Vec<_> = folders
-        .iter()
-        .flat_map(|folder| state::names(folder).into_iter().map(move |name| (folder, name)))
-        .collect();
+    let known = known(place, user);
     let wanted: Vec<_> = if names.is_empty() {
-        all
+        known.iter().filter(|known| known.has_state).collect()
     } else {
-        let known: Vec<_> = all.iter().map(|(_, name)| name.to_string()).collect();
         let mut wanted = Vec::new();
         let mut wrong = Vec::new();
         for asked in names {
-            let found = all.iter().filter(|(_, name)| OsStr::new(&name.to_string()) == asked.as_os_str());
             let before = wanted.len();
-            wanted.extend(found.cloned());
-            if wanted.len() > before {
-                continue;
-            }
-            match (folders.first(), configured(asked, user)) {
-                (Some(folder), Some(name)) => wanted.push((folder, name)),
-                _ => wrong.push(unheard_of(asked, &known)),
+            wanted.extend(known.iter().filter(|known| known.is_called(asked)));
+            if wanted.len() == before {
+                wrong.push(unheard_of(asked, &known));
             }
         }
         if !wrong.is_empty() {
@@ -197,11 +187,12 @@ pub fn show(
         }
         wanted
     };
-    let lines: Vec<_> = wanted.iter().map(|(folder, name)| line(folder, name, &boot_id, proc)).collect();
+    let lines: Vec<_> = wanted.iter().map(|known| line(known, &boot_id, proc)).collect();
     let text = if json {
         as_json(&lines)
     } else if lines.is_empty() {
-        let folders: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
+        let folders: Vec<_> =
+            folders(place, user).iter().map(|folder| folder.display().to_string()).collect();
         format!("no watchdog has run yet: there is nothing of one in {}\n", escaped(&folders.join(" or ")))
     } else {
         as_table(&lines)
@@ -216,7 +207,8 @@ pub fn show(
     Ok((text, exit))
 }
 
-fn line(folder: &Path, name: &Name, boot_id: &str, proc: &Proc) -> Line {
+fn line(known: &Known, boot_id: &str, proc: &Proc) -> Line {
+    let Known { folder, name, .. } = known;
     let files = Files::new(folder, name, boot_id);
     let now = process::now();
     let seconds = |time: Duration| Some(time.as_secs());
@@ -226,21 +218,21 @@ fn line(folder: &Path, name: &Name, boot_id: &str, proc: &Proc) -> Line {
         pid: None,
         process: None,
         for_seconds: None,
-        restarts: 0,
-        failures: 0,
+        restarts: None,
+        failures: None,
         max_fail_count: None,
         standing: None,
         standing_seconds: None,
         checked_seconds: None,
         watchdog_pid: None,
         watchdog_is_hidden: false,
-        mode: "service",
-        interval_seconds: 0.0,
+        mode: None,
+        interval_seconds: None,
         last_exit: None,
         last_start: None,
-        deaths_last_hour: 0,
-        deaths_last_day: 0,
-        folder: folder.to_owned(),
+        deaths_last_hour: None,
+        deaths_last_day: None,
+        folder: folder.clone(),
     };
     let state = match files.state() {
         Ok(state) if state.boot_id == boot_id => state,
@@ -258,13 +250,13 @@ fn line(folder: &Path, name: &Name, boot_id: &str, proc: &Proc) -> Line {
         }
     };
     let State { watchdog, memory, .. } = &state;
-    line.restarts = state.restarts;
-    line.failures = memory.failures;
+    line.restarts = Some(state.restarts);
+    line.failures = Some(memory.failures);
     line.max_fail_count = state.max_fail_count;
-    line.mode = if state.once { "once" } else { "service" };
-    line.interval_seconds = state.interval_ms.as_secs_f64();
+    line.mode = Some(if state.once { "once" } else { "service" });
+    line.interval_seconds = Some(state.interval_ms.as_secs_f64());
     let deaths = state.deaths.tally(now);
-    (line.deaths_last_hour, line.deaths_last_day) = (deaths.hour, deaths.day);
+    (line.deaths_last_hour, line.deaths_last_day) = (Some(deaths.hour), Some(deaths.day));
     line.last_exit = state.last_exit.as_ref().map(|exit| LastExit::of(exit, now));
     line.last_start = state.last_start.as_ref().map(|start| LastStart::of(start, now));
     let owner = files.owner().unwrap_or_default();
@@ -361,12 +353,12 @@ fn as_table(lines: &[Line]) -> String {
             (Some(_), None) => "now".to_owned(),
             (_, age) => age.map_or_else(|| "-".to_owned(), |_| format!("{} ago", time(age))),
         };
+        let every = Duration::from_secs_f64(line.interval_seconds.unwrap_or_default());
         let by = match (line.watchdog_pid, line.mode) {
-            (Some(pid), "service") => {
-                format!("pid {pid}, every {}", span(Duration::from_secs_f64(line.interval_seconds)))
-            }
+            (_, None) => "-".to_owned(),
+            (Some(pid), Some("service")) => format!("pid {pid}, every {}", span(every)),
             (Some(pid), _) => format!("a --once run, pid {pid}"),
-            (None, "once") => "runs with --once".to_owned(),
+            (None, Some("once")) => "runs with --once".to_owned(),
             (None, _) if line.watchdog_is_hidden => "-".to_owned(),
             (None, _) => "nobody".to_owned(),
         };
@@ -375,8 +367,8 @@ fn as_table(lines: &[Line]) -> String {
             line.state.to_owned(),
             line.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
             time(line.for_seconds),
-            line.restarts.to_string(),
-            format!("{} of {most}", line.failures),
+            line.restarts.map_or_else(|| "-".to_owned(), |restarts| restarts.to_string()),
+            line.failures.map_or_else(|| "-".to_owned(), |failures| format!("{failures} of {most}")),
             standing,
             checked,
             by,
@@ -418,27 +410,32 @@ fn resume_after_upgrade(place: &StateDir, user: &User) -> Result<Exit, Vec<Strin
 /// Says to each of the instances that its process is to be left alone, or no longer.
 fn say(which: &Which, leave: Leave, place: &StateDir, user: &User) -> Result<Exit, Vec<String>> {
     let folder = user.state_folder(place.state_dir.as_ref());
-    let known = known_in(&folder, place, user);
+    let (ours, roots): (Vec<_>, Vec<_>) =
+        known(place, user).into_iter().partition(|known| known.folder == folder);
     let mut wrong = Vec::new();
-    let names: Vec<Name> = if which.all {
-        known.clone()
+    let meant: Vec<_> = if which.all {
+        ours.iter().collect()
     } else {
-        let mut names = Vec::new();
+        let mut meant = Vec::new();
         for asked in &which.names {
-            match known.iter().find(|name| OsStr::new(&name.to_string()) == asked.as_os_str()) {
-                Some(name) => names.push(name.clone()),
-                None => wrong.push(not_ours(asked, &known, place, user)),
+            match ours.iter().find(|known| known.is_called(asked)) {
+                Some(known) => meant.push(known),
+                None if roots.iter().any(|known| known.is_called(asked)) => wrong.push(format!(
+                    "the watchdog '{}' is root's, and only root may say that",
+                    asked.display()
+                )),
+                None => wrong.push(unheard_of(asked, &ours)),
             }
         }
-        names
+        meant
     };
     if !wrong.is_empty() {
         return Err(wrong);
     }
     let boot_id = state::boot_id(Path::new(PROC));
     let now: Time = process::now();
-    for name in names {
-        if let Err(error) = Files::new(&folder, &name, &boot_id).say(leave, now) {
+    for Known { name, .. } in meant {
+        if let Err(error) = Files::new(&folder, name, &boot_id).say(leave, now) {
             let hint = match error.kind() {
                 io::ErrorKind::PermissionDenied => "; it is another user's, whose leave is needed",
                 _ => "",
@@ -449,19 +446,44 @@ fn say(which: &Which, leave: Leave, place: &StateDir, user: &User) -> Result<Exi
     if wrong.is_empty() { Ok(Exit::Success) } else { Err(wrong) }
 }
 
-/// The instances in `folder`, and those that are configured.
-fn known_in(folder: &Path, place: &StateDir, user: &User) -> Vec<Name> {
-    let mut known = state::names(folder);
-    // Where the state is elsewhere, so is the rest.
-    if place.state_dir.is_none() {
-        let files = std::fs::read_dir(user.config_folder()).into_iter().flatten().flatten();
-        known.extend(files.filter_map(|file| {
-            let file = file.file_name();
-            crate::instance::name(file.to_str()?.strip_suffix(".toml")?).ok()
-        }));
+/// A watchdog that the commands know.
+#[derive(Debug)]
+struct Known {
+    name: Name,
+    /// Where its state is, or would be.
+    folder: PathBuf,
+    /// It has left something there; otherwise it is configured.
+    has_state: bool,
+}
+
+impl Known {
+    fn is_called(&self, asked: &OsStr) -> bool {
+        OsStr::new(&self.name.to_string()) == asked
     }
-    known.sort_by_key(Name::to_string);
-    known.dedup();
+}
+
+/// All watchdogs that the commands know: those of the user, and root's.
+fn known(place: &StateDir, user: &User) -> Vec<Known> {
+    let of = |folder: &PathBuf, name, has_state| Known { name, folder: folder.clone(), has_state };
+    let mut known = Vec::new();
+    for folder in &folders(place, user) {
+        known.extend(state::names(folder).into_iter().map(|name| of(folder, name, true)));
+    }
+    // Where the state is elsewhere, it alone says which there are.
+    if place.state_dir.is_none() {
+        let own = user.state_folder(None);
+        for name in config::names(&user.config_folder()) {
+            if !known.iter().any(|known| known.name == name && known.folder == own) {
+                known.push(of(&own, name, false));
+            }
+        }
+        // Everybody may run what is configured there, and what root runs is root's.
+        for name in config::names(Path::new(SYSTEM_FOLDER)) {
+            if !known.iter().any(|known| known.name == name) {
+                known.push(of(&own, name, false));
+            }
+        }
+    }
     known
 }
 
@@ -472,27 +494,10 @@ fn folders(place: &StateDir, user: &User) -> Vec<PathBuf> {
     if place.state_dir.is_some() || own == roots { vec![own] } else { vec![own, roots] }
 }
 
-/// The name of a watchdog that there is a configuration file of.
-fn configured(name: &OsStr, user: &User) -> Option<Name> {
-    let name = crate::instance::name(name.to_str()?).ok()?;
-    let file = format!("{name}.toml");
-    let folders = [user.config_folder(), SYSTEM_FOLDER.into()];
-    folders.iter().any(|folder| folder.join(&file).is_file()).then_some(name)
-}
-
-fn not_ours(asked: &OsStr, known: &[Name], place: &StateDir, user: &User) -> String {
-    let is_roots = |name: &Name| OsStr::new(&name.to_string()) == asked;
-    if place.state_dir.is_none() && user.uid != 0 && state::names(Path::new(ROOTS_STATE)).iter().any(is_roots)
-    {
-        return format!("the watchdog '{}' is root's, and only root may say that", asked.display());
-    }
-    let known: Vec<_> = known.iter().map(Name::to_string).collect();
-    unheard_of(asked, &known)
-}
-
-fn unheard_of(asked: &OsStr, known: &[String]) -> String {
+fn unheard_of(asked: &OsStr, known: &[Known]) -> String {
     let text = asked.to_string_lossy();
-    let nearest = known.iter().min_by_key(|name| strsim::damerau_levenshtein(&text, name));
+    let known = known.iter().map(|known| known.name.to_string());
+    let nearest = known.min_by_key(|name| strsim::damerau_levenshtein(&text, name));
     let hint = nearest.map_or_else(
         || "none has run or is configured here".to_owned(),
         |nearest| format!("the nearest is '{nearest}'"),

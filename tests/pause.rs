@@ -1,13 +1,14 @@
 //! "Leave it alone", and "go on" (rule 31).
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
 use nix::sys::signal::Signal::SIGKILL;
 use serde_json::json;
 
-use crate::harness::{Ended, Scene};
-use crate::machine::{is_root, send, skip};
+use crate::harness::{Captured, Ended, Scene, WATCHDOG};
+use crate::machine::{is_root, send, skip, unshare};
 
 /// Says it, and expects no answer.
 #[track_caller]
@@ -203,6 +204,60 @@ fn what_is_unknown_is_refused_with_the_nearest_name() {
     // All or nothing.
     refused(&scene.say(&["pause", "nginx", "dokcer", "ngin"]), &["'dokcer'", "'ngin'"]);
     assert!(!scene.path("state/nginx.pause").exists());
+}
+
+/// `status`, `pause` and `resume` know the same names: what has state or is configured; with `--state-dir`, what has
+/// state there.
+#[test]
+fn what_is_configured_is_known_and_what_root_runs_is_roots() {
+    let scene = Scene::new();
+    let private = if is_root() { unshare(&scene, &["--mount"]) } else { None };
+    let Some(private) = private else { return skip("only root can have an /etc of its own") };
+    fs::create_dir(scene.path("home")).unwrap();
+    fs::set_permissions(scene.path("home"), fs::Permissions::from_mode(0o777)).unwrap();
+    let said = |before: &str, user: &str, words: &[&str]| {
+        // Over folders that are there on every machine, so that none has to be made.
+        let script = format!(
+            "mount -t tmpfs none /etc && mount -t tmpfs none /run && mkdir /etc/watchdog &&
+             echo > /etc/watchdog/docker.toml && export HOME=$HERE/home XDG_STATE_HOME= &&
+             {before} exec {user} \"$@\""
+        );
+        let mut command = std::process::Command::new(&private[0]);
+        command.args(&private[1..]).args(["sh", "-c", &script, "sh", WATCHDOG]).args(words);
+        scene.spawn(command, Captured::All).ends()
+    };
+    let (root, other) = ("", "setpriv --reuid 65534 --regid 65534 --clear-groups");
+    let roots_state = "mkdir /run/watchdog && echo > /run/watchdog/docker.lock &&";
+    let own_file = "mkdir -p $HOME/.config/watchdog && echo > $HOME/.config/watchdog/docker.toml &&";
+    let elsewhere = scene.path("state").display().to_string();
+    for user in [root, other] {
+        let shown = said("", user, &["status", "docker"]);
+        assert_eq!((shown.code(), &*shown.stderr), (Some(4), ""), "{shown}");
+        let line = shown.stdout.lines().nth(1).unwrap().split("  ").filter(|cell| !cell.is_empty());
+        let line: Vec<_> = line.map(str::trim).collect();
+        let expected = ["docker", "unknown", "-", "-", "-", "-", "not checked since boot", "-", "-", "-"];
+        assert_eq!(line, expected, "{shown}");
+        for command in ["pause", "resume"] {
+            assert_eq!(said("", user, &[command, "docker"]).code(), Some(0), "{user} {command}");
+        }
+        for command in ["status", "pause", "resume"] {
+            refused(&said("", user, &[command, "dokcer"]), &["no watchdog named", "nearest is 'docker'"]);
+            refused(
+                &said("", user, &[command, "docker", "--state-dir", &elsewhere]),
+                &["no watchdog named 'docker'", "none has run"],
+            );
+        }
+    }
+    let own_pause = scene.path("home/.local/state/watchdog/docker.pause");
+    fs::remove_file(&own_pause).unwrap();
+    assert_eq!(said(roots_state, other, &["status", "docker"]).stdout.lines().count(), 2);
+    refused(&said(roots_state, other, &["pause", "docker"]), &["'docker' is root's"]);
+    assert_eq!(said(roots_state, other, &["pause", "--all"]).code(), Some(0));
+    assert!(!own_pause.exists());
+    let both = format!("{roots_state} {own_file}");
+    assert_eq!(said(&both, other, &["status", "docker"]).stdout.lines().count(), 3, "root's, and the user's");
+    assert_eq!(said(&both, other, &["pause", "docker"]).code(), Some(0));
+    assert!(own_pause.exists());
 }
 
 #[test]

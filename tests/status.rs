@@ -190,6 +190,10 @@ fn what_cannot_be_known_is_unknown() {
             "{text}"
         );
         assert!(shown["standing"].as_str().is_some_and(|standing| standing.contains(says)), "{shown:#}");
+        // Nothing is made up.
+        let known = shown.as_object().unwrap().iter().filter(|(_, value)| !value.is_null());
+        let known: Vec<_> = known.map(|(field, _)| field.as_str()).collect();
+        assert_eq!(known, ["folder", "name", "standing", "state"], "{shown:#}");
         assert_eq!(fs::read_to_string(scene.kept("json")).unwrap(), text, "it only looks");
     }
 }

@@ -227,8 +227,12 @@ impl Followed {
     }
 
     /// Reads anew by what its successor will be recognised: since it was found it may have given itself a
-    /// title, or given up its user.
+    /// title, or given up its user. While it hangs, a look could hang too, and can wait.
     pub fn look_at_kind(&mut self) {
+        let _ = self.line.read(&self.stat);
+        if Stat::parse(self.line.bytes()).is_none_or(|stat| stat.is_hung()) {
+            return;
+        }
         let command_line = read_all(&self.entry, "cmdline", LONGEST_KEPT).unwrap_or_default();
         if let (Ok(user), false) = (self.entry.uid(), command_line.is_empty()) {
             self.seen.kind = Kind::new(user, &command_line);
@@ -433,19 +437,21 @@ mod tests {
 
     fn hold(sleeper: &Sleeper, open: OpenPidfd) -> Option<Followed> {
         let proc = Proc::new(Path::new("/proc")).unwrap();
-        let entry = open_entry(proc.root(), pid(sleeper)).unwrap();
-        let line = std::fs::read(format!("/proc/{}/stat", pid(sleeper))).unwrap();
-        let stat = Stat::parse(&line).unwrap();
-        let seen = Seen {
-            pid: pid(sleeper),
+        Followed::hold(&proc, seen(&proc, pid(sleeper)), &criteria(), open).unwrap()
+    }
+
+    fn seen(proc: &Proc, pid: Pid) -> Seen {
+        let entry = open_entry(proc.root(), pid).unwrap();
+        let line = read_all(&entry, "stat", LONGEST_LINE).unwrap();
+        Seen {
+            pid,
             name: "sleep".into(),
-            started: stat.started(),
+            started: Stat::parse(&line).unwrap().started(),
             has_terminal: false,
             parent: 1,
             command_line: String::new(),
-            kind: crate::process::Kind::new(entry.uid().unwrap(), b"sleep\0"),
-        };
-        Followed::hold(&proc, seen, &criteria(), open).unwrap()
+            kind: Kind::new(entry.uid().unwrap(), b"sleep\0"),
+        }
     }
 
     fn pid(sleeper: &Sleeper) -> Pid {
@@ -511,6 +517,30 @@ mod tests {
         assert_eq!(followed.check(&named("nginx")), Ok(Check::Alive { stopped: false }), "unchanged");
         followed.known = Known::default();
         assert_eq!(followed.check(&named("nginx")), Ok(Check::Changed));
+    }
+
+    #[test]
+    fn who_hangs_is_not_asked_what_it_is() {
+        let root = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(std::process::id().to_string(), root.path().join("self")).unwrap();
+        let folder = root.path().join("10");
+        std::fs::create_dir(&folder).unwrap();
+        let is_now = |state: char, command_line: &str| {
+            let line = format!("10 (sleep) {state} 1 10 10 0 -1 64 1 2 3 4 5 6 7 8 20 0 1 0 7 9 9");
+            std::fs::write(folder.join("stat"), line).unwrap();
+            std::fs::write(folder.join("cmdline"), command_line).unwrap();
+        };
+        is_now('S', "old\0");
+        let proc = Proc::new(root.path()).unwrap();
+        let seen = seen(&proc, 10);
+        let mut followed = Followed::hold(&proc, seen, &criteria(), no_pidfd).unwrap().unwrap();
+        for (state, command_line, known) in
+            [('S', "new\0", "new"), ('D', "newer\0", "new"), ('R', "newer\0", "newer")]
+        {
+            is_now(state, command_line);
+            followed.look_at_kind();
+            assert_eq!(followed.seen().kind.argument, known.as_bytes(), "{state}");
+        }
     }
 
     #[test]

@@ -181,7 +181,7 @@ impl Proc {
     pub fn survey(&self, criteria: &Criteria) -> Result<Vec<Judged>, Unknown> {
         let mut pids = Vec::new();
         self.each_name(|pid, name| pids.push((pid, criteria.may_match(name))))?;
-        pids.retain(|(pid, may_match)| *may_match || !self.is_hung(*pid));
+        pids.retain(|(pid, may_match)| *may_match || self.stat(*pid, |stat| !stat.is_hung()).unwrap_or(true));
         let ancestors = self.ancestors(criteria);
         let (near, full) = (Near::new(criteria), criteria.in_full());
         let mut all = Vec::new();
@@ -200,12 +200,6 @@ impl Proc {
             all.extend(self.near_in_full(others, &full));
         }
         Ok(all)
-    }
-
-    /// Whether a process waits for a device, as for a server that is gone. Reading its command line may then
-    /// take as long (it needs the lock of its memory, which may be held meanwhile).
-    fn is_hung(&self, pid: Pid) -> bool {
-        self.stat(pid, |stat| stat.state).is_ok_and(|state| state == b'D')
     }
 
     /// Those of the `others`, which have another name, that `--full` would count: a path was given perhaps, or

@@ -102,6 +102,13 @@ impl<'a> Stat<'a> {
         matches!(self.state, b'T' | b't')
     }
 
+    /// Whether it waits for a device, as for a server that is gone. Reading its command line may then take as
+    /// long (it needs the lock of its memory, which may be held meanwhile).
+    #[must_use]
+    pub fn is_hung(&self) -> bool {
+        self.state == b'D'
+    }
+
     /// Whether its leader thread is about to end, or has.
     #[must_use]
     pub fn is_ending(&self) -> bool {
