@@ -23,8 +23,9 @@ pub const DEFAULT_RETRY: Duration = Duration::from_secs(600);
 pub const LONGEST_RETRY: Duration = Duration::from_secs(3600);
 /// How a process died is known once its parent has waited for it, which takes a moment.
 pub const REAP_GRACE: Duration = Duration::from_millis(50);
-/// What a start command puts into the background last takes a moment to become what it is called.
-const SETTLE: Duration = Duration::from_millis(250);
+/// What a start command puts into the background last takes a moment to become what it is called: it has as
+/// long as the whole attempt, but no less and no more than this.
+const SETTLE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
 /// After a start command was run, the first look for the process. The next come at twice the time
 /// each, until they are `health_check_interval` apart.
 const FIRST_LOOK: Duration = Duration::from_millis(10);
@@ -498,7 +499,8 @@ impl Policy {
 
     fn trying(&mut self, now: Time, seen: Seen, at: Time, sight: Sight) -> Decision {
         let judged_at = at + self.limits.restart_wait_interval;
-        let settled_at = self.command_ended.map_or(judged_at, |ended| judged_at.max(ended + SETTLE));
+        let settle = self.limits.restart_wait_interval.clamp(SETTLE.0, SETTLE.1);
+        let settled_at = self.command_ended.map_or(judged_at, |ended| judged_at.max(ended + settle));
         match seen {
             Seen::CommandRefused => {
                 self.command = None;

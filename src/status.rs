@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::cli::{Command, StateDir, Which};
+use crate::cli::{self, Command, StateDir, Which};
 use crate::config::{self, SYSTEM_FOLDER};
 use crate::exit::Exit;
 use crate::history;
@@ -208,9 +208,18 @@ pub fn show(
 }
 
 fn line(known: &Known, boot_id: &str, proc: &Proc) -> Line {
+    let (files, now) = (Files::new(&known.folder, &known.name, boot_id), process::now());
+    let mut line = observed(known, &files, proc, now);
+    if let Leave::Paused { until } = files.leave(now) {
+        line.standing = Some("paused".to_owned());
+        line.standing_seconds = until.map(|until| until.saturating_sub(now).as_secs());
+    }
+    line
+}
+
+/// What is the case, whatever people want.
+fn observed(known: &Known, files: &Files, proc: &Proc, now: Time) -> Line {
     let Known { folder, name, .. } = known;
-    let files = Files::new(folder, name, boot_id);
-    let now = process::now();
     let seconds = |time: Duration| Some(time.as_secs());
     let mut line = Line {
         name: name.to_string(),
@@ -235,7 +244,7 @@ fn line(known: &Known, boot_id: &str, proc: &Proc) -> Line {
         folder: folder.clone(),
     };
     let state = match files.state() {
-        Ok(state) if state.boot_id == boot_id => state,
+        Ok(state) if state.boot_id == files.boot_id() => state,
         Ok(_) | Err(Unread::None) => {
             line.standing = Some("not checked since boot".to_owned());
             return line;
@@ -299,10 +308,6 @@ fn line(known: &Known, boot_id: &str, proc: &Proc) -> Line {
         && state.command.is_some_and(|command| proc.is_alive(command.pid, command.started_ms))
     {
         line.standing = Some("start command at work".to_owned());
-    }
-    if let Leave::Paused { until } = files.leave(now) {
-        line.standing = Some("paused".to_owned());
-        line.standing_seconds = until.map(|until| until.saturating_sub(now).as_secs());
     }
     line
 }
@@ -429,6 +434,12 @@ fn say(which: &Which, leave: Leave, place: &StateDir, user: &User) -> Result<Exi
         }
         meant
     };
+    if which.all && meant.is_empty() {
+        wrong.push(format!(
+            "no watchdog has run or is configured here: there is nothing of one in {}",
+            folder.display()
+        ));
+    }
     if !wrong.is_empty() {
         return Err(wrong);
     }
@@ -496,11 +507,13 @@ fn folders(place: &StateDir, user: &User) -> Vec<PathBuf> {
 
 fn unheard_of(asked: &OsStr, known: &[Known]) -> String {
     let text = asked.to_string_lossy();
-    let known = known.iter().map(|known| known.name.to_string());
-    let nearest = known.min_by_key(|name| strsim::damerau_levenshtein(&text, name));
-    let hint = nearest.map_or_else(
-        || "none has run or is configured here".to_owned(),
-        |nearest| format!("the nearest is '{nearest}'"),
-    );
+    let known: Vec<_> = known.iter().map(|known| known.name.to_string()).collect();
+    // A process name is given by mistake, perhaps, of which the name was made.
+    let made = Name::from_pattern(&text).to_string();
+    let hint = match cli::meant(&made, known.iter().map(String::as_str)) {
+        Some(nearest) => format!("the nearest is '{nearest}'"),
+        None if known.is_empty() => "none has run or is configured here".to_owned(),
+        None => "watchdog status shows those that there are".to_owned(),
+    };
     format!("there is no watchdog named '{}'; {hint}", escaped(&text))
 }

@@ -199,7 +199,7 @@ fn what_is_unknown_is_refused_with_the_nearest_name() {
     assert_eq!(scene.watchdog().flag("--once").with("--name", "nginx").run().code(), Some(0));
     for command in ["pause", "resume", "status"] {
         refused(&scene.say(&[command, "dokcer"]), &["no watchdog named 'dokcer'", "nearest is 'docker'"]);
-        refused(&scene.say(&[command, "../x\n"]), &["no watchdog named '../x\\n'"]);
+        refused(&scene.say(&[command, "../x\n"]), &["no watchdog named '../x\\n'", "status shows those"]);
     }
     // All or nothing.
     refused(&scene.say(&["pause", "nginx", "dokcer", "ngin"]), &["'dokcer'", "'ngin'"]);
@@ -240,6 +240,9 @@ fn what_is_configured_is_known_and_what_root_runs_is_roots() {
         for command in ["pause", "resume"] {
             assert_eq!(said("", user, &[command, "docker"]).code(), Some(0), "{user} {command}");
         }
+        let paused = format!("{user} $1 pause docker &&");
+        let shown = said(&paused, user, &["status", "docker"]);
+        assert!(shown.stdout.contains("docker  unknown  -    -    -         -         paused"), "{shown}");
         for command in ["status", "pause", "resume"] {
             refused(&said("", user, &[command, "dokcer"]), &["no watchdog named", "nearest is 'docker'"]);
             refused(
@@ -252,7 +255,7 @@ fn what_is_configured_is_known_and_what_root_runs_is_roots() {
     fs::remove_file(&own_pause).unwrap();
     assert_eq!(said(roots_state, other, &["status", "docker"]).stdout.lines().count(), 2);
     refused(&said(roots_state, other, &["pause", "docker"]), &["'docker' is root's"]);
-    assert_eq!(said(roots_state, other, &["pause", "--all"]).code(), Some(0));
+    refused(&said(roots_state, other, &["pause", "--all"]), &["no watchdog has run or is configured here"]);
     assert!(!own_pause.exists());
     let both = format!("{roots_state} {own_file}");
     assert_eq!(said(&both, other, &["status", "docker"]).stdout.lines().count(), 3, "root's, and the user's");

@@ -461,8 +461,9 @@ fn a_command_at_work_is_waited_for_and_then_ended() {
             // What it has put into the background last has a moment to become what it is called.
             (20_000, Seen::Missing, wait(20_010), None),
             (20_010, Seen::Missing, wait(20_020), None),
-            (20_250, Seen::Missing, Action::Look, failed(1, Failure::Missing)),
-            (20_250, Seen::Missing, Action::Start { attempt: 2 }, None),
+            (20_250, Seen::Missing, wait(20_500), None),
+            (21_000, Seen::Missing, Action::Look, failed(1, Failure::Missing)),
+            (21_000, Seen::Missing, Action::Start { attempt: 2 }, None),
         ],
     );
     play(
@@ -642,7 +643,7 @@ fn a_watchdog_that_is_restarted_goes_on() {
     assert_eq!(next.decide(ms(2000), Seen::Missing, true).action, wait(3000));
     assert_eq!(next.decide(ms(6000), Seen::Missing, true).action, wait(7000));
     assert_eq!(next.decide(ms(8000), Seen::CommandEnded, true).action, Action::Look);
-    assert_eq!(next.decide(ms(8250), Seen::Missing, true).news, failed(1, Failure::Missing));
+    assert_eq!(next.decide(ms(9000), Seen::Missing, true).news, failed(1, Failure::Missing));
     // Without one, the attempt is judged when it would have been, and not repeated sooner.
     let mut next = next_run(&policy, LIMITS);
     assert_eq!(next.decide(ms(2000), Seen::Missing, true).action, wait(3000));
