@@ -265,6 +265,15 @@ pub fn meant<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Optio
     near.min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
 }
 
+/// The option of a key of [`SETTINGS`] or [`TYPED_ONLY`], as it is typed.
+#[must_use]
+pub fn typed(key: &str) -> String {
+    TYPED_ONLY
+        .iter()
+        .find(|(known, _)| *known == key)
+        .map_or_else(|| option(key), |(_, typed)| (*typed).to_owned())
+}
+
 /// The option of a setting, as it is typed.
 #[must_use]
 pub fn option(key: &str) -> String {

@@ -105,6 +105,9 @@ pub fn names(folder: &Path) -> Vec<Name> {
 /// All that is wrong with the file, each with its line.
 pub fn fill(cli: &mut Cli, given: impl AsRef<OsStr>, user: &User) -> Result<Sources, Vec<Complaint>> {
     let given = given.as_ref();
+    if given.is_empty() {
+        return Err(vec!["--config '': is empty; give a name, such as docker, or a path".to_owned()]);
+    }
     let path = path(given, user);
     let (text, file) = read_file(&path).map_err(|what| {
         let instead = nearest(given, &path, user).unwrap_or_default();
@@ -169,7 +172,7 @@ pub fn read(cli: &mut Cli, path: &Path, text: &str) -> Result<Sources, Vec<Compl
             let line = line_of(start);
             let unquoted =
                 text.get(line_start(line)..start).and_then(|key| unquoted(key, text.get(start..)?));
-            (line, unquoted.is_none(), at(start, unquoted.unwrap_or_else(|| error.message().to_owned())))
+            (line, unquoted.is_none(), at(start, unquoted.unwrap_or_else(|| syntax(error.message()))))
         })
         .collect();
     // What else is wrong with a line mostly follows from its first mistake.
@@ -203,6 +206,14 @@ pub fn read(cli: &mut Cli, path: &Path, text: &str) -> Result<Sources, Vec<Compl
     complaints.extend(values.map(|wrong| (sources.line(&wrong.key()), wrong.to_string())));
     complaints.sort_by_key(|(line, _)| *line);
     Err(shortened(complaints.into_iter().map(|(_, what)| what).collect(), path))
+}
+
+/// What is wrong with a line that is no TOML.
+fn syntax(said: &str) -> String {
+    // As in "\.": patterns are full of them.
+    let hint =
+        if said.contains("escape") { "; between single quotes a backslash stands for itself" } else { "" };
+    format!("{said}{hint}")
 }
 
 fn shortened(mut complaints: Vec<Complaint>, path: &Path) -> Vec<Complaint> {
@@ -425,11 +436,15 @@ mod tests {
             assert_eq!(said.len(), expected.len(), "{said:?}");
             for (said, start) in said.iter().zip(expected) {
                 assert!(
-                    said.starts_with(start) && said.contains("quotes") == start.contains("text st"),
+                    said.starts_with(start) && said.contains("stands in quotes") == start.contains("text st"),
                     "{said}"
                 );
             }
         }
+        assert!(
+            said(r#"process_name = "8\.2""#).unwrap_err()[0]
+                .ends_with("; between single quotes a backslash stands for itself")
+        );
         assert!(said("name = nan\nuser = inf").is_ok());
     }
 

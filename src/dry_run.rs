@@ -163,7 +163,7 @@ impl Standing {
 
 fn would(settings: &Settings, found: &Result<Matches, Unknown>, standing: Standing) -> String {
     const NOTHING: &str = "start nothing: it is not running, and";
-    let (name, once) = (&settings.name, settings.limits.once);
+    let (name, once, resume) = (&settings.name, settings.limits.once, settings.order("resume"));
     match (found.as_ref().map(|found| &found.counting), standing) {
         (_, Standing::Watched { by, with_these_settings: true })
             if !once && !begin::is_begun_by_somebody() =>
@@ -181,16 +181,16 @@ fn would(settings: &Settings, found: &Result<Matches, Unknown>, standing: Standi
         }
         (_, Standing::Watched { by, .. }) => format!("{NOTHING} pid {by} watches '{name}' already"),
         (_, Standing::Paused { left: None }) => {
-            format!("{NOTHING} paused until 'watchdog resume {name}' or a boot")
+            format!("{NOTHING} paused until '{resume}' or a boot")
         }
         (_, Standing::Paused { left: Some(left) }) => {
-            format!("{NOTHING} paused for another {}; to end that: watchdog resume {name}", span(left))
+            format!("{NOTHING} paused for another {}; to end that: {resume}", span(left))
         }
         (_, Standing::Starting { command }) => {
             format!("wait: it is not running, and the start command is at work (pid {command})")
         }
         (_, Standing::GivenUp { left }) => {
-            format!("{NOTHING} given up, {} left; to try now: watchdog resume {name}", span(left))
+            format!("{NOTHING} given up, {} left; to try now: {resume}", span(left))
         }
         (_, Standing::Free) => format!("it is not running; run: {}", settings.criteria.start_command),
     }

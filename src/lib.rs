@@ -88,6 +88,9 @@ fn help_or_refuse(other: &clap::Error, stderr: &mut Stderr) -> Exit {
     if let Some(word) = stray_word(other) {
         stderr.write_text(&format!("watchdog: {}\n", log::escaped(&instead_of(&word))));
         Exit::Usage
+    } else if let Some(option) = unknown_option(other) {
+        stderr.write_text(&format!("watchdog: {}\n", log::escaped(&instead_of_option(&option))));
+        Exit::Usage
     } else if other.use_stderr() {
         stderr.write_text(&other.render().to_string());
         Exit::Usage
@@ -104,6 +107,38 @@ fn stray_word(error: &clap::Error) -> Option<String> {
     match error.get(ContextKind::InvalidSubcommand) {
         Some(ContextValue::String(word)) if is_stray => Some(word.clone()),
         _ => None,
+    }
+}
+
+/// A long option that there is not.
+fn unknown_option(error: &clap::Error) -> Option<String> {
+    match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(option))
+            if error.kind() == ErrorKind::UnknownArgument && option.starts_with("--") =>
+        {
+            Some(option.clone())
+        }
+        _ => None,
+    }
+}
+
+/// What was meant by an option that there is not, perhaps.
+fn instead_of_option(typed: &str) -> String {
+    let key = typed.trim_start_matches('-').replace('-', "_");
+    let known = cli::SETTINGS.iter().map(|(key, _)| *key).chain(cli::TYPED_ONLY.iter().map(|(key, _)| *key));
+    let known: Vec<_> = known.collect();
+    let meant = match cli::meant(&key, known.iter().copied()) {
+        Some(meant) if cli::typed(meant) == typed => {
+            return format!("'{typed}' is no option of this command");
+        }
+        Some(meant) => vec![meant],
+        None => known.into_iter().filter(|known| known.split('_').any(|word| word == key)).collect(),
+    };
+    let options: Vec<_> = meant.into_iter().map(|key| format!("'{}'", cli::typed(key))).collect();
+    if options.is_empty() {
+        format!("there is no option '{typed}'; watchdog --help shows those that there are")
+    } else {
+        format!("there is no option '{typed}'; is {} meant?", options.join(" or "))
     }
 }
 

@@ -293,7 +293,7 @@ impl Report {
     /// Somebody wants it left alone.
     pub fn paused(&mut self, until: Option<Time>, now: Time) {
         let until = until.map_or_else(
-            || format!("until 'watchdog resume {}' or a boot", self.settings.name),
+            || format!("until '{}' or a boot", self.settings.order("resume")),
             |until| format!("for another {}", span(until.saturating_sub(now))),
         );
         if self.is_first("paused") {
@@ -433,11 +433,11 @@ impl Report {
         let mut text = format!("{what}{facts}{}", often(deaths));
         self.attempt.death = Some(what);
         let on_purpose = matches!(end.ending(), Ending::Finished | Ending::Stopped);
-        let name = &self.settings.name;
+        let pause = self.settings.order("pause");
         let _ = match then {
             Then::Start(delay) if on_purpose && !delay.is_zero() => write!(
                 text,
-                "; starting it in {} unless it is back; 'watchdog pause {name}' leaves it stopped",
+                "; starting it in {} unless it is back; '{pause}' leaves it stopped",
                 span(delay)
             ),
             Then::Start(Duration::ZERO) => write!(text, "; starting it unless it is back"),
@@ -623,9 +623,9 @@ impl Report {
                 format!("trying again in {pause}, or taking it up as soon as somebody has started it")
             }
             None => format!(
-                "it is NOT watched any more: repair it, then say watchdog resume {}, and start this watchdog again (its output \
+                "it is NOT watched any more: repair it, then say {}, and start this watchdog again (its output \
                  is in {output})",
-                self.settings.name
+                self.settings.order("resume")
             ),
         };
         let text =

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use crate::cli::{Cli, SETTINGS, Slot};
+use crate::cli::{Cli, SETTINGS, Slot, quoted};
 use crate::config::Sources;
 use crate::instance::{self, Name, Places};
-use crate::log::Verbosity;
+use crate::log::{Verbosity, escaped};
 use crate::policy::Limits;
 use crate::process::criteria::{Criteria, Namespace, Subject};
 use crate::process::pattern::{Extent, Pattern};
@@ -59,6 +59,8 @@ pub struct Settings {
     pub log_max_files: usize,
     /// How much standard error is to get.
     pub verbosity: Option<Verbosity>,
+    /// The folder of its state, if that is not the usual one.
+    pub state_dir: Option<OsString>,
 }
 
 /// A setting that is wrong.
@@ -83,7 +85,7 @@ impl fmt::Display for Wrong {
             None => f.write_str(self.option)?,
         }
         if let Some(value) = &self.value {
-            write!(f, " '{}'", crate::log::escaped(value))?;
+            write!(f, " '{}'", escaped(value))?;
         }
         write!(f, ": {}; {}", self.what, self.instead)
     }
@@ -114,6 +116,13 @@ impl Wrong {
 }
 
 impl Settings {
+    /// What to type to say `command`, such as `resume`, to this watchdog.
+    #[must_use]
+    pub fn order(&self, command: &str) -> String {
+        let place = self.state_dir.as_ref().map(|folder| format!(" --state-dir {}", quoted(folder)));
+        escaped(&format!("watchdog {command} {}{}", self.name, place.unwrap_or_default()))
+    }
+
     /// One line that is the same for two watches that would do the same.
     #[must_use]
     pub fn fingerprint(&self) -> String {
@@ -220,9 +229,12 @@ impl Settings {
                 .instance()
                 .or_else(|| pattern.as_ref().map(|pattern| Name::from_pattern(pattern.text()))),
         };
-        for (option, folder) in [("--log-dir", &cli.logs.log_dir), ("--state-dir", &cli.run.state_dir)] {
+        for (option, folder, instead) in [
+            ("--log-dir", &cli.logs.log_dir, "give a folder, such as /var/log/watchdog"),
+            ("--state-dir", &cli.run.state_dir, "give a folder, such as /run/watchdog"),
+        ] {
             if folder.as_ref().is_some_and(|folder| folder.is_empty()) {
-                all.0.push(Wrong::new(option, "", "is empty", "give a folder, such as /var/log/watchdog"));
+                all.0.push(Wrong::new(option, "", "is empty", instead));
             }
         }
         let verbosity = match (cli.logs.verbose, cli.logs.quiet) {
@@ -237,7 +249,8 @@ impl Settings {
                 let subject = if cli.what.full { Subject::CommandLine } else { Subject::Name };
                 let namespace = namespace.unwrap_or(Namespace::Own);
                 let criteria = Criteria { pattern, subject, user, namespace, start_command };
-                Ok(Settings { criteria, limits, name, log_max_size, log_max_files, verbosity })
+                let state_dir = cli.run.state_dir.clone();
+                Ok(Settings { criteria, limits, name, log_max_size, log_max_files, verbosity, state_dir })
             }
             _ => Err(wrong),
         }

@@ -436,17 +436,17 @@ fn explain_to_terminal(settings: &Settings, memory: Memory, leave: Leave) {
     if !crate::log::is_terminal() {
         return;
     }
-    let name = &settings.name;
+    let (name, resume) = (&settings.name, settings.order("resume"));
     let text = match (memory.gave_up_until, leave) {
         (Some(until), _) => format!(
             "watchdog: {name} is not running, and was given up after {} {}; the next try is in {}; to try now: \
-             watchdog resume {name}\n",
+             {resume}\n",
             memory.failures,
             plural(memory.failures, "failure"),
             span(until.saturating_sub(now())),
         ),
         (None, Leave::Paused { .. }) => {
-            format!("watchdog: {name} is not running, and paused; to end that: watchdog resume {name}\n")
+            format!("watchdog: {name} is not running, and paused; to end that: {resume}\n")
         }
         (None, Leave::Given { .. }) => {
             format!("watchdog: {name} is not running, and is left to the watchdog that has its lock\n")

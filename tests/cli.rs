@@ -250,6 +250,17 @@ fn a_word_too_many_is_answered_with_what_to_type() {
         (&["stats"], "there is no command 'stats'; is 'status' meant?"),
         (&["pasue", "docker"], "there is no command 'pasue'; is 'pause' meant?"),
         (&["-p", "x", "status"], "'status' comes before all options, as in: watchdog status --help"),
+        (&["--timeout", "3"], "there is no option '--timeout'; is '--start-timeout' meant?"),
+        (&["--interval=3"], "is '--health-check-interval' or '--restart-wait-interval' meant?"),
+        (&["--healthcheck-interval", "3"], "'--healthcheck-interval'; is '--health-check-interval' meant?"),
+        (&["--verbose"], "there is no option '--verbose'; is '-v' meant?"),
+        (&["--frobnicate"], "there is no option '--frobnicate'; watchdog --help shows those"),
+        (&["pause", "docker", "--log-dir", "x"], "'--log-dir' is no option of this command"),
+        (&["--config", "", "-p", "x"], "--config '': is empty; give a name, such as docker"),
+        (
+            &["--state-dir", "", "-p", "x", "-s", "y"],
+            "--state-dir '': is empty; give a folder, such as /run/watchdog",
+        ),
         (&["stop", "docker"], "there is no command 'stop': what is missing is started"),
     ] {
         let scene = Scene::new();

@@ -13,14 +13,17 @@ use crate::machine::{is_root, is_there, kernel_tells, send, skip};
 use crate::refused::without_an_answer;
 
 const RESTARTED: &str = "; starting it in 50ms unless it is back";
-const LEFT: &str = "; starting it in 300ms unless it is back; 'watchdog pause NAME' leaves it stopped";
+const LEFT: &str =
+    "; starting it in 300ms unless it is back; 'watchdog pause NAME --state-dir DIR' leaves it stopped";
 
 /// The record of this process's end, with `NAME`, `PID`, `T` for each time and `M` for the memory.
 #[track_caller]
 fn record(scene: &Scene, pid: i32) -> String {
     let record =
         scene.wait_for(&format!(r"^[A-Z]+ {} \(pid {pid}\) (was|died|exited|crashed)", scene.name()));
-    let record = record.text.replace(scene.name(), "NAME").replace(&format!("pid {pid}"), "pid PID");
+    let folder = scene.path("state").display().to_string();
+    let record = record.text.replace(&folder, "DIR");
+    let record = record.replace(scene.name(), "NAME").replace(&format!("pid {pid}"), "pid PID");
     let times = Regex::new("after [0-9.]+m?s( [0-9]+s)?").unwrap().replace(&record, "after T").into_owned();
     Regex::new("[0-9.]+ [KMG]iB at").unwrap().replace(&times, "M at").into_owned()
 }

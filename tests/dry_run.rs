@@ -132,9 +132,9 @@ fn what_is_paused_or_given_up_would_not_be_started() {
         assert_eq!(dry.ended.code(), Some(1), "{}", dry.ended);
         assert_eq!(kept(&scene), before, "it only looks");
     };
-    let given_up = format!(
-        r"start nothing: it is not running, and given up, 9m 5\ds left; to try now: watchdog resume {name}"
-    );
+    let resume = format!("watchdog resume {name} --state-dir {}", scene.path("state").display());
+    let given_up =
+        format!(r"start nothing: it is not running, and given up, 9m 5\ds left; to try now: {resume}");
     let starts = "it is not running; run: .*";
     for flags in [&["--once"][..], &[]] {
         let line = || flags.iter().fold(line(), |line, flag| line.flag(flag));
@@ -142,10 +142,10 @@ fn what_is_paused_or_given_up_would_not_be_started() {
         would(line(), &given_up);
         would(line().with("--stable-after", "7"), starts);
         scene.say(&["pause", name]);
-        let paused = format!("paused until 'watchdog resume {name}' or a boot");
+        let paused = format!("paused until '{resume}' or a boot");
         would(line(), &format!("start nothing: it is not running, and {paused}"));
         scene.say(&["pause", name, "--for", "30m"]);
-        let paused = format!(r"paused for another 29m \d+s; to end that: watchdog resume {name}");
+        let paused = format!(r"paused for another 29m \d+s; to end that: {resume}");
         would(line(), &format!("start nothing: it is not running, and {paused}"));
         scene.say(&["resume", name]);
         would(line(), starts);
