@@ -115,10 +115,13 @@ fn process_1_begins_anew_after_a_give_up_and_a_kill() {
 #[test]
 fn process_1_counts_no_failure_when_it_is_ended_while_it_ends_a_start_command() {
     let scene = Scene::new();
-    let until_asked_twice = "trap 'n=x$n; [ $n = xx ] && exit' TERM; while :; do sleep 0.05; done";
+    let until_asked_twice =
+        "trap '[ -e $HERE/asked ] && exit; touch $HERE/asked' TERM; while :; do sleep 0.05; done";
     let watchdog = scene.watchdog().with("--start-timeout", "0.3").starting(until_asked_twice);
     let Some((outside, inside)) = process_1(&scene, watchdog) else { return };
     scene.wait_for("the start command is still at work");
+    // Two signals of a kind at once would be one.
+    scene.wait_until("it was asked to end", || scene.path("asked").exists().then_some(()));
     send(inside, SIGTERM);
     let ended = outside.ends();
     assert_eq!(ended.code(), Some(0), "{ended}");
