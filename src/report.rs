@@ -370,10 +370,6 @@ impl Report {
 
     /// Nothing matches, but these nearly do.
     pub fn near(&mut self, judged: &[Judged]) {
-        // It may have come meanwhile.
-        if judged.iter().any(|judged| judged.reason.is_none()) {
-            return;
-        }
         if let Some(near) = near(judged) {
             let text =
                 format!("no process is named '{}'; close: {near}", self.settings.criteria.pattern.text());

@@ -111,9 +111,13 @@ fn is_family(all: &[process::Seen]) -> bool {
     roots.all(|root| Some(root.parent) == first && root.parent != 1)
 }
 
-/// What nearly matches, and why it does not; `None` if there is nothing.
+/// What nearly matches, and why it does not; `None` if there is nothing, or if anything matches.
 #[must_use]
 pub fn near(judged: &[Judged]) -> Option<String> {
+    // It may have come meanwhile.
+    if judged.iter().any(|judged| judged.reason.is_none()) {
+        return None;
+    }
     let said = |judged: &Judged| match judged.reason? {
         // That goes without saying.
         Reason::ThisProgram | Reason::StartCommand | Reason::Ancestor => None,
@@ -218,7 +222,8 @@ mod tests {
     #[test]
     fn near_misses_say_what_is_amiss() {
         let judged = |name, reason| Judged { seen: seen(812, 1, name, 0, name), reason };
-        assert_eq!(near(&[judged("dockerd", Some(Reason::ThisProgram)), judged("x", None)]), None);
+        assert_eq!(near(&[judged("dockerd", Some(Reason::ThisProgram))]), None);
+        assert_eq!(near(&[judged("dcoker", Some(Reason::NameDiffers)), judged("docker", None)]), None);
         assert_eq!(
             near(&[judged("dockerd", Some(Reason::NameDiffers)), judged("dcoker", Some(Reason::Zombie))])
                 .as_deref(),
