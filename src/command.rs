@@ -210,17 +210,13 @@ impl StartCommand {
 
     /// Kills its process group.
     pub fn kill(&mut self) {
-        self.signal_last(Signal::SIGKILL);
-    }
-
-    /// Sends a signal to its process group, for the last time: only the shell is waited for from here on.
-    pub fn signal_last(&mut self, signal: Signal) {
-        self.signal(signal);
+        self.signal(Signal::SIGKILL);
+        // What hangs even then is waited for no longer.
         self.stopping = false;
     }
 
     /// Sends a signal to its process group.
-    fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         // Once one that is no child has ended, its number may be a stranger's.
         let is_its = match &self.process {
             Process::Child(_) => true,

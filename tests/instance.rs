@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use nix::sys::signal::Signal::{SIGKILL, SIGUSR1};
+use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGSTOP, SIGUSR1};
 
 use crate::harness::{Captured, Scene};
 use crate::machine::send;
@@ -79,8 +79,16 @@ fn who_has_lost_his_lock_to_another_keeps_nothing() {
     let second = scene.watchdog().spawn();
     let watched_by = || scene.state()["watchdog"]["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
     scene.wait_until("it is the second's", || (watched_by() == Some(second.pid())).then_some(()));
+    // The first alone sees that it dies.
+    second.send(SIGSTOP);
+    let pid = scene.wait_running();
+    send(pid, SIGKILL);
+    scene.wait_for(r"^WARN its lock was removed, and another watchdog \(pid \d+\) has it");
+    assert_eq!((watched_by(), scene.starts()), (Some(second.pid()), 1), "{}", scene.story());
     first.terminate();
     assert_eq!(watched_by(), Some(second.pid()), "{}", scene.story());
+    second.send(SIGCONT);
+    scene.wait_replaced(pid);
     second.terminate();
 }
 

@@ -50,8 +50,8 @@ impl Watch {
             if let Some(followed) = &self.followed {
                 followed.signal(signal);
             }
-            if let Some(command) = &mut self.command {
-                command.signal_last(signal);
+            if let Some(command) = &self.command {
+                command.signal(signal);
             }
         }
         while now() < deadline {
