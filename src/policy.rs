@@ -15,8 +15,9 @@ pub type Time = Duration;
 
 /// How long a start command that overran has between SIGTERM and SIGKILL.
 pub const KILL_AFTER: Duration = Duration::from_secs(5);
-/// How often it is asked meanwhile whether it has ended, with all of its process group.
-const END_LOOK: Duration = Duration::from_millis(100);
+/// How often it is asked meanwhile whether it has ended with all of its process group, which may take a look
+/// through all processes.
+const END_LOOK: Duration = Duration::from_millis(250);
 /// From giving up to a fresh round, where nothing else was said and later runs remember.
 pub const DEFAULT_RETRY: Duration = Duration::from_secs(600);
 /// The longest pause between two rounds of attempts.

@@ -434,7 +434,7 @@ fn a_command_at_work_is_waited_for_and_then_ended() {
             (99_500, Seen::Missing, wait(100_000), None),
             (100_000, Seen::Nothing, Action::Look, None),
             (100_000, Seen::Missing, Action::StopCommand, Some(News::Overran)),
-            (100_000, Seen::Nothing, wait(100_100), None),
+            (100_000, Seen::Nothing, wait(100_250), None),
             (104_950, Seen::Nothing, wait(105_000), None),
             (105_000, Seen::Nothing, Action::KillCommand, None),
             (105_000, Seen::Nothing, wait(106_000), None),
