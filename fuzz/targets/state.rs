@@ -162,7 +162,9 @@ fn recalled(place: &Place) {
         };
     }
     assert!(at < patience, "it is not started for a day: {memory:?}");
-    record.keep(memory, &mut report);
+    if record.has_news(memory, &report) {
+        record.write(&mut report);
+    }
     let kept = place.files().state().unwrap();
     assert_eq!((kept.version, kept.boot_id.as_str()), (1, place.boot_id.as_str()));
     record.end(memory, &mut report);
