@@ -150,7 +150,9 @@ fn a_changed_file_is_read_and_starts_nothing() {
 #[test]
 fn a_changed_start_command_is_doubted_before_it_is_needed() {
     let scene = Scene::new();
-    let watchdog = by_file(&scene, "$ACTOR sleep &", "").spawn();
+    // Where a folder in PATH cannot be searched, nobody could tell.
+    let path = ["env", "PATH=/usr/bin:/bin"];
+    let watchdog = by_file(&scene, "$ACTOR sleep &", "").through(&path).spawn();
     scene.wait_for("attempt 1 succeeded");
     let text = format!("process_name = '{}'\nstart_command = 'no-such-program -x'\n", scene.name());
     fs::write(scene.path("x.toml"), text).unwrap();

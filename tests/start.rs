@@ -164,7 +164,9 @@ fn a_program_that_is_not_there_is_warned_of_in_time() {
     const DOUBT: &str = "the start command's 'no-such-program-here' is not found in PATH \\(/";
     let scene = Scene::new();
     let pid = scene.start_actor(&["sleep"]);
-    let line = scene.watchdog().with("--start-command", "no-such-program-here --daemon");
+    // Where a folder in PATH cannot be searched, nobody could tell.
+    let path = ["env", "PATH=/usr/bin:/bin"];
+    let line = scene.watchdog().with("--start-command", "no-such-program-here --daemon").through(&path);
     let dry = DryRun::of(line.clone());
     assert!(dry.warnings().contains(&DOUBT.replace('\\', "")), "{}", dry.ended);
     for _ in 0..2 {
