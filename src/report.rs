@@ -379,6 +379,10 @@ impl Report {
 
     /// Whether the process is stopped (`T`), as each check sees it.
     pub fn stopped(&mut self, stopped: bool, seen: &Seen) {
+        // Nearly always there is nothing to be said, nor to be put together for it.
+        if !stopped && !self.said.contains_key(STOPPED) {
+            return;
+        }
         let what = format!("{} is stopped", named(seen));
         if stopped {
             self.trouble(STOPPED, &format!("{what}, by a signal or a debugger; it counts as running"));

@@ -243,9 +243,9 @@ fn observed(known: &Known, files: &Files, proc: &Proc, now: Time) -> Line {
         deaths_last_day: None,
         folder: folder.clone(),
     };
-    let state = match files.state() {
-        Ok(state) if state.boot_id == files.boot_id() => state,
-        Ok(_) | Err(Unread::None) => {
+    let state = match files.state_of_this_boot() {
+        Ok(Some(state)) => state,
+        Ok(None) | Err(Unread::None) => {
             line.standing = Some("not checked since boot".to_owned());
             return line;
         }
