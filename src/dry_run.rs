@@ -61,19 +61,19 @@ impl Page {
             settings::in_force(cli, sources, &settings.name, places).into_iter().map(Vec::from).collect();
         self.table(&mut text, "setting", "Settings, each with where it comes from", &[], &rows);
 
-        let left_over: Vec<_> =
-            found.iter().flat_map(|found| &found.left_over).map(|seen| seen.pid).collect();
-        let why_not = |judged: &Judged| match judged.reason {
-            None if left_over.contains(&judged.seen.pid) => Some(LEFT_OVER.to_owned()),
-            reason => reason.map(|reason| reason.to_string()),
-        };
-        let (matching, near): (Vec<_>, Vec<_>) = judged.iter().partition(|judged| why_not(judged).is_none());
+        // What is decided by is what is shown: the near ones were looked for before, and processes change.
+        let (counting, left_over) =
+            found.as_ref().map_or((&[][..], &[][..]), |found| (&found.counting, &found.left_over));
         let head = ["PID", "USER", "STARTED", "NAME", "COMMAND LINE"];
-        let rows: Vec<_> = matching.iter().map(|judged| self.process(&judged.seen, None)).collect();
+        let rows: Vec<_> = counting.iter().map(|seen| self.process(seen, None)).collect();
         self.table(&mut text, "match", "Processes that match, the one to follow first", &head, &rows);
 
+        let is_found = |pid| counting.iter().chain(left_over).any(|seen| seen.pid == pid);
+        let near = judged.iter().filter(|judged| !is_found(judged.seen.pid));
+        let near = near.filter_map(|judged| Some((&judged.seen, judged.reason?.to_string())));
+        let near = left_over.iter().map(|seen| (seen, LEFT_OVER.to_owned())).chain(near);
         let head = ["PID", "USER", "STARTED", "NAME", "WHY NOT", "COMMAND LINE"];
-        let rows: Vec<_> = near.iter().map(|judged| self.process(&judged.seen, why_not(judged))).collect();
+        let rows: Vec<_> = near.map(|(seen, why)| self.process(seen, Some(why))).collect();
         self.table(&mut text, "near", "Processes that nearly match", &head, &rows);
 
         let mut warnings = settings.criteria.doubts();

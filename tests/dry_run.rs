@@ -96,6 +96,26 @@ fn what_runs_would_be_followed() {
     assert_eq!(once.would(), format!("nothing: {} (pid {pid}) is running", scene.name()));
 }
 
+/// A process may change between two looks: this one takes the name and leaves it all the time.
+#[test]
+fn what_is_shown_is_what_is_decided_by() {
+    let scene = Scene::new();
+    let mut command = program("sh");
+    let text = "while :; do echo \"$0\" >/proc/$$/comm; echo another >/proc/$$/comm; done";
+    command.args(["-c", text, scene.name()]);
+    let _changing = scene.spawn(command, Captured::All);
+    let (mut runs, mut met) = (0, BTreeSet::new());
+    scene.wait_until("it was met with its name and without", || {
+        let dry = DryRun::of(scene.watchdog());
+        let runs_now = !dry.matching().is_empty();
+        assert_eq!(dry.ended.code(), Some(i32::from(!runs_now)), "{}", dry.ended);
+        assert_eq!(dry.would().starts_with("follow "), runs_now, "{}", dry.ended);
+        runs += 1;
+        met.insert(runs_now);
+        (runs >= 20 && met.len() == 2).then_some(())
+    });
+}
+
 #[test]
 fn what_is_missing_would_be_started_and_nothing_is_done() {
     let scene = Scene::new();
