@@ -184,7 +184,9 @@ impl Followed {
         if criteria.user.is_some_and(|user| self.entry.uid().is_ok_and(|owner| owner != user)) {
             return Ok(Check::Changed);
         }
-        if self.command_line.as_mut().is_some_and(CommandLine::has_changed) {
+        // While it hangs, it is not asked for its command line: the answer could hang too, and can wait.
+        let is_hung = matches!(after_name, Some([b'D', ..]));
+        if !is_hung && self.command_line.as_mut().is_some_and(CommandLine::has_changed) {
             return self.look_closer(criteria);
         }
         Ok(Check::Alive { stopped: false })
@@ -540,6 +542,13 @@ mod tests {
             is_now(state, command_line);
             followed.look_at_kind();
             assert_eq!(followed.seen().kind.argument, known.as_bytes(), "{state}");
+        }
+        is_now('S', "sleep\0");
+        let full = Criteria { subject: Subject::CommandLine, ..criteria() };
+        let mut followed = Followed::hold(&proc, followed.seen.clone(), &full, no_pidfd).unwrap().unwrap();
+        for (state, expected) in [('D', Check::Alive { stopped: false }), ('S', Check::Changed)] {
+            is_now(state, "other\0");
+            assert_eq!(followed.check(&full), Ok(expected), "{state}");
         }
     }
 
