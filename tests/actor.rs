@@ -36,7 +36,7 @@ fn main() {
         }
         // Waits for SIGUSR2, and ends so.
         ["when-told", ref end @ ..] => {
-            Signals::new([SIGUSR2]).expect("signals").forever().next();
+            wait_for("told");
             match *end {
                 ["exit", status] => exit(status.parse().expect("a status")),
                 ["dump", most] => dump_core(most.parse().expect("the most bytes of a core")),
@@ -45,19 +45,14 @@ fn main() {
             }
         }
         // A daemon's launcher: it ends when the daemon stands on its own feet.
-        ["daemonise", after, ref daemon @ ..] => {
+        ["daemonise", end, ref daemon @ ..] => {
             in_a_session_of_its_own(&mut another_me(daemon));
-            sleep(milliseconds(after));
+            wait_for(end);
         }
         // A launcher of a daemon that says what it is.
-        ["launch", after] => {
+        ["launch", end] => {
             in_a_session_of_its_own(&mut titled("server", &["sleep"]));
-            sleep(milliseconds(after));
-        }
-        // The same; it ends when it is told.
-        ["launch-until-told"] => {
-            in_a_session_of_its_own(&mut titled("server", &["sleep"]));
-            Signals::new([SIGUSR2]).expect("signals").forever().next();
+            wait_for(end);
         }
         // Takes another name after a while, as the same process.
         ["become", after, path, ref part @ ..] => {
@@ -67,7 +62,7 @@ fn main() {
         }
         // Gives itself a title when it gets SIGUSR2, as the same process.
         ["retitled", ref part @ ..] => {
-            Signals::new([SIGUSR2]).expect("signals").forever().next();
+            wait_for("told");
             let error = titled("master process", part).exec();
             panic!("{part:?}: {error}");
         }
@@ -116,6 +111,15 @@ fn main() {
             sleep_for_ever();
         }
         _ => panic!("no such part: {part:?}"),
+    }
+}
+
+/// Until it is `told` by SIGUSR2, or for so many milliseconds.
+fn wait_for(end: &str) {
+    if end == "told" {
+        Signals::new([SIGUSR2]).expect("signals").forever().next();
+    } else {
+        sleep(milliseconds(end));
     }
 }
 

@@ -358,7 +358,7 @@ fn what_dies_again_and_again_is_called_flapping() {
 fn the_end_of_a_launcher_is_no_death_of_what_it_launched() {
     let scene = Scene::new();
     let watchdog =
-        scene.watchdog().starting("$ACTOR launch-until-told").with("--restart-wait-interval", "8").spawn();
+        scene.watchdog().starting("$ACTOR launch told").with("--restart-wait-interval", "8").spawn();
     // The launcher is followed first.
     scene.wait_for("is running: ");
     scene.send_when_caught(scene.all()[0], SIGUSR2);

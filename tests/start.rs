@@ -131,10 +131,11 @@ fn a_slow_launcher_is_no_death() {
     let watchdog = scene
         .watchdog()
         .with("--restart-wait-interval", "0.2")
-        .starting("$ACTOR daemonise 1000 sleep")
+        .starting("$ACTOR daemonise told sleep")
         .spawn();
     scene.wait_for("attempt 1 succeeded");
     let launcher = scene.all()[0];
+    scene.send_when_caught(launcher, Signal::SIGUSR2);
     scene.wait_gone(launcher);
     let daemon = scene.wait_running();
     scene.wait_for(&format!(r"(?:is running again by itself|has been handed over): .*\(pid {daemon}\).* in place of pid {launcher}"));
