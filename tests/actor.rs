@@ -54,9 +54,9 @@ fn main() {
             in_a_session_of_its_own(&mut titled("server", &["sleep"]));
             wait_for(end);
         }
-        // Takes another name after a while, as the same process.
-        ["become", after, path, ref part @ ..] => {
-            sleep(milliseconds(after));
+        // Takes another name when it gets SIGUSR2, as the same process.
+        ["become", path, ref part @ ..] => {
+            wait_for("told");
             let error = Command::new(path).args(part).exec();
             panic!("{path}: {error}");
         }

@@ -64,10 +64,10 @@ fn a_leader_thread_that_has_exited_is_no_death() {
 #[test]
 fn a_leader_thread_may_exit_at_any_time() {
     let scene = Scene::new();
-    let pid =
-        scene.start_actor(&["become", "500", scene.path(scene.name()).to_str().unwrap(), "leader-exits"]);
+    let pid = scene.start_actor(&["become", scene.path(scene.name()).to_str().unwrap(), "leader-exits"]);
     let watchdog = scene.watchdog().spawn();
     scene.wait_for(&format!("following .*pid {pid}"));
+    scene.send_when_caught(pid, SIGUSR2);
     scene.wait_until("its leader is a zombie", || (state(pid) == Some('Z')).then_some(()));
     watchdog.wait_checks(5);
     assert_eq!((scene.starts(), scene.all()), (0, vec![pid]), "{}", scene.story());
@@ -110,9 +110,10 @@ fn a_stopped_process_is_told_by_once_too() {
 fn a_process_that_takes_another_name_is_gone() {
     let scene = Scene::new();
     let other = scene.link_actor("other");
-    let pid = scene.start_actor(&["become", "500", other.to_str().unwrap(), "sleep"]);
+    let pid = scene.start_actor(&["become", other.to_str().unwrap(), "sleep"]);
     let _watchdog = scene.watchdog().spawn();
     scene.wait_for(&format!("following .*pid {pid}"));
+    scene.send_when_caught(pid, SIGUSR2);
     assert_ne!(scene.wait_replaced(pid), pid);
     assert_eq!((scene.starts(), state(pid)), (1, Some('S')), "{}", scene.story());
 }

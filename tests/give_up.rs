@@ -9,7 +9,8 @@ use crate::machine::send;
 #[test]
 fn a_service_that_dies_after_each_start_is_given_up() {
     let scene = Scene::new();
-    let ended = scene.watchdog().with("--restart-wait-interval", "0.3").starting("$ACTOR exit 3 700 &").run();
+    let ended =
+        scene.watchdog().with("--restart-wait-interval", "0.3").starting("$ACTOR exit 3 1200 &").run();
     assert_eq!((ended.code(), scene.starts()), (Some(1), 3), "{ended}\n{}", scene.story());
     assert_eq!(scene.count(r"^WARN [^ ]+ \(pid [0-9]+\) exited with status 3"), 3, "{:#?}", scene.log());
     let last = scene.log().pop().unwrap();
@@ -21,7 +22,8 @@ fn a_service_that_dies_after_each_start_is_given_up() {
 fn a_service_that_dies_before_the_verdict_is_given_up() {
     for status in ["0", "3"] {
         let scene = Scene::new();
-        let ended = scene.watchdog().starting(&format!("$ACTOR exit {status} 100 &")).run();
+        let watchdog = scene.watchdog().with("--restart-wait-interval", "1");
+        let ended = watchdog.starting(&format!("$ACTOR exit {status} 100 &")).run();
         assert_eq!((ended.code(), scene.starts()), (Some(1), 3), "{ended}\n{}", scene.story());
     }
 }
@@ -82,7 +84,7 @@ fn without_a_time_to_be_stable_a_success_clears_the_failures() {
         .with("--stable-after", "0")
         .with("--restart-wait-interval", "0.2")
         .with("--max-fail-count", "1")
-        .starting("$ACTOR exit 3 500 &")
+        .starting("$ACTOR exit 3 1000 &")
         .spawn();
     scene.wait_until("it goes on", || (scene.starts() == 4).then_some(()));
     assert_eq!(scene.count("failed|gave up"), 0, "{:#?}", scene.log());

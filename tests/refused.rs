@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use nix::sys::signal::Signal::SIGKILL;
+use nix::sys::signal::Signal::{SIGKILL, SIGUSR2};
 
 use crate::harness::{Captured, Scene, WATCHDOG, Watchdog};
 use crate::machine::{is_root, send, skip};
@@ -117,12 +117,12 @@ fn a_pause_is_on_the_disk_before_it_is_one() {
 #[test]
 fn without_pidfds_a_leader_may_exit_too() {
     let scene = Scene::new();
-    let pid =
-        scene.start_actor(&["become", "500", scene.path(scene.name()).to_str().unwrap(), "leader-exits"]);
+    let pid = scene.start_actor(&["become", scene.path(scene.name()).to_str().unwrap(), "leader-exits"]);
     let mut command = scene.watchdog().command();
     without_pidfds(&mut command, libc::ENOSYS);
     let watchdog = scene.spawn(command, Captured::All);
     scene.wait_for(&format!("following .*pid {pid}"));
+    scene.send_when_caught(pid, SIGUSR2);
     let is_zombie =
         || procfs::process::Process::new(pid).and_then(|it| it.stat()).is_ok_and(|stat| stat.state == 'Z');
     scene.wait_until("its leader is a zombie", || is_zombie().then_some(()));
@@ -236,9 +236,11 @@ fn without_an_answer_the_cause_is_unknown() {
 #[test]
 fn without_an_answer_it_knows_how_its_own_child_died() {
     let scene = Scene::new();
-    let mut command = scene.watchdog().starting("exec $ACTOR exit 3 800").command();
+    let mut command = scene.watchdog().starting("exec $ACTOR when-told exit 3").command();
     without_an_answer(&mut command);
     let watchdog = scene.spawn(command, Captured::All);
+    scene.wait_for("succeeded");
+    scene.send_when_caught(scene.wait_running(), SIGUSR2);
     scene.wait_for(&format!(r"^WARN {} \(pid [0-9]+\) exited with status 3", scene.name()));
     watchdog.terminate();
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::process::CommandExt;
 
-use nix::sys::signal::Signal::{SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGSTOP, SIGTERM, SIGUSR1};
+use nix::sys::signal::Signal::{SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGSTOP, SIGTERM, SIGUSR1, SIGUSR2};
 
 use crate::harness::{Captured, Scene};
 use crate::machine::{is_there, send};
@@ -100,9 +100,10 @@ fn sigusr1_checks_now_and_says_what_it_sees() {
 fn sigusr1_does_check() {
     let scene = Scene::new();
     let other = scene.link_actor("other");
-    let pid = scene.start_actor(&["become", "700", other.to_str().unwrap(), "sleep"]);
+    let pid = scene.start_actor(&["become", other.to_str().unwrap(), "sleep"]);
     let watchdog = scene.watchdog().with("--health-check-interval", "200s").spawn();
     scene.wait_for(&format!("following .*pid {pid}"));
+    scene.send_when_caught(pid, SIGUSR2);
     scene.wait_until("it has another name", || scene.all().is_empty().then_some(()));
     watchdog.send(SIGUSR1);
     scene.wait_replaced(pid);
