@@ -114,7 +114,7 @@ fn main() {
     }
 }
 
-/// Until it is `told` by SIGUSR2, or for so many milliseconds.
+/// Waits until it is `told` by SIGUSR2, or for so many milliseconds.
 fn wait_for(end: &str) {
     if end == "told" {
         Signals::new([SIGUSR2]).expect("signals").forever().next();
