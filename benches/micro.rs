@@ -9,11 +9,13 @@ use std::time::Duration;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use tempfile::TempDir;
-use watchdog::policy::{Action, Ending, Limits, Policy, Seen, Time};
-use watchdog::process::criteria::Criteria;
-use watchdog::process::pattern::{Extent, Pattern, printable};
+use watchdog::policy::{Action, Policy, Seen};
 use watchdog::process::scan::Proc;
 use watchdog::process::stat::Stat;
+use watchdog::process::termination::Cause;
+use watchdog::settings::pattern::{Extent, Pattern, printable};
+use watchdog::settings::{Criteria, Limits};
+use watchdog::time::Time;
 
 fn main() {
     divan::main();
@@ -147,7 +149,7 @@ fn decides_a_restart(bencher: Bencher) {
         let mut decide = |now: Time, seen: Seen| policy.decide(black_box(now), seen, true).action;
         now += Duration::from_secs(100);
         decide(now, Seen::Died { at: now, started });
-        decide(now, Seen::Ended(Ending::Killed));
+        decide(now, Seen::Ended(Cause::Killed));
         assert!(matches!(decide(now, Seen::Missing), Action::Start { .. }));
         decide(now, Seen::Started);
         decide(now, Seen::CommandEnded);

@@ -1,10 +1,8 @@
 //! The exit statuses, all of them.
 
-use std::process::ExitCode;
-
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
+pub enum ExitCode {
     /// `--once`: the process is running. Otherwise: ended by SIGTERM.
     Success,
     /// Gave up, or `--once`: not running after the attempts.
@@ -23,19 +21,18 @@ pub enum Exit {
     Signal(i32),
 }
 
-impl Exit {
+impl ExitCode {
     /// Ends the program, or gives the status to end it with.
-    #[must_use]
-    pub fn code(self) -> ExitCode {
-        ExitCode::from(match self {
-            Exit::Success => 0,
-            Exit::GaveUp => 1,
-            Exit::Usage => 2,
-            Exit::CannotTell => 3,
-            Exit::Busy => 4,
-            Exit::LeftAlone => 5,
-            Exit::Lsb(status) => status,
-            Exit::Signal(signal) => {
+    pub fn code(self) -> std::process::ExitCode {
+        std::process::ExitCode::from(match self {
+            ExitCode::Success => 0,
+            ExitCode::GaveUp => 1,
+            ExitCode::Usage => 2,
+            ExitCode::CannotTell => 3,
+            ExitCode::Busy => 4,
+            ExitCode::LeftAlone => 5,
+            ExitCode::Lsb(status) => status,
+            ExitCode::Signal(signal) => {
                 // A shell stops its own script only when it sees that the signal did it. Process 1
                 // cannot be ended by a signal of its own.
                 if std::process::id() != 1 {

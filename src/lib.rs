@@ -9,46 +9,38 @@ use std::path::Path;
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-pub mod begin;
-pub mod cli;
-pub mod command;
-pub mod config;
-pub mod dry_run;
+pub mod control;
 pub mod exit;
-pub mod history;
-pub mod instance;
-pub mod job;
+pub mod fs;
+pub mod guard;
+pub mod hold;
+pub mod input;
 pub mod log;
-pub mod millis;
-pub mod output;
 pub mod policy;
 pub mod process;
-pub mod prompt;
-pub mod record;
+pub mod render;
 pub mod report;
-pub mod service_manager;
 pub mod settings;
-pub mod signals;
 pub mod state;
-pub mod status;
+pub mod supervise;
 mod sys;
-pub mod table;
-pub mod unit;
-pub mod watch;
+pub mod task;
+pub mod text;
+pub mod time;
 
-use cli::Cli;
-use exit::Exit;
-use instance::User;
-use job::Job;
-use log::{Stderr, Verbosity};
+use control::{dry_run, status};
+use exit::ExitCode;
+use input::cli::{self, Cli};
+use input::resolve::{self, Job};
+use log::{Stderr, Verbosity, cannot_tell};
 use process::scan::Proc;
-
-/// Where the kernel shows processes.
-const PROC: &str = "/proc";
+use settings::dirs::User;
+use supervise::admission;
+use sys::PROC;
+use text::escaped;
 
 /// The whole program: from the command line to the way it ends.
-#[must_use]
-pub fn run() -> Exit {
+pub fn run() -> ExitCode {
     let mut stderr = Stderr::new(Verbosity::Warnings);
     let typed = match Cli::try_parse() {
         Ok(typed) => typed,
@@ -58,46 +50,41 @@ pub fn run() -> Exit {
     if let Some(command) = &typed.command {
         return status::run(command, &user, &mut stderr);
     }
-    match job::read(typed, &user, &mut stderr) {
+    match resolve::read(typed, &user, &mut stderr) {
         Ok(job) if job.cli.run.dry_run => dry_run(&job, &mut stderr),
-        Ok(job) => begin::watch(job, &mut stderr),
+        Ok(job) => admission::watch(job, &mut stderr),
         Err(wrong) => refuse(&wrong, &mut stderr),
     }
 }
 
-fn dry_run(job: &Job, stderr: &mut Stderr) -> Exit {
+fn dry_run(job: &Job, stderr: &mut Stderr) -> ExitCode {
     match Proc::new(Path::new(PROC)) {
         Ok(proc) => dry_run::run(job, &proc),
         Err(unknown) => cannot_tell(&unknown.0, stderr),
     }
 }
 
-fn cannot_tell(why: &str, stderr: &mut Stderr) -> Exit {
-    stderr.write_text(&format!("watchdog: {}\n", log::escaped(why)));
-    Exit::CannotTell
-}
-
-fn refuse(wrong: &[String], stderr: &mut Stderr) -> Exit {
+fn refuse(wrong: &[String], stderr: &mut Stderr) -> ExitCode {
     for wrong in wrong {
         stderr.write_text(&format!("watchdog: {wrong}\n"));
     }
-    Exit::Usage
+    ExitCode::Usage
 }
 
-fn help_or_refuse(other: &clap::Error, stderr: &mut Stderr) -> Exit {
+fn help_or_refuse(other: &clap::Error, stderr: &mut Stderr) -> ExitCode {
     if let Some(word) = stray_word(other) {
-        stderr.write_text(&format!("watchdog: {}\n", log::escaped(&instead_of(&word))));
-        Exit::Usage
+        stderr.write_text(&format!("watchdog: {}\n", escaped(&instead_of(&word))));
+        ExitCode::Usage
     } else if let Some(option) = unknown_option(other) {
-        stderr.write_text(&format!("watchdog: {}\n", log::escaped(&instead_of_option(&option))));
-        Exit::Usage
+        stderr.write_text(&format!("watchdog: {}\n", escaped(&instead_of_option(&option))));
+        ExitCode::Usage
     } else if other.use_stderr() {
         stderr.write_text(&other.render().to_string());
-        Exit::Usage
+        ExitCode::Usage
     } else {
         // Help, into a pipe that may be closed early.
         let _ = io::stdout().write_all(other.render().to_string().as_bytes());
-        Exit::Success
+        ExitCode::Success
     }
 }
 

@@ -1,6 +1,7 @@
 //! The few system calls that no safe function of a library makes. The only unsafe code.
 #![allow(unsafe_code)]
 
+use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Write};
 use std::mem::MaybeUninit;
@@ -10,8 +11,14 @@ use std::process::Command;
 
 use rustix::fs::{Mode, OFlags};
 
-use crate::policy::Time;
 use crate::process::stat::{LONGEST_LINE, Stat};
+use crate::time::Time;
+
+/// Where the kernel shows processes.
+pub const PROC: &str = "/proc";
+
+/// A process number.
+pub type Pid = i32;
 
 /// What `PIDFD_GET_INFO` says about how a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +49,6 @@ const PIDFD_GET_INFO: rustix::ioctl::Opcode = rustix::ioctl::opcode::read_write:
 
 /// How the process behind `pidfd` ended: `PIDFD_GET_INFO` with `PIDFD_INFO_EXIT`, since Linux 6.15.
 /// Needs no privilege, but a pidfd that was opened before the process was waited for.
-#[must_use]
 pub fn pidfd_exit(pidfd: BorrowedFd<'_>) -> PidfdExit {
     let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
     // SAFETY: the request's number carries the size of `PidfdInfo`, which the kernel fills at most; any
@@ -61,7 +67,7 @@ pub fn pidfd_exit(pidfd: BorrowedFd<'_>) -> PidfdExit {
 const LAST_SIGNAL: i32 = 64;
 
 /// Lets `command` begin in a session of its own, with each signal at its default. It writes its number
-/// and when it began, as the kernel has it, in milliseconds of [`crate::policy::Time`], to `note`, before
+/// and when it began, as the kernel has it, in milliseconds of [`crate::time::Time`], to `note`, before
 /// the program begins.
 pub fn detach(command: &mut Command, note: Option<File>) {
     // SAFETY: the closure runs between fork and exec of a program without threads, and makes only
@@ -81,7 +87,7 @@ pub fn detach(command: &mut Command, note: Option<File>) {
                 let mut line = [0; 64];
                 let mut rest = &mut line[..];
                 // Without /proc, it is only just now.
-                let began = own_start().unwrap_or_else(crate::process::now);
+                let began = own_start().unwrap_or_else(crate::time::now);
                 let _ = writeln!(rest, "{} {}", rustix::process::getpid(), began.as_millis());
                 let length = 64 - rest.len();
                 // Without the note, the next watchdog may not find this command: no reason not to start.
@@ -102,7 +108,6 @@ fn own_start() -> Option<Time> {
 
 /// A child that has ended, whichever; it is still to be waited for. (nix knows no real-time signals, and
 /// fails for a child that one of them has ended; rustix does not give the number.)
-#[must_use]
 pub fn ended_child() -> Option<rustix::process::Pid> {
     // SAFETY: zeros are a valid `siginfo_t`, which waitid(2) fills if there is such a child and else leaves as
     // it is; the field that is read then belongs to what it has filled in, or is zero.
@@ -121,7 +126,6 @@ pub fn ignore(signal: i32) {
 }
 
 /// Whether `signal` is ignored, as whoever started this program may have left it.
-#[must_use]
 pub fn is_ignored(signal: i32) -> bool {
     let mut action = MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: with no new action nothing is changed; any bytes, zeros too, are a valid `sigaction`, to
@@ -161,4 +165,23 @@ pub fn keep_inherited_descriptors() -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a command that could not be started failed for want of resources, which may pass, and not
+/// because of what it is.
+pub fn is_shortage(error: &io::Error) -> bool {
+    let error = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(error, Some(Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shortages_pass_and_mistakes_do_not() {
+        let is_shortage = |errno: Errno| is_shortage(&errno.into());
+        assert!([Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE].into_iter().all(is_shortage));
+        assert!(![Errno::NOENT, Errno::ACCESS, Errno::NOEXEC].into_iter().any(is_shortage));
+    }
 }

@@ -6,11 +6,13 @@ use std::process::{Command, Stdio};
 
 use clap::{Arg, CommandFactory};
 use regex_lite::Regex;
-use watchdog::cli::{Cli, SETTINGS};
-use watchdog::command::NOT_INHERITED;
-use watchdog::config::{self, Sources};
-use watchdog::instance::{Name, Places, User};
+use watchdog::input::cli::{Cli, SETTINGS};
+use watchdog::input::config_file;
+use watchdog::settings::dirs::{Dirs, User};
+use watchdog::settings::name::Name;
+use watchdog::settings::sources::Sources;
 use watchdog::settings::{self, Settings};
+use watchdog::task::environment::NOT_INHERITED;
 
 use crate::harness::{Captured, Ended, Scene, WATCHDOG};
 use crate::machine::{program, skip};
@@ -122,7 +124,7 @@ fn complaints(file: &str) -> Vec<String> {
     let path = folder.path().join("nginx.toml");
     fs::write(&path, file).unwrap();
     let mut cli = Cli::default();
-    match config::fill(&mut cli, &path, &User { uid: 0, home: "/".into(), xdg_state_home: None }) {
+    match config_file::fill(&mut cli, &path, &User { uid: 0, home: "/".into(), xdg_state_home: None }) {
         Ok(sources) => {
             let wrong = Settings::new(&cli, &sources).err().unwrap_or_default();
             wrong.iter().map(ToString::to_string).collect()
@@ -134,7 +136,7 @@ fn complaints(file: &str) -> Vec<String> {
 /// The help says it in words of its own; the manual has it from there.
 #[test]
 fn the_help_has_the_defaults() {
-    let places = Places { logs: PathBuf::new(), state: PathBuf::new() };
+    let places = Dirs { logs: PathBuf::new(), state: PathBuf::new() };
     let in_force =
         settings::in_force(&Cli::default(), &Sources::default(), &Name::from_pattern("x"), &places);
     let command = Cli::command();

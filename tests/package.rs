@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use regex_lite::Regex;
-use watchdog::cli::{Cli, SETTINGS};
-use watchdog::config;
-use watchdog::instance::User;
+use watchdog::input::cli::{Cli, SETTINGS};
+use watchdog::input::config_file;
 use watchdog::settings::Settings;
+use watchdog::settings::dirs::User;
 
 fn packaging(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging").join(path)
@@ -20,7 +20,7 @@ fn settings(text: &str) -> String {
     fs::write(&path, text).unwrap();
     let mut cli = Cli::default();
     let user = User { uid: 0, home: "/".into(), xdg_state_home: None };
-    let sources = config::fill(&mut cli, &path, &user).unwrap();
+    let sources = config_file::fill(&mut cli, &path, &user).unwrap();
     format!("{:?}", Settings::new(&cli, &sources).unwrap())
 }
 

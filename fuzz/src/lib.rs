@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use watchdog::cli::Cli;
-use watchdog::config::Sources;
+use watchdog::input::cli::Cli;
 use watchdog::settings::Settings;
+use watchdog::settings::sources::Sources;
 
 /// The words of a command line as a shell splits it (POSIX.1-2024, XCU 2.2), as far as the program
 /// makes use of that. `None` where a shell would do anything else than split.

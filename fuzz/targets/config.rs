@@ -4,14 +4,14 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use watchdog::cli::{Cli, SETTINGS};
-use watchdog::config;
+use watchdog::input::config_file;
+use watchdog::input::cli::{Cli, SETTINGS};
 use watchdog_fuzz::{assert_can_be_typed, assert_harmless};
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let mut cli = Cli::default();
-    match config::read(&mut cli, Path::new("docker.toml"), text) {
+    match config_file::read(&mut cli, Path::new("docker.toml"), text) {
         Ok(sources) => {
             let lines = text.lines().count().max(1);
             for place in SETTINGS.iter().filter_map(|(key, _)| sources.place(key)) {

@@ -5,13 +5,13 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use watchdog::policy::{
-    Action, Decision, Ending, Failure, KILL_AFTER, LONGEST_RETRY, Limits, Memory, News, Outcome, Policy,
-    Seen, Time,
-};
+use watchdog::policy::{Action, Decision, Failure, KILL_AFTER, LONGEST_RETRY, Memory, News, Outcome, Policy, Seen};
+use watchdog::process::termination::Cause;
+use watchdog::settings::Limits;
+use watchdog::time::Time;
 
-const ENDINGS: [Ending; 5] =
-    [Ending::Finished, Ending::Stopped, Ending::Killed, Ending::Crashed, Ending::Unknown];
+const ENDINGS: [Cause; 5] =
+    [Cause::Finished, Cause::Stopped, Cause::Killed, Cause::Crashed, Cause::Unknown];
 /// What may be typed, from the shortest to the longest.
 const TIMES: [u64; 8] = [0, 10, 100, 1000, 5000, 60_000, 3_600_000, 31_536_000_000];
 

@@ -4,9 +4,8 @@
 use std::cell::RefCell;
 
 use libfuzzer_sys::fuzz_target;
-use watchdog::cli::quoted;
-use watchdog::log::escaped;
-use watchdog::output::OutputLog;
+use watchdog::log::output::OutputLog;
+use watchdog::text::{escaped, quoted};
 use watchdog_fuzz::{assert_harmless, words};
 
 thread_local!(static FOLDER: RefCell<Option<tempfile::TempDir>> = const { RefCell::new(None) });

@@ -9,11 +9,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use watchdog::process::criteria::{Criteria, Namespace, Subject};
-use watchdog::process::pattern::{Extent, Pattern};
 use watchdog::process::scan::Proc;
 use watchdog::process::stat::{LONGEST_LINE, Stat};
 use watchdog::report::words;
+use watchdog::settings::{Criteria, Namespace, Subject};
+use watchdog::settings::pattern::{Extent, Pattern};
 
 const PID: i32 = 4242;
 const INIT: &str = "1 (init) S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 5 1 2 3 1 1 0 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 0\n";

@@ -8,21 +8,24 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use watchdog::cli::{Cli, StateDir};
-use watchdog::command::{Noted, StartCommand};
-use watchdog::config::Sources;
-use watchdog::exit::Exit;
-use watchdog::instance::{self, Lock, Locking, Name, User};
-use watchdog::log::is_control;
+use watchdog::control::status;
+use watchdog::exit::ExitCode;
+use watchdog::hold::pause::Leave;
+use watchdog::input::cli::{Cli, StateDir};
 use watchdog::policy::{Action, Memory, Policy, Seen};
-use watchdog::process::death::Gone;
-use watchdog::process::now;
 use watchdog::process::scan::Proc;
-use watchdog::record::Record;
+use watchdog::process::termination::Predecessor;
 use watchdog::report::Report;
 use watchdog::settings::Settings;
-use watchdog::state::{Files, Leave, Sight, State, boot_id};
-use watchdog::status;
+use watchdog::settings::dirs::User;
+use watchdog::settings::name::Name;
+use watchdog::settings::sources::Sources;
+use watchdog::state::{Files, Sight, State};
+use watchdog::state::lock::{self, Lock, Locking};
+use watchdog::state::store::Store;
+use watchdog::supervise::start_command::{StartCommand, StartRecord};
+use watchdog::text::is_control;
+use watchdog::time::{boot_id, now};
 
 struct Place {
     folder: tempfile::TempDir,
@@ -40,7 +43,7 @@ impl Place {
         cli.how.start_command = Some("true".into());
         Place {
             folder: tempfile::tempdir_in("/dev/shm").unwrap(),
-            name: instance::name("x").unwrap(),
+            name: lock::name("x").unwrap(),
             boot_id: boot_id(Path::new("/proc")),
             proc: Proc::new(Path::new("/proc")).unwrap(),
             settings: Rc::new(Settings::new(&cli, &Sources::default()).unwrap()),
@@ -93,7 +96,7 @@ fn check(place: &Place, which: u8, content: &[u8]) {
             Locking::Busy(holder) => panic!("nobody holds it: {holder:?}"),
         },
         _ => {
-            if let Some(noted) = Noted::read(&files.start_note(), &place.boot_id) {
+            if let Some(noted) = StartRecord::read(&files.start_note(), &place.boot_id) {
                 let command = StartCommand::adopt(noted, &place.proc);
                 assert!(command.is_none(), "no start command is at work: {command:?}");
                 let memory = Memory::default().with_attempt(noted.attempt, false);
@@ -112,7 +115,7 @@ fn with_boot(content: &[u8], boot_id: &str) -> Vec<u8> {
 
 /// A watch goes on from what was read, whatever numbers are in it.
 fn go_on(state: &State, place: &Place) {
-    let gone = state.gone.as_ref().map(Gone::from);
+    let gone = state.gone.as_ref().map(Predecessor::from);
     let _ = state.process.as_ref().map(|process| process.gone(state.since_ms));
     let _ = gone.map(|gone| gone.since.saturating_sub(now()));
     for started in [None, state.command.map(|command| command.started_ms)] {
@@ -140,7 +143,7 @@ fn go_on(state: &State, place: &Place) {
 fn recalled(place: &Place) {
     let (log, output) = (PathBuf::from("/x.log"), PathBuf::from("/x.output.log"));
     let mut report = Report::new(&place.settings, log, output);
-    let mut record = Record::recall(place.files(), &place.settings, &place.proc, &mut report);
+    let mut record = Store::recall(place.files(), &place.settings, &place.proc, &mut report);
     record.restarted();
     let _ = record.may_start(now(), &mut report);
     record.sees(Sight::Missing, None, now());
@@ -176,7 +179,7 @@ fn shown(place: &Place) {
     let state_dir = StateDir { state_dir: Some(place.folder.path().into()) };
     for json in [false, true] {
         let (text, exit) = status::show(&[], json, &state_dir, &place.user, &place.proc).unwrap();
-        assert!(matches!(exit, Exit::Lsb(0 | 3 | 4)), "{exit:?}");
+        assert!(matches!(exit, ExitCode::Lsb(0 | 3 | 4)), "{exit:?}");
         assert!(!text.chars().any(|c| c != '\n' && is_control(c)), "{text:?}");
         if json {
             assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok_and(|shown| shown.is_array()));

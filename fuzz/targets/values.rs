@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use watchdog::cli::{Cli, SETTINGS, Slot};
-use watchdog::config::Sources;
-use watchdog::instance::{self, Name};
-use watchdog::report::words::span;
+use watchdog::input::cli::{Cli, SETTINGS, Slot};
 use watchdog::settings::{self, Settings};
+use watchdog::settings::name::Name;
+use watchdog::settings::sources::Sources;
+use watchdog::state::lock;
+use watchdog::text::span;
 use watchdog_fuzz::{assert_can_be_typed, assert_harmless};
 
 fuzz_target!(|data: &[u8]| {
@@ -24,15 +25,15 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(settings::max_fail_count(&count.to_string()), Ok(Some(count)));
         assert_eq!(text.trim().trim_start_matches(['+', '0']), count.to_string());
     }
-    if let Ok(name) = instance::name(text) {
+    if let Ok(name) = lock::name(text) {
         assert_eq!(name.to_string(), text);
     }
     let name = Name::from_pattern(text).to_string();
     assert!(!name.contains('/') && !name.starts_with(['.', '-']) && name.len() <= 64);
-    assert_eq!(instance::name(&name).unwrap().to_string(), name);
+    assert_eq!(lock::name(&name).unwrap().to_string(), name);
 
     // A setting with this value, beside what is required.
-    let chosen = usize::try_from(instance::fnv(data) % SETTINGS.len() as u64).unwrap();
+    let chosen = usize::try_from(lock::fnv(data) % SETTINGS.len() as u64).unwrap();
     for (key, slot) in SETTINGS.into_iter().skip(chosen).take(1) {
         // Whether there is such a user is for the machine to say.
         if let (Slot::Value(value), true) = (slot, key != "user") {

@@ -8,8 +8,8 @@ use std::path::Path;
 use clap::{Arg, Command, CommandFactory, ValueHint};
 use clap_complete::Shell;
 use clap_mangen::Man;
-use watchdog::cli::{Cli, SETTINGS};
-use watchdog::command::NOT_INHERITED;
+use watchdog::input::cli::{Cli, SETTINGS};
+use watchdog::task::environment::NOT_INHERITED;
 
 /// What is wrong, ready to be read.
 pub type Wrong = String;

@@ -1,11 +1,10 @@
 //! The log file: rotated by size, without a torn or lost record.
 
-use std::cell::Cell;
+use crate::guard::guarded;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Once;
 
 use file_rotate::compression::Compression;
 use file_rotate::suffix::AppendCount;
@@ -124,28 +123,6 @@ fn rotating(limits: &LogFile) -> FileRotate<AppendCount> {
         Compression::None,
         Some(options),
     )
-}
-
-thread_local! {
-    /// Something is at work whose panics are not ours.
-    static IS_GUARDED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Runs `act`, which is somebody else's code; a panic in it becomes `None`, without a word.
-pub(super) fn guarded<T>(act: impl FnOnce() -> T) -> Option<T> {
-    static HUSH: Once = Once::new();
-    HUSH.call_once(|| {
-        let usual = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            if !IS_GUARDED.get() {
-                usual(panic);
-            }
-        }));
-    });
-    IS_GUARDED.set(true);
-    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act));
-    IS_GUARDED.set(false);
-    result.ok()
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Standard error: a terminal, the journal, a pipe to cron, or nothing that takes a record.
 
+use crate::exit::ExitCode;
+use crate::text::escaped;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,7 +11,7 @@ use log::Level;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 
-use super::{OUTCOME, line};
+use crate::log::{OUTCOME, line};
 
 /// How much of standard error is this run's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +57,6 @@ const AT_ONCE: usize = 4096;
 
 impl Stderr {
     /// Standard error as it is, for a run that is to show so much there.
-    #[must_use]
     pub fn new(verbosity: Verbosity) -> Self {
         let stderr = io::stderr();
         let style = if is_journal(stderr.as_fd()) {
@@ -129,6 +130,12 @@ impl Stderr {
     }
 }
 
+/// Says why the program cannot tell what it was asked.
+pub fn cannot_tell(why: &str, stderr: &mut Stderr) -> ExitCode {
+    stderr.write_text(&format!("watchdog: {}\n", escaped(why)));
+    ExitCode::CannotTell
+}
+
 impl Write for Stderr {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write_text(&String::from_utf8_lossy(bytes));
@@ -141,13 +148,11 @@ impl Write for Stderr {
 }
 
 /// Whether standard error is a terminal.
-#[must_use]
 pub fn is_terminal() -> bool {
     io::IsTerminal::is_terminal(&io::stderr())
 }
 
 /// Whether standard error goes to the journal (systemd.exec(5), `JOURNAL_STREAM`).
-#[must_use]
 pub fn stderr_is_journal() -> bool {
     is_journal(io::stderr().as_fd())
 }

@@ -123,11 +123,11 @@ fn missing_at_the_start_is_started_at_once() {
 #[test]
 fn the_wait_before_a_start_depends_on_the_end() {
     for (ending, start_at) in [
-        (Ending::Crashed, 100_100),
-        (Ending::Killed, 100_100),
-        (Ending::Stopped, 103_000),
-        (Ending::Finished, 103_000),
-        (Ending::Unknown, 103_000),
+        (Cause::Crashed, 100_100),
+        (Cause::Killed, 100_100),
+        (Cause::Stopped, 103_000),
+        (Cause::Finished, 103_000),
+        (Cause::Unknown, 103_000),
     ] {
         play(
             &format!("{ending:?}"),
@@ -156,7 +156,7 @@ fn an_end_that_nobody_explains_is_unknown() {
             (12_000, Seen::Nothing, Action::Look, None),
             (12_000, Seen::Missing, Action::Start { attempt: 1 }, None),
             // Known at last, and of no use any more.
-            (12_005, Seen::Ended(Ending::Killed), wait(12_015), None),
+            (12_005, Seen::Ended(Cause::Killed), wait(12_015), None),
         ],
     );
     let at_once = Limits { after_stop: ms(0), restart_delay: ms(0), ..LIMITS };
@@ -166,7 +166,7 @@ fn an_end_that_nobody_explains_is_unknown() {
         &[
             (0, running(0), wait(1000), FOUND),
             (9000, died(9000, 0), wait(9050), None),
-            (9001, Seen::Ended(Ending::Killed), Action::Look, None),
+            (9001, Seen::Ended(Cause::Killed), Action::Look, None),
             (9001, Seen::Missing, Action::Start { attempt: 1 }, None),
         ],
     );
@@ -180,7 +180,7 @@ fn what_comes_back_by_itself_is_followed() {
         &[
             (0, running(0), wait(1000), FOUND),
             (9000, died(9000, 0), wait(12_000), None),
-            (9001, Seen::Ended(Ending::Stopped), wait(12_000), None),
+            (9001, Seen::Ended(Cause::Stopped), wait(12_000), None),
             (12_000, Seen::Nothing, Action::Look, None),
             (12_000, running(10_000), wait(13_000), BACK),
         ],
@@ -195,7 +195,7 @@ fn unknown_starts_nothing_and_judges_nothing() {
         &[
             (0, running(0), wait(1000), FOUND),
             (9000, died(9000, 0), wait(12_000), None),
-            (9001, Seen::Ended(Ending::Crashed), wait(9100), None),
+            (9001, Seen::Ended(Cause::Crashed), wait(9100), None),
             (9100, Seen::Unknown, wait(10_100), None),
             (10_100, Seen::Nothing, Action::Look, None),
             (10_100, Seen::Unknown, wait(11_100), None),
@@ -217,7 +217,7 @@ fn a_launcher_that_ends_is_no_end() {
             (0, Seen::Missing, Action::Start { attempt: 1 }, None),
             (10, running(5), wait(1010), appeared(10)),
             (30, died(30, 5), wait(60), None),
-            (31, Seen::Ended(Ending::Finished), Action::Look, None),
+            (31, Seen::Ended(Cause::Finished), Action::Look, None),
             (31, running(25), wait(1031), appeared(31)),
         ],
     );
@@ -227,7 +227,7 @@ fn a_launcher_that_ends_is_no_end() {
         &[
             (0, running(0), wait(1000), FOUND),
             (30, died(30, 0), wait(3030), None),
-            (31, Seen::Ended(Ending::Finished), Action::Look, None),
+            (31, Seen::Ended(Cause::Finished), Action::Look, None),
             (31, running(25), wait(1031), BACK),
         ],
     );
@@ -237,7 +237,7 @@ fn a_launcher_that_ends_is_no_end() {
         &[
             (0, running(0), wait(1000), FOUND),
             (30, died(30, 0), wait(3030), None),
-            (31, Seen::Ended(Ending::Finished), Action::Look, None),
+            (31, Seen::Ended(Cause::Finished), Action::Look, None),
             (31, Seen::Missing, wait(3030), None),
             (3030, Seen::Nothing, Action::Look, None),
             (3030, Seen::Missing, Action::Start { attempt: 1 }, None),
@@ -255,7 +255,7 @@ fn what_ends_with_0_soon_after_its_attempt_succeeded_may_be_restarted_by_somebod
                 (4000, running(3990), wait(5000), appeared(4000)),
                 (5000, running(3990), wait(6000), Some(News::Succeeded { attempt: 1 })),
                 (6000, died(6000, 3990), wait(9000), None),
-                (6001, Seen::Ended(Ending::Finished), Action::Look, None),
+                (6001, Seen::Ended(Cause::Finished), Action::Look, None),
                 (6001, Seen::Missing, wait(9000), None),
                 (9000, Seen::Nothing, Action::Look, None),
             ],
@@ -321,7 +321,7 @@ fn a_service_that_lives_six_seconds_reaches_the_give_up() {
             let next = at + 6100;
             steps.push((
                 at + 6001,
-                Seen::Ended(Ending::Crashed),
+                Seen::Ended(Cause::Crashed),
                 wait(next),
                 failed(attempt, Failure::Unstable),
             ));
@@ -329,7 +329,7 @@ fn a_service_that_lives_six_seconds_reaches_the_give_up() {
             steps.push((next, Seen::Missing, Action::Start { attempt: attempt + 1 }, None));
         } else {
             let end = Action::End(Outcome::GaveUp);
-            steps.push((at + 6001, Seen::Ended(Ending::Crashed), end, gave_up(3, Failure::Unstable, None)));
+            steps.push((at + 6001, Seen::Ended(Cause::Crashed), end, gave_up(3, Failure::Unstable, None)));
         }
     }
     play("six seconds", LIMITS, &steps);
@@ -337,7 +337,7 @@ fn a_service_that_lives_six_seconds_reaches_the_give_up() {
 
 #[test]
 fn being_killed_or_stopped_is_no_failure() {
-    for (ending, again) in [(Ending::Killed, 7100), (Ending::Stopped, 10_000), (Ending::Finished, 10_000)] {
+    for (ending, again) in [(Cause::Killed, 7100), (Cause::Stopped, 10_000), (Cause::Finished, 10_000)] {
         let steps = [
             &[(0, Seen::Missing, Action::Start { attempt: 1 }, None)],
             &good_attempt(0, 1)[..],
@@ -351,7 +351,7 @@ fn being_killed_or_stopped_is_no_failure() {
         .concat();
         play(&format!("{ending:?} after the verdict"), LIMITS, &steps);
     }
-    for (ending, again) in [(Ending::Killed, 5000), (Ending::Stopped, 7500)] {
+    for (ending, again) in [(Cause::Killed, 5000), (Cause::Stopped, 7500)] {
         play(
             &format!("{ending:?} before the verdict"),
             LIMITS,
@@ -372,7 +372,7 @@ fn being_killed_or_stopped_is_no_failure() {
 
 #[test]
 fn an_end_before_the_verdict_is_a_failure() {
-    for ending in [Ending::Crashed, Ending::Finished, Ending::Unknown] {
+    for ending in [Cause::Crashed, Cause::Finished, Cause::Unknown] {
         let mut policy = play(
             &format!("{ending:?}"),
             LIMITS,
@@ -404,7 +404,7 @@ fn failures_are_forgotten_when_it_has_run_for_long() {
             (65_005, running(5005), wait(66_005), Some(News::Stable { forgotten: 1 })),
             (66_005, running(5005), wait(67_005), None),
             (70_000, died(70_000, 5005), wait(73_000), None),
-            (70_001, Seen::Ended(Ending::Crashed), wait(70_100), None),
+            (70_001, Seen::Ended(Cause::Crashed), wait(70_100), None),
             (70_100, Seen::Missing, Action::Start { attempt: 1 }, None),
         ],
     ]
@@ -415,7 +415,7 @@ fn failures_are_forgotten_when_it_has_run_for_long() {
         &twice[..16],
         &[
             (12_000, died(12_000, 5005), wait(15_000), None),
-            (12_001, Seen::Ended(Ending::Crashed), wait(12_100), None),
+            (12_001, Seen::Ended(Cause::Crashed), wait(12_100), None),
             (12_100, Seen::Missing, Action::Start { attempt: 1 }, None),
         ],
     ]
@@ -475,7 +475,7 @@ fn a_command_at_work_is_waited_for_and_then_ended() {
             (5000, running(5), wait(6000), Some(News::Succeeded { attempt: 1 })),
             (500_000, running(5), wait(501_000), None),
             (500_500, died(500_500, 5), wait(503_500), None),
-            (500_501, Seen::Ended(Ending::Crashed), wait(500_600), None),
+            (500_501, Seen::Ended(Cause::Crashed), wait(500_600), None),
             (500_600, Seen::Missing, wait(501_600), None),
             (500_700, Seen::CommandEnded, Action::Look, None),
             (500_700, Seen::Missing, Action::Start { attempt: 1 }, None),
@@ -721,14 +721,14 @@ struct Effect {
     appears: Option<Duration>,
     /// How long it lives, and how it ends.
     lives: Duration,
-    ends: Ending,
+    ends: Cause,
 }
 
 /// What happens that no start command did.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
     /// The process ends.
-    End(Ending),
+    End(Cause),
     /// Somebody starts it.
     StartByHand,
     /// Nobody can tell whether it runs, for so long.
@@ -741,7 +741,7 @@ enum Fault {
 struct Living {
     started: Time,
     until: Time,
-    ending: Ending,
+    ending: Cause,
     by_attempt: bool,
 }
 
@@ -753,7 +753,7 @@ struct World {
     effects: Vec<Effect>,
     process: Option<Living>,
     followed: Option<Living>,
-    unexplained: Option<Ending>,
+    unexplained: Option<Cause>,
     command_until: Option<Time>,
     coming: Option<(Time, Living)>,
     blind_until: Time,
@@ -844,7 +844,7 @@ impl World {
             self.bad = 0;
             self.attempt_is_bad = false;
             self.attempt_ran = true;
-        } else if ended.by_attempt && matches!(ended.ending, Ending::Crashed | Ending::Unknown) {
+        } else if ended.by_attempt && matches!(ended.ending, Cause::Crashed | Cause::Unknown) {
             self.bad += u32::from(!self.attempt_is_bad);
             self.attempt_is_bad = true;
         }
@@ -861,7 +861,7 @@ impl World {
             Fault::StartByHand if self.process.is_none() => {
                 let until = self.now + ms(40_000);
                 self.process =
-                    Some(Living { started: self.now, until, ending: Ending::Killed, by_attempt: false });
+                    Some(Living { started: self.now, until, ending: Cause::Killed, by_attempt: false });
                 // Whoever started it, the attempt is judged by whether it runs.
                 self.attempt_ran = true;
                 self.bad -= u32::from(std::mem::take(&mut self.attempt_is_bad));
@@ -902,7 +902,7 @@ impl World {
         if let (Some(max), None) = (self.limits.max_fail_count, self.limits.retry_after) {
             assert!(self.bad < max, "another attempt at {now:?} after {} bad ones", self.bad);
         }
-        let works = Effect { command: ms(10), appears: Some(ms(20)), lives: LONG, ends: Ending::Killed };
+        let works = Effect { command: ms(10), appears: Some(ms(20)), lives: LONG, ends: Cause::Killed };
         let effect = self.effects.get(self.attempts).copied().unwrap_or(works);
         self.attempts += 1;
         self.last_start = Some(now);
@@ -952,14 +952,14 @@ impl World {
 
 const LONG: Duration = ms(1_000_000_000_000);
 
-fn some_ending() -> impl Strategy<Value = Ending> {
+fn some_ending() -> impl Strategy<Value = Cause> {
     prop_oneof![
-        Just(Ending::Finished),
-        Just(Ending::Stopped),
-        Just(Ending::Killed),
-        Just(Ending::Crashed),
-        Just(Ending::Crashed),
-        Just(Ending::Unknown)
+        Just(Cause::Finished),
+        Just(Cause::Stopped),
+        Just(Cause::Killed),
+        Just(Cause::Crashed),
+        Just(Cause::Crashed),
+        Just(Cause::Unknown)
     ]
 }
 

@@ -1,11 +1,12 @@
 //! What counts as the process, and why something that nearly does does not.
 
+use crate::settings::{Criteria, Namespace, Subject};
 use std::borrow::Cow;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::pattern::{Extent, Pattern, printable};
+use crate::settings::pattern::{Extent, Pattern, printable};
 
 /// The kernel cuts a process's name to this (`TASK_COMM_LEN` - 1, `include/linux/sched.h`).
 pub const CUT_NAME: usize = 15;
@@ -16,42 +17,9 @@ const LONGEST_FILE_NAME: usize = 255;
 /// A shorter pattern is found in nearly every command line.
 const SHORTEST_IN_FULL: usize = 3;
 
-/// What is looked for.
-#[derive(Debug, Clone)]
-pub struct Criteria {
-    /// The pattern.
-    pub pattern: Pattern,
-    /// What the pattern is matched with.
-    pub subject: Subject,
-    /// Only processes of this effective user.
-    pub user: Option<u32>,
-    /// Whose processes count.
-    pub namespace: Namespace,
-    /// The start command: the shell that runs it is not what it starts.
-    pub start_command: String,
-}
-
-/// What a pattern is matched with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Subject {
-    /// The process's name.
-    Name,
-    /// Its whole command line (`--full`).
-    CommandLine,
-}
-
-/// Whose processes count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Namespace {
-    /// Those of the watchdog's own PID namespace: a container's are not the host's.
-    Own,
-    /// Those of containers too.
-    Any,
-}
-
 /// Why a process does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
+pub enum Mismatch {
     /// It is this watchdog, or another invocation of the program.
     ThisProgram,
     /// It runs the start command.
@@ -74,26 +42,25 @@ pub enum Reason {
     CommandLineMatches,
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Reason::ThisProgram => "is a watchdog itself",
-            Reason::StartCommand => "runs the start command",
-            Reason::Ancestor => "started this watchdog",
-            Reason::Zombie => "is dead, a zombie",
-            Reason::KernelThread => "is a kernel thread; --exact counts it",
-            Reason::InitScript => "is a script of init or dpkg",
-            Reason::OtherUser => "is another user's",
-            Reason::OtherNamespace => "is in a container; --pid-namespace any counts it",
-            Reason::NameDiffers => "has another name",
-            Reason::CommandLineMatches => "its command line matches; --full counts it",
+            Mismatch::ThisProgram => "is a watchdog itself",
+            Mismatch::StartCommand => "runs the start command",
+            Mismatch::Ancestor => "started this watchdog",
+            Mismatch::Zombie => "is dead, a zombie",
+            Mismatch::KernelThread => "is a kernel thread; --exact counts it",
+            Mismatch::InitScript => "is a script of init or dpkg",
+            Mismatch::OtherUser => "is another user's",
+            Mismatch::OtherNamespace => "is in a container; --pid-namespace any counts it",
+            Mismatch::NameDiffers => "has another name",
+            Mismatch::CommandLineMatches => "its command line matches; --full counts it",
         })
     }
 }
 
 impl Criteria {
     /// Criteria that are a pattern for the name and nothing else.
-    #[must_use]
     pub fn name(pattern: Pattern) -> Self {
         Criteria {
             pattern,
@@ -105,7 +72,6 @@ impl Criteria {
     }
 
     /// Whether the same processes meet these criteria and others.
-    #[must_use]
     pub fn are_as(&self, others: &Criteria) -> bool {
         let Criteria { pattern, subject, user, namespace, start_command: _ } = self;
         (pattern.text(), pattern.extent(), *subject, *user, *namespace)
@@ -113,7 +79,6 @@ impl Criteria {
     }
 
     /// The same with `--full`; `None` if it is so already, or would take in nearly everything.
-    #[must_use]
     pub fn in_full(&self) -> Option<Self> {
         let Criteria { subject, pattern, .. } = self;
         let text = pattern.text();
@@ -126,7 +91,6 @@ impl Criteria {
     }
 
     /// Whether a process of this name may match, once more of it is known.
-    #[must_use]
     pub fn may_match(&self, comm: &[u8]) -> bool {
         self.subject == Subject::CommandLine
             || self.pattern.matches(comm)
@@ -134,7 +98,6 @@ impl Criteria {
     }
 
     /// Whether a process with this name, in full if it was cut, and command line matches.
-    #[must_use]
     pub fn matches(&self, comm: &[u8], full_name: Option<&[u8]>, command_line: &[u8]) -> bool {
         match self.subject {
             Subject::Name => {
@@ -145,7 +108,6 @@ impl Criteria {
     }
 
     /// Why these criteria are probably not what was meant.
-    #[must_use]
     pub fn doubts(&self) -> Vec<String> {
         let text = self.pattern.text();
         let mut doubts = Vec::new();
@@ -180,7 +142,6 @@ impl Criteria {
     }
 
     /// Whether a thread of the kernel counts: there is one of many a name on every machine.
-    #[must_use]
     pub fn takes_kernel_threads(&self) -> bool {
         self.pattern.extent() == Extent::Whole
     }
@@ -191,7 +152,6 @@ impl Criteria {
 ///
 /// `program` is the last part of its executable's path, if that may be read. A process can write over
 /// its arguments, and a title such as `long-daemon-nam: worker nginx` is no name.
-#[must_use]
 pub fn full_name<'a>(comm: &[u8], command_line: &'a [u8], program: Option<&'a [u8]>) -> Option<&'a [u8]> {
     if comm.len() != CUT_NAME {
         return None;
@@ -209,7 +169,6 @@ pub fn full_name<'a>(comm: &[u8], command_line: &'a [u8], program: Option<&'a [u
 }
 
 /// The last part of an executable's path, as `/proc/PID/exe` has it.
-#[must_use]
 pub fn program_name(path: &Path) -> &[u8] {
     let name = path.as_os_str().as_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     name.strip_suffix(b" (deleted)").unwrap_or(name)
@@ -217,7 +176,6 @@ pub fn program_name(path: &Path) -> &[u8] {
 
 /// A command line as `pgrep --full` and `ps` show it: with blanks between the arguments, or the name in
 /// brackets where there is none.
-#[must_use]
 pub fn shown_command_line(comm: &[u8], command_line: &[u8]) -> String {
     let end = command_line.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     if end == 0 {
@@ -236,7 +194,6 @@ pub fn shown_command_line(comm: &[u8], command_line: &[u8]) -> String {
 
 /// Whether this is a script of the system's init, or of a package (`nginx.postinst`; deb-postinst(5) and dpkg's
 /// folders for them): it has the name of the service that it starts.
-#[must_use]
 pub fn is_init_script(command_line: &[u8]) -> bool {
     // The interpreter, perhaps an option of its own, and the script.
     command_line.split(|byte| *byte == 0).take(3).any(|argument| {
@@ -250,7 +207,6 @@ pub fn is_init_script(command_line: &[u8]) -> bool {
 }
 
 /// Whether this is a shell that runs `start_command`, whoever its parent is.
-#[must_use]
 pub fn runs(command_line: &[u8], start_command: &str) -> bool {
     let line = command_line.strip_suffix(b"\0").unwrap_or(command_line);
     let mut arguments = line.splitn(3, |byte| *byte == 0).skip(1);
@@ -258,7 +214,6 @@ pub fn runs(command_line: &[u8], start_command: &str) -> bool {
 }
 
 /// Whether a command line is an invocation of a program called `program` as a watchdog of ours.
-#[must_use]
 pub fn is_invocation(command_line: &[u8], program: &[u8]) -> bool {
     let mut arguments = command_line.split(|byte| *byte == 0);
     let called = arguments.next().and_then(|first| first.rsplit(|byte| *byte == b'/').next());

@@ -1,15 +1,19 @@
 //! All that reads /proc: finding the process, holding it, and telling how it died.
 
+use crate::sys::Pid;
+use crate::time::millis;
+use serde::Deserialize;
+use serde::Serialize;
 use std::io::{self, Read};
 use std::path::Path;
 
 use procfs::process::Process;
 use rustix::io::Errno;
 
-use self::criteria::CUT_NAME;
-use self::pattern::printable;
-use self::stat::Stat;
-use crate::policy::Time;
+use crate::process::criteria::CUT_NAME;
+use crate::process::stat::Stat;
+use crate::settings::pattern::printable;
+use crate::time::Time;
 
 /// How much of a command line is read, as pgrep does.
 const LONGEST_COMMAND_LINE: usize = 128 * 1024;
@@ -20,27 +24,25 @@ const LONGEST_KEPT: usize = 4096;
 const MOST_EXEC_LOOKS: usize = 50;
 
 pub mod criteria;
-pub mod death;
-pub mod follow;
+pub mod handle;
 pub mod oom;
-pub mod pattern;
 pub mod scan;
 pub mod stat;
+pub mod termination;
 
-/// A process number.
-pub type Pid = i32;
-
-/// The time now, in the sense of [`Time`]. `/proc/PID/stat` counts a process's start on the same clock
-/// (`start_boottime`, since Linux 5.5).
-#[must_use]
-pub fn now() -> Time {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    Time::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs().try_into().unwrap_or(0))
+/// A process, so that it is not taken for another that has its number later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessId {
+    /// Its number.
+    pub pid: Pid,
+    /// When it started, to the tick.
+    #[serde(with = "millis")]
+    pub started_ms: Time,
 }
 
 /// A process as the log and the table of matches name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct ProcessInfo {
     /// Its number.
     pub pid: Pid,
     /// Its name, printable.
@@ -54,13 +56,12 @@ pub struct Seen {
     /// Its command line, printable; of a very long one the beginning.
     pub command_line: String,
     /// What a process that takes its place would have in common with it.
-    pub kind: Kind,
+    pub kind: Signature,
 }
 
-impl Seen {
+impl ProcessInfo {
     /// The one to follow first comes first: a server before somebody's client, and a master before its
     /// workers.
-    #[must_use]
     pub fn order(&self) -> (bool, Time, Pid) {
         (self.has_terminal, self.started, self.pid)
     }
@@ -68,20 +69,19 @@ impl Seen {
 
 /// What makes two processes the same service's: user and first argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kind {
+pub struct Signature {
     /// The effective user, who owns the /proc/PID folder.
     pub user: u32,
     /// The first argument without its digits, which may be a worker's number or a version.
     pub argument: Vec<u8>,
 }
 
-impl Kind {
+impl Signature {
     /// From the owner of a /proc/PID folder and the text of `/proc/PID/cmdline`.
-    #[must_use]
     pub fn new(user: u32, command_line: &[u8]) -> Self {
         let first = command_line.split(|byte| *byte == 0).next().unwrap_or_default();
         let first = first.iter().take(LONGEST_KEPT);
-        Kind { user, argument: first.copied().filter(|byte| !byte.is_ascii_digit()).collect() }
+        Signature { user, argument: first.copied().filter(|byte| !byte.is_ascii_digit()).collect() }
     }
 }
 
@@ -94,7 +94,7 @@ struct Identity {
 }
 
 impl Identity {
-    fn read(entry: &Process, stat: &Stat) -> Result<Self, Trouble> {
+    fn read(entry: &Process, stat: &Stat) -> Result<Self, ReadError> {
         let mut command_line = read_all(entry, "cmdline", LONGEST_COMMAND_LINE)?;
         // In the midst of an exec the name is new, and there is no command line yet.
         let is_bare = stat.is_kernel_thread() || stat.state == b'Z';
@@ -119,7 +119,7 @@ impl Identity {
 
 /// Why something could not be read from /proc.
 #[derive(Debug)]
-enum Trouble {
+enum ReadError {
     /// The process is no more, which is ordinary.
     Vanished,
     /// It is there, and not for us to see.
@@ -128,46 +128,46 @@ enum Trouble {
     Blind(io::Error),
 }
 
-impl From<io::Error> for Trouble {
+impl From<io::Error> for ReadError {
     fn from(error: io::Error) -> Self {
         match error.raw_os_error().map(Errno::from_raw_os_error) {
-            Some(Errno::NOENT | Errno::SRCH) => Trouble::Vanished,
-            Some(Errno::ACCESS | Errno::PERM) => Trouble::Refused,
+            Some(Errno::NOENT | Errno::SRCH) => ReadError::Vanished,
+            Some(Errno::ACCESS | Errno::PERM) => ReadError::Refused,
             _ => match error.kind() {
-                io::ErrorKind::NotFound => Trouble::Vanished,
-                io::ErrorKind::PermissionDenied => Trouble::Refused,
-                _ => Trouble::Blind(error),
+                io::ErrorKind::NotFound => ReadError::Vanished,
+                io::ErrorKind::PermissionDenied => ReadError::Refused,
+                _ => ReadError::Blind(error),
             },
         }
     }
 }
 
-impl From<procfs::ProcError> for Trouble {
+impl From<procfs::ProcError> for ReadError {
     fn from(error: procfs::ProcError) -> Self {
         match error {
-            procfs::ProcError::NotFound(_) => Trouble::Vanished,
-            procfs::ProcError::PermissionDenied(_) => Trouble::Refused,
+            procfs::ProcError::NotFound(_) => ReadError::Vanished,
+            procfs::ProcError::PermissionDenied(_) => ReadError::Refused,
             procfs::ProcError::Io(error, _) => error.into(),
-            error => Trouble::Blind(io::Error::other(error.to_string())),
+            error => ReadError::Blind(io::Error::other(error.to_string())),
         }
     }
 }
 
 /// Opens /proc/PID. What is read through it later is of the same process or fails, even when the number
 /// is used again.
-fn open_entry(proc: &Path, pid: Pid) -> Result<Process, Trouble> {
+fn open_entry(proc: &Path, pid: Pid) -> Result<Process, ReadError> {
     Ok(Process::new_with_root(proc.join(pid.to_string()))?)
 }
 
 /// Reads the beginning of a file of /proc into `buffer`, in one read, so that it is of one moment.
-fn read_start<'a>(entry: &Process, file: &str, buffer: &'a mut [u8]) -> Result<&'a [u8], Trouble> {
+fn read_start<'a>(entry: &Process, file: &str, buffer: &'a mut [u8]) -> Result<&'a [u8], ReadError> {
     let file = entry.open_relative(file)?;
     let length = rustix::io::pread(&file, &mut *buffer, 0).map_err(io::Error::from)?;
     Ok(buffer.get(..length).unwrap_or_default())
 }
 
 /// Reads a file of /proc, up to `limit` bytes.
-fn read_all(entry: &Process, file: &str, limit: usize) -> Result<Vec<u8>, Trouble> {
+fn read_all(entry: &Process, file: &str, limit: usize) -> Result<Vec<u8>, ReadError> {
     let file = entry.open_relative(file)?;
     // Most fit; growing from nothing would take eight reads.
     let mut text = Vec::with_capacity(limit.min(4096));

@@ -10,7 +10,7 @@ use procfs::process::Process;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
-use super::read_all;
+use crate::process::read_all;
 
 /// Where control groups are mounted (cgroups(7)).
 pub const CONTROL_GROUPS: &str = "/sys/fs/cgroup";
@@ -50,7 +50,6 @@ pub enum OutOfMemory {
 
 impl OomKills {
     /// As it is now, for the process with this entry in the /proc at `proc`. What cannot be read is `None`.
-    #[must_use]
     pub fn read(entry: &Process, proc: &Path, control_groups: &Path) -> Self {
         let text = read_all(entry, "cgroup", LONGEST).unwrap_or_default();
         Self::of(&text, proc, control_groups)
@@ -65,7 +64,6 @@ impl OomKills {
     }
 
     /// What the OOM killer has done since. The machine's count is asked only where the group is gone.
-    #[must_use]
     pub fn since(&self, proc: &Path) -> Option<OutOfMemory> {
         let more = |before: u64, now: u64| now.checked_sub(before).filter(|more| *more > 0);
         if let Some(Group { file, inode, kills }) = &self.group

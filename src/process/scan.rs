@@ -11,16 +11,20 @@ use std::path::{Path, PathBuf};
 use procfs::process::Process;
 use rustix::fs::{CWD, Mode, OFlags, RawDir};
 
-use super::criteria::{Criteria, Namespace, Reason, Subject};
-use super::criteria::{is_init_script, is_invocation, program_name, runs, shown_command_line};
-use super::death::Gone;
-use super::oom::CONTROL_GROUPS;
-use super::pattern::{LONGEST_NAME, Pattern};
-use super::stat::{LONGEST_LINE, Stat, tick};
-use super::{
-    Identity, Kind, LONGEST_COMMAND_LINE, LONGEST_KEPT, Pid, Seen, Trouble, open_entry, read_all, read_start,
+use crate::process::criteria::{
+    Mismatch, is_init_script, is_invocation, program_name, runs, shown_command_line,
 };
-use crate::policy::Time;
+use crate::process::oom::CONTROL_GROUPS;
+use crate::process::stat::{LONGEST_LINE, Stat, tick};
+use crate::process::termination::Predecessor;
+use crate::process::{
+    Identity, LONGEST_COMMAND_LINE, LONGEST_KEPT, ProcessInfo, ReadError, Signature, open_entry, read_all,
+    read_start,
+};
+use crate::settings::pattern::{LONGEST_NAME, Pattern};
+use crate::settings::{Criteria, Namespace, Subject};
+use crate::sys::Pid;
+use crate::time::Time;
 
 /// How much of `/proc/PID/status` is read: before `NSpid` come the groups, 65536 of up to ten digits at most.
 const LONGEST_STATUS: usize = 1 << 20;
@@ -69,18 +73,18 @@ pub struct Proc {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Matches {
     /// What counts.
-    pub counting: Vec<Seen>,
+    pub counting: Vec<ProcessInfo>,
     /// What matches, but was there before the process died and is nothing like it.
-    pub left_over: Vec<Seen>,
+    pub left_over: Vec<ProcessInfo>,
 }
 
 /// A process that matches, or nearly does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Judged {
+pub struct Candidate {
     /// The process.
-    pub seen: Seen,
+    pub seen: ProcessInfo,
     /// Why it does not count, if it does not.
-    pub reason: Option<Reason>,
+    pub reason: Option<Mismatch>,
 }
 
 /// What is running cannot be known, and why.
@@ -123,13 +127,11 @@ impl Proc {
     }
 
     /// Where it is mounted.
-    #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
     }
 
     /// Where the control groups of these processes are.
-    #[must_use]
     pub fn control_groups(&self) -> &Path {
         &self.control_groups
     }
@@ -138,7 +140,7 @@ impl Proc {
     ///
     /// # Errors
     /// Nothing that counts was seen, but not everything could be seen.
-    pub fn find(&self, criteria: &Criteria, gone: Option<&Gone>) -> Result<Matches, Unknown> {
+    pub fn find(&self, criteria: &Criteria, gone: Option<&Predecessor>) -> Result<Matches, Unknown> {
         let mut candidates = Vec::new();
         let mut view = self.each_name(|pid, name| {
             if criteria.may_match(name) {
@@ -149,13 +151,13 @@ impl Proc {
         let ancestors = self.ancestors(criteria);
         for pid in candidates {
             match self.judge(pid, criteria, &ancestors) {
-                Ok(Judged { reason: Some(_), .. }) | Err(Trouble::Vanished) => {}
-                Ok(Judged { seen, .. }) if gone.is_none_or(|gone| gone.lets_count(&seen)) => {
+                Ok(Candidate { reason: Some(_), .. }) | Err(ReadError::Vanished) => {}
+                Ok(Candidate { seen, .. }) if gone.is_none_or(|gone| gone.lets_count(&seen)) => {
                     matches.counting.push(seen);
                 }
-                Ok(Judged { seen, .. }) => matches.left_over.push(seen),
-                Err(Trouble::Refused) => view = View::Partial,
-                Err(Trouble::Blind(error)) => {
+                Ok(Candidate { seen, .. }) => matches.left_over.push(seen),
+                Err(ReadError::Refused) => view = View::Partial,
+                Err(ReadError::Blind(error)) => {
                     return Err(Unknown(format!("/proc/{pid} cannot be read: {error}")));
                 }
             }
@@ -168,8 +170,8 @@ impl Proc {
                 criteria.pattern.text(),
             )));
         }
-        matches.counting.sort_by_key(Seen::order);
-        matches.left_over.sort_by_key(Seen::order);
+        matches.counting.sort_by_key(ProcessInfo::order);
+        matches.left_over.sort_by_key(ProcessInfo::order);
         Ok(matches)
     }
 
@@ -178,7 +180,7 @@ impl Proc {
     ///
     /// # Errors
     /// /proc cannot be read.
-    pub fn survey(&self, criteria: &Criteria) -> Result<Vec<Judged>, Unknown> {
+    pub fn survey(&self, criteria: &Criteria) -> Result<Vec<Candidate>, Unknown> {
         let mut pids = Vec::new();
         self.each_name(|pid, name| pids.push((pid, criteria.may_match(name))))?;
         pids.retain(|(pid, may_match)| *may_match || self.stat(*pid, |stat| !stat.is_hung()).unwrap_or(true));
@@ -189,7 +191,7 @@ impl Proc {
         let mut others = Vec::new();
         for judged in pids.into_iter().filter_map(|(pid, _)| self.judge(pid, criteria, &ancestors).ok()) {
             let command_line = judged.seen.command_line.as_bytes();
-            if judged.reason != Some(Reason::NameDiffers) || near.is_near(&judged.seen) {
+            if judged.reason != Some(Mismatch::NameDiffers) || near.is_near(&judged.seen) {
                 all.push(judged);
             } else if full.as_ref().is_some_and(|full| full.pattern.matches(command_line)) {
                 others.push(judged);
@@ -204,24 +206,22 @@ impl Proc {
 
     /// Those of the `others`, which have another name, that `--full` would count: a path was given perhaps, or
     /// what an interpreter runs.
-    fn near_in_full(&self, mut others: Vec<Judged>, full: &Criteria) -> Vec<Judged> {
+    fn near_in_full(&self, mut others: Vec<Candidate>, full: &Criteria) -> Vec<Candidate> {
         others.sort_by_key(|other| other.seen.order());
         // Whatever has started this watchdog with the pattern is not what was meant.
         let lineage = self.lineage();
         let judged = others.iter().filter_map(|other| self.judge(other.seen.pid, full, &lineage).ok());
         let counting = judged.filter(|judged| judged.reason.is_none());
-        let near = counting.map(|judged| Judged { reason: Some(Reason::CommandLineMatches), ..judged });
+        let near = counting.map(|judged| Candidate { reason: Some(Mismatch::CommandLineMatches), ..judged });
         near.take(MOST_IN_FULL).collect()
     }
 
     /// Whether there is a process with this number, as far as can be seen.
-    #[must_use]
     pub fn is_there(&self, pid: Pid) -> bool {
         self.look_at(pid, None).unwrap_or(false)
     }
 
     /// When the process with this number started, to the tick, if it can be seen.
-    #[must_use]
     #[expect(clippy::redundant_closure_for_method_calls)] // the method is of one lifetime, the closure of all
     pub fn started(&self, pid: Pid) -> Option<Time> {
         self.stat(pid, |stat| stat.started()).ok()
@@ -229,7 +229,6 @@ impl Proc {
 
     /// Whether the process with this number that started then, to the tick, lives, as far as can be
     /// seen.
-    #[must_use]
     pub fn is_alive(&self, pid: Pid, started: Time) -> bool {
         self.look_at(pid, Some(started)).unwrap_or(false)
     }
@@ -241,36 +240,35 @@ impl Proc {
     pub fn lives(&self, pid: Pid, started: Time, user: u32) -> Result<bool, Unknown> {
         match self.look_at(pid, Some(started)) {
             Ok(lives) => Ok(lives),
-            Err(Trouble::Blind(error)) => Err(Unknown(format!("/proc/{pid} cannot be read: {error}"))),
+            Err(ReadError::Blind(error)) => Err(Unknown(format!("/proc/{pid} cannot be read: {error}"))),
             // Our own processes are never hidden from us, and whoever sees process 1 sees everybody's.
-            Err(Trouble::Vanished) if user == self.my_user || self.is_there(1) => Ok(false),
-            Err(Trouble::Vanished | Trouble::Refused) => {
+            Err(ReadError::Vanished) if user == self.my_user || self.is_there(1) => Ok(false),
+            Err(ReadError::Vanished | ReadError::Refused) => {
                 Err(Unknown(format!("{} hides other users' processes (hidepid)", self.root.display())))
             }
         }
     }
 
-    fn look_at(&self, pid: Pid, started: Option<Time>) -> Result<bool, Trouble> {
+    fn look_at(&self, pid: Pid, started: Option<Time>) -> Result<bool, ReadError> {
         let is_it = |stat: &Stat<'_>| started.is_none_or(|started| stat.started().abs_diff(started) < tick());
         self.stat(pid, |stat| is_it(stat) && !stat.is_dead())
     }
 
     /// What is wanted of a process's stat line.
-    fn stat<T>(&self, pid: Pid, wanted: impl FnOnce(&Stat<'_>) -> T) -> Result<T, Trouble> {
+    fn stat<T>(&self, pid: Pid, wanted: impl FnOnce(&Stat<'_>) -> T) -> Result<T, ReadError> {
         let entry = open_entry(&self.root, pid)?;
         let mut line = [0; LONGEST_LINE];
-        let stat = Stat::parse(read_start(&entry, "stat", &mut line)?).ok_or(Trouble::Vanished)?;
+        let stat = Stat::parse(read_start(&entry, "stat", &mut line)?).ok_or(ReadError::Vanished)?;
         Ok(wanted(&stat))
     }
 
     /// Whether any process of a process group lives, as far as can be seen. Asked again and again while its
     /// leader has to be, which then is all that is looked at.
-    #[must_use]
     pub fn lives_any_of(&self, group: Pid) -> bool {
         // While nobody can tell, there may be one.
         let may_be_in_it = |pid| match self.stat(pid, |stat| stat.group == group && !stat.is_dead()) {
             Ok(is_in_it) => is_in_it,
-            Err(trouble) => matches!(trouble, Trouble::Blind(_)),
+            Err(trouble) => matches!(trouble, ReadError::Blind(_)),
         };
         let mut pids = Vec::new();
         may_be_in_it(group)
@@ -280,8 +278,7 @@ impl Proc {
 
     /// All processes that started at `since` or later, in the session of a start command or whose parent
     /// has ended: what the start command has left running, or has become.
-    #[must_use]
-    pub fn started_since(&self, since: Time, session: Pid) -> Vec<Seen> {
+    pub fn started_since(&self, since: Time, session: Pid) -> Vec<ProcessInfo> {
         let lineage = self.lineage();
         let session_of = |pid: &Pid| self.stat(*pid, |stat| stat.session).ok();
         // Where those work who started this watchdog, and what else they have started.
@@ -309,37 +306,37 @@ impl Proc {
     }
 
     /// A closer look at one process.
-    fn judge(&self, pid: Pid, criteria: &Criteria, ancestors: &[Pid]) -> Result<Judged, Trouble> {
+    fn judge(&self, pid: Pid, criteria: &Criteria, ancestors: &[Pid]) -> Result<Candidate, ReadError> {
         let entry = open_entry(&self.root, pid)?;
         let mut line = [0; LONGEST_LINE];
         // The number may be another's by now, or the process may have taken another name.
         let Some(stat) = Stat::parse(read_start(&entry, "stat", &mut line)?) else {
-            return Err(Trouble::Vanished);
+            return Err(ReadError::Vanished);
         };
         let identity = Identity::read(&entry, &stat)?;
         let command_line = &identity.command_line;
         let reason = if !criteria.matches(stat.comm, identity.full_name.as_deref(), command_line) {
-            Some(Reason::NameDiffers)
+            Some(Mismatch::NameDiffers)
         } else if pid == self.me || self.is_this_program(pid, command_line) {
-            Some(Reason::ThisProgram)
+            Some(Mismatch::ThisProgram)
         } else if stat.is_dead() {
-            Some(Reason::Zombie)
+            Some(Mismatch::Zombie)
         } else if stat.is_kernel_thread() && !criteria.takes_kernel_threads() {
-            Some(Reason::KernelThread)
+            Some(Mismatch::KernelThread)
         } else if is_init_script(command_line) {
-            Some(Reason::InitScript)
+            Some(Mismatch::InitScript)
         } else if criteria.subject == Subject::CommandLine && runs(command_line, &criteria.start_command) {
-            Some(Reason::StartCommand)
+            Some(Mismatch::StartCommand)
         } else if ancestors.contains(&pid) {
-            Some(Reason::Ancestor)
+            Some(Mismatch::Ancestor)
         } else if criteria.namespace == Namespace::Own && !is_in_own_namespace(&entry)? {
-            Some(Reason::OtherNamespace)
+            Some(Mismatch::OtherNamespace)
         } else if criteria.user.is_some_and(|user| entry.uid().is_ok_and(|owner| owner != user)) {
-            Some(Reason::OtherUser)
+            Some(Mismatch::OtherUser)
         } else {
             None
         };
-        Ok(Judged { seen: seen(&entry, pid, &stat, &identity)?, reason })
+        Ok(Candidate { seen: seen(&entry, pid, &stat, &identity)?, reason })
     }
 
     fn is_this_program(&self, pid: Pid, command_line: &[u8]) -> bool {
@@ -407,8 +404,8 @@ impl Proc {
                     }
                     visit(pid, name);
                 }
-                Err(Trouble::Vanished | Trouble::Refused) => {}
-                Err(Trouble::Blind(error)) => return Err(blind("/PID/comm cannot be read", error)),
+                Err(ReadError::Vanished | ReadError::Refused) => {}
+                Err(ReadError::Blind(error)) => return Err(blind("/PID/comm cannot be read", error)),
             }
         }
         Ok(view)
@@ -423,8 +420,8 @@ enum View {
     Partial,
 }
 
-fn seen(entry: &Process, pid: Pid, stat: &Stat, identity: &Identity) -> Result<Seen, Trouble> {
-    Ok(Seen {
+fn seen(entry: &Process, pid: Pid, stat: &Stat, identity: &Identity) -> Result<ProcessInfo, ReadError> {
+    Ok(ProcessInfo {
         pid,
         name: identity.name(stat),
         started: stat.started(),
@@ -434,13 +431,13 @@ fn seen(entry: &Process, pid: Pid, stat: &Stat, identity: &Identity) -> Result<S
             .chars()
             .take(LONGEST_KEPT)
             .collect(),
-        kind: Kind::new(entry.uid()?, &identity.command_line),
+        kind: Signature::new(entry.uid()?, &identity.command_line),
     })
 }
 
 /// `NSpid` has the process's number in each PID namespace from that of this /proc on (proc(5), since
 /// Linux 4.1): one, for those of our own.
-fn is_in_own_namespace(entry: &Process) -> Result<bool, Trouble> {
+fn is_in_own_namespace(entry: &Process) -> Result<bool, ReadError> {
     let status = read_all(entry, "status", LONGEST_STATUS)?;
     let is_cut = status.len() >= LONGEST_STATUS;
     // The name, which comes before, has its newlines escaped.
@@ -450,7 +447,7 @@ fn is_in_own_namespace(entry: &Process) -> Result<bool, Trouble> {
             Ok(numbers.split(u8::is_ascii_whitespace).filter(|it| !it.is_empty()).count() == 1)
         }
         None if !is_cut => Ok(true),
-        _ => Err(Trouble::Blind(io::Error::other("its status is too long"))),
+        _ => Err(ReadError::Blind(io::Error::other("its status is too long"))),
     }
 }
 
@@ -474,7 +471,7 @@ impl<'a> Near<'a> {
         }
     }
 
-    fn is_near(&self, seen: &Seen) -> bool {
+    fn is_near(&self, seen: &ProcessInfo) -> bool {
         let name = &seen.name;
         let text = self.criteria.pattern.text();
         let is_misspelt = || {
@@ -496,7 +493,7 @@ fn read_name<'a>(
     folder: impl rustix::fd::AsFd,
     pid: &CStr,
     buffer: &'a mut [u8; LONGEST_NAME + 1],
-) -> Result<&'a [u8], Trouble> {
+) -> Result<&'a [u8], ReadError> {
     let mut path = [0; 32];
     write!(&mut path[..], "{}/comm", pid.to_str().unwrap_or_default())?;
     let path = CStr::from_bytes_until_nul(&path).unwrap_or_default();
@@ -510,7 +507,7 @@ fn read_name<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::pattern::{Extent, printable};
+    use crate::settings::pattern::{Extent, printable};
     use std::time::Duration;
 
     /// A /proc in a temporary folder, with process 1 and whatever is added.
@@ -563,7 +560,7 @@ mod tests {
             self
         }
 
-        fn find(&self, pattern: &str, gone: Option<&Gone>) -> Result<Matches, Unknown> {
+        fn find(&self, pattern: &str, gone: Option<&Predecessor>) -> Result<Matches, Unknown> {
             Proc::new(self.0.path())?.find(&named(pattern), gone)
         }
 
@@ -643,7 +640,8 @@ mod tests {
         let near = |text: &str| {
             let start_command = "/opt/run http.server".to_owned();
             let survey = reader.survey(&Criteria { start_command, ..named(text) }).unwrap();
-            let reason = |judged: &Judged| judged.reason.map(|reason| reason.to_string()).unwrap_or_default();
+            let reason =
+                |judged: &Candidate| judged.reason.map(|reason| reason.to_string()).unwrap_or_default();
             survey.iter().map(|judged| (judged.seen.pid, reason(judged))).collect::<Vec<_>>()
         };
         for (text, pid) in [
@@ -701,9 +699,9 @@ mod tests {
             .add(12, b"nginx", 'S', 900, b"nginx: worker process\0");
         let user = rustix::process::geteuid().as_raw();
         let since = Duration::from_secs(5);
-        let gone = Gone { pid: 7, since, kind: Kind::new(user, b"nginx: master process\0") };
+        let gone = Predecessor { pid: 7, since, kind: Signature::new(user, b"nginx: master process\0") };
         let matches = proc.find("nginx", Some(&gone)).unwrap();
-        let pids = |all: &[Seen]| all.iter().map(|seen| seen.pid).collect::<Vec<_>>();
+        let pids = |all: &[ProcessInfo]| all.iter().map(|seen| seen.pid).collect::<Vec<_>>();
         assert_eq!((pids(&matches.counting), pids(&matches.left_over)), (vec![11, 12], vec![10]));
     }
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::policy::Time;
+use crate::time::Time;
 
 /// Room for the longest line: 51 numbers of up to 20 digits, and the name.
 pub const LONGEST_LINE: usize = 2048;
@@ -43,7 +43,6 @@ pub struct Stat<'a> {
 
 impl<'a> Stat<'a> {
     /// Reads a line. `None` if it is not one, or breaks off.
-    #[must_use]
     pub fn parse(line: &'a [u8]) -> Option<Self> {
         // The name may hold anything, `) Z 1` too; but nothing after it holds a bracket.
         let open = line.iter().position(|byte| *byte == b'(')?;
@@ -78,51 +77,43 @@ impl<'a> Stat<'a> {
 
     /// Whether it is dead. A leader thread that has exited shows `Z` while the rest of its process
     /// lives on.
-    #[must_use]
     pub fn is_dead(&self) -> bool {
         matches!(self.state, b'X' | b'x') || (self.state == b'Z' && self.threads <= 1)
     }
 
     /// How it ended, in the form of wait(2): only a zombie tells, and only to a reader that may trace it; to
     /// others it says 0 (`fs/proc/array.c`, `do_task_stat`).
-    #[must_use]
     pub fn exit_code(&self) -> Option<i32> {
         (self.is_dead() && (self.exit_code != 0 || self.may_trace)).then_some(self.exit_code)
     }
 
     /// Its memory that is in the machine's: the resident set, in bytes.
-    #[must_use]
     pub fn resident(&self) -> u64 {
         self.resident_pages.saturating_mul(procfs::page_size())
     }
 
     /// Whether it has been stopped, by a signal or a debugger.
-    #[must_use]
     pub fn is_stopped(&self) -> bool {
         matches!(self.state, b'T' | b't')
     }
 
     /// Whether it waits for a device, as for a server that is gone. Reading its command line may then take as
     /// long (it needs the lock of its memory, which may be held meanwhile).
-    #[must_use]
     pub fn is_hung(&self) -> bool {
         self.state == b'D'
     }
 
     /// Whether its leader thread is about to end, or has.
-    #[must_use]
     pub fn is_ending(&self) -> bool {
         self.flags & EXITING != 0
     }
 
     /// Whether it is a thread of the kernel.
-    #[must_use]
     pub fn is_kernel_thread(&self) -> bool {
         self.flags & KERNEL_THREAD != 0
     }
 
     /// When it started, cut to a tick (10 ms).
-    #[must_use]
     pub fn started(&self) -> Time {
         Duration::from_nanos(
             self.start_ticks.saturating_mul(tick().as_nanos().try_into().unwrap_or(u64::MAX)),
@@ -131,7 +122,6 @@ impl<'a> Stat<'a> {
 }
 
 /// The unit of the times in this file: 10 ms on each Linux of today.
-#[must_use]
 pub fn tick() -> Duration {
     Duration::from_secs(1) / u32::try_from(procfs::ticks_per_second()).unwrap_or(100).max(1)
 }

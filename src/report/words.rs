@@ -1,19 +1,19 @@
 //! How processes, times and ends are put into words.
 
+use crate::text::{plural, span};
 use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use crate::cli::quoted;
-use crate::command::CommandEnd;
-use crate::history::Tally;
 use crate::process;
-use crate::process::criteria::Reason;
-use crate::process::death::{End, signal_name};
+use crate::process::criteria::Mismatch;
 use crate::process::oom::OutOfMemory;
-use crate::process::scan::Judged;
+use crate::process::scan::Candidate;
+use crate::process::termination::{Termination, signal_name};
+use crate::state::history::Tally;
+use crate::task::CommandEnd;
+use crate::text::quoted;
 
 /// How many processes are named in one record.
 const MOST_NAMED: usize = 5;
@@ -35,7 +35,7 @@ pub(super) fn wrote(end: &CommandEnd) -> String {
 }
 
 /// What else is known of an end: memory, and whether there was too little of it.
-pub(super) fn facts(end: &End) -> Option<String> {
+pub(super) fn facts(end: &Termination) -> Option<String> {
     let kills =
         |count: u64| format!("{count} OOM {}", plural(u32::try_from(count).unwrap_or(u32::MAX), "kill"));
     let out_of_memory = end.out_of_memory.map(|out_of_memory| match out_of_memory {
@@ -58,14 +58,12 @@ pub(super) fn often(deaths: Tally) -> String {
 }
 
 /// A process, as the log names it.
-#[must_use]
-pub fn named(seen: &process::Seen) -> String {
+pub fn named(seen: &process::ProcessInfo) -> String {
     format!("{} (pid {})", seen.name, seen.pid)
 }
 
 /// Processes, as the log names them: the first few, and how many more.
-#[must_use]
-pub fn list(all: &[process::Seen]) -> String {
+pub fn list(all: &[process::ProcessInfo]) -> String {
     let mut text = all.iter().take(MOST_NAMED).map(named).collect::<Vec<_>>().join(", ");
     if all.len() > MOST_NAMED {
         let _ = write!(text, " and {} more", all.len() - MOST_NAMED);
@@ -75,11 +73,11 @@ pub fn list(all: &[process::Seen]) -> String {
 
 /// What to say of processes that match and are not one family: what they are, and a pattern for the
 /// first alone.
-#[must_use]
-pub fn ambiguity(matching: &[process::Seen]) -> Option<String> {
+pub fn ambiguity(matching: &[process::ProcessInfo]) -> Option<String> {
     let (first, others) = matching.split_first()?;
-    let differ =
-        |by: fn(&process::Seen, &process::Seen) -> bool| others.iter().any(|other| !by(first, other));
+    let differ = |by: fn(&process::ProcessInfo, &process::ProcessInfo) -> bool| {
+        others.iter().any(|other| !by(first, other))
+    };
     let what = if differ(|a, b| a.name == b.name) {
         "matches processes of several names"
     } else if is_family(matching) {
@@ -103,7 +101,7 @@ pub fn ambiguity(matching: &[process::Seen]) -> Option<String> {
 }
 
 /// Whether processes come from one of them, or all from one parent.
-fn is_family(all: &[process::Seen]) -> bool {
+fn is_family(all: &[process::ProcessInfo]) -> bool {
     let is_among = |pid| all.iter().any(|seen| seen.pid == pid);
     let mut roots = all.iter().filter(|seen| !is_among(seen.parent));
     let first = roots.next().map(|root| root.parent);
@@ -112,16 +110,15 @@ fn is_family(all: &[process::Seen]) -> bool {
 }
 
 /// What nearly matches, and why it does not; `None` if there is nothing, or if anything matches.
-#[must_use]
-pub fn near(judged: &[Judged]) -> Option<String> {
+pub fn near(judged: &[Candidate]) -> Option<String> {
     // It may have come meanwhile.
     if judged.iter().any(|judged| judged.reason.is_none()) {
         return None;
     }
-    let said = |judged: &Judged| match judged.reason? {
+    let said = |judged: &Candidate| match judged.reason? {
         // That goes without saying.
-        Reason::ThisProgram | Reason::StartCommand | Reason::Ancestor => None,
-        Reason::NameDiffers => Some(format!("'{}' (pid {})", judged.seen.name, judged.seen.pid)),
+        Mismatch::ThisProgram | Mismatch::StartCommand | Mismatch::Ancestor => None,
+        Mismatch::NameDiffers => Some(format!("'{}' (pid {})", judged.seen.name, judged.seen.pid)),
         reason => Some(format!("'{}' (pid {}, {reason})", judged.seen.name, judged.seen.pid)),
     };
     let mut near: Vec<_> = judged.iter().filter_map(said).collect();
@@ -132,56 +129,31 @@ pub fn near(judged: &[Judged]) -> Option<String> {
 }
 
 /// A user's name, or the number of one that has none.
-#[must_use]
 pub fn user_name(uid: u32) -> String {
     let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid));
     user.ok().flatten().map_or_else(|| uid.to_string(), |user| user.name)
 }
 
-/// A word for so many things.
-#[must_use]
-pub fn plural(count: u32, word: &str) -> String {
-    if count == 1 { word.to_owned() } else { format!("{word}s") }
-}
-
-/// A time for people, in its two largest units: `3d 4h`, `1m 30s`, `5s`, `1.5s`, `23ms`.
-#[must_use]
-pub fn span(time: Duration) -> String {
-    let millis = time.as_millis();
-    if millis < 1000 {
-        return format!("{millis}ms");
-    }
-    if millis < 10_000 {
-        let tenths = millis / 100;
-        return if tenths.is_multiple_of(10) {
-            format!("{}s", tenths / 10)
-        } else {
-            format!("{}.{}s", tenths / 10, tenths % 10)
-        };
-    }
-    let seconds = time.as_secs();
-    let units =
-        [(seconds / 86400, 'd'), (seconds / 3600 % 24, 'h'), (seconds / 60 % 60, 'm'), (seconds % 60, 's')];
-    let parts: Vec<_> = units
-        .into_iter()
-        .skip_while(|(count, _)| *count == 0)
-        .take(2)
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, unit)| format!("{count}{unit}"))
-        .collect();
-    parts.join(" ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Time;
-    use crate::process::{Pid, Seen};
+    use crate::process::ProcessInfo;
+    use crate::sys::Pid;
+    use crate::time::Time;
+    use std::time::Duration;
 
-    fn seen(pid: Pid, parent: Pid, name: &str, user: u32, command_line: &str) -> Seen {
-        let kind = process::Kind::new(user, command_line.as_bytes());
+    fn seen(pid: Pid, parent: Pid, name: &str, user: u32, command_line: &str) -> ProcessInfo {
+        let kind = process::Signature::new(user, command_line.as_bytes());
         let command_line = command_line.to_owned();
-        Seen { pid, name: name.into(), started: Time::ZERO, has_terminal: false, parent, command_line, kind }
+        ProcessInfo {
+            pid,
+            name: name.into(),
+            started: Time::ZERO,
+            has_terminal: false,
+            parent,
+            command_line,
+            kind,
+        }
     }
 
     #[test]
@@ -221,11 +193,11 @@ mod tests {
 
     #[test]
     fn near_misses_say_what_is_amiss() {
-        let judged = |name, reason| Judged { seen: seen(812, 1, name, 0, name), reason };
-        assert_eq!(near(&[judged("dockerd", Some(Reason::ThisProgram))]), None);
-        assert_eq!(near(&[judged("dcoker", Some(Reason::NameDiffers)), judged("docker", None)]), None);
+        let judged = |name, reason| Candidate { seen: seen(812, 1, name, 0, name), reason };
+        assert_eq!(near(&[judged("dockerd", Some(Mismatch::ThisProgram))]), None);
+        assert_eq!(near(&[judged("dcoker", Some(Mismatch::NameDiffers)), judged("docker", None)]), None);
         assert_eq!(
-            near(&[judged("dockerd", Some(Reason::NameDiffers)), judged("dcoker", Some(Reason::Zombie))])
+            near(&[judged("dockerd", Some(Mismatch::NameDiffers)), judged("dcoker", Some(Mismatch::Zombie))])
                 .as_deref(),
             Some("'dockerd' (pid 812), 'dcoker' (pid 812, is dead, a zombie)")
         );

@@ -1,0 +1,200 @@
+//! `--dry-run`: what would be done, and from what that follows.
+
+use crate::time::{boot_id, now};
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write as _};
+use std::time::{Duration, SystemTime};
+
+use crate::exit::ExitCode;
+use crate::hold::pause::Leave;
+use crate::input::resolve::Job;
+use crate::process::ProcessInfo;
+use crate::process::scan::{Candidate, Matches, Proc, Unknown};
+use crate::process::termination::Predecessor;
+use crate::render::table;
+use crate::report::words::{ambiguity, list, named, user_name};
+use crate::settings::{self, Settings, program};
+use crate::state::{Files, State, store};
+use crate::supervise::admission;
+use crate::supervise::start_command::{StartCommand, StartRecord};
+use crate::sys::Pid;
+use crate::text::{escaped, span};
+use crate::time::{SecondsFormat, local};
+
+/// Says what this watch would do now, on standard output.
+pub fn run(job: &Job, proc: &Proc) -> ExitCode {
+    let Job { settings, places, .. } = job;
+    let files = Files::new(&places.state, &settings.name, &boot_id(proc.root()));
+    let state = store::preview(&files, settings, proc);
+    let standing = Standing::read(settings, &files, &state, proc);
+    let survey = proc.survey(&settings.criteria);
+    let found = proc.find(&settings.criteria, state.gone.as_ref().map(Predecessor::from).as_ref());
+    let page = Page { aligned: io::stdout().is_terminal(), boot: SystemTime::now() - now() };
+    let text = page.write(job, survey.as_deref().unwrap_or_default(), &found, standing);
+    // Into a pipe that may be closed early.
+    let _ = io::stdout().write_all(text.as_bytes());
+    match found {
+        Ok(found) if found.counting.is_empty() => ExitCode::GaveUp,
+        Ok(_) => ExitCode::Success,
+        Err(_) => ExitCode::CannotTell,
+    }
+}
+
+/// Why what is left over does not count.
+const LEFT_OVER: &str = "left over from one that has died";
+
+/// How it is written: in columns for people, or with tabs and the kind of row in front for scripts.
+struct Page {
+    aligned: bool,
+    /// When the machine was booted, by its clock of now.
+    boot: SystemTime,
+}
+
+impl Page {
+    fn write(
+        &self,
+        job: &Job,
+        judged: &[Candidate],
+        found: &Result<Matches, Unknown>,
+        standing: Standing,
+    ) -> String {
+        let Job { settings, cli, sources, places, .. } = job;
+        let mut text = String::new();
+        let rows: Vec<_> =
+            settings::in_force(cli, sources, &settings.name, places).into_iter().map(Vec::from).collect();
+        self.table(&mut text, "setting", "Settings, each with where it comes from", &[], &rows);
+
+        // What is decided by is what is shown: the near ones were looked for before, and processes change.
+        let (counting, left_over) =
+            found.as_ref().map_or((&[][..], &[][..]), |found| (&found.counting, &found.left_over));
+        let head = ["PID", "USER", "STARTED", "NAME", "COMMAND LINE"];
+        let rows: Vec<_> = counting.iter().map(|seen| self.process(seen, None)).collect();
+        self.table(&mut text, "match", "Processes that match, the one to follow first", &head, &rows);
+
+        let is_found = |pid| counting.iter().chain(left_over).any(|seen| seen.pid == pid);
+        let near = judged.iter().filter(|judged| !is_found(judged.seen.pid));
+        let near = near.filter_map(|judged| Some((&judged.seen, judged.reason?.to_string())));
+        let near = left_over.iter().map(|seen| (seen, LEFT_OVER.to_owned())).chain(near);
+        let head = ["PID", "USER", "STARTED", "NAME", "WHY NOT", "COMMAND LINE"];
+        let rows: Vec<_> = near.map(|(seen, why)| self.process(seen, Some(why))).collect();
+        self.table(&mut text, "near", "Processes that nearly match", &head, &rows);
+
+        let mut warnings = settings.criteria.doubts();
+        warnings.extend(program::doubt(&settings.criteria.start_command));
+        warnings.extend(sources.doubt());
+        warnings.extend(found.as_ref().ok().and_then(|found| ambiguity(&found.counting)));
+        let rows: Vec<_> = warnings.into_iter().map(|warning| vec![warning]).collect();
+        self.table(&mut text, "warning", "Warnings", &[], &rows);
+        self.table(&mut text, "would", "What would be done", &[], &[vec![would(settings, found, standing)]]);
+        text
+    }
+
+    fn process(&self, seen: &ProcessInfo, why: Option<String>) -> Vec<String> {
+        let started = local(self.boot + seen.started, SecondsFormat::Secs);
+        let mut row = vec![seen.pid.to_string(), user_name(seen.kind.user), started, seen.name.clone()];
+        row.extend(why);
+        row.push(seen.command_line.clone());
+        row
+    }
+
+    fn table(&self, text: &mut String, kind: &str, title: &str, head: &[&str], rows: &[Vec<String>]) {
+        if rows.is_empty() {
+            return;
+        }
+        if !self.aligned {
+            for row in rows {
+                let cells: Vec<_> = row.iter().map(|cell| escaped(cell)).collect();
+                let _ = writeln!(text, "{kind}\t{}", cells.join("\t"));
+            }
+            return;
+        }
+        let _ = writeln!(text, "{title}");
+        let head: Vec<_> = head.iter().map(|&cell| cell.to_owned()).collect();
+        let all: Vec<_> = std::iter::once(&head).filter(|head| !head.is_empty()).chain(rows).collect();
+        for line in table::lines(&all, " ") {
+            let _ = writeln!(text, "  {line}");
+        }
+        text.push('\n');
+    }
+}
+
+/// What a watch that begins now finds of those before it, and of what people have said.
+#[derive(Debug, Clone, Copy)]
+enum Standing {
+    /// Nothing that keeps it from starting what is missing.
+    Free,
+    /// Another watchdog of its name is at work.
+    Watched { by: Pid, with_these_settings: bool },
+    /// It is to be left alone: for so long, or until somebody says otherwise.
+    Paused { left: Option<Duration> },
+    /// The start command of the watch before it is at work.
+    Starting { command: Pid },
+    /// It was given up, and is tried again after this time.
+    GivenUp { left: Duration },
+}
+
+impl Standing {
+    /// Only looks. Taking the lock, for however short a time, would send away a watchdog that begins just then.
+    fn read(settings: &Settings, files: &Files, next: &State, proc: &Proc) -> Self {
+        let now = now();
+        let before = files.state_of_this_boot().ok().flatten();
+        let last = before.as_ref().and_then(|state| state.watchdog);
+        if let Some(by) = last.filter(|it| proc.is_alive(it.pid, it.started_ms)) {
+            let with_these_settings = before.is_some_and(|state| state.settings == next.settings);
+            return Standing::Watched { by: by.pid, with_these_settings };
+        }
+        let resumed = match files.leave(now) {
+            Leave::Paused { until } => {
+                return Standing::Paused { left: until.map(|until| until.saturating_sub(now)) };
+            }
+            Leave::Given { resumed } => resumed,
+        };
+        if let Some(command) = StartRecord::read(&files.start_note(), files.boot_id())
+            .and_then(|noted| StartCommand::adopt(noted, proc))
+        {
+            return Standing::Starting { command: command.pid() };
+        }
+        let is_forgotten = resumed.is_some_and(|resumed| resumed > next.resumed_ms)
+            || !settings.limits.once && admission::forgets_give_up(last.is_some());
+        let until = next.memory.gave_up_until.filter(|_| !is_forgotten);
+        match until.map(|until| until.saturating_sub(now)) {
+            None | Some(Duration::ZERO) => Standing::Free,
+            Some(left) => Standing::GivenUp { left },
+        }
+    }
+}
+
+fn would(settings: &Settings, found: &Result<Matches, Unknown>, standing: Standing) -> String {
+    const NOTHING: &str = "start nothing: it is not running, and";
+    let (name, once, resume) = (&settings.name, settings.limits.once, settings.order("resume"));
+    match (found.as_ref().map(|found| &found.counting), standing) {
+        (_, Standing::Watched { by, with_these_settings: true })
+            if !once && !admission::is_begun_by_somebody() =>
+        {
+            format!("end at once: pid {by} watches '{name}' already")
+        }
+        (_, Standing::Watched { by, .. }) if !once => format!(
+            "end with status 4: pid {by} watches '{name}' already; to run another, give it another name, such as \
+             --name {name}-2"
+        ),
+        (Err(Unknown(why)), _) => format!("nothing: whether it runs cannot be told ({why})"),
+        (Ok(found), _) if once && !found.is_empty() => format!("nothing: {} is running", list(found)),
+        (Ok(found), _) if !found.is_empty() => {
+            format!("follow {}; nothing is started", found.first().map(named).unwrap_or_default())
+        }
+        (_, Standing::Watched { by, .. }) => format!("{NOTHING} pid {by} watches '{name}' already"),
+        (_, Standing::Paused { left: None }) => {
+            format!("{NOTHING} paused until '{resume}' or a boot")
+        }
+        (_, Standing::Paused { left: Some(left) }) => {
+            format!("{NOTHING} paused for another {}; to end that: {resume}", span(left))
+        }
+        (_, Standing::Starting { command }) => {
+            format!("wait: it is not running, and the start command is at work (pid {command})")
+        }
+        (_, Standing::GivenUp { left }) => {
+            format!("{NOTHING} given up, {} left; to try now: {resume}", span(left))
+        }
+        (_, Standing::Free) => format!("it is not running; run: {}", settings.criteria.start_command),
+    }
+}

@@ -1,0 +1,4 @@
+//! The commands.
+
+pub mod dry_run;
+pub mod status;

@@ -1,0 +1,3 @@
+//! Why nothing is started now.
+
+pub mod pause;

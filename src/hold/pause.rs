@@ -1,0 +1,188 @@
+//! Pauses: those of people, and that of all instances while packages are upgraded.
+
+use crate::fs::{WaitFor, replace};
+use crate::state::{Files, Unread, VERSION, read};
+use crate::sys::is_shortage;
+use crate::time::{Time, millis};
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// A pause of an instance, and when it was last resumed: `NAME.pause` in the state folder; or the pause of
+/// all instances while packages are upgraded: [`UPGRADE`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The boot that the times here belong to.
+    pub boot_id: String,
+    /// It is to be left alone.
+    pub paused: bool,
+    /// Until then; `null` is until it is resumed.
+    #[serde(with = "millis::optional")]
+    pub until_ms: Option<Time>,
+    /// When this was said.
+    #[serde(with = "millis")]
+    pub said_ms: Time,
+}
+
+/// Whether a start may come, as far as people are concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leave {
+    /// It may; and at this time somebody last said `resume`, which forgets failures before.
+    Given {
+        /// When.
+        resumed: Option<Time>,
+    },
+    /// It is to be left alone.
+    Paused {
+        /// Until then, if not for ever.
+        until: Option<Time>,
+    },
+}
+
+/// Says that all instances in `folder` are to be left alone until `until`, since packages are upgraded.
+///
+/// # Errors
+/// It could not be written.
+pub fn begin_upgrade(folder: &Path, boot_id: &str, until: Time, now: Time) -> io::Result<()> {
+    let (version, boot_id, until_ms) = (VERSION, boot_id.to_owned(), Some(until));
+    let pause = Pause { version, boot_id, paused: true, until_ms, said_ms: now };
+    replace(&folder.join(UPGRADE), &pause, WaitFor::Nothing)
+}
+
+/// Says that packages are upgraded no longer. Nothing else is ended or forgotten by that.
+///
+/// # Errors
+/// It could not be removed.
+pub fn end_upgrade(folder: &Path) -> io::Result<()> {
+    match std::fs::remove_file(folder.join(UPGRADE)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The file of the pause of all instances while packages are upgraded. No instance's file has this ending.
+const UPGRADE: &str = "upgrade.hold";
+
+impl Files {
+    /// Whether a start may come now.
+    pub fn leave(&self, now: Time) -> Leave {
+        match (self.said(now), self.upgrade(now)) {
+            (Leave::Paused { until }, Some(upgrade)) => {
+                Leave::Paused { until: until.zip(upgrade.until_ms).map(|(one, other)| one.max(other)) }
+            }
+            // Somebody who says `resume` during an upgrade means it.
+            (Leave::Given { resumed }, Some(upgrade))
+                if resumed.is_none_or(|resumed| resumed < upgrade.said_ms) =>
+            {
+                Leave::Paused { until: upgrade.until_ms }
+            }
+            (said, _) => said,
+        }
+    }
+
+    /// What people have said.
+    fn said(&self, now: Time) -> Leave {
+        let pause: Result<Pause, _> = read(&self.path("pause"), |pause: &Pause| pause.version);
+        match pause {
+            Ok(Pause { paused: true, until_ms: until, ref boot_id, .. })
+                if boot_id == self.boot_id() && until.is_none_or(|until| now < until) =>
+            {
+                Leave::Paused { until }
+            }
+            Ok(Pause { paused: false, said_ms, ref boot_id, .. }) if boot_id == self.boot_id() => {
+                Leave::Given { resumed: Some(said_ms) }
+            }
+            // Somebody has said something, and nobody can tell what.
+            Err(Unread::Foreign(_)) => Leave::Paused { until: None },
+            // With no descriptors left nothing could be started anyway.
+            Err(Unread::Failed(error)) if is_shortage(&error) => Leave::Paused { until: None },
+            // There is none, or time or a boot has ended it; and no other file delays a start.
+            Ok(_) | Err(Unread::None | Unread::Failed(_)) => Leave::Given { resumed: None },
+        }
+    }
+
+    /// The pause while packages are upgraded. Nobody would end one that cannot be read, so that it is none.
+    fn upgrade(&self, now: Time) -> Option<Pause> {
+        read(&self.folder().join(UPGRADE), |pause: &Pause| pause.version).ok().filter(|pause: &Pause| {
+            pause.paused && pause.boot_id == self.boot_id() && pause.until_ms.is_none_or(|until| now < until)
+        })
+    }
+
+    /// Says that the process is to be left alone, or no longer.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub fn say(&self, leave: Leave, now: Time) -> io::Result<()> {
+        let (paused, until_ms) = match leave {
+            Leave::Paused { until } => (true, until),
+            Leave::Given { .. } => (false, None),
+        };
+        let boot_id = self.boot_id().to_owned();
+        let pause = Pause { version: VERSION, boot_id, paused, until_ms, said_ms: now };
+        replace(&self.path("pause"), &pause, WaitFor::Disk)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::settings::name::name;
+    fn files(folder: &Path, boot_id: &str) -> Files {
+        Files::new(folder, &name("x").unwrap(), boot_id)
+    }
+
+    use super::*;
+    use crate::input::config_file::names;
+    use std::time::Duration;
+
+    #[test]
+    fn a_pause_ends_by_time_by_word_and_by_boot() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = Duration::from_secs;
+        let this = files(folder.path(), "this");
+        assert_eq!(this.leave(at(1)), Leave::Given { resumed: None });
+        this.say(Leave::Paused { until: None }, at(1)).unwrap();
+        assert_eq!(this.leave(at(1_000_000)), Leave::Paused { until: None });
+        assert_eq!(files(folder.path(), "next").leave(at(1)), Leave::Given { resumed: None });
+        this.say(Leave::Paused { until: Some(at(5)) }, at(2)).unwrap();
+        assert_eq!(this.leave(at(4)), Leave::Paused { until: Some(at(5)) });
+        assert_eq!(this.leave(at(5)), Leave::Given { resumed: None });
+        this.say(Leave::Given { resumed: None }, at(6)).unwrap();
+        assert_eq!(this.leave(at(7)), Leave::Given { resumed: Some(at(6)) });
+        std::fs::write(folder.path().join("x.pause"), "half of it").unwrap();
+        assert_eq!(this.leave(at(7)), Leave::Paused { until: None });
+    }
+
+    #[test]
+    fn an_upgrade_pauses_beside_what_people_say() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = Duration::from_secs;
+        let (this, folder) = (files(folder.path(), "this"), folder.path());
+        let given = |resumed| Leave::Given { resumed };
+        let paused = |until| Leave::Paused { until };
+        end_upgrade(folder).unwrap();
+        begin_upgrade(folder, "this", at(50), at(10)).unwrap();
+        assert_eq!(this.leave(at(49)), paused(Some(at(50))));
+        assert_eq!(this.leave(at(50)), given(None), "its time is over");
+        assert_eq!(files(folder, "next").leave(at(11)), given(None), "a boot");
+        assert_eq!(names(folder), [], "it is no instance");
+        // The later end counts, and an end of the upgrade does not end what somebody said.
+        for (said, both) in [(Some(at(20)), Some(at(50))), (Some(at(90)), Some(at(90))), (None, None)] {
+            this.say(paused(said), at(11)).unwrap();
+            assert_eq!(this.leave(at(12)), paused(both));
+        }
+        end_upgrade(folder).unwrap();
+        assert_eq!(this.leave(at(12)), paused(None));
+        // "resume" before an upgrade does not end it, one during it does.
+        this.say(given(None), at(13)).unwrap();
+        begin_upgrade(folder, "this", at(50), at(14)).unwrap();
+        assert_eq!(this.leave(at(15)), paused(Some(at(50))));
+        this.say(given(None), at(16)).unwrap();
+        assert_eq!(this.leave(at(17)), given(Some(at(16))));
+        std::fs::remove_file(folder.join("x.pause")).unwrap();
+        std::fs::write(folder.join(UPGRADE), "half of it").unwrap();
+        assert_eq!(this.leave(at(17)), given(None), "nobody would end it");
+    }
+}

@@ -1,0 +1,486 @@
+//! What the configuration file says.
+
+use crate::settings::dirs::SYSTEM_CONFIG;
+use crate::settings::sources::Sources;
+use std::ffi::{OsStr, OsString};
+use std::fs::{Metadata, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use toml::de::{DeTable, DeValue};
+
+use crate::input::cli::{Cli, SETTINGS, Slot, TYPED_ONLY, meant};
+use crate::settings::Settings;
+use crate::settings::dirs::User;
+use crate::settings::name::Name;
+use crate::text::quoted;
+
+/// The largest file that is read as a configuration.
+const LARGEST: u64 = 1 << 20;
+/// How many complaints are made of one file: one that is no configuration at all is wrong in each line.
+const MOST_COMPLAINTS: usize = 50;
+/// How much of a key is compared with the known ones, and shown.
+const LONGEST_KEY: usize = 64;
+/// How long a value may be that is shown.
+const LONGEST_VALUE: usize = 200;
+
+/// Something wrong with the file, ready to be read.
+pub type Complaint = String;
+
+/// The path that `--config` means: a bare name is that of an instance.
+pub fn path(given: &OsStr, user: &User) -> PathBuf {
+    if !is_bare(given) {
+        return given.into();
+    }
+    let mut name = given.to_owned();
+    name.push(".toml");
+    let (own, system) = (user.config_folder().join(&name), Path::new(SYSTEM_CONFIG).join(&name));
+    if user.uid != 0 && (own.exists() || !system.exists()) { own } else { system }
+}
+
+fn is_bare(given: &OsStr) -> bool {
+    let is_path =
+        given.as_encoded_bytes().contains(&b'/') || Path::new(given).extension() == Some("toml".as_ref());
+    !given.is_empty() && !is_path
+}
+
+/// The instances that there are configuration files of in `folder`.
+pub fn names(folder: &Path) -> Vec<Name> {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let files = files.filter(|file| file.path().is_file());
+    let mut names: Vec<_> = files
+        .filter_map(|file| {
+            crate::settings::name::name(file.file_name().to_str()?.strip_suffix(".toml")?).ok()
+        })
+        .collect();
+    names.sort_by_key(Name::to_string);
+    names
+}
+
+/// Puts what the file that is `given` with `--config` says where the command line says nothing.
+///
+/// # Errors
+/// All that is wrong with the file, each with its line.
+pub fn fill(cli: &mut Cli, given: impl AsRef<OsStr>, user: &User) -> Result<Sources, Vec<Complaint>> {
+    let given = given.as_ref();
+    if given.is_empty() {
+        return Err(vec!["--config '': is empty; give a name, such as docker, or a path".to_owned()]);
+    }
+    let path = path(given, user);
+    let (text, file) = read_file(&path).map_err(|what| {
+        let instead = nearest(given, &path, user).unwrap_or_default();
+        vec![format!("{}: {what}{instead}", path.display())]
+    })?;
+    // Whoever may write it decides what root runs.
+    let is_open_to_others = user.uid == 0 && (file.mode() & 0o022 != 0 || file.uid() != 0);
+    Ok(Sources { is_open_to_others, ..read(cli, &path, &text)? })
+}
+
+/// What to type in place of what was `given`, if there is no file at `at`, which that means, but one that may
+/// have been meant.
+fn nearest(given: &OsStr, at: &Path, user: &User) -> Option<String> {
+    let (folder, typed) = (at.parent()?, at.file_stem()?.to_str()?);
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    // Other users than root may mean one of root's.
+    let others = is_bare(given).then_some(Path::new(SYSTEM_CONFIG));
+    let files = [Some(folder), others].into_iter().flatten().flat_map(std::fs::read_dir).flatten().flatten();
+    let names = files.filter_map(|file| file.file_name().into_string().ok());
+    let names = names.filter_map(|name| Some(name.strip_suffix(".toml")?.to_owned()));
+    // A bare name with its ending would be a path.
+    let instead = |name: &str| {
+        if is_bare(given) { name.into() } else { at.with_file_name(format!("{name}.toml")).into_os_string() }
+    };
+    let names: Vec<_> = names.filter(|name| path(&instead(name), user).is_file()).collect();
+    let nearest = meant(typed, names.iter().map(String::as_str)).filter(|_| !at.exists())?;
+    Some(format!("; the nearest is {}", crate::text::escaped(&quoted(&instead(nearest)))))
+}
+
+/// Reads a file that may be anybody's: neither a pipe nor a file without an end holds us up.
+fn read_file(path: &Path) -> Result<(String, Metadata), String> {
+    const NONE: &str = "is not a configuration file";
+    let cannot = |error: io::Error| format!("cannot be read: {error}");
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(cannot)?;
+    let about = file.metadata().map_err(cannot)?;
+    if !about.is_file() || about.len() > LARGEST {
+        return Err(NONE.to_owned());
+    }
+    let mut text = String::new();
+    let length = file.take(LARGEST + 1).read_to_string(&mut text).map_err(cannot)?;
+    if length as u64 > LARGEST { Err(NONE.to_owned()) } else { Ok((text, about)) }
+}
+
+/// Puts what `text` says, which is the content of the file at `path`, where the command line says
+/// nothing.
+///
+/// # Errors
+/// All that is wrong with the file, by its lines: if it is no TOML that, else keys and values, those of the command
+/// line too; of very much, the first.
+pub fn read(cli: &mut Cli, path: &Path, text: &str) -> Result<Sources, Vec<Complaint>> {
+    let mut sources = Sources { file: Some(path.to_owned()), ..Sources::default() };
+    let line_ends: Vec<_> = text.match_indices('\n').map(|(at, _)| at).collect();
+    let line_of = |at: usize| line_ends.partition_point(|end| *end < at) + 1;
+    let line_start = |line: usize| line_ends.get(line.wrapping_sub(2)).map_or(0, |end| end + 1);
+    let at = |start: usize, what: String| format!("{}:{}: {what}", path.display(), line_of(start));
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let mut errors: Vec<_> = errors
+        .iter()
+        .map(|error| {
+            let start = error.span().map_or(0, |span| span.start);
+            let line = line_of(start);
+            let unquoted =
+                text.get(line_start(line)..start).and_then(|key| unquoted(key, text.get(start..)?));
+            (line, unquoted.is_none(), at(start, unquoted.unwrap_or_else(|| syntax(error.message()))))
+        })
+        .collect();
+    // What else is wrong with a line mostly follows from its first mistake.
+    errors.sort();
+    errors.dedup_by_key(|(line, ..)| *line);
+    if !errors.is_empty() {
+        return Err(shortened(errors.into_iter().map(|(.., what)| what).collect(), path));
+    }
+    let mut complaints = Vec::new();
+    for (key, value) in table.into_inner() {
+        let start = key.span().start;
+        let Some((key, slot)) = SETTINGS.into_iter().find(|(known, _)| *known == key.get_ref().as_ref())
+        else {
+            complaints.push((Some(line_of(start)), at(start, unknown(key.get_ref(), value.get_ref()))));
+            continue;
+        };
+        match put(cli, slot, value.get_ref()) {
+            Ok(true) => {
+                sources.lines.insert(key, line_of(start));
+            }
+            Ok(false) => {}
+            Err(what) => complaints.push((Some(line_of(start)), at(start, format!("{key} {what}")))),
+        }
+    }
+    if complaints.is_empty() {
+        return Ok(sources);
+    }
+    // What seems to be missing may be what is misspelt; all other settings that are wrong are wrong anyway.
+    let values = Settings::new(cli, &sources).err().unwrap_or_default();
+    let values = values.iter().filter(|wrong| wrong.value.is_some());
+    complaints.extend(values.map(|wrong| (sources.line(&wrong.key()), wrong.to_string())));
+    complaints.sort_by_key(|(line, _)| *line);
+    Err(shortened(complaints.into_iter().map(|(_, what)| what).collect(), path))
+}
+
+/// What is wrong with a line that is no TOML.
+fn syntax(said: &str) -> String {
+    // As in "\.": patterns are full of them.
+    let hint =
+        if said.contains("escape") { "; between single quotes a backslash stands for itself" } else { "" };
+    format!("{said}{hint}")
+}
+
+fn shortened(mut complaints: Vec<Complaint>, path: &Path) -> Vec<Complaint> {
+    let more = complaints.len().saturating_sub(MOST_COMPLAINTS);
+    if more > 0 {
+        complaints.truncate(MOST_COMPLAINTS);
+        complaints.push(format!("{}: and {more} more", path.display()));
+    }
+    complaints
+}
+
+/// What to write instead, if in a line that is wrong a text without quotes follows the `key` and its `=`: the
+/// parser, which knows a value by its first letter, says of `nginx` that it is no `nan`.
+fn unquoted(key: &str, value: &str) -> Option<String> {
+    let key = key.trim_end_matches([' ', '\t']).strip_suffix('=')?.trim();
+    if key.is_empty() || !key.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c)) {
+        return None;
+    }
+    let value = value.split('\n').next()?;
+    // A comment is meant after a blank, and not within `--color=#fff`.
+    let value =
+        [" #", "\t#"].iter().fold(value, |value, comment| value.split(comment).next().unwrap_or(value));
+    // Word processors put quotes of their own.
+    let value = value.trim().trim_matches(['\u{201c}', '\u{201d}']);
+    if !value.contains(char::is_alphabetic) || value.starts_with(['"', '\'', '#']) {
+        return None;
+    }
+    if SETTINGS.iter().any(|(known, slot)| *known == key && matches!(slot, Slot::Flag(_))) {
+        return Some(format!("{key} is a text; give true or false"));
+    }
+    let quote = match (value.contains(['"', '\\']), value.contains('\'')) {
+        (false, _) => "\"",
+        (true, false) => "'",
+        (true, true) => "'''",
+    };
+    // What is shown is copied, and half of a command is another one.
+    let is_short = key.chars().count() <= LONGEST_KEY && value.chars().count() <= LONGEST_VALUE;
+    let shown = is_short.then(|| format!(": {key} = {quote}{}{quote}", crate::text::escaped(value)));
+    Some(format!("a text stands in quotes{}", shown.unwrap_or_default()))
+}
+
+/// Whether the value was needed.
+fn put(cli: &mut Cli, slot: Slot, value: &DeValue) -> Result<bool, String> {
+    match slot {
+        Slot::Value(field) => {
+            let text: OsString = match value {
+                DeValue::String(text) => text.as_ref().into(),
+                DeValue::Integer(number) if number.radix() == 10 => number.as_str().replace('_', "").into(),
+                DeValue::Float(number) => number.as_str().replace('_', "").into(),
+                other => return Err(format!("is {}; give a text in quotes, or a number", a_kind(other))),
+            };
+            let field = field(cli);
+            let is_needed = field.is_none();
+            field.get_or_insert(text);
+            Ok(is_needed)
+        }
+        Slot::Flag(field) => {
+            let DeValue::Boolean(given) = *value else {
+                return Err(format!("is {}; give true or false", a_kind(value)));
+            };
+            let field = field(cli);
+            let is_needed = !*field;
+            *field |= given;
+            Ok(is_needed)
+        }
+    }
+}
+
+fn a_kind(value: &DeValue) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) | DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+fn unknown(key: &str, value: &DeValue) -> String {
+    let shown: String = key.chars().take(LONGEST_KEY).collect();
+    let typed = shown.replace('-', "_");
+    if let Some((key, option)) = TYPED_ONLY.iter().find(|(key, _)| *key == typed) {
+        return format!("{key} is for the command line alone: {option}");
+    }
+    let instead = match meant(&typed, SETTINGS.iter().map(|(known, _)| *known)) {
+        Some(nearest) => format!("the nearest is {nearest}"),
+        None if matches!(value, DeValue::Table(_)) => "settings stand in no section".to_owned(),
+        None => "settings are the long options that --help shows".to_owned(),
+    };
+    format!("there is no setting '{}'; {instead}", crate::text::escaped(&shown))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root() -> User {
+        User { uid: 0, home: "/root".into(), xdg_state_home: None }
+    }
+
+    fn said(text: &str) -> Result<(Cli, Sources), Vec<String>> {
+        read_over(Cli::default(), text)
+    }
+
+    fn read_over(mut cli: Cli, text: &str) -> Result<(Cli, Sources), Vec<String>> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.toml");
+        std::fs::write(&path, text).unwrap();
+        let tidy = |text: String| text.replace(&path.display().to_string(), "x.toml");
+        let sources = fill(&mut cli, &path, &root());
+        sources.map(|sources| (cli, sources)).map_err(|all| all.into_iter().map(tidy).collect())
+    }
+
+    #[test]
+    fn texts_numbers_and_flags_are_read() {
+        let (cli, sources) = said(
+            "process_name = \"docker\"\n\n# why\nstart_command = 'service docker start'\nmax_fail_count = 1_0\n\
+             restart_delay = 0.5\nexact = true\nfull = false\n",
+        )
+        .unwrap();
+        assert_eq!(cli.what.process_name.as_deref(), Some(OsStr::new("docker")));
+        assert_eq!(cli.how.start_command.as_deref(), Some(OsStr::new("service docker start")));
+        assert_eq!(cli.when.max_fail_count.as_deref(), Some(OsStr::new("10")));
+        assert_eq!(cli.when.restart_delay.as_deref(), Some(OsStr::new("0.5")));
+        assert!(cli.what.exact && !cli.what.full);
+        assert!(sources.place("start_command").unwrap().ends_with("x.toml:4"));
+        assert_eq!(sources.place("user"), None);
+    }
+
+    #[test]
+    fn the_command_line_wins() {
+        let mut cli = Cli::default();
+        cli.what.process_name = Some("typed".into());
+        let (cli, sources) = read_over(cli, "process_name = \"written\"").unwrap();
+        assert_eq!(cli.what.process_name.as_deref(), Some(OsStr::new("typed")));
+        assert_eq!(sources.place("process_name"), None);
+    }
+
+    #[test]
+    fn all_errors_come_at_once_with_their_lines() {
+        assert_eq!(
+            said("proces_name = 'x'\nexact = 1\n\nstart_command = ['a']\nuser = true\n[when]\nx = 1\n")
+                .unwrap_err(),
+            [
+                "x.toml:1: there is no setting 'proces_name'; the nearest is process_name",
+                "x.toml:2: exact is a number; give true or false",
+                "x.toml:4: start_command is a list; give a text in quotes, or a number",
+                "x.toml:5: user is true or false; give a text in quotes, or a number",
+                "x.toml:6: there is no setting 'when'; settings stand in no section",
+            ]
+        );
+        assert_eq!(
+            said("config = 'x'\ndry-run = true\nwatch = 'x'\nmax_fail = 3\n").unwrap_err(),
+            [
+                "x.toml:1: config is for the command line alone: --config",
+                "x.toml:2: dry_run is for the command line alone: --dry-run",
+                "x.toml:3: there is no setting 'watch'; settings are the long options that --help shows",
+                "x.toml:4: there is no setting 'max_fail'; the nearest is max_fail_count",
+            ]
+        );
+        // What is wrong with a value is said beside that, and what is missing is not.
+        let mut cli = Cli::default();
+        cli.run.name = Some("typed/wrong".into());
+        let wrong = read_over(cli, "max_fail_count = 0\nexat = true\nlog_max_size = 'big'\n").unwrap_err();
+        let starts = [
+            "--name 'typed/wrong': ",
+            "x.toml:1: max_fail_count '0'",
+            "x.toml:2: ",
+            "x.toml:3: log_max_size",
+        ];
+        assert_eq!(wrong.len(), starts.len(), "{wrong:?}");
+        assert!(wrong.iter().zip(starts).all(|(wrong, start)| wrong.starts_with(start)), "{wrong:?}");
+        for (text, start) in
+            [("a = \nb = 'x\n", "x.toml:1: "), ("\n\nprocess_name = 'x'\nprocess_name = 'y'", "x.toml:4: ")]
+        {
+            let wrong = said(text).unwrap_err();
+            assert!(wrong[0].starts_with(start), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_without_quotes_is_shown_with_them() {
+        for (line, shown) in [
+            ("process_name = nginx", r#"process_name = "nginx""#),
+            ("process_name=tomcat # why", r#"process_name = "tomcat""#),
+            ("process_name = tomcat\t# why # so", r#"process_name = "tomcat""#),
+            ("start_command = x --color=#fff # why", r#"start_command = "x --color=#fff""#),
+            ("\tname = inetd\r", r#"name = "inetd""#),
+            ("start_command = service docker start", r#"start_command = "service docker start""#),
+            ("start_command = sh -c \"x\" && y", r#"start_command = 'sh -c "x" && y'"#),
+            ("start_command = sh -c 'a' \"b\"", r#"start_command = '''sh -c 'a' "b"'''"#),
+            ("process_name = ^nginx: [a-z]", r#"process_name = "^nginx: [a-z]""#),
+            ("restart_wait_interval = 5s", r#"restart_wait_interval = "5s""#),
+            ("user = \u{201c}www-data\u{201d}", r#"user = "www-data""#),
+            ("name = naught\u{1b}[2J", r#"name = "naught\u{1b}[2J""#),
+        ] {
+            let said = said(&format!("# why\n{line}\n")).unwrap_err();
+            assert_eq!(said, [format!("x.toml:2: a text stands in quotes: {shown}")], "{line}");
+        }
+        for (key, value) in [("start_command", "x ".repeat(101) + "y"), (&"k".repeat(65), "x".to_owned())] {
+            assert_eq!(said(&format!("{key} = {value}")).unwrap_err(), ["x.toml:1: a text stands in quotes"]);
+        }
+        for (text, expected) in [
+            ("name = inetd\nuser = nobody", &["x.toml:1: a text st", "x.toml:2: a text st"][..]),
+            (
+                "once = yes\nexact = True",
+                &["x.toml:1: once is a text; give", "x.toml:2: exact is a text; give"],
+            ),
+            ("name = ", &["x.toml:1: "]),
+            ("name = # why", &["x.toml:1: "]),
+            ("name =#why", &["x.toml:1: "]),
+            ("= inetd", &["x.toml:1: "]),
+            ("name = 'a' b", &["x.toml:1: unexpected"]),
+            ("name = 1__0", &["x.toml:1: `_`"]),
+            ("name = [inetd]", &["x.toml:1: invalid"]),
+            ("name = \"\"\"\na = \\q\n\"\"\"", &["x.toml:2: missing"]),
+        ] {
+            let said = said(text).unwrap_err();
+            assert_eq!(said.len(), expected.len(), "{said:?}");
+            for (said, start) in said.iter().zip(expected) {
+                assert!(
+                    said.starts_with(start) && said.contains("stands in quotes") == start.contains("text st"),
+                    "{said}"
+                );
+            }
+        }
+        assert!(
+            said(r#"process_name = "8\.2""#).unwrap_err()[0]
+                .ends_with("; between single quotes a backslash stands for itself")
+        );
+        assert!(said("name = nan\nuser = inf").is_ok());
+    }
+
+    #[test]
+    fn a_file_that_is_none_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe.toml");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let large = folder.path().join("large.toml");
+        std::fs::File::create(&large).unwrap().set_len(10 << 30).unwrap();
+        let (folder, none) = (folder.path().to_owned(), folder.path().join("none.toml"));
+        for path in [folder, none, pipe, large, "/dev/zero".into()] {
+            assert_eq!(fill(&mut Cli::default(), &path, &root()).unwrap_err().len(), 1, "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_meant_is_named() {
+        let home = tempfile::tempdir().unwrap();
+        let user = User { uid: 1000, home: home.path().to_owned(), xdg_state_home: None };
+        let folder = user.config_folder();
+        std::fs::create_dir_all(&folder).unwrap();
+        for file in ["cla.toml", "docker.toml", "docker.toml.example", "web.toml.toml"] {
+            std::fs::write(folder.join(file), "exact = 1").unwrap();
+        }
+        let of = |given: &OsStr| fill(&mut Cli::default(), given, &user).unwrap_err().remove(0);
+        // What is named is taken as it stands.
+        for (name, nearest) in [("claa", "cla"), ("dokcer", "docker"), ("c", "cla")] {
+            let said = of(name.as_ref());
+            assert!(said.ends_with(&format!("; the nearest is {nearest}")), "{name}: {said}");
+            assert!(!of(nearest.as_ref()).contains("cannot be read"), "{nearest}");
+        }
+        for name in ["no-such-name", "wbe", "web"] {
+            assert!(!of(name.as_ref()).contains("nearest"), "{name}: {}", of(name.as_ref()));
+        }
+        let of = |file: &str| of(folder.join(file).as_os_str());
+        for (file, nearest) in [
+            ("claa.toml", "cla.toml"),
+            ("dokcer.toml", "docker.toml"),
+            ("docker", "docker.toml"),
+            ("c", "cla.toml"),
+        ] {
+            let nearest = folder.join(nearest).display().to_string();
+            assert!(of(file).ends_with(&format!("; the nearest is {nearest}")), "{file}: {}", of(file));
+        }
+        for file in ["nginx.toml", "cla.toml", "docker.toml.example", "none/cla.toml"] {
+            assert!(!of(file).contains("nearest"), "{file}: {}", of(file));
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_wrong_throughout_is_refused_at_once() {
+        for text in ["]\n".repeat(500_000), "x = 1\n".repeat(150_000), "x".repeat(1_000_000) + " = 1"]
+            .into_iter()
+            .chain(["x = n\n".repeat(150_000), "a = {".to_owned() + &"x = n,".repeat(150_000)])
+        {
+            let wrong = said(&text).unwrap_err();
+            assert!(wrong.len() <= MOST_COMPLAINTS + 1, "{}", wrong.len());
+            assert!(wrong.iter().all(|wrong| wrong.len() < 1000), "{}", wrong[0].len());
+        }
+        for text in ["a = ".to_owned() + &"[".repeat(500_000), "a.".repeat(300_000) + "b = 1"] {
+            said(&text).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_bare_name_is_that_of_an_instance() {
+        let user = User { uid: 1000, home: "/home/nobody-here".into(), xdg_state_home: None };
+        for (given, user, expected) in [
+            ("docker", root(), "/etc/watchdog/docker.toml"),
+            ("./docker", root(), "./docker"),
+            ("docker.toml", root(), "docker.toml"),
+            ("/x/y", root(), "/x/y"),
+            ("docker", user, "/home/nobody-here/.config/watchdog/docker.toml"),
+        ] {
+            assert_eq!(path(OsStr::new(given), &user), Path::new(expected));
+        }
+    }
+}

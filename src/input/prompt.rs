@@ -1,0 +1,306 @@
+//! Asks for what is missing, over any reader and writer.
+
+use std::ffi::OsString;
+use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::input::cli::{Cli, What};
+use crate::process::scan::{Proc, Unknown};
+use crate::report::words;
+use crate::settings::pattern::{Extent, Pattern};
+use crate::settings::{self, Criteria, SettingError, Subject, check, default};
+use crate::text::escaped;
+
+/// The longest answer. A longer one is no answer.
+const LONGEST_ANSWER: u64 = 64 * 1024;
+
+/// Why there was no full set of answers.
+#[derive(Debug)]
+pub enum Unanswered {
+    /// The input ended, or could not be read.
+    EndOfInput,
+    /// An answer was wrong, and nobody is there to be asked again.
+    Wrong(SettingError),
+}
+
+/// One question. The order of [`QUESTIONS`] is part of the program's contract.
+struct Question {
+    text: &'static str,
+    option: &'static str,
+    default: Option<&'static str>,
+    field: fn(&mut Cli) -> &mut Option<OsString>,
+    check: fn(&OsString, &'static str) -> Result<(), SettingError>,
+}
+
+const QUESTIONS: [Question; 5] = [
+    Question {
+        text: "Process name",
+        option: "--process-name",
+        default: None,
+        field: |cli| &mut cli.what.process_name,
+        check: |answer, option| check(answer, settings::process_name, option).map(drop),
+    },
+    Question {
+        text: "Start command",
+        option: "--start-command",
+        default: None,
+        field: |cli| &mut cli.how.start_command,
+        check: |answer, option| check(answer, settings::start_command, option).map(drop),
+    },
+    Question {
+        text: "Health check interval",
+        option: "--health-check-interval",
+        default: Some(default::HEALTH_CHECK_INTERVAL),
+        field: |cli| &mut cli.when.health_check_interval,
+        check: |answer, option| check(answer, settings::interval, option).map(drop),
+    },
+    Question {
+        text: "Restart wait interval",
+        option: "--restart-wait-interval",
+        default: Some(default::RESTART_WAIT_INTERVAL),
+        field: |cli| &mut cli.when.restart_wait_interval,
+        check: |answer, option| check(answer, settings::interval, option).map(drop),
+    },
+    Question {
+        text: "Max fail count",
+        option: "--max-fail-count",
+        default: Some(default::MAX_FAIL_COUNT),
+        field: |cli| &mut cli.when.max_fail_count,
+        check: |answer, option| check(answer, settings::max_fail_count, option).map(drop),
+    },
+];
+
+/// Whether something required is missing, so that there is anything to ask.
+pub fn is_needed(cli: &Cli) -> bool {
+    cli.what.process_name.is_none() || cli.how.start_command.is_none()
+}
+
+/// Asks for each setting of the main job that `cli` does not have. Somebody who `can_answer_again` is
+/// told what is wrong with an answer and asked again. `look_up` says what a process name matches now,
+/// `doubt` what is odd about a start command.
+///
+/// # Errors
+/// Not all was answered.
+pub fn ask(
+    cli: &mut Cli,
+    mut answers: impl BufRead,
+    to: &mut impl Write,
+    can_answer_again: bool,
+    look_up: impl Fn(&Pattern) -> String,
+    doubt: impl Fn(&str) -> Option<String>,
+) -> Result<(), Unanswered> {
+    for question in QUESTIONS {
+        if (question.field)(cli).is_some() {
+            continue;
+        }
+        let answer = loop {
+            let default = question.default.map(|default| format!(" [{default}]")).unwrap_or_default();
+            say(to, &format!("{}{default}: ", question.text));
+            let answer = read_line(&mut answers).ok_or(Unanswered::EndOfInput)?;
+            if !can_answer_again {
+                // Nobody has typed the end of this line.
+                say(to, "\n");
+            }
+            let answer = match question.default {
+                Some(default) if answer.is_empty() => default.into(),
+                _ => answer,
+            };
+            match (question.check)(&answer, question.option) {
+                Ok(()) => break answer,
+                Err(wrong) if can_answer_again => say(to, &format!("  {wrong}\n")),
+                Err(wrong) => return Err(Unanswered::Wrong(wrong)),
+            }
+        };
+        if question.option == "--process-name"
+            && let Ok(pattern) = check(&answer, settings::process_name, question.option)
+        {
+            say(to, &format!("  {}\n", look_up(&pattern)));
+        }
+        if question.option == "--start-command"
+            && let Some(doubt) = answer.to_str().and_then(&doubt)
+        {
+            say(to, &format!("  {}\n", escaped(&doubt)));
+        }
+        *(question.field)(cli) = Some(answer);
+    }
+    Ok(())
+}
+
+/// What was asked for and not answered.
+pub fn unanswered(cli: &mut Cli) -> Vec<SettingError> {
+    let mut missing = Vec::new();
+    for Question { option, default, field, .. } in QUESTIONS {
+        if field(cli).is_none() {
+            missing.push(match default {
+                None => SettingError::missing(option, settings::example(option)),
+                Some(default) => SettingError {
+                    what: "was asked for and not answered".into(),
+                    ..SettingError::missing(option, default)
+                },
+            });
+        }
+    }
+    missing
+}
+
+/// What a process name matches at this moment, taken as the rest of the command line says.
+pub fn matches_now(proc: Result<&Proc, &Unknown>, pattern: &Pattern, what: &What) -> String {
+    let extent = if what.exact { Extent::Whole } else { Extent::Part };
+    let pattern = Pattern::new(pattern.text(), extent).unwrap_or_else(|_| pattern.clone());
+    let subject = if what.full { Subject::CommandLine } else { Subject::Name };
+    let criteria = Criteria { subject, ..Criteria::name(pattern) };
+    let near = || proc.ok().and_then(|proc| words::near(&proc.survey(&criteria).ok()?));
+    match proc.map_err(Clone::clone).and_then(|proc| proc.find(&criteria, None)) {
+        Ok(matches) if matches.counting.is_empty() => match near() {
+            Some(near) => format!("matches nothing that runs now; close: {}", escaped(&near)),
+            None => "matches nothing that runs now".to_owned(),
+        },
+        Ok(matches) => format!("matches now: {}", escaped(&words::list(&matches.counting))),
+        Err(unknown) => format!("what it matches now cannot be told: {}", unknown.0),
+    }
+}
+
+/// Says which command line would have needed no questions.
+pub fn show_equivalent(cli: &Cli, to: &mut impl Write) {
+    let line = cli.command_line(&program());
+    say(to, &format!("The same without questions:\n  {line}\n"));
+    if line.contains('%') {
+        say(to, "  (in a crontab write \\% for each %, in a unit file %%)\n");
+    }
+}
+
+/// How this program is called from a crontab or a unit: by its name where these would find it.
+fn program() -> PathBuf {
+    let path = std::env::current_exe().unwrap_or_default();
+    match path.parent().map(Path::to_str) {
+        Some(Some("" | "/usr/bin" | "/bin")) | None => "watchdog".into(),
+        _ => path,
+    }
+}
+
+/// Standard input that is waited for no longer than this, unless it is a terminal: a pipe that nobody
+/// writes to and nobody closes is nobody to answer.
+const PATIENCE: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
+
+/// Standard input, with that patience.
+#[derive(Debug)]
+pub struct Patient(pub io::Stdin);
+
+impl Read for Patient {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
+        let patience = if self.0.is_terminal() { None } else { Some(&PATIENCE) };
+        match poll(&mut fds, patience)? {
+            0 => Err(io::ErrorKind::TimedOut.into()),
+            _ => self.0.read(buffer),
+        }
+    }
+}
+
+/// Nobody may be there to read it, which is no reason not to go on.
+fn say(to: &mut impl Write, text: &str) {
+    let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+}
+
+/// A line without its end and the blanks around it. `None` at the end of the input.
+fn read_line(answers: &mut impl BufRead) -> Option<OsString> {
+    use std::os::unix::ffi::OsStringExt;
+    let mut line = Vec::new();
+    loop {
+        match answers.by_ref().take(LONGEST_ANSWER).read_until(b'\n', &mut line) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // The last line may come without its end, as from printf.
+            Ok(length) if line.ends_with(b"\n") || (length == 0 && !line.is_empty()) => {
+                return Some(OsString::from_vec(line.trim_ascii().to_vec()));
+            }
+            Ok(length) if length > 0 && (line.len() as u64) < LONGEST_ANSWER => {}
+            _ => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    fn ask_with(line: &[&str], answers: &str, again: bool) -> (Result<String, Unanswered>, String) {
+        let mut cli = Cli::try_parse_from([&["watchdog"], line].concat()).unwrap();
+        let mut said = Vec::new();
+        let look_up = |pattern: &Pattern| format!("looked up {}", pattern.text());
+        let doubt = |command: &str| command.starts_with("odd").then(|| format!("{command}?\n"));
+        let result = ask(&mut cli, answers.as_bytes(), &mut said, again, look_up, doubt);
+        (result.map(|()| cli.command_line(Path::new("watchdog"))), String::from_utf8(said).unwrap())
+    }
+
+    #[test]
+    fn asks_in_the_order_of_the_contract() {
+        let (line, said) = ask_with(&[], "docker\nservice docker start\n\n2\nunlimited\n", true);
+        assert_eq!(
+            line.unwrap(),
+            "watchdog --process-name docker --start-command 'service docker start' --health-check-interval 1s \
+             --restart-wait-interval 2 --max-fail-count unlimited"
+        );
+        assert_eq!(
+            said,
+            "Process name:   looked up docker\nStart command: Health check interval [1s]: Restart wait interval [5s]: \
+             Max fail count [3]: "
+        );
+    }
+
+    #[test]
+    fn an_odd_start_command_is_explained_and_taken() {
+        let (line, said) = ask_with(&["-p", "x", "-i", "1", "-w", "1", "-m", "1"], "odd\n", true);
+        assert!(line.is_ok());
+        assert_eq!(said, "Start command:   odd?\\n\n");
+    }
+
+    #[test]
+    fn asks_only_for_what_was_not_given() {
+        let (line, said) = ask_with(&["-m", "7", "-p", "x"], "it's\n\n\n", true);
+        assert_eq!(
+            line.unwrap(),
+            "watchdog --process-name x --start-command 'it'\\''s' --health-check-interval 1s --restart-wait-interval 5s \
+             --max-fail-count 7"
+        );
+        assert_eq!(said, "Start command: Health check interval [1s]: Restart wait interval [5s]: ");
+    }
+
+    #[test]
+    fn a_wrong_answer_is_asked_again_of_a_person_and_ends_a_pipe() {
+        let answers = "\na(\ndocker\nx\n-1\n1\n\n\n";
+        let (line, said) = ask_with(&[], answers, true);
+        assert!(line.is_ok(), "{line:?}");
+        assert_eq!(said.matches("Process name: ").count(), 3);
+        assert_eq!(said.matches("Health check interval [1s]: ").count(), 2);
+        assert!(said.contains("--process-name 'a(': is not a regular expression"), "{said}");
+        let (line, _) = ask_with(&[], "docker\nx\n-1\n1\n\n\n", false);
+        assert!(
+            matches!(line, Err(Unanswered::Wrong(SettingError { option: "--health-check-interval", .. }))),
+            "{line:?}"
+        );
+    }
+
+    #[test]
+    fn the_end_of_the_input_is_no_answer() {
+        for answers in ["", "docker", "docker\n", "docker\nx\n\n\n"] {
+            let (line, _) = ask_with(&[], answers, false);
+            assert!(matches!(line, Err(Unanswered::EndOfInput)), "{answers:?}: {line:?}");
+        }
+        let (line, _) = ask_with(&[], "docker\nx\n\n\n4", false);
+        assert!(line.unwrap().ends_with("--max-fail-count 4"));
+        let (line, _) = ask_with(&[], &"x".repeat(100_000), true);
+        assert!(matches!(line, Err(Unanswered::EndOfInput)));
+    }
+
+    #[test]
+    fn no_byte_is_too_odd() {
+        let mut cli = Cli::default();
+        let result = ask(&mut cli, &b"\xff\xfe\n"[..], &mut Vec::new(), false, |_| String::new(), |_| None);
+        assert!(
+            matches!(result, Err(Unanswered::Wrong(SettingError { what, .. })) if what == "is not UTF-8")
+        );
+    }
+}

@@ -1,0 +1,199 @@
+//! What start commands and the daemons they leave write: a file that never grows beyond its limit, even
+//! while a daemon holds it open for years.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+
+/// How much of the end of a command's output is looked at for its last lines.
+const TAIL: u64 = 4096;
+/// How many of these lines are quoted, and how long each may be.
+const LINES: usize = 3;
+const LINE_LENGTH: usize = 300;
+
+/// The output log of one instance.
+#[derive(Debug, Clone)]
+pub struct OutputLog {
+    path: PathBuf,
+    max_size: u64,
+    max_files: usize,
+}
+
+impl OutputLog {
+    /// The file at `path`, kept to `max_size` bytes, with `max_files` older ones beside it.
+    pub fn new(path: PathBuf, max_size: u64, max_files: usize) -> Self {
+        OutputLog { path, max_size, max_files }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens it for a command to append to.
+    ///
+    /// # Errors
+    /// It cannot be made, or is no regular file.
+    pub fn open(&self) -> io::Result<File> {
+        if let Some(folder) = self.path.parent() {
+            DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
+        }
+        let file = self.open_file(OpenOptions::new().append(true).create(true).mode(0o640))?;
+        rustix::fs::fcntl_setfl(&file, OFlags::APPEND)?;
+        Ok(file)
+    }
+
+    fn open_file(&self, options: &mut OpenOptions) -> io::Result<File> {
+        // Not to wait for the other end where somebody put a pipe.
+        let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = options.custom_flags(flags.bits().cast_signed()).open(&self.path)?;
+        if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
+    }
+
+    /// How long it is; what a command writes comes after.
+    pub fn length(&self) -> u64 {
+        std::fs::metadata(&self.path).map_or(0, |file| file.len())
+    }
+
+    /// The last lines that were written since it was `from` bytes long.
+    pub fn last_lines_since(&self, from: u64) -> Vec<String> {
+        let tail = || -> io::Result<Vec<u8>> {
+            let file = self.open_file(OpenOptions::new().read(true))?;
+            let end = file.metadata()?.len();
+            // It is shorter if it was truncated meanwhile.
+            let from = if end < from { 0 } else { from };
+            let start = from.max(end.saturating_sub(TAIL));
+            let mut tail = vec![0; usize::try_from(end - start).unwrap_or(0)];
+            let length = file.read_at(&mut tail, start)?;
+            tail.truncate(length);
+            Ok(tail)
+        };
+        let tail = tail().unwrap_or_default();
+        let text = String::from_utf8_lossy(&tail);
+        let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        lines
+            .iter()
+            .skip(lines.len().saturating_sub(LINES))
+            .map(|line| line.chars().take(LINE_LENGTH).collect())
+            .collect()
+    }
+
+    /// Brings it back under its limit: its end is copied to the first of the older files, and it is
+    /// truncated. Whoever has it open goes on writing at its new beginning; what is written between the
+    /// copy and the cut is lost, as with logrotate's `copytruncate`.
+    ///
+    /// # Errors
+    /// It is over its limit, and could not be copied (it is cut all the same) or not be cut.
+    pub fn keep_to_limit(&self) -> io::Result<()> {
+        let length = self.length();
+        if length <= self.max_size {
+            return Ok(());
+        }
+        let copied = self.copy_end(length);
+        // A full disk must not become fuller because the copy has no room.
+        self.open_file(OpenOptions::new().write(true))?.set_len(0)?;
+        copied
+    }
+
+    fn copy_end(&self, length: u64) -> io::Result<()> {
+        let older = |number: usize| {
+            let mut name = self.path.clone().into_os_string();
+            name.push(format!(".{number}"));
+            PathBuf::from(name)
+        };
+        if self.max_files == 0 {
+            return Ok(());
+        }
+        for number in (1..self.max_files).rev() {
+            match std::fs::rename(older(number), older(number + 1)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        let mut from = self.open_file(OpenOptions::new().read(true))?;
+        from.seek(SeekFrom::Start(length.saturating_sub(self.max_size)))?;
+        // Not what is there: a pipe would be waited for, and what a link leads to is not ours to overwrite.
+        match std::fs::remove_file(older(1)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut to = OpenOptions::new().write(true).create_new(true).mode(0o640).open(older(1))?;
+        io::copy(&mut from.take(self.max_size), &mut to)?;
+        to.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(folder: &Path, max_size: u64) -> OutputLog {
+        OutputLog::new(folder.join("made/x.output.log"), max_size, 2)
+    }
+
+    #[test]
+    fn only_the_last_lines_of_this_command_are_quoted() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = log(folder.path(), 1 << 20);
+        log.open().unwrap().write_all(b"of the one before\n").unwrap();
+        let from = log.length();
+        assert_eq!(log.last_lines_since(from), Vec::<String>::new());
+        log.open().unwrap().write_all(b"one\n\ntwo\n  three  \nfour \xff").unwrap();
+        assert_eq!(log.last_lines_since(from), ["two", "three", "four \u{fffd}"]);
+        log.open().unwrap().write_all("x".repeat(10_000).as_bytes()).unwrap();
+        assert_eq!(log.last_lines_since(from), ["x".repeat(LINE_LENGTH)]);
+    }
+
+    #[test]
+    fn is_cut_under_a_writer_that_holds_it_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = log(folder.path(), 100);
+        let mut daemon = log.open().unwrap();
+        for round in 0..5 {
+            daemon.write_all(format!("{round}").repeat(150).as_bytes()).unwrap();
+            assert_eq!(log.length(), 150);
+            log.keep_to_limit().unwrap();
+            assert_eq!(log.length(), 0);
+            let older = std::fs::read_to_string(folder.path().join("made/x.output.log.1")).unwrap();
+            assert_eq!(older, format!("{round}").repeat(100), "the end is kept");
+        }
+        let names: Vec<_> = std::fs::read_dir(folder.path().join("made")).unwrap().collect();
+        assert_eq!(names.len(), 3, "the file and two older ones");
+        daemon.write_all(b"short").unwrap();
+        log.keep_to_limit().unwrap();
+        assert_eq!(log.last_lines_since(0), ["short"]);
+    }
+
+    #[test]
+    fn what_is_in_the_place_of_the_older_file_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = OutputLog::new(folder.path().join("x.output.log"), 100, 1);
+        let (older, precious) = (folder.path().join("x.output.log.1"), folder.path().join("precious"));
+        std::fs::write(&precious, "precious").unwrap();
+        let link = || std::os::unix::fs::symlink(&precious, &older).unwrap();
+        let pipe = || nix::unistd::mkfifo(&older, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for put in [&link as &dyn Fn(), &pipe] {
+            let _ = std::fs::remove_file(&older);
+            put();
+            log.open().unwrap().write_all("x".repeat(150).as_bytes()).unwrap();
+            log.keep_to_limit().unwrap();
+            assert_eq!(std::fs::read_to_string(&precious).unwrap(), "precious");
+            assert!(older.symlink_metadata().unwrap().is_file());
+            assert_eq!(std::fs::read_to_string(&older).unwrap(), "x".repeat(100));
+            assert_eq!(log.length(), 0);
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = OutputLog::new(folder.path().join("pipe"), 100, 1);
+        nix::unistd::mkfifo(log.path(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(log.open().is_err());
+        assert_eq!(log.last_lines_since(0), Vec::<String>::new());
+        assert!(OutputLog::new(folder.path().into(), 100, 1).open().is_err());
+    }
+}

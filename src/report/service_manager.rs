@@ -1,0 +1,273 @@
+//! What the service manager is told of a long-running watch (`sd_notify(3)`): that it is ready, that it
+//! lives, what it sees, and that it ends.
+//!
+//! The words are the sd-notify crate's. Its socket is not used: that one waits for a service manager
+//! that does not read, and knows no abstract addresses.
+
+use crate::time::now;
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::{Duration, SystemTime};
+
+use sd_notify::NotifyState;
+
+use crate::hold::pause::Leave;
+use crate::policy::Memory;
+use crate::state::{Sight, State};
+use crate::sys::Pid;
+use crate::text::escaped;
+use crate::time::{SecondsFormat, Time, local};
+
+/// So many signs of life are sent in the time in which one is asked for: one may be lost, or late.
+const SIGNS_OF_LIFE: u32 = 3;
+/// After a message that could not be sent, the next try. The pause doubles with each one in vain.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+/// In bytes. The service manager reads no message of more than 4096 (`NOTIFY_BUFFER_MAX` of systemd).
+const LONGEST_STATUS: usize = 1024;
+
+/// The service manager, if there is one that wants to be told.
+#[derive(Debug)]
+pub struct ServiceManager {
+    to: Option<SocketAddr>,
+    /// Opened for the first message, and kept: later there may be no descriptors left.
+    socket: Option<UnixDatagram>,
+    /// The longest time between two signs of life, if it wants any.
+    keep_alive: Option<Duration>,
+    /// When there is something to send.
+    due: Time,
+    retry: Duration,
+    has_heard_ready: bool,
+    has_heard_status: bool,
+    status: String,
+    /// What the status was made from.
+    facts: Option<Facts>,
+}
+
+/// What a status says, but for a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Facts {
+    sight: Sight,
+    running: Option<Pid>,
+    since: Time,
+    failures: u32,
+    max_fail_count: Option<u32>,
+    /// Why nothing is started, or not again; of a process that runs it does not matter.
+    is_starting: bool,
+    gave_up_until: Option<Time>,
+    leave: Leave,
+}
+
+impl ServiceManager {
+    /// Whoever started this watch and said where it listens (`NOTIFY_SOCKET`), and how often it wants a
+    /// sign of life (`WATCHDOG_USEC`, `WATCHDOG_PID`).
+    pub fn from_environment() -> Self {
+        let to = std::env::var_os("NOTIFY_SOCKET").and_then(|address| read_address(&address).ok());
+        Self::new(to, sd_notify::watchdog_enabled())
+    }
+
+    /// Nobody. A `--once` run says nothing: it may be a small part of a service that is ready, alive and
+    /// done at other times.
+    pub fn none() -> Self {
+        Self::new(None, None)
+    }
+
+    fn new(to: Option<SocketAddr>, keep_alive: Option<Duration>) -> Self {
+        ServiceManager {
+            to,
+            socket: None,
+            keep_alive: keep_alive.filter(|time| !time.is_zero()).map(|time| time / SIGNS_OF_LIFE),
+            due: Time::ZERO,
+            retry: FIRST_RETRY,
+            has_heard_ready: false,
+            has_heard_status: true,
+            status: String::new(),
+            facts: None,
+        }
+    }
+
+    /// Sends what there is to send by now: that the watch is ready, its status, a sign of life. To be
+    /// called before each wait; the wait must not be longer than the time that comes back.
+    pub fn keep_informed(&mut self, now: Time) -> Duration {
+        if self.to.is_none() {
+            return Duration::MAX;
+        }
+        if now >= self.due {
+            let ready = (!self.has_heard_ready).then_some(NotifyState::Ready);
+            let status = (!self.has_heard_status).then_some(NotifyState::Status(&self.status));
+            let alive = self.keep_alive.map(|_| NotifyState::Watchdog);
+            let message = message(ready.into_iter().chain(status).chain(alive));
+            let pause = if self.send(&message).is_ok() {
+                (self.has_heard_ready, self.has_heard_status, self.retry) = (true, true, FIRST_RETRY);
+                self.keep_alive
+            } else {
+                let retry = self.retry;
+                self.retry = LONGEST_RETRY.min(2 * retry);
+                Some(self.keep_alive.map_or(retry, |time| time.min(retry)))
+            };
+            self.due = pause.map_or(Time::MAX, |pause| now + pause);
+        }
+        self.due.saturating_sub(now)
+    }
+
+    /// Lets the status be told if it has changed.
+    pub fn show(&mut self, state: &State, memory: Memory, leave: Leave) {
+        let facts = Facts::new(state, memory, leave);
+        if self.to.is_some() && self.facts != Some(facts) {
+            self.facts = Some(facts);
+            self.status = shortened(&facts.words(state, true));
+            self.has_heard_status = false;
+            self.due = Time::ZERO;
+        }
+    }
+
+    /// The settings are about to be read again; [`ServiceManager::ready`] is to follow.
+    pub fn reloading(&mut self) {
+        // Without the time, a unit of Type=notify-reload would be taken to hang.
+        let time = NotifyState::monotonic_usec_now().ok();
+        let _ = self.send(&message([NotifyState::Reloading].into_iter().chain(time)));
+    }
+
+    /// The watch is ready again.
+    pub fn ready(&mut self) {
+        self.has_heard_ready = false;
+        self.due = Time::ZERO;
+    }
+
+    /// The watch ends, with this to be remembered of it.
+    pub fn stopping(&mut self, state: &State, memory: Memory, leave: Leave) {
+        if self.to.is_none() {
+            return;
+        }
+        let last = Facts::new(state, memory, leave).words(state, false);
+        let status = shortened(&format!("not watched any more; at the end: {last}"));
+        let _ = self.send(&message([NotifyState::Stopping, NotifyState::Status(&status)].into_iter()));
+    }
+
+    /// Sends a message, unless that would mean to wait.
+    fn send(&mut self, message: &str) -> io::Result<()> {
+        let Some(address) = &self.to else { return Ok(()) };
+        let socket = if let Some(socket) = self.socket.take() {
+            socket
+        } else {
+            let socket = UnixDatagram::unbound()?;
+            socket.set_nonblocking(true)?;
+            socket
+        };
+        let sent = if message.is_empty() { Ok(0) } else { socket.send_to_addr(message.as_bytes(), address) };
+        self.socket = Some(socket);
+        sent.map(drop)
+    }
+}
+
+fn message<'a>(lines: impl Iterator<Item = NotifyState<'a>>) -> String {
+    lines.fold(String::new(), |mut text, line| {
+        let _ = writeln!(text, "{line}");
+        text
+    })
+}
+
+/// An address as `NOTIFY_SOCKET` has it: a path, or with `@` in front a name in the abstract namespace
+/// (unix(7)).
+fn read_address(text: &OsStr) -> io::Result<SocketAddr> {
+    match text.as_bytes() {
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
+        [b'/', ..] => SocketAddr::from_pathname(text),
+        _ => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+impl Facts {
+    fn new(state: &State, memory: Memory, leave: Leave) -> Self {
+        let running = state.process.as_ref().filter(|_| state.sight == Sight::Running);
+        let facts = Facts {
+            sight: state.sight,
+            running: running.map(|process| process.pid),
+            since: running.map_or(state.since_ms, |process| process.started_ms),
+            failures: memory.failures,
+            max_fail_count: state.max_fail_count,
+            is_starting: false,
+            gave_up_until: None,
+            leave: Leave::Given { resumed: None },
+        };
+        if running.is_some() {
+            return facts;
+        }
+        Facts { is_starting: state.command.is_some(), gave_up_until: memory.gave_up_until, leave, ..facts }
+    }
+
+    /// In words, with times of the clock: a time from now would grow stale.
+    fn words(self, state: &State, goes_on: bool) -> String {
+        let since = by_the_clock(self.since);
+        let mut text = match (&state.process, self.sight) {
+            (_, Sight::Unknown) => format!("unknown whether it is running, since {since}"),
+            (Some(process), _) => format!("running: {} (pid {}), since {since}", process.name, process.pid),
+            (None, _) => format!("not running, since {since}"),
+        };
+        if self.failures > 0 {
+            let of = self.max_fail_count.map(|max| format!(" of {max}")).unwrap_or_default();
+            let _ = write!(text, "; failures {}{of}", self.failures);
+        }
+        if self.is_starting {
+            text.push_str("; start command at work");
+        }
+        let _ = match self.gave_up_until {
+            Some(until) if goes_on => write!(text, "; given up until {}", by_the_clock(until)),
+            Some(_) => write!(text, "; given up"),
+            None => Ok(()),
+        };
+        let _ = match self.leave {
+            Leave::Paused { until: Some(until) } => write!(text, "; paused until {}", by_the_clock(until)),
+            Leave::Paused { until: None } => write!(text, "; paused"),
+            Leave::Given { .. } => Ok(()),
+        };
+        text
+    }
+}
+
+/// A moment as the log writes it.
+fn by_the_clock(time: Time) -> String {
+    local(SystemTime::now() - now() + time, SecondsFormat::Secs)
+}
+
+/// In one line that is not too long: what is quoted in it is no message of its own.
+fn shortened(text: &str) -> String {
+    let mut text = escaped(text);
+    let end = (0..=LONGEST_STATUS).rev().find(|end| text.is_char_boundary(*end));
+    text.truncate(end.unwrap_or_default());
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_quoted_is_a_message_of_its_own() {
+        assert_eq!(shortened("running: a\nSTOPPING=1"), "running: a\\nSTOPPING=1");
+        let long = shortened(&"ä€".repeat(2000));
+        assert!((LONGEST_STATUS - 3..=LONGEST_STATUS).contains(&long.len()), "{}", long.len());
+        assert_eq!(shortened("ä"), "ä");
+    }
+
+    #[test]
+    fn a_failed_message_is_tried_again_ever_more_seldom_but_for_signs_of_life() {
+        let folder = tempfile::tempdir().unwrap();
+        let nowhere = || read_address(folder.path().join("none").as_os_str()).ok();
+        let pauses = |keep_alive| {
+            let mut manager = ServiceManager::new(nowhere(), keep_alive);
+            let mut now = Time::from_secs(1);
+            [(); 8].map(|()| {
+                let pause = manager.keep_informed(now);
+                now += pause;
+                pause.as_secs()
+            })
+        };
+        assert_eq!(pauses(None), [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(pauses(Some(Duration::from_secs(9))), [1, 2, 3, 3, 3, 3, 3, 3]);
+    }
+}

@@ -1,0 +1,299 @@
+//! The program that a start command begins with, and whether there is one.
+
+use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::io::Errno;
+
+use crate::task::environment::complete_path;
+
+/// What a shell does itself: its reserved words and builtins (POSIX.1-2024 XCU 2.4, 1.7 and 2.15; dash(1),
+/// bash(1)).
+const SHELLS_OWN: &[&str] = &[
+    "!",
+    "{",
+    "}",
+    "case",
+    "do",
+    "done",
+    "elif",
+    "else",
+    "esac",
+    "fi",
+    "for",
+    "if",
+    "in",
+    "then",
+    "until",
+    "while",
+    "function",
+    "select",
+    "time",
+    "coproc",
+    "[[",
+    ".",
+    ":",
+    "[",
+    "alias",
+    "bg",
+    "bind",
+    "break",
+    "builtin",
+    "caller",
+    "cd",
+    "chdir",
+    "command",
+    "compgen",
+    "complete",
+    "compopt",
+    "continue",
+    "declare",
+    "dirs",
+    "disown",
+    "echo",
+    "enable",
+    "eval",
+    "exec",
+    "exit",
+    "export",
+    "false",
+    "fc",
+    "fg",
+    "getopts",
+    "hash",
+    "help",
+    "history",
+    "jobs",
+    "kill",
+    "let",
+    "local",
+    "logout",
+    "mapfile",
+    "popd",
+    "printf",
+    "pushd",
+    "pwd",
+    "read",
+    "readarray",
+    "readonly",
+    "return",
+    "set",
+    "shift",
+    "shopt",
+    "source",
+    "suspend",
+    "test",
+    "times",
+    "trap",
+    "true",
+    "type",
+    "typeset",
+    "ulimit",
+    "umask",
+    "unalias",
+    "unset",
+    "wait",
+];
+/// A name that is so many slips of the finger from another may be meant for it.
+const NEAR: usize = 2;
+
+/// Why the program that `start_command` begins with cannot be run, where that is certain. Nothing is said
+/// of what only a shell could tell.
+pub fn doubt(start_command: &str) -> Option<String> {
+    doubt_in(start_command, &complete_path(std::env::var_os("PATH").as_deref()))
+}
+
+fn doubt_in(start_command: &str, path: &OsStr) -> Option<String> {
+    let program = first_program(start_command)?;
+    if program.contains('/') {
+        let why = cannot_run(Path::new(&program))?;
+        return Some(format!("the start command's {program} {why}"));
+    }
+    // An empty one is the current folder.
+    let folders =
+        || path.as_bytes().split(|byte| *byte == b':').map(|folder| Path::new(OsStr::from_bytes(folder)));
+    if folders().any(|folder| cannot_run(&folder.join(&program)).is_none()) {
+        return None;
+    }
+    let distance = |name: &str| strsim::damerau_levenshtein(name, &program);
+    let near = folders()
+        .flat_map(|folder| names_in(folder).map(move |name| (folder, name)))
+        .filter(|(_, name)| distance(name) <= NEAR.min(name.len() / 3))
+        .filter(|(folder, name)| cannot_run(&folder.join(name)).is_none())
+        .min_by_key(|(_, name)| distance(name));
+    let meant = near.map(|(_, name)| format!("; is '{name}' meant?")).unwrap_or_default();
+    Some(format!("the start command's '{program}' is not found in PATH ({}){meant}", path.display()))
+}
+
+/// Why the file at `path` cannot be run, as far as anybody may know.
+fn cannot_run(path: &Path) -> Option<&'static str> {
+    match path.metadata() {
+        Ok(file) if file.is_dir() => Some("is a folder"),
+        Ok(_) => (accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS) == Err(Errno::ACCESS))
+            .then_some("is not executable: chmod +x, or name its interpreter"),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Some("is not there")
+        }
+        Err(_) => None,
+    }
+}
+
+fn names_in(folder: &Path) -> impl Iterator<Item = String> {
+    let names = folder.read_dir().into_iter().flatten();
+    names.filter_map(|entry| OsString::into_string(entry.ok()?.file_name()).ok())
+}
+
+/// The program that a shell would run first, where that needs no shell to tell: after assignments and an
+/// `exec`, a word that is plain or quoted.
+fn first_program(text: &str) -> Option<String> {
+    let mut rest = text.trim_start();
+    let mut may_exec = true;
+    loop {
+        let (word, is_quoted, after) = first_word(rest)?;
+        let is_last = after.trim_start_matches([' ', '\t']).is_empty();
+        match word.split_once('=') {
+            Some((name, _)) if is_variable(name) => {
+                // With another PATH it may be somewhere else.
+                if name == "PATH" || is_last {
+                    return None;
+                }
+            }
+            _ if word == "exec" && may_exec && !is_quoted => may_exec = false,
+            _ if SHELLS_OWN.contains(&word.as_str()) || word.starts_with('-') || word.is_empty() => {
+                return None;
+            }
+            _ => return Some(word),
+        }
+        rest = after.strip_prefix([' ', '\t'])?.trim_start_matches([' ', '\t']);
+    }
+}
+
+/// The first word, whether it is quoted, and what follows. `None` for what is no word, or one that only a
+/// shell can read.
+fn first_word(text: &str) -> Option<(String, bool, &str)> {
+    let mut word = String::new();
+    let mut is_quoted = false;
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
+        let from_here = text.get(at..)?;
+        match c {
+            '\'' | '"' => {
+                is_quoted = true;
+                let (quoted, _) = from_here.strip_prefix(c)?.split_once(c)?;
+                if c == '"' && quoted.contains(['$', '`', '\\']) {
+                    return None;
+                }
+                word.push_str(quoted);
+                chars.nth(quoted.chars().count());
+            }
+            ' ' | '\t' | '\n' | ';' | '&' | '|' if at > 0 => return Some((word, is_quoted, from_here)),
+            // Between digits and > stands a descriptor.
+            '<' | '>' if !word.chars().all(|c| c.is_ascii_digit()) => {
+                return Some((word, is_quoted, from_here));
+            }
+            c if c.is_alphanumeric() || "_-./+:@%,=^".contains(c) => word.push(c),
+            _ => return None,
+        }
+    }
+    (!word.is_empty()).then_some((word, is_quoted, ""))
+}
+
+fn is_variable(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn the_program_is_what_a_shell_would_run_first() {
+        for (text, program) in [
+            ("service docker start", Some("service")),
+            ("  /opt/x/run.sh&", Some("/opt/x/run.sh")),
+            ("exec /opt/app --port 80", Some("/opt/app")),
+            ("A=1 B='two words' exec app", Some("app")),
+            ("'/opt/my app/run' --now", Some("/opt/my app/run")),
+            ("\"/opt/my app/run\"", Some("/opt/my app/run")),
+            ("app>/dev/null 2>&1", Some("app")),
+            ("app|tee x", Some("app")),
+            ("app;true", Some("app")),
+            ("app\nother", Some("app")),
+            ("ä.ö", Some("ä.ö")),
+            ("systemd-run --unit=x y", Some("systemd-run")),
+        ] {
+            assert_eq!(first_program(text).as_deref(), program, "{text}");
+        }
+        for text in [
+            "",
+            "#app",
+            "$APP start",
+            "`app`",
+            "(app)",
+            "{ app; }",
+            "! app",
+            "if app; then x; fi",
+            "cd /opt && ./app",
+            "PATH=/opt/bin app",
+            "A=$(x) app",
+            "A=1",
+            "A=1; app",
+            "exec -a x app",
+            ". ./app",
+            "2>x app",
+            ">x app",
+            "f() { app; }",
+            "a*b",
+            "~/app",
+            "app\\ x",
+            "'app",
+            "\"$APP\"",
+            "test -e x || app",
+            "a[1]=2",
+            "exec",
+            "&& app",
+            "''",
+            "kill 1",
+        ] {
+            assert_eq!(first_program(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_run_is_doubted() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = folder.path().display().to_string();
+        for (name, mode) in [("dockerd", 0o755), ("plain", 0o644)] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+            std::fs::set_permissions(folder.path().join(name), PermissionsExt::from_mode(mode)).unwrap();
+        }
+        let path = OsString::from(format!("/nowhere:{here}"));
+        let doubt = |text: &str| doubt_in(text, &path).unwrap_or_default();
+        for text in ["dockerd", "$X", &format!("{here}/dockerd"), "true"] {
+            assert_eq!(doubt(text), "");
+        }
+        let path = path.display();
+        assert_eq!(
+            doubt("dcokerd -x"),
+            format!("the start command's 'dcokerd' is not found in PATH ({path}); is 'dockerd' meant?")
+        );
+        assert_eq!(doubt("plain"), format!("the start command's 'plain' is not found in PATH ({path})"));
+        assert_eq!(doubt(&format!("{here}/x")), format!("the start command's {here}/x is not there"));
+        assert_eq!(
+            doubt(&format!("{here}/dockerd/x")),
+            format!("the start command's {here}/dockerd/x is not there")
+        );
+        assert_eq!(doubt(&format!("{here}/../")), format!("the start command's {here}/../ is a folder"));
+        assert_eq!(
+            doubt(&format!("exec {here}/plain")),
+            format!("the start command's {here}/plain is not executable: chmod +x, or name its interpreter")
+        );
+    }
+}

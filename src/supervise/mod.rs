@@ -1,0 +1,460 @@
+//! The loop: one blocking wait, one look, one action.
+
+pub mod admission;
+mod init;
+mod observe;
+pub mod own_unit;
+pub mod signals;
+mod start;
+pub mod start_command;
+mod unit;
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::exit::ExitCode;
+use crate::hold::pause::Leave;
+use crate::log::output::OutputLog;
+use crate::policy::{Action, Memory, News, Outcome, Policy, Seen};
+use crate::process::handle::{Handle, OpenPidfd};
+use crate::process::oom::OutOfMemory;
+use crate::process::scan::Proc;
+use crate::process::termination::Predecessor;
+use crate::report::Report;
+use crate::report::service_manager::ServiceManager;
+use crate::settings::Settings;
+use crate::settings::sources::Sources;
+use crate::state::lock::Lock;
+use crate::state::store::Store;
+use crate::supervise::own_unit::Unit;
+use crate::supervise::signals::Signals;
+use crate::supervise::start_command::{StartCommand, StartRecord};
+use crate::sys::{self, Pid};
+use crate::text::{plural, span};
+use crate::time::{Time, now};
+use start::running;
+
+/// How often it is seen to what need not be seen to at each check: the size of the output log, what the OOM
+/// killer does, what the process calls itself, and free memory, which is given back.
+const CHORES: Duration = Duration::from_secs(60);
+/// How long a record of a death waits for the process's parent to wait for it.
+const REAP_PATIENCE: Duration = Duration::from_secs(3);
+
+/// What a watch works with.
+pub struct Parts {
+    /// The settings.
+    pub settings: Rc<Settings>,
+    /// The settings as they are when they are read again, or what is wrong with them.
+    pub reload: Reload,
+    /// The lock, if it could be had.
+    pub lock: Option<Lock>,
+    /// What is remembered beyond this run.
+    pub record: Store,
+    /// Where processes are looked for.
+    pub proc: Proc,
+    /// How a pidfd is opened.
+    pub open_pidfd: OpenPidfd,
+    /// The signals.
+    pub signals: Signals,
+    /// What start commands write to.
+    pub output: OutputLog,
+    /// What is said of it all.
+    pub report: Report,
+    /// Who is told how the watch is.
+    pub service_manager: ServiceManager,
+    /// What it runs in.
+    pub unit: Unit,
+    /// Standard input was a terminal at the start, so that SIGHUP means that it is gone.
+    pub has_terminal: bool,
+}
+
+/// Reads the settings again, and says what of them was written where.
+pub type Reload = Box<dyn Fn() -> Result<(Settings, Sources), Vec<String>>>;
+
+/// A watch.
+pub struct Supervisor {
+    parts: Parts,
+    policy: Policy,
+    followed: Option<Handle>,
+    /// When it was last known to live.
+    last_alive: Time,
+    dying: Option<Dying>,
+    gone: Option<Predecessor>,
+    command: Option<StartCommand>,
+    /// The session of the last start command.
+    session: Pid,
+    /// Something has happened to a child since it was last asked.
+    child_changed: bool,
+    refused: bool,
+    /// Nothing matches, and what nearly does is to be named.
+    near_misses_due: bool,
+    chores_done: Time,
+}
+
+/// A process that has died, and how is not known yet: nobody has waited for it.
+struct Dying {
+    followed: Handle,
+    at: Time,
+    out_of_memory: Option<OutOfMemory>,
+}
+
+/// What ended a wait.
+enum Woken {
+    By(Seen),
+    ToEnd(ExitCode),
+}
+
+impl Supervisor {
+    /// A watch that begins, or goes on where the one before it stopped.
+    pub fn new(mut parts: Parts) -> Self {
+        let files = parts.record.files();
+        // One of a time to come is of a clock that has been set back.
+        let noted =
+            StartRecord::read(&files.start_note(), files.boot_id()).filter(|noted| noted.attempt <= now());
+        let command = noted.and_then(|noted| StartCommand::adopt(noted, &parts.proc));
+        if let Some(command) = &command {
+            parts.record.command(Some(running(&parts.proc, command)));
+            parts.report.adopted(command.pid(), command.began(), now());
+        }
+        let memory = match noted {
+            Some(noted) => parts.record.memory().with_attempt(noted.attempt, command.is_some()),
+            None => parts.record.memory(),
+        };
+        if let (true, Some(began)) = (memory.judging, memory.last_attempt) {
+            parts.report.goes_on_judging(began);
+        }
+        Supervisor {
+            policy: Policy::recall(parts.settings.limits, memory, command.as_ref().map(StartCommand::began)),
+            followed: None,
+            last_alive: Time::ZERO,
+            dying: None,
+            gone: parts.record.gone(),
+            session: command.as_ref().map_or(0, StartCommand::pid),
+            command,
+            child_changed: true,
+            refused: false,
+            near_misses_due: false,
+            chores_done: Time::ZERO,
+            parts,
+        }
+    }
+
+    /// Watches, until a signal or the policy ends it.
+    pub fn run(mut self) -> ExitCode {
+        let mut seen = Seen::Nothing;
+        loop {
+            let may_start = seen != Seen::Missing || self.may_start();
+            let decision = self.policy.decide(now(), seen, may_start);
+            if let Some(news) = decision.news {
+                self.tell(news);
+            }
+            seen = match decision.action {
+                Action::Wait(until) => match self.wait(until) {
+                    Woken::By(seen) => seen,
+                    Woken::ToEnd(exit) => {
+                        self.finish();
+                        return exit;
+                    }
+                },
+                Action::Look => self.look(),
+                Action::Start { attempt } => self.start(attempt),
+                Action::StopCommand => self.with_command(StartCommand::stop),
+                Action::KillCommand => self.with_command(StartCommand::kill),
+                Action::End(outcome) => return self.end(outcome),
+            };
+        }
+    }
+
+    /// The one place where the program waits: until something happens, or it is `until`.
+    fn wait(&mut self, until: Time) -> Woken {
+        self.keep();
+        loop {
+            self.doubt_unit();
+            // Children first: what is waited for here may be what is followed.
+            if let Some(seen) = self.command_ended().or_else(|| self.how_it_died()) {
+                return Woken::By(seen);
+            }
+            let patience = self.dying.as_ref().map_or(until, |dying| dying.at + REAP_PATIENCE);
+            let (signalled, dead) = self.block(until.min(patience).saturating_sub(now()));
+            if signalled && let Some(woken) = self.heed_signals() {
+                return woken;
+            }
+            if dead && let Some(followed) = self.followed.take() {
+                return Woken::By(self.died(followed));
+            }
+            let now = now();
+            if now >= until {
+                if now >= self.chores_done + CHORES {
+                    self.chores_done = now;
+                    self.keep_output_to_limit();
+                    self.look_at_kind();
+                    self.note_life();
+                    self.look_after_files();
+                    sys::give_back_free_memory();
+                }
+                return Woken::By(Seen::Nothing);
+            }
+        }
+    }
+
+    /// Says and writes down what has changed.
+    fn keep(&mut self) {
+        self.write_down();
+        // Which takes a while, on a machine with thousands.
+        if self.name_near_misses_if_due() {
+            self.write_down();
+        }
+    }
+
+    fn write_down(&mut self) {
+        let memory = self.policy.memory();
+        // The state is that of who has the lock.
+        if self.parts.record.has_news(memory, &self.parts.report) && self.is_alone() {
+            self.parts.record.write(&mut self.parts.report);
+        }
+        let Parts { record, report, service_manager, .. } = &mut self.parts;
+        report.flush();
+        service_manager.show(record.state(), memory, record.leave());
+    }
+
+    /// Whether there are signals, and whether the followed process is dead, once either is or the time
+    /// is up.
+    fn block(&mut self, time: Duration) -> (bool, bool) {
+        let time = time.min(self.parts.service_manager.keep_informed(now()));
+        let signals = self.parts.signals.descriptor();
+        let dying = self.dying.as_ref().and_then(|dying| dying.followed.pidfd());
+        let followed = self.followed.as_ref().and_then(Handle::pidfd);
+        let adopted =
+            self.command.as_ref().filter(|command| !command.is_stopping()).and_then(StartCommand::pidfd);
+        // A dead process's pidfd is readable at once, and hangs up when it has been waited for. Polling
+        // the signals in place of what is not there costs nothing.
+        let mut fds = [
+            PollFd::from_borrowed_fd(signals, PollFlags::IN),
+            PollFd::from_borrowed_fd(followed.unwrap_or(signals), PollFlags::IN),
+            PollFd::from_borrowed_fd(dying.unwrap_or(signals), PollFlags::empty()),
+            PollFd::from_borrowed_fd(adopted.unwrap_or(signals), PollFlags::IN),
+        ];
+        let time = Timespec {
+            tv_sec: time.as_secs().try_into().unwrap_or(i64::MAX),
+            tv_nsec: time.subsec_nanos().into(),
+        };
+        if let Err(error) = poll(&mut fds, Some(&time))
+            && io::Error::from(error).kind() != io::ErrorKind::Interrupted
+        {
+            // Without memory to wait with, go on by the interval.
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        (!fds[0].revents().is_empty(), followed.is_some() && !fds[1].revents().is_empty())
+    }
+
+    fn heed_signals(&mut self) -> Option<Woken> {
+        let mut woken = None;
+        for signal in self.parts.signals.pending() {
+            match signal {
+                libc::SIGCHLD => {
+                    self.child_changed = true;
+                    self.reap_orphans();
+                }
+                libc::SIGTERM | libc::SIGINT => return Some(Woken::ToEnd(self.end_by(signal))),
+                libc::SIGHUP if self.parts.has_terminal => return Some(Woken::ToEnd(self.end_by(signal))),
+                libc::SIGHUP => woken = Some(self.reload()),
+                libc::SIGUSR1 => {
+                    let seen = self.look();
+                    self.look_at_kind();
+                    self.look_after_files();
+                    self.parts.report.checked(self.followed.as_ref().map(Handle::seen), now());
+                    woken = Some(Woken::By(seen));
+                }
+                _ => {}
+            }
+        }
+        woken
+    }
+
+    /// Reads the configuration again. The logs need nothing: each record finds out by itself whether its
+    /// file is still the one that is open.
+    fn reload(&mut self) -> Woken {
+        self.parts.service_manager.reloading();
+        // The start command may have become the process, which is to be left to itself.
+        let watched = Rc::clone(&self.parts.settings);
+        let is_other = |settings: &Settings| !settings.criteria.are_as(&watched.criteria);
+        let settings = match (self.parts.reload)() {
+            Ok((settings, _)) if settings.name != self.parts.settings.name => {
+                let name = &self.parts.settings.name;
+                Err(vec![format!(
+                    "the name of a running watchdog stays; it is '{name}', and would be '{}'",
+                    settings.name
+                )])
+            }
+            Ok((settings, _)) if self.command.is_some() && is_other(&settings) => Err(vec![
+                "other processes cannot be looked for while a start command is at work; start this watchdog again"
+                    .to_owned(),
+            ]),
+            Ok((settings, _)) if settings.limits.once => Err(vec!["--once is for another watchdog".to_owned()]),
+            settings => settings,
+        };
+        match settings {
+            Ok((settings, sources)) => {
+                let settings = Rc::new(settings);
+                self.policy.limit(settings.limits);
+                if is_other(&settings) {
+                    // What has died is the old one's history.
+                    self.bury();
+                    if let Some(followed) = &self.followed {
+                        self.parts.report.let_go(followed.seen());
+                    }
+                    self.let_go();
+                    self.policy.begin_anew();
+                    self.parts.report.begin_anew();
+                }
+                self.parts.record.use_settings(&settings);
+                self.parts.report.use_settings(Rc::clone(&settings));
+                if let Some(lock) = &mut self.parts.lock {
+                    lock.note(&settings.fingerprint());
+                }
+                self.parts.settings = settings;
+                self.parts.report.reloaded(&[]);
+                self.parts.report.doubt_settings(&sources);
+            }
+            Err(wrong) => self.parts.report.reloaded(&wrong),
+        }
+        self.parts.service_manager.ready();
+        Woken::By(Seen::Nothing)
+    }
+
+    fn tell(&mut self, news: News) {
+        let now = now();
+        if matches!(news, News::Appeared { .. } | News::Succeeded { .. }) {
+            self.ask_what_becomes_of_it();
+        }
+        if matches!(news, News::Failed { .. } | News::GaveUp { .. } | News::Overran)
+            && self.followed.is_none()
+        {
+            let left = self.parts.proc.started_since(self.parts.report.attempt_began(), self.session);
+            self.parts.report.left_running(left);
+        }
+        if matches!(news, News::Failed { .. } | News::GaveUp { .. }) && self.followed.is_none() {
+            self.name_near_misses();
+        }
+        let report = &mut self.parts.report;
+        let followed = self.followed.as_ref().map(Handle::seen);
+        match (news, followed) {
+            (News::Found { by_itself: true }, Some(seen)) => {
+                report.found(seen, self.gone.as_ref(), now);
+            }
+            (News::Appeared { after }, Some(seen)) => report.appeared(seen, after),
+            (News::Succeeded { attempt }, Some(seen)) => {
+                report.succeeded(attempt, seen, now);
+                self.parts.record.restarted();
+                self.look_at_kind();
+            }
+            (News::Failed { failures, why }, _) => report.failed(failures, why, now),
+            (News::GaveUp { failures, why, retry }, _) => {
+                report.failed(failures, why, now);
+                let was_told = self.policy.has_given_up_before() && self.parts.record.was_told();
+                report.gave_up(failures, retry, was_told);
+                self.parts.record.told(true);
+            }
+            (News::Undone, _) => report.undone(),
+            (News::Stable { forgotten }, _) => report.stable(forgotten),
+            (News::Overran, _) => report.overran(),
+            // The first record says what is followed.
+            _ => {}
+        }
+    }
+
+    fn end(mut self, outcome: Outcome) -> ExitCode {
+        self.bury();
+        self.name_near_misses_if_due();
+        self.wait_for_doubt();
+        let Parts { report, record, settings, .. } = &mut self.parts;
+        let followed = self.followed.as_ref().map(Handle::seen);
+        let exit = match outcome {
+            Outcome::Running { started } => {
+                match followed {
+                    Some(seen) if record.was_told() => {
+                        report.recovered(seen);
+                        record.told(false);
+                    }
+                    _ if started => report.outcome(outcome, followed, now()),
+                    _ => report.say_no_information(),
+                }
+                ExitCode::Success
+            }
+            Outcome::GaveUp => ExitCode::GaveUp,
+            Outcome::Unknown => {
+                report.outcome(outcome, followed, now());
+                ExitCode::CannotTell
+            }
+            Outcome::LeftAlone => {
+                report.say_only_warnings();
+                explain_to_terminal(settings, self.policy.memory(), record.leave());
+                ExitCode::LeftAlone
+            }
+        };
+        self.finish();
+        exit
+    }
+
+    /// The last thing of a watch.
+    fn finish(mut self) {
+        let is_alone = self.is_alone();
+        let Parts { mut report, record, lock, mut service_manager, .. } = self.parts;
+        let memory = self.policy.memory();
+        service_manager.stopping(record.state(), memory, record.leave());
+        if is_alone {
+            record.end(memory, &mut report);
+        }
+        report.flush();
+        if let Some(lock) = lock {
+            lock.release();
+        }
+    }
+
+    fn end_by(&mut self, signal: i32) -> ExitCode {
+        // The last time to say how the process died.
+        self.how_it_died();
+        self.bury();
+        if std::process::id() == 1 {
+            let in_time = self.end_all(signal);
+            self.parts.report.ended_all(signal, in_time);
+            // Nobody outlives process 1, and none of that is a failure (rule 34).
+            self.let_go();
+            self.policy.begin_anew();
+        } else {
+            self.parts.report.ended_by(signal, self.followed.as_ref().map(Handle::seen));
+        }
+        if signal == libc::SIGTERM && !self.parts.settings.limits.once {
+            ExitCode::Success
+        } else {
+            ExitCode::Signal(signal)
+        }
+    }
+}
+
+/// To somebody who wonders why nothing happens.
+fn explain_to_terminal(settings: &Settings, memory: Memory, leave: Leave) {
+    if !crate::log::is_terminal() {
+        return;
+    }
+    let (name, resume) = (&settings.name, settings.order("resume"));
+    let text = match (memory.gave_up_until, leave) {
+        (Some(until), _) => format!(
+            "watchdog: {name} is not running, and was given up after {} {}; the next try is in {}; to try now: \
+             {resume}\n",
+            memory.failures,
+            plural(memory.failures, "failure"),
+            span(until.saturating_sub(now())),
+        ),
+        (None, Leave::Paused { .. }) => {
+            format!("watchdog: {name} is not running, and paused; to end that: {resume}\n")
+        }
+        (None, Leave::Given { .. }) => {
+            format!("watchdog: {name} is not running, and is left to the watchdog that has its lock\n")
+        }
+    };
+    crate::log::Stderr::new(crate::log::Verbosity::Warnings).write_text(&text);
+}

@@ -1,0 +1,220 @@
+//! A look: at the process that is followed, or for one to follow; and what is known of one that died.
+
+use crate::hold::pause::Leave;
+use crate::policy::{REAP_GRACE, Seen};
+use crate::process::handle::{Check, Handle};
+use crate::process::scan::Unknown;
+use crate::process::termination::{Cause, Exit, ExitQuery, Predecessor, Termination};
+use crate::report::Then;
+use crate::state::Sight;
+use crate::supervise::{Dying, REAP_PATIENCE, Supervisor};
+use crate::sys;
+use crate::time::{Time, now};
+
+impl Supervisor {
+    /// Looks at the process that is followed, or for one to follow.
+    pub(super) fn look(&mut self) -> Seen {
+        // Whether what is there now is left over depends on how the one before it died.
+        if self.dying.as_ref().is_some_and(|dying| now() < dying.at + REAP_GRACE) {
+            return Seen::Unknown;
+        }
+        let seen = match self.followed.take() {
+            Some(followed) => self.look_at(followed),
+            None => self.look_for(),
+        };
+        seen.unwrap_or_else(|unknown| {
+            self.parts.report.unknown(&unknown);
+            self.parts.record.sees(Sight::Unknown, None, now());
+            Seen::Unknown
+        })
+    }
+
+    fn look_at(&mut self, mut followed: Handle) -> Result<Seen, Unknown> {
+        let started = followed.seen().started;
+        let check = followed.check(&self.parts.settings.criteria);
+        let seen = match check {
+            Ok(Check::Alive { stopped }) => {
+                self.parts.report.stopped(stopped, followed.seen());
+                self.last_alive = now();
+                Seen::Running { started }
+            }
+            Ok(Check::Dead) => return Ok(self.died(followed)),
+            Ok(Check::Changed) => {
+                self.parts.report.changed(followed.seen());
+                self.lose(gone(&followed, now()));
+                return Ok(Seen::Missing);
+            }
+            Err(unknown) => {
+                self.followed = Some(followed);
+                return Err(unknown);
+            }
+        };
+        self.parts.report.known();
+        self.parts.record.sees(Sight::Running, Some(followed.seen()), self.last_alive);
+        self.followed = Some(followed);
+        Ok(seen)
+    }
+
+    fn look_for(&mut self) -> Result<Seen, Unknown> {
+        let criteria = &self.parts.settings.criteria;
+        let matches = self.parts.proc.find(criteria, self.gone.as_ref())?;
+        self.parts.report.known();
+        self.parts.report.several(&matches.counting);
+        let others = matches.counting.len().saturating_sub(1);
+        for seen in matches.counting {
+            let held = Handle::hold(&self.parts.proc, seen, criteria, self.parts.open_pidfd)?;
+            if let Some(mut followed) = held {
+                self.last_alive = now();
+                self.parts.report.following(followed.seen(), self.last_alive, others);
+                if let Ok(Check::Alive { stopped }) = followed.check(criteria) {
+                    self.parts.report.stopped(stopped, followed.seen());
+                }
+                self.parts.record.sees(Sight::Running, Some(followed.seen()), self.last_alive);
+                self.parts.record.note_kind(followed.seen());
+                self.parts.record.oom_kills(followed.oom_kills());
+                let started = followed.seen().started;
+                if !self.parts.settings.limits.once && self.parts.record.was_told() {
+                    self.parts.report.recovered(followed.seen());
+                    self.parts.record.told(false);
+                }
+                self.followed = Some(followed);
+                return Ok(Seen::Running { started });
+            }
+        }
+        self.parts.report.left_over(matches.left_over);
+        self.parts.record.sees(Sight::Missing, None, now());
+        // After the start, which is not to wait for it.
+        self.near_misses_due |= self.parts.report.missing(now());
+        Ok(Seen::Missing)
+    }
+
+    /// Names near misses if nothing has been found since they fell due. Whether they were looked for.
+    pub(super) fn name_near_misses_if_due(&mut self) -> bool {
+        let is_due = std::mem::take(&mut self.near_misses_due) && self.followed.is_none();
+        if is_due {
+            self.name_near_misses();
+        }
+        is_due
+    }
+
+    /// What nearly matches is what was meant, perhaps.
+    pub(super) fn name_near_misses(&mut self) {
+        self.near_misses_due = false;
+        if let Ok(mut judged) = self.parts.proc.survey(&self.parts.settings.criteria) {
+            // Of the one that died there is a record.
+            judged.retain(|judged| self.gone.as_ref().is_none_or(|gone| gone.pid != judged.seen.pid));
+            self.parts.report.near(&judged);
+        }
+        // A look at thousands has taken some.
+        sys::give_back_free_memory();
+    }
+
+    /// The followed process is dead. How it died may be known only when its parent has waited for it.
+    pub(super) fn died(&mut self, followed: Handle) -> Seen {
+        let at = now();
+        let started = followed.seen().started;
+        // Until it is known how it died, a young one may have been a launcher.
+        let may_be_launcher = self.policy.may_be_launcher(Cause::Unknown, at.saturating_sub(started));
+        let since = if may_be_launcher { started } else { self.latest_life(&followed, at) };
+        // Its control group may be gone in a moment.
+        let out_of_memory = followed.oom_kills().since(self.parts.proc.root());
+        self.lose(gone(&followed, since));
+        self.bury();
+        // A child tells how it ended when it is waited for, whatever the kernel.
+        self.child_changed |=
+            self.command.as_ref().is_some_and(|command| command.pid() == followed.seen().pid);
+        self.dying = Some(Dying { followed, at, out_of_memory });
+        self.reap_orphans();
+        Seen::Died { at, started }
+    }
+
+    /// What started then or later is not of the time of a process that was found dead at `at`.
+    fn latest_life(&self, followed: &Handle, at: Time) -> Time {
+        // Without a pidfd it may have died at any time since the last check.
+        if followed.pidfd().is_some() { at } else { self.last_alive }
+    }
+
+    fn lose(&mut self, gone: Predecessor) {
+        self.parts.record.lost(&gone);
+        self.gone = Some(gone);
+    }
+
+    /// How the process that died last did, if that is known by now.
+    pub(super) fn how_it_died(&mut self) -> Option<Seen> {
+        let dying = self.dying.as_mut()?;
+        let ExitQuery::Now(death) = dying.followed.how() else {
+            if now() >= dying.at + REAP_PATIENCE {
+                self.bury();
+            }
+            return None;
+        };
+        Some(self.explain(death))
+    }
+
+    fn explain(&mut self, death: Exit) -> Seen {
+        let Some(Dying { followed, at, out_of_memory }) = self.dying.take() else {
+            return Seen::Ended(Cause::Unknown);
+        };
+        let (pid, name, started) =
+            (followed.seen().pid, followed.seen().name.clone(), followed.seen().started);
+        let out_of_memory = out_of_memory.filter(|kills| death.may_come_of(*kills));
+        let end = Termination { pid, name, started, at, death, memory: followed.memory(), out_of_memory };
+        let ending = end.ending();
+        // What a launcher leaves has started since the launcher did.
+        let is_launcher = self.policy.may_be_launcher(ending, end.ran());
+        let since = if is_launcher { started } else { self.latest_life(&followed, at) };
+        if let Some(gone) = self.gone.as_mut().filter(|gone| gone.pid == pid) {
+            gone.since = since;
+            self.parts.record.lost(gone);
+        }
+        let deaths = self.parts.record.ended(&end, is_launcher && ending == Cause::Finished);
+        let now = now();
+        let then = match (self.policy.delay_after(ending, end.ran()), self.policy.verdict()) {
+            _ if matches!(self.parts.record.files().leave(now), Leave::Paused { .. }) => Then::LeftAlone,
+            (Some(delay), _) => Then::Start(delay),
+            (None, Some(verdict)) if verdict > now => Then::Verdict(verdict.saturating_sub(now)),
+            _ => Then::Unsaid,
+        };
+        self.parts.report.died(&end, then, deaths);
+        Seen::Ended(ending)
+    }
+
+    /// Gives up on knowing how the process that died last did.
+    pub(super) fn bury(&mut self) {
+        if self.dying.is_some() {
+            self.explain(Exit::NotWaitedFor);
+        }
+    }
+
+    /// Keeps in mind by what a successor of the process is recognised.
+    pub(super) fn look_at_kind(&mut self) {
+        if let Some(followed) = &mut self.followed {
+            followed.look_at_kind();
+            self.parts.record.note_kind(followed.seen());
+        }
+    }
+
+    /// Lets go of what is followed, or was: something else is looked for, or the process ends with this
+    /// watch, which is not its own doing.
+    pub(super) fn let_go(&mut self) {
+        self.followed = None;
+        self.gone = None;
+        self.parts.record.lets_go();
+    }
+
+    /// Counts anew what the OOM killer has done, so that a death is only put down to what it did lately,
+    /// and notes that the process lives, so that one found dead later has not been so for long.
+    pub(super) fn note_life(&mut self) {
+        if let Some(followed) = &mut self.followed {
+            followed.count_oom_kills(&self.parts.proc);
+            self.parts.record.oom_kills(followed.oom_kills());
+            self.parts.record.note_life();
+        }
+    }
+}
+
+/// What is needed of a process that is gone, to know what takes its place.
+fn gone(followed: &Handle, since: Time) -> Predecessor {
+    let seen = followed.seen();
+    Predecessor { pid: seen.pid, since, kind: seen.kind.clone() }
+}

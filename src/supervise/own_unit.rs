@@ -1,0 +1,302 @@
+//! The unit of the service manager (systemd) that this watch runs in, and why it is perhaps not the right
+//! one. The service manager is asked at most once in a run, and not waited for.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::fs::OFlags;
+
+use crate::process::ProcessInfo;
+use crate::report::words::named;
+use crate::sys::Pid;
+use crate::task::environment::complete_path;
+use crate::time::Time;
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The unit, and what is asked about it.
+#[derive(Debug)]
+pub struct Unit {
+    /// What the kernel calls its control group; `None` outside of a service.
+    group: Option<String>,
+    /// The program to ask.
+    systemctl: PathBuf,
+    question: Question,
+}
+
+#[derive(Debug)]
+enum Question {
+    /// None yet, and none ever unless something happens.
+    None,
+    /// Whether a watch that never ends may be in this unit, to be asked when there is time.
+    Endless,
+    /// It was asked, which is enough.
+    Answered,
+    /// Something was asked.
+    Asked { about: About, systemctl: Child, at: Time },
+}
+
+#[derive(Debug, Clone)]
+enum About {
+    /// A watch that never ends.
+    Endless,
+    /// A process that is in the unit's control group, named, while this run ends soon.
+    Started { process: String, name: String },
+}
+
+impl Unit {
+    /// The unit of this process.
+    pub fn own(proc: &Path, once: bool) -> Self {
+        let is_given = |variable| std::env::var_os(variable).is_some();
+        let group = is_given("INVOCATION_ID").then(|| service_group(&proc.join("self/cgroup"))).flatten();
+        // A unit of Type=oneshot has nobody who listens. One that starts us by the way is not ours to judge:
+        // what it has started itself, since version 248, has its number.
+        let is_main = std::env::var("SYSTEMD_EXEC_PID").map_or(true, |pid| {
+            [std::process::id(), std::os::unix::process::parent_id()].iter().any(|own| own.to_string() == pid)
+        });
+        let is_endless = !once && group.is_some() && is_main && !is_given("NOTIFY_SOCKET");
+        Self::new(group, is_endless, "systemctl".into())
+    }
+
+    fn new(group: Option<String>, is_endless: bool, systemctl: PathBuf) -> Self {
+        let question = if is_endless { Question::Endless } else { Question::None };
+        Unit { group, systemctl, question }
+    }
+
+    /// A run that ends soon has started this process: asks what becomes of it then, if it is the unit's.
+    pub fn ask_about(&mut self, proc: &Path, seen: &ProcessInfo, name: &str, now: Time) {
+        let is_in = |group: &String| service_group(&group_file(proc, seen.pid)).as_ref() == Some(group);
+        if matches!(self.question, Question::None) && self.group.as_ref().is_some_and(is_in) {
+            self.ask(About::Started { process: named(seen), name: name.to_owned() }, now);
+        }
+    }
+
+    fn ask(&mut self, about: About, now: Time) {
+        self.question = Question::Answered;
+        let Some(group) = &self.group else { return };
+        let mut command = Command::new(&self.systemctl);
+        if group.contains("/user@") {
+            command.arg("--user");
+        }
+        command.args(["show", "--property=Type,KillMode,RemainAfterExit", "--", name(group)]);
+        command.env("PATH", complete_path(std::env::var_os("PATH").as_deref())).env_remove("NOTIFY_SOCKET");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        if let Ok(systemctl) = command.spawn() {
+            self.question = Question::Asked { about, systemctl, at: now };
+        }
+    }
+
+    /// What there is to warn of, once that is known. Waits for nothing.
+    pub fn doubt(&mut self, now: Time) -> Option<String> {
+        let Question::Asked { about, systemctl, at } = &mut self.question else {
+            if matches!(self.question, Question::Endless) {
+                self.ask(About::Endless, now);
+            }
+            return None;
+        };
+        if let Ok(None) = systemctl.try_wait() {
+            if now >= *at + PATIENCE {
+                let _ = systemctl.kill();
+            }
+            return None;
+        }
+        let (about, answer) = (about.clone(), answer(systemctl));
+        self.question = Question::Answered;
+        doubt(&about, name(self.group.as_ref()?), &answer)
+    }
+
+    /// How long an answer is still to be waited for, if it is wanted at all.
+    pub fn patience(&self, now: Time) -> Option<Duration> {
+        match &self.question {
+            Question::Asked { at, .. } => (*at + PATIENCE).checked_sub(now).filter(|left| !left.is_zero()),
+            _ => None,
+        }
+    }
+}
+
+fn doubt(about: &About, unit: &str, answer: &str) -> Option<String> {
+    let is = |line: &str| answer.lines().any(|given| given == line);
+    match about {
+        About::Endless if is("Type=oneshot") => Some(format!(
+            "this watch never ends, and {unit} has not started until it does (Type=oneshot): add --once, or set \
+             Type=notify in the unit"
+        )),
+        About::Started { process, name } if is("RemainAfterExit=no") => {
+            let mode = ["KillMode=control-group", "KillMode=mixed"].into_iter().find(|mode| is(mode))?;
+            Some(format!(
+                "{process} is in the control group of {unit}, and ends with it when this run is over ({mode}): set \
+                 KillMode=process in the unit, or let the service manager run the start command: systemd-run \
+                 --collect --unit={name}-daemon COMMAND"
+            ))
+        }
+        _ => None,
+    }
+}
+
+/// What it wrote, as far as that is there.
+fn answer(systemctl: &mut Child) -> String {
+    let mut text = [0; 4096];
+    let length = systemctl.stdout.take().and_then(|mut stdout| {
+        // Somebody else may hold the other end open.
+        rustix::fs::fcntl_setfl(&stdout, OFlags::NONBLOCK).ok()?;
+        stdout.read(&mut text).ok()
+    });
+    String::from_utf8_lossy(text.get(..length.unwrap_or_default()).unwrap_or_default()).into_owned()
+}
+
+fn group_file(proc: &Path, pid: Pid) -> PathBuf {
+    proc.join(pid.to_string()).join("cgroup")
+}
+
+/// The control group that the service manager has made for a service, if that is what the process whose
+/// `/proc/PID/cgroup` this is stands in (cgroups(7); systemd's own hierarchy is the unified one or, in
+/// version 1, that of its name).
+fn service_group(cgroup: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(cgroup).ok()?;
+    let of = |hierarchy: &str| {
+        text.lines().find_map(|line| line.split_once(':')?.1.strip_prefix(hierarchy)).map(str::to_owned)
+    };
+    let group = of("name=systemd:").or_else(|| of(":"))?;
+    let is_service = name(&group).strip_suffix(".service").is_some_and(|name| !name.is_empty());
+    is_service.then_some(group)
+}
+
+fn name(group: &str) -> &str {
+    group.rsplit('/').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process;
+    use crate::time::now;
+
+    #[test]
+    fn a_service_is_known_by_its_control_group() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("cgroup");
+        let group = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            service_group(&file)
+        };
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(group("0::/system.slice/a.service\n"), some("/system.slice/a.service"));
+        assert_eq!(
+            group("12:pids:/x.service\n1:name=systemd:/system.slice/b.service\n0::/\n"),
+            some("/system.slice/b.service")
+        );
+        assert_eq!(
+            group("0::/user.slice/user-7.slice/user@7.service/app.slice/c.service\n"),
+            some("/user.slice/user-7.slice/user@7.service/app.slice/c.service")
+        );
+        for text in ["", "0::/\n", "0::/user.slice/user-7.slice/session-1.scope\n", "0::/.service\n", "odd\n"]
+        {
+            assert_eq!(group(text), None, "{text}");
+        }
+        assert_eq!(service_group(&folder.path().join("none")), None);
+    }
+
+    /// A program that stands in for systemctl. It is written by a process of its own: this one may have
+    /// children at any time that hold open for a moment what it writes.
+    fn fake(folder: &Path, script: &str) -> PathBuf {
+        let path = folder.join("systemctl");
+        let write = r#"printf '#!/bin/sh\n%s\n' "$1" > "$0"; chmod +x "$0""#;
+        let status = Command::new("sh").args(["-c", write]).arg(&path).arg(script).status().unwrap();
+        assert!(status.success());
+        path
+    }
+
+    /// Asks until there is an answer, or nothing more to wait for; and how long that took.
+    fn hear(unit: &mut Unit) -> (Option<String>, Duration) {
+        let begin = now();
+        loop {
+            let now = now();
+            let doubt = unit.doubt(now);
+            if doubt.is_some() || matches!(unit.question, Question::None | Question::Answered) {
+                return (doubt, now.saturating_sub(begin));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    const ONESHOT: &str = "echo Type=oneshot; echo KillMode=control-group; echo RemainAfterExit=no";
+    const GROUP: &str = "/system.slice/x.service";
+
+    #[test]
+    fn a_watch_without_end_is_asked_about_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = format!("echo \"$@\" >> {}; {ONESHOT}", folder.path().join("asked").display());
+        let systemctl = fake(folder.path(), &script);
+        let mut unit = Unit::new(Some(GROUP.into()), true, systemctl.clone());
+        assert!(hear(&mut unit).0.unwrap().contains("add --once"));
+        assert_eq!(hear(&mut unit).0, None);
+        let asked = std::fs::read_to_string(folder.path().join("asked")).unwrap();
+        assert_eq!(asked, "show --property=Type,KillMode,RemainAfterExit -- x.service\n");
+        // Outside of a unit, and where it does end, nobody is asked.
+        assert_eq!(hear(&mut Unit::new(None, true, systemctl.clone())).0, None);
+        assert_eq!(hear(&mut Unit::new(Some(GROUP.into()), false, systemctl)).0, None);
+        assert_eq!(std::fs::read_to_string(folder.path().join("asked")).unwrap(), asked);
+    }
+
+    #[test]
+    fn what_is_started_in_the_units_control_group_is_asked_about() {
+        let folder = tempfile::tempdir().unwrap();
+        let systemctl = fake(folder.path(), ONESHOT);
+        let kind = process::Signature { user: 0, argument: Vec::new() };
+        let (name, command_line) = ("nginx".to_owned(), String::new());
+        let started = Time::ZERO;
+        let seen = ProcessInfo { pid: 7, name, started, has_terminal: false, parent: 1, command_line, kind };
+        std::fs::create_dir(folder.path().join("7")).unwrap();
+        for (group, is_doubted) in
+            [(GROUP, true), ("/system.slice/nginx.service", false), ("/user.slice/session-1.scope", false)]
+        {
+            std::fs::write(folder.path().join("7/cgroup"), format!("0::{group}\n")).unwrap();
+            let mut unit = Unit::new(Some(GROUP.into()), false, systemctl.clone());
+            unit.ask_about(folder.path(), &seen, "web", now());
+            let doubt = hear(&mut unit).0.unwrap_or_default();
+            assert_eq!(doubt.starts_with("nginx (pid 7) is in the control group of x.service, "), is_doubted);
+            assert_eq!(doubt.contains("--unit=web-daemon "), is_doubted, "{doubt}");
+        }
+    }
+
+    #[test]
+    fn one_that_does_not_answer_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        for (script, least) in
+            [("exec sleep 60", PATIENCE), ("exit 1", Duration::ZERO), ("sleep 1 & exit 0", Duration::ZERO)]
+        {
+            let mut unit = Unit::new(Some(GROUP.into()), true, fake(folder.path(), script));
+            let (doubt, took) = hear(&mut unit);
+            assert_eq!(doubt, None);
+            assert!(took >= least && took < Duration::from_secs(30), "{took:?}");
+        }
+        let mut none = Unit::new(Some(GROUP.into()), true, folder.path().join("none"));
+        assert_eq!(hear(&mut none).0, None);
+    }
+
+    #[test]
+    fn only_what_does_harm_is_doubted() {
+        let started = About::Started { process: "nginx (pid 7)".into(), name: "nginx".into() };
+        for (about, answer, expected) in [
+            (&About::Endless, "Type=oneshot\nKillMode=process\nRemainAfterExit=no\n", "Type=oneshot"),
+            (&About::Endless, "Type=simple\nKillMode=mixed\nRemainAfterExit=no\n", ""),
+            (
+                &started,
+                "Type=oneshot\nKillMode=control-group\nRemainAfterExit=no\n",
+                "KillMode=control-group",
+            ),
+            (&started, "Type=simple\nRemainAfterExit=no\nKillMode=mixed\n", "KillMode=mixed"),
+            (&started, "Type=oneshot\nKillMode=process\nRemainAfterExit=no\n", ""),
+            (&started, "Type=oneshot\nKillMode=none\nRemainAfterExit=no\n", ""),
+            (&started, "Type=oneshot\nKillMode=control-group\nRemainAfterExit=yes\n", ""),
+            (&started, "", ""),
+        ] {
+            let doubt = doubt(about, "x.service", answer);
+            assert_eq!(doubt.is_some(), !expected.is_empty(), "{about:?} {answer}");
+            assert!(doubt.unwrap_or_default().contains(expected));
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The unit that the watch runs in: what there is to warn of, said when it is known.
+
+use crate::supervise::Supervisor;
+use crate::time::now;
+
+impl Supervisor {
+    /// A `--once` run has started the process: whether it outlives the run is a question to be asked, but
+    /// for those who have been told.
+    pub(super) fn ask_what_becomes_of_it(&mut self) {
+        let parts = &mut self.parts;
+        if let (true, Some(followed)) = (parts.settings.limits.once, &self.followed)
+            && !parts.report.said().contains_key("unit")
+        {
+            let name = parts.settings.name.to_string();
+            parts.unit.ask_about(parts.proc.root(), followed.seen(), &name, now());
+        }
+    }
+
+    /// Says what is known by now.
+    pub(super) fn doubt_unit(&mut self) {
+        if let Some(doubt) = self.parts.unit.doubt(now()) {
+            self.parts.report.trouble("unit", &doubt);
+            self.parts.report.flush();
+        }
+    }
+
+    /// The last time to say it, and worth a moment.
+    pub(super) fn wait_for_doubt(&mut self) {
+        while let Some(patience) = self.parts.unit.patience(now()) {
+            self.doubt_unit();
+            if self.parts.unit.patience(now()).is_some() {
+                let (_, is_dead) = self.block(patience);
+                self.parts.signals.pending().for_each(drop);
+                // Its pidfd would end each wait from now on.
+                if is_dead {
+                    break;
+                }
+                self.command_ended();
+            }
+        }
+        // One that has not answered by now is ended.
+        self.doubt_unit();
+    }
+}
