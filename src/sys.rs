@@ -2,17 +2,11 @@
 #![allow(unsafe_code)]
 
 use rustix::io::Errno;
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-
-use rustix::fs::{Mode, OFlags};
-
-use crate::process::stat::{LONGEST_LINE, Stat};
-use crate::time::Time;
 
 /// Where the kernel shows processes.
 pub const PROC: &str = "/proc";
@@ -66,10 +60,9 @@ pub fn pidfd_exit(pidfd: BorrowedFd<'_>) -> PidfdExit {
 /// The last signal (signal(7)).
 const LAST_SIGNAL: i32 = 64;
 
-/// Lets `command` begin in a session of its own, with each signal at its default. It writes its number
-/// and when it began, as the kernel has it, in milliseconds of [`crate::time::Time`], to `note`, before
-/// the program begins.
-pub fn detach(command: &mut Command, note: Option<File>) {
+/// Lets `command` begin in a session of its own, with each signal at its default. `before_exec` is called
+/// in the child before the program begins.
+pub fn detach(command: &mut Command, mut before_exec: impl FnMut() + Send + Sync + 'static) {
     // SAFETY: the closure runs between fork and exec of a program without threads, and makes only
     // system calls that signal-safety(7) allows there; it neither allocates nor takes a lock.
     unsafe {
@@ -83,32 +76,15 @@ pub fn detach(command: &mut Command, note: Option<File>) {
                 let old = std::ptr::null_mut::<u64>();
                 libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), old, size_of_mask);
             }
-            if let Some(note) = &note {
-                let mut line = [0; 64];
-                let mut rest = &mut line[..];
-                // Without /proc, it is only just now.
-                let began = own_start().unwrap_or_else(crate::time::now);
-                let _ = writeln!(rest, "{} {}", rustix::process::getpid(), began.as_millis());
-                let length = 64 - rest.len();
-                // Without the note, the next watchdog may not find this command: no reason not to start.
-                let _ = rustix::io::write(note, line.get(..length).unwrap_or_default());
-            }
+            before_exec();
             Ok(())
         });
     }
 }
 
-/// When this process started, as /proc has it. Makes system calls only, and does not allocate.
-fn own_start() -> Option<Time> {
-    let stat = rustix::fs::open(c"/proc/self/stat", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    let mut line = [0; LONGEST_LINE];
-    let length = rustix::io::read(&stat, &mut line[..]).ok()?;
-    Stat::parse(line.get(..length)?).map(|stat| stat.started())
-}
-
-/// A child that has ended, whichever; it is still to be waited for. (nix knows no real-time signals, and
+/// A child that has ended, whichever; it is still to be reaped. (nix knows no real-time signals, and
 /// fails for a child that one of them has ended; rustix does not give the number.)
-pub fn ended_child() -> Option<rustix::process::Pid> {
+pub fn ended_child() -> Option<Pid> {
     // SAFETY: zeros are a valid `siginfo_t`, which waitid(2) fills if there is such a child and else leaves as
     // it is; the field that is read then belongs to what it has filled in, or is zero.
     let pid = unsafe {
@@ -116,7 +92,7 @@ pub fn ended_child() -> Option<rustix::process::Pid> {
         let what = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
         if libc::waitid(libc::P_ALL, 0, &raw mut info, what) == 0 { info.si_pid() } else { 0 }
     };
-    rustix::process::Pid::from_raw(pid)
+    (pid != 0).then_some(pid)
 }
 
 /// Ignores a signal. A handler would not do for SIGTTOU: the write that it interrupts begins again.

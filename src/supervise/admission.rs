@@ -21,7 +21,7 @@ use crate::settings::sources::Sources;
 use crate::state::Files;
 use crate::state::lock::{Holder, Lock, Locking};
 use crate::state::store::{self, Store};
-use crate::supervise::own_unit::Unit;
+use crate::supervise::service_unit::Unit;
 use crate::supervise::signals::{self, Signals};
 use crate::supervise::{Parts, Supervisor};
 use crate::sys::{self, PROC, Pid};

@@ -3,17 +3,15 @@
 pub mod admission;
 mod init;
 mod observe;
-pub mod own_unit;
+mod poll;
+pub mod service_unit;
 pub mod signals;
 mod start;
 pub mod start_command;
 mod unit;
 
-use std::io;
 use std::rc::Rc;
 use std::time::Duration;
-
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::exit::ExitCode;
 use crate::hold::pause::Leave;
@@ -29,12 +27,13 @@ use crate::settings::Settings;
 use crate::settings::sources::Sources;
 use crate::state::lock::Lock;
 use crate::state::store::Store;
-use crate::supervise::own_unit::Unit;
+use crate::supervise::service_unit::Unit;
 use crate::supervise::signals::Signals;
 use crate::supervise::start_command::{StartCommand, StartRecord};
 use crate::sys::{self, Pid};
 use crate::text::{plural, span};
 use crate::time::{Time, now};
+use poll::Token;
 use start::running;
 
 /// How often it is seen to what need not be seen to at each check: the size of the output log, what the OOM
@@ -161,14 +160,14 @@ impl Supervisor {
                 },
                 Action::Look => self.look(),
                 Action::Start { attempt } => self.start(attempt),
-                Action::StopCommand => self.with_command(StartCommand::stop),
+                Action::StopCommand => self.with_command(StartCommand::terminate),
                 Action::KillCommand => self.with_command(StartCommand::kill),
                 Action::End(outcome) => return self.end(outcome),
             };
         }
     }
 
-    /// The one place where the program waits: until something happens, or it is `until`.
+    /// Waits until something happens that is to be decided about, or it is `until`.
     fn wait(&mut self, until: Time) -> Woken {
         self.keep();
         loop {
@@ -178,11 +177,15 @@ impl Supervisor {
                 return Woken::By(seen);
             }
             let patience = self.dying.as_ref().map_or(until, |dying| dying.at + REAP_PATIENCE);
-            let (signalled, dead) = self.block(until.min(patience).saturating_sub(now()));
-            if signalled && let Some(woken) = self.heed_signals() {
+            let ready = self.poll(until.min(patience));
+            if ready.contains(&Token::Signals)
+                && let Some(woken) = self.heed_signals()
+            {
                 return woken;
             }
-            if dead && let Some(followed) = self.followed.take() {
+            if ready.contains(&Token::Process)
+                && let Some(followed) = self.followed.take()
+            {
                 return Woken::By(self.died(followed));
             }
             let now = now();
@@ -220,43 +223,13 @@ impl Supervisor {
         service_manager.show(record.state(), memory, record.leave());
     }
 
-    /// Whether there are signals, and whether the followed process is dead, once either is or the time
-    /// is up.
-    fn block(&mut self, time: Duration) -> (bool, bool) {
-        let time = time.min(self.parts.service_manager.keep_informed(now()));
-        let signals = self.parts.signals.descriptor();
-        let dying = self.dying.as_ref().and_then(|dying| dying.followed.pidfd());
-        let followed = self.followed.as_ref().and_then(Handle::pidfd);
-        let adopted =
-            self.command.as_ref().filter(|command| !command.is_stopping()).and_then(StartCommand::pidfd);
-        // A dead process's pidfd is readable at once, and hangs up when it has been waited for. Polling
-        // the signals in place of what is not there costs nothing.
-        let mut fds = [
-            PollFd::from_borrowed_fd(signals, PollFlags::IN),
-            PollFd::from_borrowed_fd(followed.unwrap_or(signals), PollFlags::IN),
-            PollFd::from_borrowed_fd(dying.unwrap_or(signals), PollFlags::empty()),
-            PollFd::from_borrowed_fd(adopted.unwrap_or(signals), PollFlags::IN),
-        ];
-        let time = Timespec {
-            tv_sec: time.as_secs().try_into().unwrap_or(i64::MAX),
-            tv_nsec: time.subsec_nanos().into(),
-        };
-        if let Err(error) = poll(&mut fds, Some(&time))
-            && io::Error::from(error).kind() != io::ErrorKind::Interrupted
-        {
-            // Without memory to wait with, go on by the interval.
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        (!fds[0].revents().is_empty(), followed.is_some() && !fds[1].revents().is_empty())
-    }
-
     fn heed_signals(&mut self) -> Option<Woken> {
         let mut woken = None;
         for signal in self.parts.signals.pending() {
             match signal {
                 libc::SIGCHLD => {
                     self.child_changed = true;
-                    self.reap_orphans();
+                    self.reap();
                 }
                 libc::SIGTERM | libc::SIGINT => return Some(Woken::ToEnd(self.end_by(signal))),
                 libc::SIGHUP if self.parts.has_terminal => return Some(Woken::ToEnd(self.end_by(signal))),

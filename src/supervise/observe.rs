@@ -124,7 +124,7 @@ impl Supervisor {
         self.child_changed |=
             self.command.as_ref().is_some_and(|command| command.pid() == followed.seen().pid);
         self.dying = Some(Dying { followed, at, out_of_memory });
-        self.reap_orphans();
+        self.reap();
         Seen::Died { at, started }
     }
 

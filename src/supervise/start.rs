@@ -109,19 +109,19 @@ impl Supervisor {
     /// Whether the start command has ended.
     pub(super) fn command_ended(&mut self) -> Option<Seen> {
         // Nobody tells when one ends that is no child, nor when the rest of a process group has.
-        let is_untold = |command: &StartCommand| command.is_adopted() || command.is_stopping();
+        let is_untold = |command: &StartCommand| command.is_adopted() || command.is_terminating();
         if !std::mem::take(&mut self.child_changed) && !self.command.as_ref().is_some_and(is_untold) {
             return None;
         }
-        let end = self.command.as_mut()?.end(now(), Some(&self.parts.output), &self.parts.proc)?;
+        let end = self.command.as_mut()?.end(now(), &self.parts.output, &self.parts.proc)?;
         // What stayed with its shell, or in its place, has a record of its own.
         let pid = self.command.take().map_or(0, |command| command.pid());
         let is_process = match end.status {
-            Some(status) => self.was_waited_for(pid, status) || self.is_echo(status),
+            Some(status) => self.was_reaped(pid, status) || self.is_echo(status),
             None => self.followed.as_ref().is_some_and(|followed| followed.seen().pid == pid),
         };
         // Orphans that have ended behind it.
-        self.reap_orphans();
+        self.reap();
         self.parts.record.command(None);
         self.parts.record.command_ended(&end, now());
         self.parts.report.command_ended(end, is_process);

@@ -1,22 +1,22 @@
-//! Run a start command, and watch over it.
+//! The start command at work: a task of this watchdog, or one that a watchdog before it has left.
 
-use crate::task::CommandEnd;
-use crate::task::environment::{NOT_INHERITED, complete_path};
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
+use rustix::fs::{Mode, OFlags};
 
 use crate::fs::read_file;
 use crate::log::output::OutputLog;
 use crate::process::handle::{Held, open_pidfd};
 use crate::process::scan::Proc;
-use crate::sys::{self, Pid};
-use crate::time::Time;
+use crate::process::stat::{LONGEST_LINE, Stat};
+use crate::sys::Pid;
+use crate::task::{self, CommandEnd, Output, Task};
+use crate::time::{Time, now};
 
 /// How far the start that a command noted of itself may be from what the kernel says: two ticks, should it
 /// not have been able to ask the kernel. Whoever gets its number later has started later.
@@ -29,17 +29,16 @@ pub struct StartCommand {
     began: Time,
     /// How long the output log was when it began, if that is known.
     output_from: Option<u64>,
-    /// It is being ended, and must stay unreaped until the last signal is sent: until then its number
-    /// is no stranger's.
-    stopping: bool,
 }
 
 #[derive(Debug)]
 enum Process {
-    /// Ours to wait for.
-    Child(Child),
+    Own(Task),
     /// Of a watchdog before this one.
-    Adopted(Held),
+    Adopted {
+        held: Held,
+        is_terminating: bool,
+    },
 }
 
 /// What the last start command has noted of itself, whatever became of the watchdog that ran it.
@@ -70,24 +69,19 @@ impl StartRecord {
 
 impl StartCommand {
     /// Runs `text` in a shell, with its output appended to `output`. The shell notes its number and start
-    /// in `note` before it does anything.
+    /// in `record` before it does anything.
     ///
     /// # Errors
     /// The shell could not be started.
-    pub fn run(text: &str, output: Option<File>, note: Option<File>, now: Time) -> io::Result<Self> {
+    pub fn run(text: &str, output: Option<File>, record: Option<File>, now: Time) -> io::Result<Self> {
         let output_from = output.as_ref().and_then(|file| file.metadata().ok()).map(|file| file.len());
-        let stdout =
-            output.as_ref().and_then(|file| file.try_clone().ok()).map_or_else(Stdio::null, Stdio::from);
-        let mut command = Command::new("/bin/sh");
-        command.arg("-c").arg(text).stdin(Stdio::null()).stdout(stdout);
-        command.stderr(output.map_or_else(Stdio::null, Stdio::from));
-        command.env("PATH", complete_path(std::env::var_os("PATH").as_deref()));
-        for name in NOT_INHERITED {
-            command.env_remove(name);
-        }
-        sys::detach(&mut command, note);
-        let process = Process::Child(command.spawn()?);
-        Ok(StartCommand { process, began: now, output_from, stopping: false })
+        let output = output.map_or(Output::Null, Output::File);
+        let note = move || {
+            // Without the note, the next watchdog may not find this command: no reason not to start.
+            let _ = record.as_ref().map(note_start);
+        };
+        let process = Process::Own(Task::run(task::shell(text), output, None, now, note)?);
+        Ok(StartCommand { process, began: now, output_from })
     }
 
     /// The start command that a watchdog before this one ran and that is still at work, if the one that
@@ -98,84 +92,114 @@ impl StartCommand {
         let held = Held::of(proc, pid, open_pidfd)?;
         // The number may be another's by now.
         let is_same = held.is_session_leader() && held.started().abs_diff(began) < SAME_START;
-        (is_same && held.is_alive()).then_some(StartCommand {
-            process: Process::Adopted(held),
-            began,
-            output_from: None,
-            stopping: false,
-        })
+        let is_it = is_same && held.is_alive();
+        let process = Process::Adopted { held, is_terminating: false };
+        is_it.then_some(StartCommand { process, began, output_from: None })
     }
 
     /// The shell's number, which is also its session's and its process group's.
     pub fn pid(&self) -> Pid {
         match &self.process {
-            Process::Child(child) => child.id().cast_signed(),
-            Process::Adopted(held) => held.pid(),
+            Process::Own(task) => task.pid(),
+            Process::Adopted { held, .. } => held.pid(),
         }
     }
 
-    /// Whether it is being ended, and so not to be waited for.
-    pub fn is_stopping(&self) -> bool {
-        self.stopping
+    pub fn is_terminating(&self) -> bool {
+        match &self.process {
+            Process::Own(task) => task.is_terminating(),
+            Process::Adopted { is_terminating, .. } => *is_terminating,
+        }
     }
 
     /// Whether it is another watchdog's.
     pub fn is_adopted(&self) -> bool {
-        matches!(self.process, Process::Adopted(_))
+        matches!(self.process, Process::Adopted { .. })
     }
 
-    /// When it began.
     pub fn began(&self) -> Time {
         self.began
+    }
+
+    /// The task, if it is this watchdog's.
+    pub fn task(&mut self) -> Option<&mut Task> {
+        match &mut self.process {
+            Process::Own(task) => Some(task),
+            Process::Adopted { .. } => None,
+        }
     }
 
     /// What becomes readable when it ends, where it is no child.
     pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
         match &self.process {
-            Process::Child(_) => None,
-            Process::Adopted(held) => held.pidfd(),
+            Process::Own(_) | Process::Adopted { is_terminating: true, .. } => None,
+            Process::Adopted { held, .. } => held.pidfd(),
         }
     }
 
-    /// How it ended, if it has: then nothing is left of it but what it left behind. While it is being ended,
-    /// that is not before all of its process group has.
-    pub fn end(&mut self, now: Time, output: Option<&OutputLog>, proc: &Proc) -> Option<CommandEnd> {
-        if self.stopping && proc.lives_any_of(self.pid()) {
-            return None;
-        }
+    /// How it ended, if it has: then nothing is left of it but what it left behind. While it is being
+    /// terminated, that is not before all of its process group has.
+    pub fn end(&mut self, now: Time, output: &OutputLog, proc: &Proc) -> Option<CommandEnd> {
         let status = match &mut self.process {
-            Process::Child(child) => Some(child.try_wait().ok().flatten()?),
-            Process::Adopted(held) if held.is_alive() => return None,
-            Process::Adopted(_) => None,
+            Process::Own(task) => task.ended(now, |group| proc.lives_any_of(group))?.0,
+            Process::Adopted { held, is_terminating: true } if proc.lives_any_of(held.pid()) => return None,
+            Process::Adopted { held, .. } if held.is_alive() => return None,
+            Process::Adopted { .. } => None,
         };
-        let said = output.zip(self.output_from).map(|(output, from)| output.last_lines_since(from));
-        let said = said.unwrap_or_default();
+        let said = self.output_from.map(|from| output.last_lines_since(from)).unwrap_or_default();
         Some(CommandEnd { status, took: now.saturating_sub(self.began), said })
     }
 
     /// Asks its process group to end.
-    pub fn stop(&mut self) {
-        self.stopping = true;
-        self.signal(Signal::SIGTERM);
+    pub fn terminate(&mut self) {
+        if let Process::Adopted { is_terminating, .. } = &mut self.process {
+            *is_terminating = true;
+            self.signal(Signal::SIGTERM);
+        } else if let Some(task) = self.task() {
+            task.terminate();
+        }
     }
 
-    /// Kills its process group.
+    /// Kills its process group. What hangs even then is waited for no longer than it hangs itself.
     pub fn kill(&mut self) {
-        self.signal(Signal::SIGKILL);
-        // What hangs even then is waited for no longer.
-        self.stopping = false;
+        if let Process::Adopted { is_terminating, .. } = &mut self.process {
+            *is_terminating = false;
+            self.signal(Signal::SIGKILL);
+        } else if let Some(task) = self.task() {
+            task.kill();
+        }
     }
 
     /// Sends a signal to its process group.
     pub fn signal(&self, signal: Signal) {
-        // Once one that is no child has ended, its number may be a stranger's.
-        let is_its = match &self.process {
-            Process::Child(_) => true,
-            Process::Adopted(held) => held.is_alive(),
-        };
-        if is_its {
-            // The group may be empty but for the unreaped shell.
-            let _ = killpg(nix::unistd::Pid::from_raw(self.pid()), signal);
+        match &self.process {
+            Process::Own(task) => task.signal(signal),
+            // Once it has ended, its number may be a stranger's.
+            Process::Adopted { held, .. } if held.is_alive() => {
+                let _ = killpg(nix::unistd::Pid::from_raw(held.pid()), signal);
+            }
+            Process::Adopted { .. } => {}
         }
     }
+}
+
+/// Writes this process's number and when it began, in milliseconds of [`Time`], to `record`. Called between
+/// fork and exec: makes system calls only, and does not allocate.
+fn note_start(record: &File) -> io::Result<()> {
+    let mut line = [0; 64];
+    let mut rest = &mut line[..];
+    // Without /proc, it is only just now.
+    let began = own_start().unwrap_or_else(now);
+    writeln!(rest, "{} {}", rustix::process::getpid(), began.as_millis())?;
+    let length = 64 - rest.len();
+    rustix::io::write(record, line.get(..length).unwrap_or_default())?;
+    Ok(())
+}
+
+/// When this process started, as /proc has it. Makes system calls only, and does not allocate.
+fn own_start() -> Option<Time> {
+    let stat = rustix::fs::open(c"/proc/self/stat", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let mut line = [0; LONGEST_LINE];
+    let length = rustix::io::read(&stat, &mut line[..]).ok()?;
+    Stat::parse(line.get(..length)?).map(|stat| stat.started())
 }

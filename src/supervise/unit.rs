@@ -26,19 +26,11 @@ impl Supervisor {
 
     /// The last time to say it, and worth a moment.
     pub(super) fn wait_for_doubt(&mut self) {
-        while let Some(patience) = self.parts.unit.patience(now()) {
-            self.doubt_unit();
-            if self.parts.unit.patience(now()).is_some() {
-                let (_, is_dead) = self.block(patience);
-                self.parts.signals.pending().for_each(drop);
-                // Its pidfd would end each wait from now on.
-                if is_dead {
-                    break;
-                }
-                self.command_ended();
-            }
+        if let Some(deadline) = self.parts.unit.question().and_then(|task| task.deadline()) {
+            self.wait_for(deadline, |watch| {
+                watch.doubt_unit();
+                watch.parts.unit.question().is_none()
+            });
         }
-        // One that has not answered by now is ended.
-        self.doubt_unit();
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+use std::process::Command;
 
 /// What an init script, `service` and `systemctl` need to be found; cron's PATH has none of it.
 const SYSTEM_PATH: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
@@ -30,6 +31,14 @@ pub const NOT_INHERITED: [&str; 16] = [
     "JOURNAL_STREAM",
     "SYSTEMD_EXEC_PID",
 ];
+
+/// Gives `command` the environment of a task.
+pub fn complete(command: &mut Command) {
+    command.env("PATH", complete_path(std::env::var_os("PATH").as_deref()));
+    for name in NOT_INHERITED {
+        command.env_remove(name);
+    }
+}
 
 /// `path` with the folders of the system's own commands, where they are missing: the PATH of start commands.
 pub fn complete_path(path: Option<&OsStr>) -> OsString {

@@ -1,9 +1,60 @@
-//! Any child that the watchdog runs.
+//! A task: any child that the watchdog runs. It has a session and process group of its own, its output is
+//! redirected or captured, and its group is ended by SIGTERM and SIGKILL, or by its timeout.
 
-use std::process::ExitStatus;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, killpg};
+use rustix::fs::OFlags;
+use rustix::process::{WaitOptions, waitpid};
+
+use crate::sys::{self, Pid};
+use crate::time::Time;
+
 pub mod environment;
+
+/// How much of a captured output is kept: its end.
+const TAIL: usize = 4096;
+/// How often it is read at a time: what writes without end must not hold up the watch.
+const MOST_READS: usize = 64;
+
+/// A child at work.
+#[derive(Debug)]
+pub struct Task {
+    pid: Pid,
+    began: Time,
+    /// From then on it is killed.
+    deadline: Option<Time>,
+    stage: Stage,
+    captured: Option<Capture>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Running,
+    /// SIGTERM was sent to its group. Until the last signal is sent it stays unreaped, so that its number is
+    /// no stranger's.
+    Terminating,
+    Killed,
+    Reaped(Ended),
+}
+
+/// The status of a task that has ended, if nobody else has taken that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended(pub Option<ExitStatus>);
+
+/// Where a task's output goes.
+#[derive(Debug)]
+pub enum Output {
+    Null,
+    File(File),
+    /// The last 4 KiB are kept for [`Task::output`].
+    Captured,
+}
 
 /// How a start command ended.
 #[derive(Debug)]
@@ -14,4 +65,240 @@ pub struct CommandEnd {
     pub took: Duration,
     /// The last lines that it wrote.
     pub said: Vec<String>,
+}
+
+/// A command line for /bin/sh, in a task's environment.
+pub fn shell(text: &str) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.arg("-c").arg(text);
+    environment::complete(&mut command);
+    command
+}
+
+impl Task {
+    /// Runs `command`; `before_exec` is called in the child just before, and may only make system calls that
+    /// signal-safety(7) allows.
+    ///
+    /// # Errors
+    /// No child could be made, or there is no such program.
+    pub fn run(
+        mut command: Command,
+        output: Output,
+        timeout: Option<Duration>,
+        now: Time,
+        before_exec: impl FnMut() + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        command.stdin(Stdio::null());
+        let is_captured = matches!(output, Output::Captured);
+        match output {
+            Output::Null => command.stdout(Stdio::null()).stderr(Stdio::null()),
+            Output::File(file) => {
+                let second = file.try_clone().map_or_else(|_| Stdio::null(), Stdio::from);
+                command.stdout(second).stderr(file)
+            }
+            Output::Captured => command.stdout(Stdio::piped()).stderr(Stdio::null()),
+        };
+        sys::detach(&mut command, before_exec);
+        let mut child = command.spawn()?;
+        let captured = child.stdout.take().filter(|_| is_captured).and_then(Capture::new);
+        let (pid, deadline) = (child.id().cast_signed(), timeout.map(|timeout| now + timeout));
+        Ok(Task { pid, began: now, deadline, stage: Stage::Running, captured })
+    }
+
+    /// Its number, which is also its session's and its process group's.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    pub fn began(&self) -> Time {
+        self.began
+    }
+
+    /// When it is to be looked at, if nothing happens before.
+    pub fn deadline(&self) -> Option<Time> {
+        self.deadline.filter(|_| self.stage == Stage::Running)
+    }
+
+    /// What becomes readable while it writes.
+    pub fn output_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.captured.as_ref()?.pipe.as_ref().map(AsFd::as_fd)
+    }
+
+    pub fn is_terminating(&self) -> bool {
+        self.stage == Stage::Terminating
+    }
+
+    /// Asks its process group to end.
+    pub fn terminate(&mut self) {
+        self.signal(Signal::SIGTERM);
+        if self.stage == Stage::Running {
+            self.stage = Stage::Terminating;
+        }
+    }
+
+    /// Kills its process group.
+    pub fn kill(&mut self) {
+        self.signal(Signal::SIGKILL);
+        if !matches!(self.stage, Stage::Reaped(_)) {
+            self.stage = Stage::Killed;
+        }
+    }
+
+    /// Sends a signal to its process group, unless its number may be a stranger's by now.
+    pub fn signal(&self, signal: Signal) {
+        if !matches!(self.stage, Stage::Reaped(_)) {
+            // The group may be empty but for the unreaped leader.
+            let _ = killpg(nix::unistd::Pid::from_raw(self.pid), signal);
+        }
+    }
+
+    /// How it has ended, if it has. Beyond its deadline it is killed. While
+    /// it is terminating it has not ended before its whole group has, of which `group_lives` tells.
+    pub fn ended(&mut self, now: Time, group_lives: impl FnOnce(Pid) -> bool) -> Option<Ended> {
+        self.drain();
+        if self.deadline().is_some_and(|deadline| now >= deadline) {
+            self.kill();
+        }
+        match self.stage {
+            Stage::Reaped(ended) => return Some(ended),
+            Stage::Terminating if group_lives(self.pid) => return None,
+            Stage::Running | Stage::Terminating | Stage::Killed => {}
+        }
+        let ended = wait(self.pid)?;
+        self.was_reaped(ended);
+        Some(ended)
+    }
+
+    fn was_reaped(&mut self, ended: Ended) {
+        self.drain();
+        self.stage = Stage::Reaped(ended);
+    }
+
+    /// Reads what it has written, so that it can go on.
+    pub fn drain(&mut self) {
+        if let Some(captured) = &mut self.captured {
+            captured.drain();
+        }
+    }
+
+    /// The end of what it wrote.
+    pub fn output(&self) -> String {
+        let captured = self.captured.as_ref().map(|captured| captured.tail.as_slice());
+        String::from_utf8_lossy(captured.unwrap_or_default()).into_owned()
+    }
+}
+
+/// Reaps all children that have ended, those of others too, as process 1 has to: the status of a task is
+/// kept for it, and those of the others are returned. A task whose number is still needed holds them up.
+pub fn reap_all(tasks: &mut [&mut Task]) -> Vec<(Pid, ExitStatus)> {
+    let mut orphans = Vec::new();
+    while let Some(child) = sys::ended_child() {
+        let task = tasks.iter_mut().find(|task| task.pid == child);
+        if task.as_ref().is_some_and(|task| task.is_terminating()) {
+            break;
+        }
+        let Some(ended) = wait(child) else { break };
+        match task {
+            Some(task) => task.was_reaped(ended),
+            None => orphans.extend(ended.0.map(|status| (child, status))),
+        }
+    }
+    orphans
+}
+
+/// Reaps a child, if it has ended.
+fn wait(pid: Pid) -> Option<Ended> {
+    match waitpid(rustix::process::Pid::from_raw(pid), WaitOptions::NOHANG) {
+        Ok(None) | Err(rustix::io::Errno::INTR) => None,
+        Ok(Some((_, status))) => Some(Ended(Some(ExitStatus::from_raw(status.as_raw())))),
+        Err(_) => Some(Ended(None)),
+    }
+}
+
+/// The end of what comes out of a pipe.
+#[derive(Debug)]
+struct Capture {
+    /// Until it has ended. Its other end may be open for as long as anybody likes.
+    pipe: Option<ChildStdout>,
+    tail: Vec<u8>,
+}
+
+impl Capture {
+    fn new(pipe: ChildStdout) -> Option<Self> {
+        rustix::fs::fcntl_setfl(&pipe, OFlags::NONBLOCK).ok()?;
+        Some(Capture { pipe: Some(pipe), tail: Vec::new() })
+    }
+
+    fn drain(&mut self) {
+        let mut buffer = [0; TAIL];
+        for _ in 0..MOST_READS {
+            match self.pipe.as_mut().map_or(Ok(0), |pipe| pipe.read(&mut buffer)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) | Ok(0) => {
+                    self.pipe = None;
+                    return;
+                }
+                Ok(length) => {
+                    self.tail.extend_from_slice(buffer.get(..length).unwrap_or_default());
+                    self.tail.drain(..self.tail.len().saturating_sub(TAIL));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::now;
+
+    fn run(text: &str, timeout: Option<Duration>) -> Task {
+        Task::run(shell(text), Output::Captured, timeout, now(), || ()).unwrap()
+    }
+
+    fn end(task: &mut Task) -> Option<ExitStatus> {
+        let deadline = now() + Duration::from_secs(30);
+        while now() < deadline {
+            if let Some(Ended(status)) = task.ended(now(), |_| false) {
+                return status;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        panic!("it has not ended");
+    }
+
+    #[test]
+    fn the_end_of_its_output_is_kept_however_much_it_writes() {
+        let mut task = run("yes | head -c 3000000; echo last; exit 7", None);
+        assert_eq!(end(&mut task).unwrap().code(), Some(7));
+        let output = task.output();
+        assert_eq!(output.len(), TAIL);
+        assert!(output.ends_with("y\nlast\n"), "{output}");
+    }
+
+    #[test]
+    fn who_holds_its_output_open_is_not_waited_for() {
+        let mut task = run("sleep 60 & echo $!", None);
+        assert_eq!(end(&mut task).unwrap().code(), Some(0));
+        let left: i32 = task.output().trim().parse().unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(left), Signal::SIGKILL).unwrap();
+    }
+
+    #[test]
+    fn its_group_is_killed_when_its_time_is_up() {
+        let mut task = run("sleep 60; true", Some(Duration::from_millis(50)));
+        assert_eq!(end(&mut task).unwrap().signal(), Some(libc::SIGKILL));
+        assert!(now().abs_diff(task.began()) >= Duration::from_millis(50));
+    }
+
+    #[test]
+    fn while_it_terminates_it_has_ended_when_its_group_has() {
+        let mut task = run("exec sleep 60", None);
+        task.terminate();
+        assert_eq!(task.ended(now(), |_| true), None);
+        assert_eq!(end(&mut task).unwrap().signal(), Some(libc::SIGTERM));
+        // Its number may be a stranger's from here on.
+        task.kill();
+        assert_eq!(end(&mut task).unwrap().signal(), Some(libc::SIGTERM));
+    }
 }

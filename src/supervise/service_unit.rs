@@ -1,17 +1,14 @@
 //! The unit of the service manager (systemd) that this watch runs in, and why it is perhaps not the right
 //! one. The service manager is asked at most once in a run, and not waited for.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
-
-use rustix::fs::OFlags;
 
 use crate::process::ProcessInfo;
 use crate::report::words::named;
 use crate::sys::Pid;
-use crate::task::environment::complete_path;
+use crate::task::{Output, Task, environment};
 use crate::time::Time;
 
 /// How long an answer may take.
@@ -36,7 +33,7 @@ enum Question {
     /// It was asked, which is enough.
     Answered,
     /// Something was asked.
-    Asked { about: About, systemctl: Child, at: Time },
+    Asked { about: About, systemctl: Task },
 }
 
 #[derive(Debug, Clone)]
@@ -78,41 +75,35 @@ impl Unit {
         self.question = Question::Answered;
         let Some(group) = &self.group else { return };
         let mut command = Command::new(&self.systemctl);
+        environment::complete(&mut command);
         if group.contains("/user@") {
             command.arg("--user");
         }
         command.args(["show", "--property=Type,KillMode,RemainAfterExit", "--", name(group)]);
-        command.env("PATH", complete_path(std::env::var_os("PATH").as_deref())).env_remove("NOTIFY_SOCKET");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        if let Ok(systemctl) = command.spawn() {
-            self.question = Question::Asked { about, systemctl, at: now };
+        if let Ok(systemctl) = Task::run(command, Output::Captured, Some(PATIENCE), now, || ()) {
+            self.question = Question::Asked { about, systemctl };
         }
     }
 
     /// What there is to warn of, once that is known. Waits for nothing.
     pub fn doubt(&mut self, now: Time) -> Option<String> {
-        let Question::Asked { about, systemctl, at } = &mut self.question else {
+        let Question::Asked { about, systemctl } = &mut self.question else {
             if matches!(self.question, Question::Endless) {
                 self.ask(About::Endless, now);
             }
             return None;
         };
-        if let Ok(None) = systemctl.try_wait() {
-            if now >= *at + PATIENCE {
-                let _ = systemctl.kill();
-            }
-            return None;
-        }
-        let (about, answer) = (about.clone(), answer(systemctl));
+        systemctl.ended(now, |_| false)?;
+        let (about, answer) = (about.clone(), systemctl.output());
         self.question = Question::Answered;
         doubt(&about, name(self.group.as_ref()?), &answer)
     }
 
-    /// How long an answer is still to be waited for, if it is wanted at all.
-    pub fn patience(&self, now: Time) -> Option<Duration> {
-        match &self.question {
-            Question::Asked { at, .. } => (*at + PATIENCE).checked_sub(now).filter(|left| !left.is_zero()),
-            _ => None,
+    /// What was asked, while there is no answer.
+    pub fn question(&mut self) -> Option<&mut Task> {
+        match &mut self.question {
+            Question::Asked { systemctl, .. } => Some(systemctl),
+            Question::None | Question::Endless | Question::Answered => None,
         }
     }
 }
@@ -134,17 +125,6 @@ fn doubt(about: &About, unit: &str, answer: &str) -> Option<String> {
         }
         _ => None,
     }
-}
-
-/// What it wrote, as far as that is there.
-fn answer(systemctl: &mut Child) -> String {
-    let mut text = [0; 4096];
-    let length = systemctl.stdout.take().and_then(|mut stdout| {
-        // Somebody else may hold the other end open.
-        rustix::fs::fcntl_setfl(&stdout, OFlags::NONBLOCK).ok()?;
-        stdout.read(&mut text).ok()
-    });
-    String::from_utf8_lossy(text.get(..length.unwrap_or_default()).unwrap_or_default()).into_owned()
 }
 
 fn group_file(proc: &Path, pid: Pid) -> PathBuf {
