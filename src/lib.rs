@@ -28,7 +28,7 @@ pub mod task;
 pub mod text;
 pub mod time;
 
-use control::{dry_run, status};
+use control::dry_run;
 use exit::ExitCode;
 use input::cli::{self, Cli};
 use input::resolve::{self, Job};
@@ -48,7 +48,7 @@ pub fn run() -> ExitCode {
     };
     let user = User::current();
     if let Some(command) = &typed.command {
-        return status::run(command, &user, &mut stderr);
+        return control::run(command, &user, &mut stderr);
     }
     match resolve::read(typed, &user, &mut stderr) {
         Ok(job) if job.cli.run.dry_run => dry_run(&job, &mut stderr),

@@ -36,20 +36,7 @@ const LISTING: usize = 4096;
 /// How many processes are near by their command lines alone: what is found in more is found in anything.
 const MOST_IN_FULL: usize = 5;
 /// Words of a start command that say nothing about what it starts.
-const EVERYDAY_WORDS: [&str; 12] = [
-    "service",
-    "systemctl",
-    "start",
-    "restart",
-    "sudo",
-    "env",
-    "exec",
-    "nohup",
-    "sh",
-    "bash",
-    "true",
-    "sleep",
-];
+const EVERYDAY_WORDS: &str = "service systemctl start restart sudo env exec nohup sh bash true sleep";
 
 /// What `/bin/sh` may be called, and what runs the start command is not what it started.
 const SHELLS: [&[u8]; 4] = [b"sh", b"dash", b"bash", b"busybox"];
@@ -467,7 +454,9 @@ impl<'a> Near<'a> {
         Near {
             criteria,
             looser: [pattern.in_any_case(), pattern.without_anchors()].into_iter().flatten().collect(),
-            words: words.filter(|word| word.len() > 2 && !EVERYDAY_WORDS.contains(word)).collect(),
+            words: words
+                .filter(|word| word.len() > 2 && !EVERYDAY_WORDS.split(' ').any(|everyday| everyday == *word))
+                .collect(),
         }
     }
 

@@ -1,3 +1,7 @@
-//! What is shown.
+//! What is shown: each output is a pure function of snapshots, in a file of its own.
 
+pub mod json;
+mod remark;
+pub mod status_line;
+pub mod status_table;
 pub mod table;

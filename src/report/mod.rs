@@ -2,6 +2,7 @@
 
 use crate::text::{plural, span};
 pub mod service_manager;
+pub mod snapshot;
 pub mod words;
 
 use std::collections::BTreeMap;

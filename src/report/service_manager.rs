@@ -4,23 +4,18 @@
 //! The words are the sd-notify crate's. Its socket is not used: that one waits for a service manager
 //! that does not read, and knows no abstract addresses.
 
-use crate::time::now;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-use crate::hold::pause::Leave;
-use crate::policy::Memory;
-use crate::state::{Sight, State};
-use crate::sys::Pid;
 use crate::text::escaped;
-use crate::time::{SecondsFormat, Time, local};
+use crate::time::Time;
 
 /// So many signs of life are sent in the time in which one is asked for: one may be lost, or late.
 const SIGNS_OF_LIFE: u32 = 3;
@@ -44,22 +39,6 @@ pub struct ServiceManager {
     has_heard_ready: bool,
     has_heard_status: bool,
     status: String,
-    /// What the status was made from.
-    facts: Option<Facts>,
-}
-
-/// What a status says, but for a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Facts {
-    sight: Sight,
-    running: Option<Pid>,
-    since: Time,
-    failures: u32,
-    max_fail_count: Option<u32>,
-    /// Why nothing is started, or not again; of a process that runs it does not matter.
-    is_starting: bool,
-    gave_up_until: Option<Time>,
-    leave: Leave,
 }
 
 impl ServiceManager {
@@ -86,7 +65,6 @@ impl ServiceManager {
             has_heard_ready: false,
             has_heard_status: true,
             status: String::new(),
-            facts: None,
         }
     }
 
@@ -114,15 +92,16 @@ impl ServiceManager {
         self.due.saturating_sub(now)
     }
 
-    /// Lets the status be told if it has changed.
-    pub fn show(&mut self, state: &State, memory: Memory, leave: Leave) {
-        let facts = Facts::new(state, memory, leave);
-        if self.to.is_some() && self.facts != Some(facts) {
-            self.facts = Some(facts);
-            self.status = shortened(&facts.words(state, true));
-            self.has_heard_status = false;
-            self.due = Time::ZERO;
-        }
+    /// Whether anybody listens.
+    pub fn listens(&self) -> bool {
+        self.to.is_some()
+    }
+
+    /// Lets the status be told, which is another than the last.
+    pub fn show(&mut self, status: &str) {
+        self.status = shortened(status);
+        self.has_heard_status = false;
+        self.due = Time::ZERO;
     }
 
     /// The settings are about to be read again; [`ServiceManager::ready`] is to follow.
@@ -138,13 +117,9 @@ impl ServiceManager {
         self.due = Time::ZERO;
     }
 
-    /// The watch ends, with this to be remembered of it.
-    pub fn stopping(&mut self, state: &State, memory: Memory, leave: Leave) {
-        if self.to.is_none() {
-            return;
-        }
-        let last = Facts::new(state, memory, leave).words(state, false);
-        let status = shortened(&format!("not watched any more; at the end: {last}"));
+    /// The watch ends, with this `status` at the end.
+    pub fn stopping(&mut self, status: &str) {
+        let status = shortened(&format!("not watched any more; at the end: {status}"));
         let _ = self.send(&message([NotifyState::Stopping, NotifyState::Status(&status)].into_iter()));
     }
 
@@ -179,59 +154,6 @@ fn read_address(text: &OsStr) -> io::Result<SocketAddr> {
         [b'/', ..] => SocketAddr::from_pathname(text),
         _ => Err(io::ErrorKind::Unsupported.into()),
     }
-}
-
-impl Facts {
-    fn new(state: &State, memory: Memory, leave: Leave) -> Self {
-        let running = state.process.as_ref().filter(|_| state.sight == Sight::Running);
-        let facts = Facts {
-            sight: state.sight,
-            running: running.map(|process| process.pid),
-            since: running.map_or(state.since_ms, |process| process.started_ms),
-            failures: memory.failures,
-            max_fail_count: state.max_fail_count,
-            is_starting: false,
-            gave_up_until: None,
-            leave: Leave::Given { resumed: None },
-        };
-        if running.is_some() {
-            return facts;
-        }
-        Facts { is_starting: state.command.is_some(), gave_up_until: memory.gave_up_until, leave, ..facts }
-    }
-
-    /// In words, with times of the clock: a time from now would grow stale.
-    fn words(self, state: &State, goes_on: bool) -> String {
-        let since = by_the_clock(self.since);
-        let mut text = match (&state.process, self.sight) {
-            (_, Sight::Unknown) => format!("unknown whether it is running, since {since}"),
-            (Some(process), _) => format!("running: {} (pid {}), since {since}", process.name, process.pid),
-            (None, _) => format!("not running, since {since}"),
-        };
-        if self.failures > 0 {
-            let of = self.max_fail_count.map(|max| format!(" of {max}")).unwrap_or_default();
-            let _ = write!(text, "; failures {}{of}", self.failures);
-        }
-        if self.is_starting {
-            text.push_str("; start command at work");
-        }
-        let _ = match self.gave_up_until {
-            Some(until) if goes_on => write!(text, "; given up until {}", by_the_clock(until)),
-            Some(_) => write!(text, "; given up"),
-            None => Ok(()),
-        };
-        let _ = match self.leave {
-            Leave::Paused { until: Some(until) } => write!(text, "; paused until {}", by_the_clock(until)),
-            Leave::Paused { until: None } => write!(text, "; paused"),
-            Leave::Given { .. } => Ok(()),
-        };
-        text
-    }
-}
-
-/// A moment as the log writes it.
-fn by_the_clock(time: Time) -> String {
-    local(SystemTime::now() - now() + time, SecondsFormat::Secs)
 }
 
 /// In one line that is not too long: what is quoted in it is no message of its own.

@@ -21,10 +21,13 @@ use crate::process::handle::{Handle, OpenPidfd};
 use crate::process::oom::OutOfMemory;
 use crate::process::scan::Proc;
 use crate::process::termination::Predecessor;
+use crate::render::status_line;
 use crate::report::Report;
 use crate::report::service_manager::ServiceManager;
+use crate::report::snapshot::{Live, Snapshot, Watcher};
 use crate::settings::Settings;
 use crate::settings::sources::Sources;
+use crate::state::Sight;
 use crate::state::lock::Lock;
 use crate::state::store::Store;
 use crate::supervise::service_unit::Unit;
@@ -32,7 +35,7 @@ use crate::supervise::signals::Signals;
 use crate::supervise::start_command::{StartCommand, StartRecord};
 use crate::sys::{self, Pid};
 use crate::text::{plural, span};
-use crate::time::{Time, now};
+use crate::time::{Time, by_the_clock, now};
 use poll::Token;
 use start::running;
 
@@ -91,6 +94,8 @@ pub struct Supervisor {
     /// Nothing matches, and what nearly does is to be named.
     near_misses_due: bool,
     chores_done: Time,
+    /// What the service manager was shown last.
+    shown: Option<Snapshot>,
 }
 
 /// A process that has died, and how is not known yet: nobody has waited for it.
@@ -137,6 +142,7 @@ impl Supervisor {
             refused: false,
             near_misses_due: false,
             chores_done: Time::ZERO,
+            shown: None,
             parts,
         }
     }
@@ -220,7 +226,13 @@ impl Supervisor {
         }
         let Parts { record, report, service_manager, .. } = &mut self.parts;
         report.flush();
-        service_manager.show(record.state(), memory, record.leave());
+        if service_manager.listens() {
+            let snapshot = snapshot(record, true);
+            if !self.shown.as_ref().is_some_and(|shown| shown.is_like(&snapshot)) {
+                service_manager.show(&status_line::line(&snapshot, by_the_clock));
+                self.shown = Some(snapshot);
+            }
+        }
     }
 
     fn heed_signals(&mut self) -> Option<Woken> {
@@ -377,7 +389,9 @@ impl Supervisor {
         let is_alone = self.is_alone();
         let Parts { mut report, record, lock, mut service_manager, .. } = self.parts;
         let memory = self.policy.memory();
-        service_manager.stopping(record.state(), memory, record.leave());
+        if service_manager.listens() {
+            service_manager.stopping(&status_line::line(&snapshot(&record, false), by_the_clock));
+        }
         if is_alone {
             record.end(memory, &mut report);
         }
@@ -406,6 +420,18 @@ impl Supervisor {
             ExitCode::Signal(signal)
         }
     }
+}
+
+/// This instance, as the service manager is to see it.
+fn snapshot(record: &Store, goes_on: bool) -> Snapshot {
+    let state = record.state();
+    let live = Live {
+        process: Ok(state.process.is_some() && state.sight == Sight::Running),
+        watcher: if goes_on { Watcher::At(std::process::id().cast_signed()) } else { Watcher::Nobody },
+        command: state.command.is_some(),
+        age: None,
+    };
+    Snapshot::new(state, record.files().folder().to_owned(), &live, now()).with(record.leave())
 }
 
 /// To somebody who wonders why nothing happens.

@@ -27,6 +27,11 @@ pub fn boot_id(proc: &Path) -> String {
     id.trim().to_owned()
 }
 
+/// A moment as the log writes it.
+pub fn by_the_clock(time: Time) -> String {
+    local(SystemTime::now() - now() + time, SecondsFormat::Secs)
+}
+
 /// A moment as local time with its offset, which is that of the moment: it changes with summer time.
 ///
 /// In UTC where the local offset cannot be told: chrono panics on a /etc/localtime, or a file that TZ

@@ -1,0 +1,72 @@
+//! The instances that the commands know.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use crate::input::cli::{self, StateDir};
+use crate::input::config_file;
+use crate::settings::dirs::{ROOTS_STATE, SYSTEM_CONFIG, User};
+use crate::settings::name::Name;
+use crate::state;
+use crate::text::escaped;
+
+/// A watchdog that the commands know.
+#[derive(Debug)]
+pub struct Known {
+    pub name: Name,
+    /// Where its state is, or would be.
+    pub folder: PathBuf,
+    /// It has left something there; otherwise it is configured.
+    pub has_state: bool,
+}
+
+impl Known {
+    pub fn is_called(&self, asked: &OsStr) -> bool {
+        OsStr::new(&self.name.to_string()) == asked
+    }
+}
+
+/// All watchdogs that the commands know: those of the user, and root's.
+pub fn known(place: &StateDir, user: &User) -> Vec<Known> {
+    let of = |folder: &PathBuf, name, has_state| Known { name, folder: folder.clone(), has_state };
+    let mut known = Vec::new();
+    for folder in &directories(place, user) {
+        known.extend(state::names(folder).into_iter().map(|name| of(folder, name, true)));
+    }
+    // Where the state is elsewhere, it alone says which there are.
+    if place.state_dir.is_none() {
+        let own = user.state_folder(None);
+        for name in config_file::names(&user.config_folder()) {
+            if !known.iter().any(|known| known.name == name && known.folder == own) {
+                known.push(of(&own, name, false));
+            }
+        }
+        // Everybody may run what is configured there, and what root runs is root's.
+        for name in config_file::names(Path::new(SYSTEM_CONFIG)) {
+            if !known.iter().any(|known| known.name == name) {
+                known.push(of(&own, name, false));
+            }
+        }
+    }
+    known
+}
+
+/// The folders in which states may be: the user's own, and root's, for all to see.
+pub fn directories(place: &StateDir, user: &User) -> Vec<PathBuf> {
+    let own = user.state_folder(place.state_dir.as_ref());
+    let roots = PathBuf::from(ROOTS_STATE);
+    if place.state_dir.is_some() || own == roots { vec![own] } else { vec![own, roots] }
+}
+
+pub fn unheard_of(asked: &OsStr, known: &[Known]) -> String {
+    let text = asked.to_string_lossy();
+    let known: Vec<_> = known.iter().map(|known| known.name.to_string()).collect();
+    // A process name is given by mistake, perhaps, of which the name was made.
+    let made = Name::from_pattern(&text).to_string();
+    let hint = match cli::meant(&made, known.iter().map(String::as_str)) {
+        Some(nearest) => format!("the nearest is '{nearest}'"),
+        None if known.is_empty() => "none has run or is configured here".to_owned(),
+        None => "watchdog status shows those that there are".to_owned(),
+    };
+    format!("there is no watchdog named '{}'; {hint}", escaped(&text))
+}

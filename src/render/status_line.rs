@@ -1,0 +1,31 @@
+//! The status line of a service manager (`sd_notify(3)`, `STATUS=`).
+
+use std::fmt::Write as _;
+
+use super::remark;
+use crate::report::snapshot::{Remark, Snapshot, Status};
+use crate::time::Time;
+
+/// In one line, with times of the clock, which `by_the_clock` tells: a time from now would grow stale.
+pub fn line(snapshot: &Snapshot, by_the_clock: impl Fn(Time) -> String) -> String {
+    let since = snapshot.since.map(|since| format!(", since {}", by_the_clock(since))).unwrap_or_default();
+    let mut text = match (&snapshot.process, snapshot.status) {
+        (Some(process), _) => format!("running: {} (pid {}){since}", process.name, process.pid),
+        (None, Status::Unknown) => format!("unknown whether it is running{since}"),
+        (None, Status::Running | Status::NotRunning) => format!("not running{since}"),
+    };
+    if let Some(facts) = snapshot.facts.as_ref().filter(|facts| facts.failures > 0) {
+        let of = facts.max_fail_count.map(|max| format!(" of {max}")).unwrap_or_default();
+        let _ = write!(text, "; failures {}{of}", facts.failures);
+    }
+    // Of a process that runs it does not matter why nothing would be started.
+    for remark in snapshot.remarks.iter().filter(|_| snapshot.status != Status::Running) {
+        let _ = match remark {
+            Remark::GivenUp { until: Some(until) } | Remark::Paused { until: Some(until) } => {
+                write!(text, "; {} until {}", remark::words(remark), by_the_clock(*until))
+            }
+            _ => write!(text, "; {}", remark::words(remark)),
+        };
+    }
+    text
+}

@@ -1,0 +1,197 @@
+//! What is known of an instance at one moment. Everything that is shown of it is a function of this.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::hold::pause::Leave;
+use crate::state::history::{LastExit, LastStart, Tally};
+use crate::state::{Sight, State};
+use crate::sys::Pid;
+use crate::time::Time;
+
+/// An instance, as it is at the moment `at`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    pub name: String,
+    /// The directory of its state.
+    pub folder: PathBuf,
+    pub at: Time,
+    pub status: Status,
+    /// The process that runs.
+    pub process: Option<Process>,
+    /// Since when it runs, or is missing.
+    pub since: Option<Time>,
+    /// What there is to say beside that; the last matters most.
+    pub remarks: Vec<Remark>,
+    /// How long ago it was last checked.
+    pub checked: Option<Duration>,
+    pub watcher: Watcher,
+    /// What its state file has, if there is one of this boot.
+    pub facts: Option<Facts>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Status {
+    #[serde(rename = "running")]
+    Running,
+    #[serde(rename = "not running")]
+    NotRunning,
+    #[serde(rename = "unknown")]
+    Unknown,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    pub pid: Pid,
+    pub name: String,
+}
+
+/// Who watches the instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watcher {
+    Nobody,
+    At(Pid),
+    /// Whether there is one cannot be seen.
+    Hidden,
+}
+
+/// What explains a status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remark {
+    NotChecked,
+    DamagedState,
+    UnreadableState(String),
+    /// Why nobody can tell whether the process runs.
+    Hidden(String),
+    EndedSinceCheck,
+    StartCommandAtWork,
+    /// Until then, if somebody tries again.
+    GivenUp {
+        until: Option<Time>,
+    },
+    /// Until then, or until it is resumed.
+    Paused {
+        until: Option<Time>,
+    },
+}
+
+/// What the state file has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// Each run is one check (`--once`).
+    pub once: bool,
+    pub interval: Duration,
+    pub restarts: u64,
+    pub failures: u32,
+    /// `None` is unlimited.
+    pub max_fail_count: Option<u32>,
+    pub deaths: Tally,
+    pub last_exit: Option<LastExit>,
+    pub last_start: Option<LastStart>,
+}
+
+/// What a state file cannot know of the present.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Live {
+    /// Whether the process of the state lives, or why nobody can tell.
+    pub process: Result<bool, String>,
+    pub watcher: Watcher,
+    pub command: bool,
+    /// How long ago the state was last written or touched.
+    pub age: Option<Duration>,
+}
+
+impl Snapshot {
+    /// An instance of which no state can be had.
+    pub fn without_state(name: String, folder: PathBuf, at: Time, why: Remark) -> Self {
+        Snapshot {
+            name,
+            folder,
+            at,
+            status: Status::Unknown,
+            process: None,
+            since: None,
+            remarks: vec![why],
+            checked: None,
+            watcher: Watcher::Nobody,
+            facts: None,
+        }
+    }
+
+    /// An instance with this state.
+    pub fn new(state: &State, folder: PathBuf, live: &Live, at: Time) -> Self {
+        let watcher = live.watcher;
+        let (status, since, remark) = status(state, live);
+        let process = state.process.as_ref().filter(|_| status == Status::Running);
+        let process = process.map(|process| Process { pid: process.pid, name: process.name.clone() });
+        let mut remarks: Vec<_> = remark.into_iter().collect();
+        if status != Status::Running {
+            if live.command {
+                remarks.push(Remark::StartCommandAtWork);
+            }
+            // Nobody tries again who does not watch.
+            let goes_on = state.once || watcher != Watcher::Nobody;
+            let until = state.memory.gave_up_until;
+            remarks.extend(until.map(|until| Remark::GivenUp { until: goes_on.then_some(until) }));
+        }
+        let checked = match watcher {
+            // It checks at each interval, and writes only when something changes.
+            Watcher::At(_) if !state.once => Some(Duration::ZERO),
+            Watcher::Hidden if !state.once => None,
+            Watcher::At(_) | Watcher::Hidden | Watcher::Nobody => live.age,
+        };
+        let facts = Facts {
+            once: state.once,
+            interval: state.interval_ms,
+            restarts: state.restarts,
+            failures: state.memory.failures,
+            max_fail_count: state.max_fail_count,
+            deaths: state.deaths.tally(at),
+            last_exit: state.last_exit.clone(),
+            last_start: state.last_start.clone(),
+        };
+        let name = state.name.clone();
+        Snapshot { name, folder, at, status, process, since, remarks, checked, watcher, facts: Some(facts) }
+    }
+
+    /// With what people want.
+    pub fn with(mut self, leave: Leave) -> Self {
+        if let Leave::Paused { until } = leave {
+            self.remarks.push(Remark::Paused { until });
+        }
+        self
+    }
+
+    /// Whether a status line would say the same of another one.
+    pub fn is_like(&self, other: &Snapshot) -> bool {
+        let failures = |snapshot: &Snapshot| snapshot.facts.as_ref().map(|facts| facts.failures);
+        (self.status, &self.process, self.since, &self.remarks, failures(self))
+            == (other.status, &other.process, other.since, &other.remarks, failures(other))
+    }
+
+    /// How long ago something was.
+    pub fn ago(&self, time: Time) -> Duration {
+        self.at.saturating_sub(time)
+    }
+
+    /// How long it is until then.
+    pub fn left(&self, until: Time) -> Duration {
+        until.saturating_sub(self.at)
+    }
+}
+
+/// Whether it runs, since when, and what there is to say to that.
+fn status(state: &State, live: &Live) -> (Status, Option<Time>, Option<Remark>) {
+    match (state.process.as_ref(), &live.process) {
+        (Some(_), Err(why)) => (Status::Unknown, None, Some(Remark::Hidden(why.clone()))),
+        (Some(process), Ok(true)) => (Status::Running, Some(process.started_ms), None),
+        // It has ended since the last check, and another may have taken its place.
+        (Some(_), Ok(false)) if live.watcher == Watcher::Nobody || state.sight == Sight::Running => {
+            (Status::NotRunning, None, Some(Remark::EndedSinceCheck))
+        }
+        _ if state.sight == Sight::Unknown => (Status::Unknown, Some(state.since_ms), None),
+        _ => (Status::NotRunning, Some(state.since_ms), None),
+    }
+}
