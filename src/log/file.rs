@@ -1,15 +1,15 @@
 //! The log file: rotated by size, without a torn or lost record.
 
 use crate::guard::guarded;
-use std::fs::{DirBuilder, OpenOptions};
+use crate::log::make;
+use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use file_rotate::compression::Compression;
 use file_rotate::suffix::AppendCount;
 use file_rotate::{ContentLimit, FileRotate};
-use rustix::fs::OFlags;
 
 /// Where the log goes, and how it is kept small.
 #[derive(Debug, Clone)]
@@ -29,7 +29,6 @@ pub struct LogFile {
 pub(super) struct RotatingFile {
     pub(super) limits: LogFile,
     open: Option<Open>,
-    pub(super) is_broken: bool,
 }
 
 struct Open {
@@ -40,7 +39,7 @@ struct Open {
 
 impl RotatingFile {
     pub(super) fn new(limits: LogFile) -> Self {
-        RotatingFile { limits, open: None, is_broken: false }
+        RotatingFile { limits, open: None }
     }
 
     pub(super) fn write_record(&mut self, record: &str) -> io::Result<()> {
@@ -48,7 +47,6 @@ impl RotatingFile {
         if result.is_err() {
             self.open = None;
         }
-        self.is_broken = result.is_err();
         result
     }
 
@@ -60,7 +58,8 @@ impl RotatingFile {
             self.open = None;
         }
         if self.open.is_none() {
-            prepare(path)?;
+            // Which finds out what is wrong with them before file-rotate does.
+            make(OpenOptions::new().read(true).append(true), path)?;
             let file = guarded(|| rotating(&self.limits)).ok_or_else(vanished)?;
             self.open = Some(Open { file, identity: identity(path)? });
         }
@@ -84,27 +83,6 @@ impl RotatingFile {
         // Nothing was written if a rotation failed half-way.
         let added = if rotated { after.len() } else { after.len().saturating_sub(before) };
         if added < record.len() as u64 { Err(io::Error::other("it could not be rotated")) } else { Ok(()) }
-    }
-}
-
-/// Makes folder and file with the modes they should have, and finds out what is wrong with them before
-/// file-rotate does.
-fn prepare(path: &Path) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
-    }
-    let mut options = OpenOptions::new();
-    // Not to wait for a reader where somebody put a pipe.
-    options
-        .read(true)
-        .append(true)
-        .create(true)
-        .mode(0o640)
-        .custom_flags(OFlags::NONBLOCK.bits().cast_signed());
-    if options.open(path)?.metadata()?.is_file() {
-        Ok(())
-    } else {
-        Err(io::Error::other("it is not a regular file"))
     }
 }
 
@@ -195,10 +173,8 @@ mod tests {
         std::fs::remove_dir_all(&made).unwrap();
         std::fs::write(&made, "in the way").unwrap();
         assert!(file.write_record("two\n").is_err());
-        assert!(file.is_broken);
         std::fs::remove_file(&made).unwrap();
         file.write_record("three\n").unwrap();
-        assert!(!file.is_broken);
         assert_eq!(read_all(&made), ["three"]);
         // A folder where the first of the older files should be.
         file.write_record("more than twenty bytes long\n").unwrap();

@@ -1,8 +1,6 @@
 //! The log: one line for each change, to a file that rotates and to standard error.
 //!
-//! Records come in through the `log` crate. simplelog puts level, target and text in front of each other
-//! and hands them over in pieces; here the pieces become a line again, which is stamped with the time and
-//! written whole.
+//! Records come in through the `log` crate and go, as records, to one logger for each place.
 
 use crate::text::escaped;
 use crate::time::local;
@@ -10,125 +8,153 @@ mod file;
 pub mod output;
 mod stderr;
 
-use std::io::{self, Write};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use log::kv::Key;
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use simplelog::{ConfigBuilder, LevelPadding, WriteLogger};
+use rustix::fs::OFlags;
+use simplelog::{CombinedLogger, Config, SharedLogger};
 
 pub use chrono::SecondsFormat;
 pub use file::LogFile;
 use file::RotatingFile;
 pub use stderr::{Stderr, Verbosity, cannot_tell, is_terminal, stderr_is_journal};
 
-/// The target of the one record that a `--once` run writes to standard error.
-pub const OUTCOME: &str = "outcome";
-
 /// Starts the log. Called once.
 pub fn start(file: LogFile, stderr: Stderr) {
-    let config = ConfigBuilder::new()
-        .set_time_level(LevelFilter::Off)
-        .set_thread_level(LevelFilter::Off)
-        .set_location_level(LevelFilter::Off)
-        .set_max_level(LevelFilter::Error)
-        .set_target_level(LevelFilter::Error)
-        .set_level_padding(LevelPadding::Off)
-        .build();
-    let records = Records { file: RotatingFile::new(file), stderr, pieces: Vec::new() };
-    let logger = OneLine(*WriteLogger::new(LevelFilter::Info, config, records));
-    if log::set_boxed_logger(Box::new(logger)).is_ok() {
-        log::set_max_level(LevelFilter::Info);
-    }
+    let in_file = Arc::new(Mutex::new(InFile::default()));
+    let to_file = ToFile { file: RotatingFile::new(file), in_file: Arc::clone(&in_file) };
+    // In this order: what the file did not take goes to standard error.
+    let loggers: Vec<Box<dyn SharedLogger>> =
+        vec![Logger::of(to_file), Logger::of(ToStderr { stderr, in_file })];
+    let _ = CombinedLogger::init(loggers);
 }
 
-/// Makes one line of each record, whatever is quoted in it.
-struct OneLine(WriteLogger<Records>);
-
-impl Log for OneLine {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.0.enabled(metadata)
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        let text = escaped(&record.args().to_string());
-        let (level, target) = (record.level(), record.target());
-        self.0.log(&Record::builder().level(level).target(target).args(format_args!("{text}")).build());
-    }
-
-    fn flush(&self) {
-        self.0.flush();
-    }
+/// What became of a record in the file: the two places share it.
+#[derive(Debug, Default)]
+struct InFile {
+    is_refused: bool,
+    /// What is to be said of it when this has changed.
+    notice: Option<String>,
 }
 
-/// Puts the pieces of a record together, stamps it and writes it.
-struct Records {
+/// A place that records go to.
+trait Place: Send + 'static {
+    /// Writes a record; `is_outcome` if it is what a run has come to, for cron's mail.
+    fn write(&mut self, level: Level, text: &str, is_outcome: bool);
+}
+
+struct ToFile {
     file: RotatingFile,
+    in_file: Arc<Mutex<InFile>>,
+}
+
+impl Place for ToFile {
+    fn write(&mut self, level: Level, text: &str, _: bool) {
+        let mut in_file = lock(&self.in_file);
+        let written = self.file.write_record(&line(level, text));
+        let LogFile { name, path, .. } = &self.file.limits;
+        let path = path.display();
+        let notice = match (&written, in_file.is_refused) {
+            (Ok(()), true) => Some(format!("{name}: the log {path} can be written again")),
+            (Err(error), false) => Some(format!(
+                "{name}: the log {path} cannot be written ({error}); until it can, records go here"
+            )),
+            _ => None,
+        };
+        *in_file = InFile { is_refused: written.is_err(), notice: notice.map(|notice| escaped(&notice)) };
+        if let (Ok(()), Some(notice)) = (written, &in_file.notice) {
+            let _ = self.file.write_record(&line(Level::Warn, notice));
+        }
+    }
+}
+
+struct ToStderr {
     stderr: Stderr,
-    pieces: Vec<u8>,
+    in_file: Arc<Mutex<InFile>>,
 }
 
-impl Write for Records {
-    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-        self.pieces.extend_from_slice(piece);
-        if piece.ends_with(b"\n") {
-            let record = std::mem::take(&mut self.pieces);
-            if let Some((level, target, text)) = read_record(&record) {
-                self.record(level, target, text);
-            }
+impl Place for ToStderr {
+    fn write(&mut self, level: Level, text: &str, is_outcome: bool) {
+        let mut in_file = lock(&self.in_file);
+        if let Some(notice) = in_file.notice.take() {
+            self.stderr.write_record(Level::Warn, &notice);
         }
-        Ok(piece.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Takes `[LEVEL] target: text` apart again.
-fn read_record(record: &[u8]) -> Option<(Level, &str, &str)> {
-    let record = std::str::from_utf8(record).ok()?.strip_suffix('\n')?;
-    let (level, rest) = record.strip_prefix('[')?.split_once("] ")?;
-    let (target, text) = rest.split_once(": ")?;
-    Some((level.parse().ok()?, target, text))
-}
-
-impl Records {
-    fn record(&mut self, level: Level, target: &str, text: &str) {
-        let shown = self.stderr.shows(level, target);
-        let was_broken = self.file.is_broken;
-        match self.file.write_record(&line(level, text)) {
-            Ok(()) if was_broken => {
-                let LogFile { name, path, .. } = &self.file.limits;
-                let text = escaped(&format!("{name}: the log {} can be written again", path.display()));
-                let _ = self.file.write_record(&line(Level::Warn, &text));
-                self.stderr.write_record(Level::Warn, &text);
-            }
-            Ok(()) => {}
-            Err(error) => {
-                if !was_broken {
-                    let LogFile { name, path, .. } = &self.file.limits;
-                    let path = path.display();
-                    self.stderr.write_record(
-                        Level::Warn,
-                        &escaped(&format!(
-                            "{name}: the log {path} cannot be written ({error}); until it can, records go here"
-                        )),
-                    );
-                }
-                if !shown {
-                    self.stderr.write_record(level, text);
-                }
-            }
-        }
-        if shown {
+        if in_file.is_refused || self.stderr.shows(level, is_outcome) {
             self.stderr.write_record(level, text);
         }
     }
 }
 
+/// A place, as a logger among others.
+struct Logger<P>(Mutex<P>);
+
+impl<P: Place> Logger<P> {
+    fn of(place: P) -> Box<dyn SharedLogger> {
+        Box::new(Logger(Mutex::new(place)))
+    }
+}
+
+impl<P: Place> Log for Logger<P> {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= self.level()
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let is_outcome = record.key_values().get(Key::from("outcome")).and_then(|value| value.to_bool());
+        // One line, whatever is quoted in it.
+        let text = escaped(&record.args().to_string());
+        lock(&self.0).write(record.level(), &text, is_outcome == Some(true));
+    }
+
+    fn flush(&self) {}
+}
+
+impl<P: Place> SharedLogger for Logger<P> {
+    fn level(&self) -> LevelFilter {
+        LevelFilter::Info
+    }
+
+    fn config(&self) -> Option<&Config> {
+        None
+    }
+
+    fn as_log(self: Box<Self>) -> Box<dyn Log> {
+        self
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Makes folder and file with the modes that they should have, and opens it.
+fn make(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
+    }
+    open(options.create(true).mode(0o640), path)
+}
+
+fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    // Not to wait for the other end where somebody put a pipe.
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = options.custom_flags(flags.bits().cast_signed()).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
+}
+
 /// A record as it stands in the file.
 fn line(level: Level, text: &str) -> String {
-    format!("{} {level:<5} {text}\n", local(SystemTime::now(), SecondsFormat::Millis))
+    format!("{} {level:<5} {text}\n", stamp())
+}
+
+fn stamp() -> String {
+    local(SystemTime::now(), SecondsFormat::Millis)
 }
 
 #[cfg(test)]
@@ -141,12 +167,29 @@ mod tests {
     }
 
     #[test]
-    fn pieces_become_a_record_again() {
-        assert_eq!(
-            read_record(b"[WARN] watchdog::report: docker: is not running: x\n"),
-            Some((Level::Warn, "watchdog::report", "docker: is not running: x"))
-        );
-        assert_eq!(read_record(b"[WARN] no target\n"), None);
-        assert_eq!(read_record(b"\xff\n"), None);
+    fn what_the_file_refuses_is_said_elsewhere_from_beginning_to_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("made/x.log");
+        std::fs::write(folder.path().join("made"), "in the way").unwrap();
+        let file =
+            RotatingFile::new(LogFile { name: "x".into(), path: path.clone(), max_size: 1000, max_files: 1 });
+        let in_file = Arc::new(Mutex::new(InFile::default()));
+        let place = Logger(Mutex::new(ToFile { file, in_file: Arc::clone(&in_file) }));
+        let write = |text: &str| {
+            place.log(&Record::builder().level(Level::Info).args(format_args!("{text}")).build());
+            let mut in_file = lock(&in_file);
+            (in_file.is_refused, in_file.notice.take())
+        };
+        let (is_refused, notice) = write("one");
+        assert!(is_refused && notice.is_some_and(|notice| notice.contains("cannot be written (")));
+        assert_eq!(write("two"), (true, None), "that is said once");
+        std::fs::remove_file(folder.path().join("made")).unwrap();
+        let (is_refused, notice) = write("three\nand four");
+        assert!(!is_refused && notice.is_some_and(|notice| notice.ends_with("can be written again")));
+        assert_eq!(write("five"), (false, None));
+        let written = std::fs::read_to_string(path).unwrap();
+        let lines: Vec<_> = written.lines().map(|line| line.split_once(' ').unwrap().1).collect();
+        assert_eq!((lines[0], lines[2]), ("INFO  three\\nand four", "INFO  five"));
+        assert!(lines.len() == 3 && lines[1].ends_with("can be written again"), "{written}");
     }
 }

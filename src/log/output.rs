@@ -1,12 +1,14 @@
 //! What start commands and the daemons they leave write: a file that never grows beyond its limit, even
 //! while a daemon holds it open for years.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+
+use crate::log::{make, open};
 
 /// How much of the end of a command's output is looked at for its last lines.
 const TAIL: u64 = 4096;
@@ -38,19 +40,9 @@ impl OutputLog {
     /// # Errors
     /// It cannot be made, or is no regular file.
     pub fn open(&self) -> io::Result<File> {
-        if let Some(folder) = self.path.parent() {
-            DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
-        }
-        let file = self.open_file(OpenOptions::new().append(true).create(true).mode(0o640))?;
+        let file = make(OpenOptions::new().append(true), &self.path)?;
         rustix::fs::fcntl_setfl(&file, OFlags::APPEND)?;
         Ok(file)
-    }
-
-    fn open_file(&self, options: &mut OpenOptions) -> io::Result<File> {
-        // Not to wait for the other end where somebody put a pipe.
-        let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = options.custom_flags(flags.bits().cast_signed()).open(&self.path)?;
-        if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
     }
 
     /// How long it is; what a command writes comes after.
@@ -61,7 +53,7 @@ impl OutputLog {
     /// The last lines that were written since it was `from` bytes long.
     pub fn last_lines_since(&self, from: u64) -> Vec<String> {
         let tail = || -> io::Result<Vec<u8>> {
-            let file = self.open_file(OpenOptions::new().read(true))?;
+            let file = open(OpenOptions::new().read(true), &self.path)?;
             let end = file.metadata()?.len();
             // It is shorter if it was truncated meanwhile.
             let from = if end < from { 0 } else { from };
@@ -94,7 +86,7 @@ impl OutputLog {
         }
         let copied = self.copy_end(length);
         // A full disk must not become fuller because the copy has no room.
-        self.open_file(OpenOptions::new().write(true))?.set_len(0)?;
+        open(OpenOptions::new().write(true), &self.path)?.set_len(0)?;
         copied
     }
 
@@ -113,7 +105,7 @@ impl OutputLog {
                 _ => {}
             }
         }
-        let mut from = self.open_file(OpenOptions::new().read(true))?;
+        let mut from = open(OpenOptions::new().read(true), &self.path)?;
         from.seek(SeekFrom::Start(length.saturating_sub(self.max_size)))?;
         // Not what is there: a pipe would be waited for, and what a link leads to is not ours to overwrite.
         match std::fs::remove_file(older(1)) {

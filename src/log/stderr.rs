@@ -11,7 +11,7 @@ use log::Level;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 
-use crate::log::{OUTCOME, line};
+use crate::log::{line, stamp};
 
 /// How much of standard error is this run's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,10 +75,10 @@ impl Stderr {
         Stderr { to, style, verbosity }
     }
 
-    pub(super) fn shows(&self, level: Level, target: &str) -> bool {
+    pub(super) fn shows(&self, level: Level, is_outcome: bool) -> bool {
         match self.verbosity {
             Verbosity::Quiet => level <= Level::Error,
-            Verbosity::Outcome => target == OUTCOME,
+            Verbosity::Outcome => is_outcome,
             Verbosity::Warnings => level <= Level::Warn,
             Verbosity::Information => level <= Level::Info,
         }
@@ -91,18 +91,12 @@ impl Stderr {
                 format!("<{}>{text}\n", if level == Level::Info { 6 } else { level as usize + 2 })
             }
             Style::Colour => {
-                let colour = match level {
-                    Level::Error => "\x1b[31m",
-                    Level::Warn => "\x1b[33m",
-                    _ => "",
+                let (colour, reset) = match level {
+                    Level::Error => ("\x1b[31m", "\x1b[0m"),
+                    Level::Warn => ("\x1b[33m", "\x1b[0m"),
+                    _ => ("", ""),
                 };
-                let reset = if colour.is_empty() { "" } else { "\x1b[0m" };
-                let line = line(level, text);
-                let parts = line.split_once(' ').map(|(stamp, text)| (stamp, text.split_at_checked(5)));
-                match parts {
-                    Some((stamp, Some((level, text)))) => format!("{stamp} {colour}{level}{reset}{text}"),
-                    _ => line,
-                }
+                format!("{} {colour}{level:<5}{reset} {text}\n", stamp())
             }
         };
         self.write_text(&record);

@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use log::Level;
 
-use crate::log::OUTCOME;
 use crate::policy::{Failure, Outcome};
 use crate::process::ProcessInfo;
 use crate::process::scan::{Candidate, Unknown};
@@ -142,12 +141,7 @@ impl Report {
     /// Writes what is kept.
     pub fn flush(&mut self) {
         for (level, is_outcome, text) in self.records.drain(..) {
-            let text = format!("{}: {text}", self.settings.name);
-            if is_outcome {
-                log::log!(target: OUTCOME, level, "{text}");
-            } else {
-                log::log!(level, "{text}");
-            }
+            log::log!(level, outcome = is_outcome; "{}: {text}", self.settings.name);
         }
     }
 
