@@ -3,7 +3,7 @@
 #![no_main]
 
 use std::cell::RefCell;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -15,13 +15,12 @@ use watchdog::input::cli::{Cli, StateDir};
 use watchdog::policy::{Action, Memory, Policy, Seen};
 use watchdog::process::scan::Proc;
 use watchdog::process::termination::Predecessor;
-use watchdog::report::Report;
 use watchdog::settings::Settings;
 use watchdog::settings::dirs::User;
-use watchdog::settings::name::Name;
+use watchdog::settings::name::{self, Name};
 use watchdog::settings::sources::Sources;
 use watchdog::state::{Files, Sight, State};
-use watchdog::state::lock::{self, Lock, Locking};
+use watchdog::state::lock::{Lock, Locking};
 use watchdog::state::store::Store;
 use watchdog::supervise::start_command::{StartCommand, StartRecord};
 use watchdog::text::is_control;
@@ -43,7 +42,7 @@ impl Place {
         cli.how.start_command = Some("true".into());
         Place {
             folder: tempfile::tempdir_in("/dev/shm").unwrap(),
-            name: lock::name("x").unwrap(),
+            name: name::name("x").unwrap(),
             boot_id: boot_id(Path::new("/proc")),
             proc: Proc::new(Path::new("/proc")).unwrap(),
             settings: Rc::new(Settings::new(&cli, &Sources::default()).unwrap()),
@@ -141,11 +140,9 @@ fn go_on(state: &State, place: &Place) {
 
 /// A watch begins with this file, keeps its own, and the next one can read that.
 fn recalled(place: &Place) {
-    let (log, output) = (PathBuf::from("/x.log"), PathBuf::from("/x.output.log"));
-    let mut report = Report::new(&place.settings, log, output);
-    let mut record = Store::recall(place.files(), &place.settings, &place.proc, &mut report);
+    let (mut record, _) = Store::recall(place.files(), &place.settings, &place.proc);
     record.restarted();
-    let _ = record.may_start(now(), &mut report);
+    record.resumed(now());
     record.sees(Sight::Missing, None, now());
     let memory = record.memory();
     // Nothing that was written in this boot can be of a time to come, and keep the watch from its work.
@@ -165,13 +162,12 @@ fn recalled(place: &Place) {
         };
     }
     assert!(at < patience, "it is not started for a day: {memory:?}");
-    if record.has_news(memory, &report) {
-        record.write(&mut report);
+    if record.has_news(memory) {
+        record.write().unwrap();
     }
     let kept = place.files().state().unwrap();
     assert_eq!((kept.version, kept.boot_id.as_str()), (1, place.boot_id.as_str()));
-    record.end(memory, &mut report);
-    report.flush();
+    record.end(memory).unwrap();
 }
 
 /// Whatever is in the folder, `status` shows it in lines that do nothing to a terminal.

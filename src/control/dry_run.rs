@@ -12,7 +12,7 @@ use crate::process::ProcessInfo;
 use crate::process::scan::{Candidate, Matches, Proc, Unknown};
 use crate::process::termination::Predecessor;
 use crate::render::table;
-use crate::report::words::{ambiguity, list, named, user_name};
+use crate::report::words::{ambiguity, list, user_name};
 use crate::settings::{self, Settings, program};
 use crate::state::{Files, State, store};
 use crate::supervise::admission;
@@ -180,7 +180,10 @@ fn would(settings: &Settings, found: &Result<Matches, Unknown>, standing: Standi
         (Err(Unknown(why)), _) => format!("nothing: whether it runs cannot be told ({why})"),
         (Ok(found), _) if once && !found.is_empty() => format!("nothing: {} is running", list(found)),
         (Ok(found), _) if !found.is_empty() => {
-            format!("follow {}; nothing is started", found.first().map(named).unwrap_or_default())
+            format!(
+                "follow {}; nothing is started",
+                found.first().map(ToString::to_string).unwrap_or_default()
+            )
         }
         (_, Standing::Watched { by, .. }) => format!("{NOTHING} pid {by} watches '{name}' already"),
         (_, Standing::Paused { left: None }) => {

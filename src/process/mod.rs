@@ -4,6 +4,7 @@ use crate::sys::Pid;
 use crate::time::millis;
 use serde::Deserialize;
 use serde::Serialize;
+use std::fmt;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -57,6 +58,13 @@ pub struct ProcessInfo {
     pub command_line: String,
     /// What a process that takes its place would have in common with it.
     pub kind: Signature,
+}
+
+/// As the log names it.
+impl fmt::Display for ProcessInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (pid {})", self.name, self.pid)
+    }
 }
 
 impl ProcessInfo {

@@ -3,15 +3,20 @@
 use crate::text::{plural, span};
 use std::ffi::OsStr;
 use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use bytesize::ByteSize;
 
+use crate::policy::Failure;
 use crate::process;
 use crate::process::criteria::Mismatch;
 use crate::process::oom::OutOfMemory;
 use crate::process::scan::Candidate;
 use crate::process::termination::{Termination, signal_name};
+use crate::report::event::{Attempt, Row};
 use crate::state::history::Tally;
+use crate::state::store::Unusable;
 use crate::task::CommandEnd;
 use crate::text::quoted;
 
@@ -34,8 +39,14 @@ pub(super) fn wrote(end: &CommandEnd) -> String {
     if end.said.is_empty() { String::new() } else { format!("; it wrote: '{}'", end.said.join(" | ")) }
 }
 
-/// What else is known of an end: memory, and whether there was too little of it.
-pub(super) fn facts(end: &Termination) -> Option<String> {
+/// How a process died.
+pub(super) fn death(end: &Termination) -> String {
+    format!("{} (pid {}) {} after {}", end.name, end.pid, end.death, span(end.ran()))
+}
+
+/// What else is known of an end, in brackets: why it is `untold` how it died, and memory, and whether there
+/// was too little of it.
+pub(super) fn facts(untold: Option<&str>, end: &Termination) -> String {
     let kills =
         |count: u64| format!("{count} OOM {}", plural(u32::try_from(count).unwrap_or(u32::MAX), "kill"));
     let out_of_memory = end.out_of_memory.map(|out_of_memory| match out_of_memory {
@@ -47,8 +58,52 @@ pub(super) fn facts(end: &Termination) -> Option<String> {
         }
     });
     let memory = end.memory.map(|bytes| format!("{} at the last check", ByteSize(bytes).display().iec()));
-    let facts: Vec<_> = out_of_memory.into_iter().chain(memory).collect();
-    (!facts.is_empty()).then(|| facts.join("; "))
+    let facts: Vec<_> = untold.map(str::to_owned).into_iter().chain(out_of_memory).chain(memory).collect();
+    if facts.is_empty() { String::new() } else { format!(" ({})", facts.join("; ")) }
+}
+
+/// What an attempt looked like that failed, so long after it began.
+pub fn failure(why: Failure, since: Duration, attempt: &Attempt) -> String {
+    let Attempt { command, death: end, left_over, .. } = attempt;
+    let mut text = match (why, end) {
+        (Failure::Missing, _) => format!("it is not running {} after the start command", span(since)),
+        (Failure::Overran, _) => "the start command took too long and was ended".to_owned(),
+        (Failure::Ended | Failure::Unstable, Some(end)) => death(end),
+        (Failure::Ended | Failure::Unstable, None) => "it has ended since the last check".to_owned(),
+    };
+    match (why, command) {
+        (Failure::Missing | Failure::Ended, Some(end)) => {
+            let _ = write!(text, "; the start command {}{}", ended(end), wrote(end));
+        }
+        (Failure::Overran, Some(end)) => text.push_str(&wrote(end)),
+        (Failure::Unstable, _) | (_, None) => {}
+    }
+    if !left_over.is_empty() {
+        let _ = write!(text, "; left over: {}", list(left_over));
+    }
+    text
+}
+
+/// What the failures of a row looked like.
+pub(super) fn looks(row: &Row) -> String {
+    let look = |row: &(u32, u32, String)| match row {
+        (first, last, look) if first == last => format!("attempt {first}: {look}"),
+        (first, last, look) => format!("attempts {first} to {last}: {look}"),
+    };
+    row.0.iter().map(look).collect::<Vec<_>>().join("; ")
+}
+
+/// Why a state file is of no use.
+pub(super) fn unusable(why: &Unusable) -> String {
+    const ANEW: &str = "and is begun anew";
+    match why {
+        Unusable::Foreign { why, aside } => {
+            let now = |path: &PathBuf| format!("it is now {}", path.display());
+            let aside = aside.as_ref().map_or_else(ToString::to_string, now);
+            format!("the state file could not be used ({why}), {ANEW}; {aside}")
+        }
+        Unusable::Unreadable(error) => format!("the state file cannot be read ({error}), {ANEW}"),
+    }
 }
 
 /// How often it died, where that was not the first time.
@@ -57,14 +112,9 @@ pub(super) fn often(deaths: Tally) -> String {
     if deaths.is_empty() { deaths } else { format!("; {deaths}") }
 }
 
-/// A process, as the log names it.
-pub fn named(seen: &process::ProcessInfo) -> String {
-    format!("{} (pid {})", seen.name, seen.pid)
-}
-
 /// Processes, as the log names them: the first few, and how many more.
 pub fn list(all: &[process::ProcessInfo]) -> String {
-    let mut text = all.iter().take(MOST_NAMED).map(named).collect::<Vec<_>>().join(", ");
+    let mut text = all.iter().take(MOST_NAMED).map(ToString::to_string).collect::<Vec<_>>().join(", ");
     if all.len() > MOST_NAMED {
         let _ = write!(text, " and {} more", all.len() - MOST_NAMED);
     }
@@ -97,7 +147,7 @@ pub fn ambiguity(matching: &[process::ProcessInfo]) -> Option<String> {
     } else {
         "neither name nor user nor command line tells them apart".to_owned()
     };
-    Some(format!("{what}: {}; {} is followed; {stricter}", list(matching), named(first)))
+    Some(format!("{what}: {}; {first} is followed; {stricter}", list(matching)))
 }
 
 /// Whether processes come from one of them, or all from one parent.
@@ -140,7 +190,6 @@ mod tests {
     use crate::process::ProcessInfo;
     use crate::sys::Pid;
     use crate::time::Time;
-    use std::time::Duration;
 
     fn seen(pid: Pid, parent: Pid, name: &str, user: u32, command_line: &str) -> ProcessInfo {
         let kind = process::Signature::new(user, command_line.as_bytes());

@@ -8,9 +8,9 @@ use crate::fs::{WaitFor, open_in_place, read_file, replace};
 use crate::process::ProcessId;
 pub mod history;
 pub mod lock;
+pub mod said;
 pub mod store;
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -27,13 +27,14 @@ use crate::process::termination::Predecessor;
 use crate::process::{ProcessInfo, Signature};
 use crate::settings::name::Name;
 use crate::state::history::{Deaths, LastExit, LastStart};
+use crate::state::said::Said;
 use crate::sys::Pid;
 use crate::time::{Time, millis};
 
 /// The version of the state file that this program writes and reads.
 pub const VERSION: u32 = 1;
 /// What an instance sees and remembers: the state file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// [`VERSION`].
     pub version: u32,
@@ -74,8 +75,8 @@ pub struct State {
     /// The last `resume` that was heeded.
     #[serde(with = "millis")]
     pub resumed_ms: Time,
-    /// What has been said, and is not to be said again: the last text of each kind.
-    pub said: BTreeMap<String, String>,
+    /// What has been said, and is not to be said again.
+    pub said: Said,
     /// How the process ended last.
     #[serde(default)]
     pub last_exit: Option<LastExit>,
@@ -91,7 +92,7 @@ pub struct State {
 }
 
 /// What an instance sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sight {
     /// The process runs.
@@ -99,6 +100,7 @@ pub enum Sight {
     /// It does not.
     Missing,
     /// Nobody can tell.
+    #[default]
     Unknown,
 }
 
@@ -382,7 +384,7 @@ mod tests {
             max_fail_count: None,
             told: false,
             resumed_ms: ms(0),
-            said: BTreeMap::new(),
+            said: Said::default(),
             last_exit: None,
             deaths: Deaths::default(),
             last_start: None,

@@ -1,14 +1,16 @@
 //! Keeps the state file true: what the instance sees and remembers, written when that changes.
 
-use crate::hold::pause::Leave;
+use std::io;
+use std::path::PathBuf;
+
 use crate::policy::Memory;
 use crate::process::oom::OomKills;
 use crate::process::scan::Proc;
 use crate::process::termination::{Exit, Predecessor, Termination};
 use crate::process::{ProcessId, ProcessInfo};
-use crate::report::Report;
 use crate::settings::Settings;
 use crate::state::history::{Deaths, LastExit, LastStart, Tally};
+use crate::state::said::{Notice, Said, Told};
 use crate::state::{Files, Sight, State, StoredPredecessor, StoredProcess, Unread, VERSION};
 use crate::task::CommandEnd;
 use crate::time::{Time, millis};
@@ -22,42 +24,43 @@ pub struct Store {
     written: Option<State>,
     /// The state may be another than what the file says.
     is_changed: bool,
-    /// What people wanted when they were last asked.
-    leave: Leave,
     /// What was remembered before the end of what may have been a daemon's launcher.
     before_launcher: Option<(Option<LastExit>, Deaths)>,
+}
+
+/// What was found when a state was taken up.
+#[derive(Debug, Default)]
+pub struct Recalled {
+    /// The state file was of no use, and is begun anew.
+    pub unusable: Option<Unusable>,
+    /// The process that was followed has ended since.
+    pub ended: Option<(Termination, Tally)>,
+}
+
+/// Why a state file is of no use.
+#[derive(Debug)]
+pub enum Unusable {
+    /// It is damaged, or none of this version, and has been put aside.
+    Foreign { why: String, aside: io::Result<PathBuf> },
+    /// It cannot be read.
+    Unreadable(io::Error),
 }
 
 impl Store {
     /// The state as the watchdog before this one left it, if it is of this boot and of these settings;
     /// of a process that has ended since, what it was.
-    pub fn recall(files: Files, settings: &Settings, proc: &Proc, report: &mut Report) -> Self {
-        let written = files.state_of_this_boot().unwrap_or_else(|unread| {
-            let (why, aside) = match unread {
-                Unread::Foreign(why) => {
-                    let aside = files.set_state_aside().map(|path| format!("it is now {}", path.display()));
-                    let aside = aside.unwrap_or_else(|error| error.to_string());
-                    (format!("could not be used ({why})"), format!("; {aside}"))
-                }
-                Unread::None => return None,
-                Unread::Failed(error) => (format!("cannot be read ({error})"), String::new()),
-            };
-            report.trouble("state", &format!("the state file {why}, and is begun anew{aside}"));
-            None
-        });
+    pub fn recall(files: Files, settings: &Settings, proc: &Proc) -> (Self, Recalled) {
+        let (written, unusable) = match files.state_of_this_boot() {
+            Ok(written) => (written, None),
+            Err(Unread::None) => (None, None),
+            Err(Unread::Foreign(why)) => {
+                (None, Some(Unusable::Foreign { why, aside: files.set_state_aside() }))
+            }
+            Err(Unread::Failed(error)) => (None, Some(Unusable::Unreadable(error))),
+        };
         let (state, ended) = next(written.clone(), &files, settings, proc);
-        if let Some((end, deaths)) = ended {
-            report.ended_unseen(&end, deaths);
-        }
-        report.recall(state.said.clone());
-        Store {
-            files,
-            state,
-            written,
-            is_changed: true,
-            leave: Leave::Given { resumed: None },
-            before_launcher: None,
-        }
+        let store = Store { files, state, written, is_changed: true, before_launcher: None };
+        (store, Recalled { unusable, ended })
     }
 
     /// What the policy is to go on with.
@@ -83,11 +86,6 @@ impl Store {
         &self.state
     }
 
-    /// Whether people wanted it left alone when a start was last considered.
-    pub fn leave(&self) -> Leave {
-        self.leave
-    }
-
     /// The instance's files.
     pub fn files(&self) -> &Files {
         &self.files
@@ -103,29 +101,25 @@ impl Store {
         self.change(|state| state.told = told);
     }
 
-    /// Whether somebody has said since the last time that what was is to be forgotten.
-    pub fn is_resumed(&self, now: Time) -> bool {
-        matches!(self.files.leave(now), Leave::Given { resumed: Some(at) } if at > self.state.resumed_ms)
+    /// Heeds that somebody said `resume` then. Whether that is new.
+    pub fn resumed(&mut self, at: Time) -> bool {
+        let is_new = at > self.state.resumed_ms;
+        if is_new {
+            self.change(|state| state.resumed_ms = at);
+        }
+        is_new
     }
 
-    /// Whether a start may come now, as far as people are concerned; `Some` if somebody has said since
-    /// the last time that what was is to be forgotten.
-    pub fn may_start(&mut self, now: Time, report: &mut Report) -> (bool, Option<Time>) {
-        self.leave = self.files.leave(now);
-        match self.leave {
-            Leave::Paused { until } => {
-                report.paused(until, now);
-                (false, None)
-            }
-            Leave::Given { resumed } => {
-                report.not_paused();
-                let news = resumed.filter(|resumed| *resumed > self.state.resumed_ms);
-                if let Some(resumed) = news {
-                    self.change(|state| state.resumed_ms = resumed);
-                }
-                (true, news)
-            }
-        }
+    /// Whether this is to be said now; then it has been.
+    pub fn is_news(&mut self, told: Told) -> bool {
+        let is_news = self.state.said.is_news(told);
+        self.is_changed |= is_news;
+        is_news
+    }
+
+    /// Nothing has been said: other processes are looked for.
+    pub fn forget_said(&mut self) {
+        self.change(|state| state.said = Said::default());
     }
 
     /// What is seen from now on.
@@ -135,16 +129,22 @@ impl Store {
         {
             self.change(|state| (state.last_exit, state.deaths) = (last_exit, deaths));
         }
-        let is_same = self.state.sight == sight
-            && match (&self.state.process, process) {
-                (Some(old), Some(new)) => {
-                    (old.pid, old.started_ms, &old.name)
-                        == (new.pid, Time::from_millis(millis::of(new.started)), &new.name)
-                }
-                (_, None) => true,
-                _ => false,
-            };
-        if !is_same {
+        let is_same_process = match (&self.state.process, process) {
+            (Some(old), Some(new)) => {
+                (old.pid, old.started_ms, &old.name)
+                    == (new.pid, Time::from_millis(millis::of(new.started)), &new.name)
+            }
+            (_, None) => true,
+            _ => false,
+        };
+        // What was said of another process, and a pause that nothing is kept from by now, are over without a word.
+        if !is_same_process {
+            self.is_news(Told::Over(Notice::Stopped));
+        }
+        if sight == Sight::Running {
+            self.is_news(Told::Over(Notice::Paused));
+        }
+        if self.state.sight != sight || !is_same_process {
             self.change(|state| {
                 state.sight = sight;
                 state.since_ms = now;
@@ -239,18 +239,17 @@ impl Store {
     pub fn use_settings(&mut self, settings: &Settings) {
         let new = fresh(&self.files, settings);
         let old = std::mem::replace(&mut self.state, new);
+        let said = old.said.clone();
         self.state.command = old.command;
         take_over(&mut self.state, old, settings);
+        self.state.said = said;
         self.is_changed = true;
     }
 
     /// Whether the state is another than what the file says.
-    pub fn has_news(&mut self, memory: Memory, report: &Report) -> bool {
-        if self.state.memory != memory || self.state.said != *report.said() {
-            self.state.memory = memory;
-            self.state.said.clone_from(report.said());
-            self.is_changed = true;
-        }
+    pub fn has_news(&mut self, memory: Memory) -> bool {
+        self.is_changed |= self.state.memory != memory;
+        self.state.memory = memory;
         self.is_changed &= self.written.as_ref() != Some(&self.state);
         self.is_changed
     }
@@ -264,24 +263,25 @@ impl Store {
     }
 
     /// Writes the state.
-    pub fn write(&mut self, report: &mut Report) {
-        match self.files.write_state(&self.state) {
-            Ok(()) => {
-                self.written = Some(self.state.clone());
-                self.is_changed = false;
-                report.state();
-            }
-            Err(error) => report.no_state(self.files.folder(), &error),
-        }
+    ///
+    /// # Errors
+    /// It could not be written; then there still is news.
+    pub fn write(&mut self) -> io::Result<()> {
+        self.files.write_state(&self.state)?;
+        self.written = Some(self.state.clone());
+        self.is_changed = false;
+        Ok(())
     }
 
     /// The last thing of a watch: nobody watches any more, and a check was made.
-    pub fn end(mut self, memory: Memory, report: &mut Report) {
+    ///
+    /// # Errors
+    /// That could not be written.
+    pub fn end(&mut self, memory: Memory) -> io::Result<()> {
         self.change(|state| state.watchdog = None);
-        if self.has_news(memory, report) {
-            self.write(report);
-        }
+        let written = if self.has_news(memory) { self.write() } else { Ok(()) };
         self.files.touch();
+        written
     }
 
     fn change(&mut self, change: impl FnOnce(&mut State)) {
@@ -369,21 +369,9 @@ fn fresh(files: &Files, settings: &Settings) -> State {
         once: limits.once,
         interval_ms: limits.health_check_interval,
         watchdog: Some(ProcessId { pid: std::process::id().cast_signed(), started_ms: started }),
-        sight: Sight::Unknown,
         since_ms: crate::time::now(),
-        process: None,
-        gone: None,
-        command: None,
-        restarts: 0,
-        memory: Memory::default(),
         max_fail_count: limits.max_fail_count,
-        told: false,
-        resumed_ms: Time::ZERO,
-        said: std::collections::BTreeMap::new(),
-        last_exit: None,
-        deaths: Deaths::default(),
-        last_start: None,
-        oom_kills: OomKills::default(),
+        ..State::default()
     }
 }
 
@@ -427,15 +415,14 @@ mod tests {
         let odd = State { restarts: u64::MAX, resumed_ms: far, memory, gone, ..fresh(&files, &settings) };
         files.write_state(&odd).unwrap();
 
-        let mut report = Report::new(&settings, "x.log".into(), "x.output.log".into());
-        let mut record = Store::recall(files.clone(), &settings, &proc, &mut report);
+        let (mut record, _) = Store::recall(files.clone(), &settings, &proc);
         let now = crate::time::now();
         assert!(record.memory().last_attempt.unwrap() <= now);
         assert!(record.memory().gave_up_until.unwrap() <= now + crate::policy::LONGEST_RETRY);
         assert!(record.gone().unwrap().since <= now, "what started since then counts");
         record.restarted();
         let memory = record.memory();
-        record.end(memory, &mut report);
+        record.end(memory).unwrap();
         let state = files.state().unwrap();
         assert_eq!((state.restarts, state.memory.failures), (u64::MAX, u32::MAX));
         assert!(state.resumed_ms <= now, "'resume' is heard again");
@@ -459,13 +446,12 @@ mod tests {
             let (started_ms, name, argument) = (Time::from_secs(1), "x".to_owned(), String::new());
             let process = Some(StoredProcess { pid: 7, started_ms, name, user, argument });
             files.write_state(&State { process, ..fresh(&files, &settings) }).unwrap();
-            let mut report = Report::new(&settings, "x.log".into(), "x.output.log".into());
             let proc = Proc::new(proc.path()).unwrap();
-            let record = Store::recall(files, &settings, &proc, &mut report);
+            let (record, found) = Store::recall(files, &settings, &proc);
             let State { process, gone, last_exit, .. } = record.state();
             assert_eq!(
-                (process.is_none(), gone.is_some(), last_exit.is_some()),
-                (has_died, has_died, has_died)
+                (process.is_none(), gone.is_some(), last_exit.is_some(), found.ended.is_some()),
+                (has_died, has_died, has_died, has_died)
             );
         }
     }
@@ -476,8 +462,7 @@ mod tests {
         let settings = settings();
         let proc = Proc::new(Path::new("/proc")).unwrap();
         let files = Files::new(folder.path(), &settings.name, "this boot");
-        let mut report = Report::new(&settings, "x.log".into(), "x.output.log".into());
-        let mut record = Store::recall(files, &settings, &proc, &mut report);
+        let (mut record, _) = Store::recall(files, &settings, &proc);
         let kind = crate::process::Signature { user: 0, argument: b"x".to_vec() };
         let seen = |pid| ProcessInfo {
             pid,

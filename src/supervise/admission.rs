@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::exit::ExitCode;
+use crate::hold::pause::Leave;
 use crate::input::resolve::Job;
 use crate::log::output::OutputLog;
 use crate::log::{self, LogFile, Stderr, Verbosity, cannot_tell};
@@ -14,13 +15,15 @@ use crate::process::ProcessId;
 use crate::process::handle::open_pidfd;
 use crate::process::scan::Proc;
 use crate::process::termination::Predecessor;
-use crate::report::Report;
+use crate::report::event::{Event, Lasting, ProcessEvent, WatchEvent};
+use crate::report::log_lines::{LogLines, Worth};
 use crate::report::service_manager::ServiceManager;
 use crate::settings::Settings;
-use crate::settings::sources::Sources;
 use crate::state::Files;
 use crate::state::lock::{Holder, Lock, Locking};
-use crate::state::store::{self, Store};
+use crate::state::said::Notice;
+use crate::state::store::{self, Recalled, Store};
+use crate::supervise::events::{doubt_settings, emit};
 use crate::supervise::service_unit::Unit;
 use crate::supervise::signals::{self, Signals};
 use crate::supervise::{Parts, Supervisor};
@@ -38,7 +41,7 @@ pub fn watch(job: Job, stderr: &mut Stderr) -> ExitCode {
     let name = &settings.name;
     let has_terminal = has_terminal();
     let (log, output) = (places.log(name), places.output_log(name));
-    let mut report = Report::new(&settings, log.clone(), output.clone());
+    let mut report = LogLines::new(&settings, log.clone(), output.clone());
     let files = Files::new(&places.state, name, &boot_id(Path::new(PROC)));
     let may_be_alive = |pid: Option<Pid>| pid.is_some_and(|pid| proc.is_there(pid));
     let (lock, no_lock) = match Lock::take(&places.state, name, &settings.fingerprint(), may_be_alive) {
@@ -48,8 +51,8 @@ pub fn watch(job: Job, stderr: &mut Stderr) -> ExitCode {
                 && files.note_stuck(stuck)
             {
                 log::start(log_file(&settings, log), Stderr::new(verbosity(&settings, false)));
-                report.stuck(stuck.pid);
-                report.flush();
+                report.on(&WatchEvent::Stuck(stuck.pid).into());
+                report.flush(Worth::All);
             }
             let gone = store::preview(&files, &settings, &proc).gone.as_ref().map(Predecessor::from);
             return look_only(&settings, &proc, gone.as_ref());
@@ -57,20 +60,25 @@ pub fn watch(job: Job, stderr: &mut Stderr) -> ExitCode {
         Ok(Locking::Busy(holder)) => return second(&settings, &holder, &files, stderr),
         Err(error) => (None, Some(error)),
     };
-    let mut record = Store::recall(files, &settings, &proc, &mut report);
+    let (mut record, found) = Store::recall(files, &settings, &proc);
+    say_what_was_found(&found, &mut record, &mut report);
     match no_lock {
-        Some(error) => report.no_lock(&places.state, &error),
-        None => report.has_lock(),
+        Some(error) => {
+            emit(Lasting::NoLock { folder: &places.state, error: &error }, &mut record, &mut report);
+        }
+        None => emit(Event::Over(Notice::Lock), &mut record, &mut report),
     }
-    say_what_is_doubtful(&sources, lock.as_ref(), &mut report);
+    doubt_settings(&settings, &sources, &mut record, &mut report);
+    say_what_is_doubtful(lock.as_ref(), &mut record, &mut report);
     if !settings.limits.once {
         let was_cut_off = lock.as_ref().is_some_and(|lock| lock.cut_off.is_some());
-        if forgets_give_up(was_cut_off) || record.is_resumed(now()) {
+        if forgets_give_up(was_cut_off) || is_resumed(&record) {
             record.forget_give_up();
         }
         if let Some(until) = record.memory().gave_up_until.filter(|until| now() < *until) {
             if is_begun_by_somebody() {
-                report.remains_given_up(until.saturating_sub(now()));
+                let retry = until.saturating_sub(now());
+                emit(WatchEvent::RemainsGivenUp { retry }, &mut record, &mut report);
             } else {
                 // A crontab line that begins a long-running watch: given up is given up, for a while.
                 match look_only(&settings, &proc, record.gone().as_ref()) {
@@ -105,6 +113,7 @@ pub fn watch(job: Job, stderr: &mut Stderr) -> ExitCode {
         signals,
         output,
         report,
+        ended_unseen: found.ended.map(|(end, _)| end),
         service_manager,
         unit,
         has_terminal,
@@ -112,15 +121,28 @@ pub fn watch(job: Job, stderr: &mut Stderr) -> ExitCode {
     Supervisor::new(parts).run()
 }
 
-fn say_what_is_doubtful(sources: &Sources, lock: Option<&Lock>, report: &mut Report) {
-    report.doubt_settings(sources);
+fn say_what_was_found(found: &Recalled, record: &mut Store, report: &mut LogLines) {
+    if let Some(unusable) = &found.unusable {
+        emit(Lasting::StateUnusable(unusable), record, report);
+    }
+    if let Some((end, deaths)) = &found.ended {
+        emit(ProcessEvent::EndedUnseen { end, deaths: *deaths }, record, report);
+    }
+}
+
+fn say_what_is_doubtful(lock: Option<&Lock>, record: &mut Store, report: &mut LogLines) {
     if let Some(pid) = lock.and_then(|lock| lock.cut_off) {
-        report.cut_off(pid);
+        emit(WatchEvent::CutOff(pid), record, report);
     }
     if let Err(error) = sys::keep_inherited_descriptors() {
-        let text = format!("start commands may inherit open files of whoever started this ({error})");
-        report.trouble("descriptors", &text);
+        emit(Lasting::Inherits(&error), record, report);
     }
+}
+
+/// Whether somebody has said `resume` since that was last heeded.
+fn is_resumed(record: &Store) -> bool {
+    let leave = record.files().leave(now());
+    matches!(leave, Leave::Given { resumed: Some(at) } if at > record.state().resumed_ms)
 }
 
 fn log_file(settings: &Settings, path: PathBuf) -> LogFile {

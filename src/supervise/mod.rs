@@ -1,6 +1,7 @@
 //! The loop: one blocking wait, one look, one action.
 
 pub mod admission;
+mod events;
 mod init;
 mod observe;
 mod poll;
@@ -16,20 +17,23 @@ use std::time::Duration;
 use crate::exit::ExitCode;
 use crate::hold::pause::Leave;
 use crate::log::output::OutputLog;
-use crate::policy::{Action, Memory, News, Outcome, Policy, Seen};
+use crate::policy::{Action, Memory, Outcome, Policy, Seen};
 use crate::process::handle::{Handle, OpenPidfd};
 use crate::process::oom::OutOfMemory;
 use crate::process::scan::Proc;
-use crate::process::termination::Predecessor;
+use crate::process::termination::{Predecessor, Termination};
 use crate::render::status_line;
-use crate::report::Report;
+use crate::report::event::{AttemptEvent, Look, ProcessEvent, WatchEvent};
+use crate::report::log_lines::{LogLines, Worth};
 use crate::report::service_manager::ServiceManager;
 use crate::report::snapshot::{Live, Snapshot, Watcher};
 use crate::settings::Settings;
 use crate::settings::sources::Sources;
 use crate::state::Sight;
 use crate::state::lock::Lock;
+use crate::state::said::Notice;
 use crate::state::store::Store;
+use crate::supervise::events::{Facts, doubt_settings};
 use crate::supervise::service_unit::Unit;
 use crate::supervise::signals::Signals;
 use crate::supervise::start_command::{StartCommand, StartRecord};
@@ -64,7 +68,9 @@ pub struct Parts {
     /// What start commands write to.
     pub output: OutputLog,
     /// What is said of it all.
-    pub report: Report,
+    pub report: LogLines,
+    /// The process that was followed, if it ended while nobody watched.
+    pub ended_unseen: Option<Termination>,
     /// Who is told how the watch is.
     pub service_manager: ServiceManager,
     /// What it runs in.
@@ -96,6 +102,9 @@ pub struct Supervisor {
     chores_done: Time,
     /// What the service manager was shown last.
     shown: Option<Snapshot>,
+    /// What people wanted when a start was last considered.
+    leave: Leave,
+    facts: Facts,
 }
 
 /// A process that has died, and how is not known yet: nobody has waited for it.
@@ -121,15 +130,18 @@ impl Supervisor {
         let command = noted.and_then(|noted| StartCommand::adopt(noted, &parts.proc));
         if let Some(command) = &command {
             parts.record.command(Some(running(&parts.proc, command)));
-            parts.report.adopted(command.pid(), command.began(), now());
+            let since = now().saturating_sub(command.began());
+            parts.emit(AttemptEvent::Adopted { pid: command.pid(), since });
         }
         let memory = match noted {
             Some(noted) => parts.record.memory().with_attempt(noted.attempt, command.is_some()),
             None => parts.record.memory(),
         };
-        if let (true, Some(began)) = (memory.judging, memory.last_attempt) {
-            parts.report.goes_on_judging(began);
-        }
+        let mut facts = Facts::default();
+        facts.attempt.began = match (&command, memory.last_attempt) {
+            (_, Some(began)) if memory.judging => began,
+            (command, _) => command.as_ref().map_or(Time::ZERO, StartCommand::began),
+        };
         Supervisor {
             policy: Policy::recall(parts.settings.limits, memory, command.as_ref().map(StartCommand::began)),
             followed: None,
@@ -143,6 +155,8 @@ impl Supervisor {
             near_misses_due: false,
             chores_done: Time::ZERO,
             shown: None,
+            leave: Leave::Given { resumed: None },
+            facts,
             parts,
         }
     }
@@ -160,7 +174,7 @@ impl Supervisor {
                 Action::Wait(until) => match self.wait(until) {
                     Woken::By(seen) => seen,
                     Woken::ToEnd(exit) => {
-                        self.finish();
+                        self.finish(Worth::All);
                         return exit;
                     }
                 },
@@ -221,13 +235,14 @@ impl Supervisor {
     fn write_down(&mut self) {
         let memory = self.policy.memory();
         // The state is that of who has the lock.
-        if self.parts.record.has_news(memory, &self.parts.report) && self.is_alone() {
-            self.parts.record.write(&mut self.parts.report);
+        if self.parts.record.has_news(memory) && self.is_alone() {
+            let kept = self.parts.record.write();
+            self.parts.tell_kept(kept);
         }
         let Parts { record, report, service_manager, .. } = &mut self.parts;
-        report.flush();
+        report.flush(Worth::All);
         if service_manager.listens() {
-            let snapshot = snapshot(record, true);
+            let snapshot = snapshot(record, self.leave, true);
             if !self.shown.as_ref().is_some_and(|shown| shown.is_like(&snapshot)) {
                 service_manager.show(&status_line::line(&snapshot, by_the_clock));
                 self.shown = Some(snapshot);
@@ -250,7 +265,14 @@ impl Supervisor {
                     let seen = self.look();
                     self.look_at_kind();
                     self.look_after_files();
-                    self.parts.report.checked(self.followed.as_ref().map(Handle::seen), now());
+                    let is_unknown = self.parts.record.state().sight == Sight::Unknown;
+                    self.parts.emit(WatchEvent::Checked(match self.followed.as_ref().map(Handle::seen) {
+                        Some(seen) => {
+                            Look::Running { seen, others: 0, ran: now().saturating_sub(seen.started) }
+                        }
+                        None if is_unknown => Look::Unknown,
+                        None => Look::Missing,
+                    }));
                     woken = Some(Woken::By(seen));
                 }
                 _ => {}
@@ -289,114 +311,78 @@ impl Supervisor {
                     // What has died is the old one's history.
                     self.bury();
                     if let Some(followed) = &self.followed {
-                        self.parts.report.let_go(followed.seen());
+                        self.parts.emit(ProcessEvent::LetGo(followed.seen()));
                     }
                     self.let_go();
                     self.policy.begin_anew();
-                    self.parts.report.begin_anew();
+                    self.parts.record.forget_said();
+                    self.facts = Facts { has_looked: self.facts.has_looked, ..Facts::default() };
                 }
                 self.parts.record.use_settings(&settings);
-                self.parts.report.use_settings(Rc::clone(&settings));
                 if let Some(lock) = &mut self.parts.lock {
                     lock.note(&settings.fingerprint());
                 }
+                self.parts.emit(WatchEvent::Reloaded(&settings));
+                doubt_settings(&settings, &sources, &mut self.parts.record, &mut self.parts.report);
                 self.parts.settings = settings;
-                self.parts.report.reloaded(&[]);
-                self.parts.report.doubt_settings(&sources);
             }
-            Err(wrong) => self.parts.report.reloaded(&wrong),
+            Err(wrong) => self.parts.emit(WatchEvent::ReloadRefused(&wrong)),
         }
         self.parts.service_manager.ready();
         Woken::By(Seen::Nothing)
-    }
-
-    fn tell(&mut self, news: News) {
-        let now = now();
-        if matches!(news, News::Appeared { .. } | News::Succeeded { .. }) {
-            self.ask_what_becomes_of_it();
-        }
-        if matches!(news, News::Failed { .. } | News::GaveUp { .. } | News::Overran)
-            && self.followed.is_none()
-        {
-            let left = self.parts.proc.started_since(self.parts.report.attempt_began(), self.session);
-            self.parts.report.left_running(left);
-        }
-        if matches!(news, News::Failed { .. } | News::GaveUp { .. }) && self.followed.is_none() {
-            self.name_near_misses();
-        }
-        let report = &mut self.parts.report;
-        let followed = self.followed.as_ref().map(Handle::seen);
-        match (news, followed) {
-            (News::Found { by_itself: true }, Some(seen)) => {
-                report.found(seen, self.gone.as_ref(), now);
-            }
-            (News::Appeared { after }, Some(seen)) => report.appeared(seen, after),
-            (News::Succeeded { attempt }, Some(seen)) => {
-                report.succeeded(attempt, seen, now);
-                self.parts.record.restarted();
-                self.look_at_kind();
-            }
-            (News::Failed { failures, why }, _) => report.failed(failures, why, now),
-            (News::GaveUp { failures, why, retry }, _) => {
-                report.failed(failures, why, now);
-                let was_told = self.policy.has_given_up_before() && self.parts.record.was_told();
-                report.gave_up(failures, retry, was_told);
-                self.parts.record.told(true);
-            }
-            (News::Undone, _) => report.undone(),
-            (News::Stable { forgotten }, _) => report.stable(forgotten),
-            (News::Overran, _) => report.overran(),
-            // The first record says what is followed.
-            _ => {}
-        }
     }
 
     fn end(mut self, outcome: Outcome) -> ExitCode {
         self.bury();
         self.name_near_misses_if_due();
         self.wait_for_doubt();
-        let Parts { report, record, settings, .. } = &mut self.parts;
-        let followed = self.followed.as_ref().map(Handle::seen);
+        let Supervisor { parts, policy, facts, followed, leave, .. } = &mut self;
+        let mut worth = Worth::All;
         let exit = match outcome {
             Outcome::Running { started } => {
-                match followed {
-                    Some(seen) if record.was_told() => {
-                        report.recovered(seen);
-                        record.told(false);
+                match followed.as_ref().map(Handle::seen) {
+                    Some(seen) if parts.record.was_told() => parts.emit(AttemptEvent::Recovered(seen)),
+                    Some(seen) if started => {
+                        let took =
+                            facts.missing_since.map_or(Duration::ZERO, |since| now().saturating_sub(since));
+                        let ended = parts.ended_unseen.take();
+                        parts.emit(AttemptEvent::Restarted { seen, ended: ended.as_ref(), took });
                     }
-                    _ if started => report.outcome(outcome, followed, now()),
-                    _ => report.say_no_information(),
+                    _ if started => {}
+                    _ => worth = Worth::Warnings,
                 }
                 ExitCode::Success
             }
             Outcome::GaveUp => ExitCode::GaveUp,
             Outcome::Unknown => {
-                report.outcome(outcome, followed, now());
+                let why = parts.record.state().said.last(Notice::Unknown).unwrap_or_default().to_owned();
+                parts.emit(WatchEvent::CannotTell { why: &why });
                 ExitCode::CannotTell
             }
             Outcome::LeftAlone => {
-                report.say_only_warnings();
-                explain_to_terminal(settings, self.policy.memory(), record.leave());
+                worth = Worth::AllOfAWarning;
+                explain_to_terminal(&parts.settings, policy.memory(), *leave);
                 ExitCode::LeftAlone
             }
         };
-        self.finish();
+        self.finish(worth);
         exit
     }
 
     /// The last thing of a watch.
-    fn finish(mut self) {
+    fn finish(mut self, worth: Worth) {
         let is_alone = self.is_alone();
-        let Parts { mut report, record, lock, mut service_manager, .. } = self.parts;
         let memory = self.policy.memory();
+        let Parts { record, service_manager, .. } = &mut self.parts;
         if service_manager.listens() {
-            service_manager.stopping(&status_line::line(&snapshot(&record, false), by_the_clock));
+            service_manager.stopping(&status_line::line(&snapshot(record, self.leave, false), by_the_clock));
         }
         if is_alone {
-            record.end(memory, &mut report);
+            let kept = record.end(memory);
+            self.parts.tell_kept(kept);
         }
-        report.flush();
-        if let Some(lock) = lock {
+        self.parts.report.flush(worth);
+        if let Some(lock) = self.parts.lock {
             lock.release();
         }
     }
@@ -407,12 +393,13 @@ impl Supervisor {
         self.bury();
         if std::process::id() == 1 {
             let in_time = self.end_all(signal);
-            self.parts.report.ended_all(signal, in_time);
+            self.parts.emit(WatchEvent::EndedWithAll { signal, in_time });
             // Nobody outlives process 1, and none of that is a failure (rule 34).
             self.let_go();
             self.policy.begin_anew();
         } else {
-            self.parts.report.ended_by(signal, self.followed.as_ref().map(Handle::seen));
+            let followed = self.followed.as_ref().map(Handle::seen);
+            self.parts.emit(WatchEvent::Ended { signal, followed });
         }
         if signal == libc::SIGTERM && !self.parts.settings.limits.once {
             ExitCode::Success
@@ -423,7 +410,7 @@ impl Supervisor {
 }
 
 /// This instance, as the service manager is to see it.
-fn snapshot(record: &Store, goes_on: bool) -> Snapshot {
+fn snapshot(record: &Store, leave: Leave, goes_on: bool) -> Snapshot {
     let state = record.state();
     let live = Live {
         process: Ok(state.process.is_some() && state.sight == Sight::Running),
@@ -431,7 +418,7 @@ fn snapshot(record: &Store, goes_on: bool) -> Snapshot {
         command: state.command.is_some(),
         age: None,
     };
-    Snapshot::new(state, record.files().folder().to_owned(), &live, now()).with(record.leave())
+    Snapshot::new(state, record.files().folder().to_owned(), &live, now()).with(leave)
 }
 
 /// To somebody who wonders why nothing happens.

@@ -1,12 +1,16 @@
 //! A look: at the process that is followed, or for one to follow; and what is known of one that died.
 
+use std::rc::Rc;
+
 use crate::hold::pause::Leave;
 use crate::policy::{REAP_GRACE, Seen};
 use crate::process::handle::{Check, Handle};
 use crate::process::scan::Unknown;
 use crate::process::termination::{Cause, Exit, ExitQuery, Predecessor, Termination};
-use crate::report::Then;
+use crate::report::event::{AttemptEvent, Event, Lasting, Look, ProcessEvent, Then};
+use crate::report::words::{ambiguity, near};
 use crate::state::Sight;
+use crate::state::said::{Notice, Told};
 use crate::supervise::{Dying, REAP_PATIENCE, Supervisor};
 use crate::sys;
 use crate::time::{Time, now};
@@ -23,7 +27,8 @@ impl Supervisor {
             None => self.look_for(),
         };
         seen.unwrap_or_else(|unknown| {
-            self.parts.report.unknown(&unknown);
+            self.open(Look::Unknown);
+            self.parts.emit(Lasting::Unknown(&unknown));
             self.parts.record.sees(Sight::Unknown, None, now());
             Seen::Unknown
         })
@@ -34,13 +39,14 @@ impl Supervisor {
         let check = followed.check(&self.parts.settings.criteria);
         let seen = match check {
             Ok(Check::Alive { stopped }) => {
-                self.parts.report.stopped(stopped, followed.seen());
                 self.last_alive = now();
+                self.parts.emit(Event::Over(Notice::Unknown));
+                self.parts.sees_running(followed.seen(), stopped, self.last_alive);
                 Seen::Running { started }
             }
             Ok(Check::Dead) => return Ok(self.died(followed)),
             Ok(Check::Changed) => {
-                self.parts.report.changed(followed.seen());
+                self.parts.emit(ProcessEvent::Changed(followed.seen()));
                 self.lose(gone(&followed, now()));
                 return Ok(Seen::Missing);
             }
@@ -49,42 +55,43 @@ impl Supervisor {
                 return Err(unknown);
             }
         };
-        self.parts.report.known();
-        self.parts.record.sees(Sight::Running, Some(followed.seen()), self.last_alive);
         self.followed = Some(followed);
         Ok(seen)
     }
 
     fn look_for(&mut self) -> Result<Seen, Unknown> {
-        let criteria = &self.parts.settings.criteria;
+        let settings = Rc::clone(&self.parts.settings);
+        let criteria = &settings.criteria;
         let matches = self.parts.proc.find(criteria, self.gone.as_ref())?;
-        self.parts.report.known();
-        self.parts.report.several(&matches.counting);
+        self.parts.emit(Event::Over(Notice::Unknown));
+        if let Some(hint) = ambiguity(&matches.counting) {
+            self.parts.emit(Lasting::Ambiguous { hint: &hint });
+        }
         let others = matches.counting.len().saturating_sub(1);
         for seen in matches.counting {
             let held = Handle::hold(&self.parts.proc, seen, criteria, self.parts.open_pidfd)?;
             if let Some(mut followed) = held {
                 self.last_alive = now();
-                self.parts.report.following(followed.seen(), self.last_alive, others);
-                if let Ok(Check::Alive { stopped }) = followed.check(criteria) {
-                    self.parts.report.stopped(stopped, followed.seen());
-                }
-                self.parts.record.sees(Sight::Running, Some(followed.seen()), self.last_alive);
+                let ran = self.last_alive.saturating_sub(followed.seen().started);
+                self.facts.ever_seen = true;
+                let stopped = matches!(followed.check(criteria), Ok(Check::Alive { stopped: true }));
+                self.open(Look::Running { seen: followed.seen(), others, ran });
+                self.parts.sees_running(followed.seen(), stopped, self.last_alive);
                 self.parts.record.note_kind(followed.seen());
                 self.parts.record.oom_kills(followed.oom_kills());
                 let started = followed.seen().started;
                 if !self.parts.settings.limits.once && self.parts.record.was_told() {
-                    self.parts.report.recovered(followed.seen());
-                    self.parts.record.told(false);
+                    self.parts.emit(AttemptEvent::Recovered(followed.seen()));
                 }
                 self.followed = Some(followed);
                 return Ok(Seen::Running { started });
             }
         }
-        self.parts.report.left_over(matches.left_over);
+        self.left_over(matches.left_over);
         self.parts.record.sees(Sight::Missing, None, now());
+        self.facts.missing_since.get_or_insert_with(now);
         // After the start, which is not to wait for it.
-        self.near_misses_due |= self.parts.report.missing(now());
+        self.near_misses_due |= self.open(Look::Missing);
         Ok(Seen::Missing)
     }
 
@@ -103,7 +110,9 @@ impl Supervisor {
         if let Ok(mut judged) = self.parts.proc.survey(&self.parts.settings.criteria) {
             // Of the one that died there is a record.
             judged.retain(|judged| self.gone.as_ref().is_none_or(|gone| gone.pid != judged.seen.pid));
-            self.parts.report.near(&judged);
+            if let Some(close) = near(&judged) {
+                self.parts.emit(Lasting::Near { close: &close });
+            }
         }
         // A look at thousands has taken some.
         sys::give_back_free_memory();
@@ -175,7 +184,12 @@ impl Supervisor {
             (None, Some(verdict)) if verdict > now => Then::Verdict(verdict.saturating_sub(now)),
             _ => Then::Unsaid,
         };
-        self.parts.report.died(&end, then, deaths);
+        // The kernel will not change meanwhile.
+        let explains =
+            death == Exit::Untold && self.parts.record.is_news(Told::Once(Notice::Untold, String::new()));
+        self.parts.emit(ProcessEvent::Died { end: &end, then, deaths, explains });
+        self.facts.missing_since.get_or_insert(at);
+        self.facts.attempt.death = Some(end);
         Seen::Ended(ending)
     }
 

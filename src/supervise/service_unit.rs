@@ -6,7 +6,6 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::process::ProcessInfo;
-use crate::report::words::named;
 use crate::sys::Pid;
 use crate::task::{Output, Task, environment};
 use crate::time::Time;
@@ -67,7 +66,7 @@ impl Unit {
     pub fn ask_about(&mut self, proc: &Path, seen: &ProcessInfo, name: &str, now: Time) {
         let is_in = |group: &String| service_group(&group_file(proc, seen.pid)).as_ref() == Some(group);
         if matches!(self.question, Question::None) && self.group.as_ref().is_some_and(is_in) {
-            self.ask(About::Started { process: named(seen), name: name.to_owned() }, now);
+            self.ask(About::Started { process: seen.to_string(), name: name.to_owned() }, now);
         }
     }
 

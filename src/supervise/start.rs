@@ -2,14 +2,18 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+use std::rc::Rc;
 
+use crate::hold::pause::Leave;
 use crate::policy::Seen;
 use crate::process::ProcessId;
 use crate::process::scan::Proc;
 use crate::process::termination::{Exit, ExitQuery, signal_name};
+use crate::report::event::{AttemptEvent, Event, Lasting, WatchEvent};
 use crate::state::lock::{Lock, Locking};
+use crate::state::said::Notice;
 use crate::supervise::start_command::StartCommand;
-use crate::supervise::{Parts, REAP_PATIENCE, Supervisor};
+use crate::supervise::{REAP_PATIENCE, Supervisor};
 use crate::sys::is_shortage;
 use crate::time::{Time, now};
 
@@ -17,33 +21,43 @@ impl Supervisor {
     /// Whether anybody wants the process left alone: asked immediately before each start.
     pub(super) fn may_start(&mut self) -> bool {
         let now = now();
-        let (may_start, resumed) = self.parts.record.may_start(now, &mut self.parts.report);
-        if resumed.is_some() {
-            self.parts.report.resumed();
-            self.policy.forget(now);
+        self.leave = self.parts.record.files().leave(now);
+        match self.leave {
+            Leave::Paused { until } => {
+                let left = until.map(|until| until.saturating_sub(now));
+                self.parts.emit(Lasting::Paused { left });
+                false
+            }
+            Leave::Given { resumed } => {
+                self.parts.emit(Event::Over(Notice::Paused));
+                if resumed.is_some_and(|at| self.parts.record.resumed(at)) {
+                    self.parts.emit(WatchEvent::Resumed);
+                    self.policy.forget(now);
+                }
+                self.is_alone()
+            }
         }
-        may_start && self.is_alone()
     }
 
     /// Whether this is the only watch of its name. Where somebody has cleared the state folder, another may
     /// have begun since.
     pub(super) fn is_alone(&mut self) -> bool {
-        if self.parts.lock.as_ref().is_none_or(Lock::is_in_place) {
+        let parts = &mut self.parts;
+        if parts.lock.as_ref().is_none_or(Lock::is_in_place) {
             return true;
         }
-        let Parts { settings, record, report, lock, .. } = &mut self.parts;
-        let folder = record.files().folder();
+        let folder = parts.record.files().folder().to_owned();
         // Nobody is waited for here: it is asked again.
-        match Lock::take(folder, &settings.name, &settings.fingerprint(), |_| true) {
+        match Lock::take(&folder, &parts.settings.name, &parts.settings.fingerprint(), |_| true) {
             Ok(Locking::Held(new)) => {
-                *lock = Some(new);
-                report.has_lock();
+                parts.lock = Some(new);
+                parts.emit(Event::Over(Notice::Lock));
             }
             Ok(Locking::Busy(holder)) => {
-                report.lost_lock(&holder);
+                parts.emit(Lasting::LockLost(&holder));
                 return false;
             }
-            Err(error) => report.no_lock(folder, &error),
+            Err(error) => parts.emit(Lasting::NoLock { folder: &folder, error: &error }),
         }
         true
     }
@@ -59,38 +73,40 @@ impl Supervisor {
         self.keep_output_to_limit();
         let output = self.parts.output.open();
         if let Err(error) = &output {
-            let path = self.parts.output.path().display();
-            let text = format!(
-                "the output log {path} cannot be written ({error}); what the start command writes is lost"
-            );
-            self.parts.report.trouble("output-open", &text);
+            let path = self.parts.output.path().to_owned();
+            self.parts.emit(Lasting::OutputUnwritable { path: &path, error });
         }
         let attempt_at = self.policy.memory().last_attempt.unwrap_or_else(now);
-        let note = self.parts.record.files().new_start_note(attempt_at);
-        if let Err(error) = &note {
-            self.parts.report.no_state(self.parts.record.files().folder(), error);
-        }
+        let note = match self.parts.record.files().new_start_note(attempt_at) {
+            Ok(note) => Some(note),
+            Err(error) => {
+                self.parts.tell_kept(Err(error));
+                None
+            }
+        };
+        let settings = Rc::clone(&self.parts.settings);
+        let (command, of) = (&settings.criteria.start_command, settings.limits.max_fail_count);
         // On a slow disk, all that took its time.
         let began = now();
-        match StartCommand::run(&self.parts.settings.criteria.start_command, output.ok(), note.ok(), began) {
+        let run = StartCommand::run(command, output.ok(), note, began);
+        let is_shortage = run.as_ref().is_err_and(is_shortage);
+        if !is_shortage {
+            self.facts.begin(attempt, began);
+            self.parts.emit(AttemptEvent::Starting { attempt, of, command });
+        }
+        match run {
             Ok(command) => {
                 self.refused = false;
                 self.session = command.pid();
                 self.parts.record.command(Some(running(&self.parts.proc, &command)));
                 self.command = Some(command);
-                self.parts.report.started(attempt, began);
                 Seen::Started
             }
-            Err(error) if is_shortage(&error) => {
-                if !std::mem::replace(&mut self.refused, true) {
-                    self.parts.report.not_started(&error, true);
-                }
-                Seen::CommandRefused
-            }
             Err(error) => {
-                self.parts.report.started(attempt, began);
-                self.parts.report.not_started(&error, false);
-                Seen::CommandEnded
+                if !is_shortage || !std::mem::replace(&mut self.refused, true) {
+                    self.parts.emit(AttemptEvent::NotStarted { error: &error, is_shortage });
+                }
+                if is_shortage { Seen::CommandRefused } else { Seen::CommandEnded }
             }
         }
     }
@@ -123,8 +139,8 @@ impl Supervisor {
         // Orphans that have ended behind it.
         self.reap();
         self.parts.record.command(None);
-        self.parts.record.command_ended(&end, now());
-        self.parts.report.command_ended(end, is_process);
+        self.parts.emit(AttemptEvent::CommandEnded { end: &end, is_process });
+        self.facts.attempt.command = Some(end);
         Some(Seen::CommandEnded)
     }
 
@@ -146,9 +162,8 @@ impl Supervisor {
 
     pub(super) fn keep_output_to_limit(&mut self) {
         if let Err(error) = self.parts.output.keep_to_limit() {
-            let path = self.parts.output.path().display();
-            let text = format!("the output log {path} could not be kept to its limit: {error}");
-            self.parts.report.trouble("output", &text);
+            let path = self.parts.output.path().to_owned();
+            self.parts.emit(Lasting::OutputTooLong { path: &path, error: &error });
         }
     }
 }

@@ -1,5 +1,8 @@
 //! The unit that the watch runs in: what there is to warn of, said when it is known.
 
+use crate::report::event::Lasting;
+use crate::report::log_lines::Worth;
+use crate::state::said::Notice;
 use crate::supervise::Supervisor;
 use crate::time::now;
 
@@ -9,7 +12,7 @@ impl Supervisor {
     pub(super) fn ask_what_becomes_of_it(&mut self) {
         let parts = &mut self.parts;
         if let (true, Some(followed)) = (parts.settings.limits.once, &self.followed)
-            && !parts.report.said().contains_key("unit")
+            && parts.record.state().said.last(Notice::Unit).is_none()
         {
             let name = parts.settings.name.to_string();
             parts.unit.ask_about(parts.proc.root(), followed.seen(), &name, now());
@@ -19,8 +22,8 @@ impl Supervisor {
     /// Says what is known by now.
     pub(super) fn doubt_unit(&mut self) {
         if let Some(doubt) = self.parts.unit.doubt(now()) {
-            self.parts.report.trouble("unit", &doubt);
-            self.parts.report.flush();
+            self.parts.emit(Lasting::Doubt(Notice::Unit, &doubt));
+            self.parts.report.flush(Worth::All);
         }
     }
 

@@ -1,0 +1,247 @@
+//! Whatever happens: an event, with its facts. It is put together where it happens, goes to its readers
+//! through one place, and decides nothing.
+
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::policy::Failure;
+use crate::process::ProcessInfo;
+use crate::process::scan::Unknown;
+use crate::process::termination::{Predecessor, Termination};
+use crate::settings::Settings;
+use crate::state::history::Tally;
+use crate::state::lock::Holder;
+use crate::state::said::{Notice, Told};
+use crate::state::store::Unusable;
+use crate::sys::Pid;
+use crate::task::CommandEnd;
+use crate::time::Time;
+
+/// How many kinds of failures of a row are remembered: the last ones.
+const MOST_FAILURES: usize = 5;
+
+/// Something that has happened.
+#[derive(Debug)]
+pub enum Event<'a> {
+    Process(ProcessEvent<'a>),
+    Attempt(AttemptEvent<'a>),
+    Watch(WatchEvent<'a>),
+    /// Something begins that lasts, or has become another.
+    Lasting(Lasting<'a>),
+    /// Something that lasted is over.
+    Over(Notice),
+}
+
+/// What happens to the process.
+#[derive(Debug)]
+pub enum ProcessEvent<'a> {
+    /// It is there, and no start command was needed; `gone` is what it takes the place of.
+    Found { seen: &'a ProcessInfo, gone: Option<&'a Predecessor>, age: Duration },
+    /// It died. If how is untold, `explains` whether the log is to say why.
+    Died { end: &'a Termination, then: Then, deaths: Tally, explains: bool },
+    /// It ended while nobody watched.
+    EndedUnseen { end: &'a Termination, deaths: Tally },
+    /// It lives, and does not match any more.
+    Changed(&'a ProcessInfo),
+    /// Something else is watched from here on.
+    LetGo(&'a ProcessInfo),
+    /// It is suspended no longer.
+    RunsOn(&'a ProcessInfo),
+    /// These match and do not count.
+    LeftOver(&'a [ProcessInfo]),
+}
+
+/// What happens to an attempt to start it.
+#[derive(Debug)]
+pub enum AttemptEvent<'a> {
+    /// The start command of a watchdog before this one is at work.
+    Adopted { pid: Pid, since: Duration },
+    /// The start command is about to run, or could not be created.
+    Starting { attempt: u32, of: Option<u32>, command: &'a str },
+    /// The start command could not be created; for want of resources, that is no attempt.
+    NotStarted { error: &'a io::Error, is_shortage: bool },
+    /// The start command ended; `is_process` if it was what is watched, whose end is an event of its own.
+    CommandEnded { end: &'a CommandEnd, is_process: bool },
+    /// The start command has been at work for too long, and is ended.
+    Overran { timeout: Duration },
+    /// The start command does its work, and a process of the name has never been seen.
+    WrongName { is_at_work: bool, left_running: &'a [ProcessInfo] },
+    /// The process is there, so long after the start command.
+    Appeared { seen: &'a ProcessInfo, after: Duration },
+    /// The attempt was judged a success.
+    Succeeded { attempt: u32, seen: &'a ProcessInfo, since: Duration },
+    /// Somebody ended what was started.
+    Undone { death: Option<&'a Termination> },
+    /// The attempt was judged a failure, so many in a row.
+    Failed { failures: u32, of: Option<u32>, why: Failure, since: Duration, attempt: &'a Attempt },
+    /// It has run long enough for the failures before to be forgotten.
+    Stable { forgotten: u32, after: Duration },
+    /// Enough failures in a row. `was_told` if this is a round between a give-up that was told and its end;
+    /// `is_kept` unless the next run cannot know of it.
+    GaveUp { failures: u32, retry: Option<Duration>, was_told: bool, is_kept: bool, row: &'a Row },
+    /// It runs again, after a give-up that was told.
+    Recovered(&'a ProcessInfo),
+    /// A `--once` run has started it; `ended` is what had ended unseen before.
+    Restarted { seen: &'a ProcessInfo, ended: Option<&'a Termination>, took: Duration },
+}
+
+/// What happens to the watch.
+#[derive(Debug)]
+pub enum WatchEvent<'a> {
+    /// It has begun, and this is what it saw first.
+    Opened(Look<'a>),
+    /// Somebody said that what was is to be forgotten.
+    Resumed,
+    /// The watchdog before this one gave up, and was cut off; `retry` is the time to a fresh round.
+    RemainsGivenUp { retry: Duration },
+    /// The watchdog before this one was cut off.
+    CutOff(Pid),
+    /// Another `--once` run has been at work for far too long.
+    Stuck(Pid),
+    /// A check by hand (SIGUSR1).
+    Checked(Look<'a>),
+    /// The settings were read again (SIGHUP), and are these from here on.
+    Reloaded(&'a Rc<Settings>),
+    /// The settings were read again, with this wrong.
+    ReloadRefused(&'a [String]),
+    /// A `--once` run cannot tell.
+    CannotTell { why: &'a str },
+    /// A signal ended it.
+    Ended { signal: i32, followed: Option<&'a ProcessInfo> },
+    /// A signal ended process 1, which takes all with it.
+    EndedWithAll { signal: i32, in_time: bool },
+}
+
+/// What a look saw.
+#[derive(Debug)]
+pub enum Look<'a> {
+    /// The process, and how many others that match.
+    Running { seen: &'a ProcessInfo, others: usize, ran: Duration },
+    /// Nothing that counts.
+    Missing,
+    /// Nobody can tell.
+    Unknown,
+}
+
+/// What lasts: it is told when it begins, or becomes another, and not at each check.
+#[derive(Debug)]
+pub enum Lasting<'a> {
+    /// Looks cannot tell.
+    Unknown(&'a Unknown),
+    /// It is missing, and somebody wants it left alone: for so long, if not until somebody says otherwise.
+    Paused { left: Option<Duration> },
+    /// The process is suspended, by a signal or a debugger.
+    Suspended(&'a ProcessInfo),
+    /// Several processes match that are not one family.
+    Ambiguous { hint: &'a str },
+    /// Nothing matches, but these nearly do.
+    Near { close: &'a str },
+    /// There is no lock to be had.
+    NoLock { folder: &'a Path, error: &'a io::Error },
+    /// The lock was removed, and another watchdog has it.
+    LockLost(&'a Holder),
+    /// Nothing can be kept, which matters to the next watchdog only.
+    StateUnwritable { folder: &'a Path, error: &'a io::Error },
+    /// The state file is of no use, and is begun anew.
+    StateUnusable(&'a Unusable),
+    /// Start commands may inherit descriptors.
+    Inherits(&'a io::Error),
+    /// What the start command writes is lost.
+    OutputUnwritable { path: &'a Path, error: &'a io::Error },
+    /// The output log could not be kept to its limit.
+    OutputTooLong { path: &'a Path, error: &'a io::Error },
+    /// Something is probably not as it was meant.
+    Doubt(Notice, &'a str),
+}
+
+/// What follows a death.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// A start, this long after the death.
+    Start(Duration),
+    /// The verdict on the attempt, this long from now; a start comes after it.
+    Verdict(Duration),
+    /// Nothing: it is paused.
+    LeftAlone,
+    /// That is an event of its own.
+    Unsaid,
+}
+
+/// What is known of an attempt to start the process.
+#[derive(Debug, Default)]
+pub struct Attempt {
+    pub began: Time,
+    /// How the start command ended.
+    pub command: Option<CommandEnd>,
+    /// How the process died last.
+    pub death: Option<Termination>,
+    /// What was left over at the last look.
+    pub left_over: Vec<ProcessInfo>,
+}
+
+/// What failures in a row looked like: of those that look alike but for numbers, the first, the last, and how
+/// that looked.
+#[derive(Debug, Default)]
+pub struct Row(pub Vec<(u32, u32, String)>);
+
+impl Row {
+    /// One more, which looked so.
+    pub fn add(&mut self, number: u32, look: String) {
+        let without_digits = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
+        match self.0.last_mut() {
+            Some((_, last, like)) if without_digits(like) == without_digits(&look) => {
+                (*last, *like) = (number, look);
+            }
+            _ => self.0.push((number, number, look)),
+        }
+        let too_many = self.0.len().saturating_sub(MOST_FAILURES);
+        self.0.drain(..too_many);
+    }
+}
+
+impl Event<'_> {
+    /// How it is told.
+    pub fn told(&self) -> Told {
+        match self {
+            Event::Lasting(lasting) => lasting.told(),
+            Event::Over(notice) => Told::Over(*notice),
+            Event::Process(ProcessEvent::RunsOn(_)) => Told::Over(Notice::Stopped),
+            Event::Process(_) | Event::Attempt(_) | Event::Watch(_) => Told::Always,
+        }
+    }
+}
+
+impl Lasting<'_> {
+    fn told(&self) -> Told {
+        let (notice, facts) = match self {
+            Lasting::Unknown(why) => (Notice::Unknown, why.0.clone()),
+            Lasting::Paused { .. } => (Notice::Paused, String::new()),
+            Lasting::Suspended(seen) => (Notice::Stopped, seen.to_string()),
+            Lasting::Ambiguous { .. } => (Notice::Ambiguous, String::new()),
+            Lasting::Near { close } => (Notice::Near, (*close).to_owned()),
+            Lasting::NoLock { error, .. } => (Notice::Lock, error.to_string()),
+            Lasting::LockLost(holder) => (Notice::Lock, holder.in_brackets()),
+            Lasting::StateUnwritable { .. } => (Notice::StateFolder, String::new()),
+            Lasting::StateUnusable(unusable) => (Notice::State, format!("{unusable:?}")),
+            Lasting::Inherits(error) => (Notice::Descriptors, error.to_string()),
+            Lasting::OutputUnwritable { error, .. } => (Notice::OutputOpen, error.to_string()),
+            Lasting::OutputTooLong { error, .. } => (Notice::Output, error.to_string()),
+            Lasting::Doubt(notice, text) => (*notice, (*text).to_owned()),
+        };
+        Told::Once(notice, facts)
+    }
+}
+
+macro_rules! events {
+    ($($kind:ident($event:ident)),*) => {
+        $(impl<'a> From<$event<'a>> for Event<'a> {
+            fn from(event: $event<'a>) -> Self {
+                Event::$kind(event)
+            }
+        })*
+    };
+}
+
+events!(Process(ProcessEvent), Attempt(AttemptEvent), Watch(WatchEvent), Lasting(Lasting));

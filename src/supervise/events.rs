@@ -1,0 +1,199 @@
+//! The one place from which events go to those who keep or say them; and what the loop knows of its attempts,
+//! which events are made of.
+
+use std::io;
+use std::time::Duration;
+
+use crate::policy::{Failure, News};
+use crate::process::ProcessInfo;
+use crate::process::handle::Handle;
+use crate::report::event::{Attempt, AttemptEvent, Event, Lasting, Look, ProcessEvent, Row, WatchEvent};
+use crate::report::log_lines::LogLines;
+use crate::report::words;
+use crate::settings::Settings;
+use crate::settings::program;
+use crate::settings::sources::Sources;
+use crate::state::Sight;
+use crate::state::said::Notice;
+use crate::state::store::Store;
+use crate::supervise::{Parts, Supervisor};
+use crate::time::{Time, now};
+
+/// Tells an event to all who keep or say it, unless it has been told.
+pub(super) fn emit<'a>(event: impl Into<Event<'a>>, record: &mut Store, report: &mut LogLines) {
+    let event = event.into();
+    if record.is_news(event.told()) {
+        keep(&event, record);
+        report.on(&event);
+    }
+}
+
+/// What the state keeps of an event.
+fn keep(event: &Event<'_>, record: &mut Store) {
+    match event {
+        Event::Attempt(AttemptEvent::CommandEnded { end, .. }) => record.command_ended(end, now()),
+        Event::Attempt(AttemptEvent::Succeeded { .. }) => record.restarted(),
+        Event::Attempt(AttemptEvent::GaveUp { .. }) => record.told(true),
+        Event::Attempt(AttemptEvent::Recovered(_)) => record.told(false),
+        Event::Process(_) | Event::Attempt(_) | Event::Watch(_) | Event::Lasting(_) | Event::Over(_) => {}
+    }
+}
+
+/// Tells what about the settings, and the file that they come from, is probably not what was meant.
+pub(super) fn doubt_settings(
+    settings: &Settings,
+    sources: &Sources,
+    record: &mut Store,
+    report: &mut LogLines,
+) {
+    let doubts = settings.criteria.doubts().join("; ");
+    for (notice, doubt) in [
+        (Notice::Doubt, Some(doubts).filter(|doubts| !doubts.is_empty())),
+        (Notice::File, sources.doubt()),
+        (Notice::Program, program::doubt(&settings.criteria.start_command)),
+    ] {
+        match doubt {
+            Some(doubt) => emit(Lasting::Doubt(notice, &doubt), record, report),
+            None => emit(Event::Over(notice), record, report),
+        }
+    }
+}
+
+impl Parts {
+    pub(super) fn emit<'a>(&mut self, event: impl Into<Event<'a>>) {
+        emit(event, &mut self.record, &mut self.report);
+    }
+
+    /// The process was seen to run, or to be suspended.
+    pub(super) fn sees_running(&mut self, seen: &ProcessInfo, is_suspended: bool, now: Time) {
+        self.record.sees(Sight::Running, Some(seen), now);
+        if is_suspended {
+            self.emit(Lasting::Suspended(seen));
+        } else {
+            self.emit(ProcessEvent::RunsOn(seen));
+        }
+    }
+
+    /// Tells whether the state could be written.
+    pub(super) fn tell_kept(&mut self, kept: io::Result<()>) {
+        match kept {
+            Ok(()) => self.emit(Event::Over(Notice::StateFolder)),
+            Err(error) => {
+                let folder = self.record.files().folder().to_owned();
+                self.emit(Lasting::StateUnwritable { folder: &folder, error: &error });
+            }
+        }
+    }
+}
+
+/// What the loop knows of the process that it watches and of attempts to start it, to be told with what
+/// comes of them.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    /// There was a look, and the first record.
+    pub(super) has_looked: bool,
+    /// A process of the name has been seen.
+    pub(super) ever_seen: bool,
+    /// Since when it is missing.
+    pub(super) missing_since: Option<Time>,
+    /// The attempt that was made last.
+    pub(super) attempt: Attempt,
+    pub(super) row: Row,
+}
+
+impl Facts {
+    /// An attempt begins.
+    pub(super) fn begin(&mut self, attempt: u32, began: Time) {
+        let left_over = std::mem::take(&mut self.attempt.left_over);
+        self.attempt = Attempt { began, left_over, ..Attempt::default() };
+        if attempt == 1 {
+            self.row = Row::default();
+        }
+    }
+}
+
+impl Supervisor {
+    /// The first record says what the first look saw. Whether this was the first.
+    pub(super) fn open(&mut self, first: Look<'_>) -> bool {
+        let is_first = !std::mem::replace(&mut self.facts.has_looked, true);
+        if is_first {
+            self.parts.emit(WatchEvent::Opened(first));
+        }
+        is_first
+    }
+
+    /// What matches and does not count is told when it is others.
+    pub(super) fn left_over(&mut self, left_over: Vec<ProcessInfo>) {
+        if !left_over.is_empty() && left_over != self.facts.attempt.left_over {
+            self.parts.emit(ProcessEvent::LeftOver(&left_over));
+        }
+        self.facts.attempt.left_over = left_over;
+    }
+
+    /// Tells what a decision has changed.
+    pub(super) fn tell(&mut self, news: News) {
+        let now = now();
+        let limits = self.parts.settings.limits;
+        let since = now.saturating_sub(self.facts.attempt.began);
+        let followed = self.followed.as_ref().map(Handle::seen);
+        match (news, followed) {
+            (News::Found { by_itself: true }, Some(seen)) => {
+                self.facts.missing_since = None;
+                let (gone, age) = (self.gone.as_ref(), now.saturating_sub(seen.started));
+                self.parts.emit(ProcessEvent::Found { seen, gone, age });
+            }
+            (News::Appeared { after }, Some(seen)) => {
+                self.parts.emit(AttemptEvent::Appeared { seen, after });
+                self.ask_what_becomes_of_it();
+            }
+            (News::Succeeded { attempt }, Some(seen)) => {
+                self.parts.emit(AttemptEvent::Succeeded { attempt, seen, since });
+                self.ask_what_becomes_of_it();
+                self.look_at_kind();
+            }
+            (News::Failed { failures, why }, _) => self.tell_failure(failures, why, since),
+            (News::GaveUp { failures, why, retry }, _) => {
+                self.tell_failure(failures, why, since);
+                let state = self.parts.record.state();
+                let was_told = self.policy.has_given_up_before() && state.told;
+                let is_kept = state.said.last(Notice::StateFolder).is_none();
+                let row = &self.facts.row;
+                self.parts.emit(AttemptEvent::GaveUp { failures, retry, was_told, is_kept, row });
+            }
+            (News::Undone, _) => {
+                self.parts.emit(AttemptEvent::Undone { death: self.facts.attempt.death.as_ref() });
+            }
+            (News::Stable { forgotten }, _) => {
+                self.facts.row = Row::default();
+                self.parts.emit(AttemptEvent::Stable { forgotten, after: limits.stable_after });
+            }
+            (News::Overran, _) => {
+                self.doubt_name(true);
+                self.parts.emit(AttemptEvent::Overran { timeout: limits.start_timeout });
+            }
+            // The first record says what is followed.
+            (News::Found { .. } | News::Appeared { .. } | News::Succeeded { .. }, _) => {}
+        }
+    }
+
+    fn tell_failure(&mut self, failures: u32, why: Failure, since: Duration) {
+        if self.followed.is_none() {
+            self.name_near_misses();
+        }
+        let status = self.facts.attempt.command.as_ref().and_then(|end| end.status);
+        if why == Failure::Missing && status.is_some_and(|status| status.success()) {
+            self.doubt_name(false);
+        }
+        let (of, attempt) = (self.parts.settings.limits.max_fail_count, &self.facts.attempt);
+        self.parts.emit(AttemptEvent::Failed { failures, of, why, since, attempt });
+        self.facts.row.add(failures, words::failure(why, since, attempt));
+    }
+
+    /// A start command that does its work, and no process of the name ever: it is the name, perhaps.
+    fn doubt_name(&mut self, is_at_work: bool) {
+        if !self.facts.ever_seen {
+            let left_running = self.parts.proc.started_since(self.facts.attempt.began, self.session);
+            self.parts.emit(AttemptEvent::WrongName { is_at_work, left_running: &left_running });
+        }
+    }
+}
