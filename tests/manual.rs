@@ -1,17 +1,15 @@
 //! The manual pages, the completions and the README say what the program says.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use clap::{Arg, CommandFactory};
 use regex_lite::Regex;
-use watchdog::input::cli::{Cli, SETTINGS};
 use watchdog::input::config_file;
-use watchdog::settings::dirs::{Dirs, User};
-use watchdog::settings::name::Name;
-use watchdog::settings::sources::Sources;
-use watchdog::settings::{self, Settings};
+use watchdog::settings::Settings;
+use watchdog::settings::dirs::User;
+use watchdog::settings::given::Given;
+use watchdog::settings::table::settings;
 use watchdog::task::environment::NOT_INHERITED;
 
 use crate::harness::{Captured, Ended, Scene, WATCHDOG};
@@ -86,16 +84,13 @@ fn each_option_is_in_the_readme_and_in_the_manual() {
 
 #[test]
 fn each_key_is_in_the_manual_with_a_value_that_the_program_takes() {
-    let mut command = Cli::command();
-    command.build();
-    let settings = files::Settings::read(root(), &command).unwrap();
     let page = read("packaging/man/watchdog.toml.5");
     let range = Regex::new(r"(\w+) to (\w+)").unwrap();
-    for (key, _) in SETTINGS {
+    for row in settings() {
+        let key = row.key;
         assert!(page.contains(&format!("\n.TP\n\\fB{key}\\fR\n")), "watchdog.toml(5) has no {key}");
-        let setting = settings.of(key).unwrap();
-        let mut values = vec![setting.example.clone().unwrap()];
-        if let Some(range) = range.captures(setting.kind.as_deref().unwrap()) {
+        let mut values = vec![row.example.to_owned()];
+        if let Some(range) = row.takes.and_then(|takes| range.captures(takes.range)) {
             values.extend([format!("\"{}\"", &range[1]), format!("\"{}\"", &range[2])]);
         }
         for value in values {
@@ -123,39 +118,15 @@ fn complaints(file: &str) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("nginx.toml");
     fs::write(&path, file).unwrap();
-    let mut cli = Cli::default();
-    match config_file::fill(&mut cli, &path, &User { uid: 0, home: "/".into(), xdg_state_home: None }) {
-        Ok(sources) => {
-            let wrong = Settings::new(&cli, &sources).err().unwrap_or_default();
+    let mut given = Given::default();
+    let user = User { uid: 0, home: "/".into(), xdg_state_home: None };
+    match config_file::fill(&mut given, path.as_os_str(), &user) {
+        Ok(()) => {
+            let wrong = Settings::new(&given, &user).err().unwrap_or_default();
             wrong.iter().map(ToString::to_string).collect()
         }
         Err(wrong) => wrong,
     }
-}
-
-/// The help says it in words of its own; the manual has it from there.
-#[test]
-fn the_help_has_the_defaults() {
-    let places = Dirs { logs: PathBuf::new(), state: PathBuf::new() };
-    let in_force =
-        settings::in_force(&Cli::default(), &Sources::default(), &Name::from_pattern("x"), &places);
-    let command = Cli::command();
-    let help_of = |key: &str| {
-        let argument = command.get_arguments().find(|argument| argument.get_id() == key);
-        argument.and_then(Arg::get_help).unwrap().to_string()
-    };
-    let mut compared = 0;
-    for [key, default, _] in in_force {
-        // These depend on others.
-        if ["name", "state_dir", "log_dir", "retry_after"].contains(&&*key) {
-            continue;
-        }
-        if let Some((_, said)) = help_of(&key).split_once("[default: ") {
-            assert_eq!(said, format!("{default}]"), "{key}");
-            compared += 1;
-        }
-    }
-    assert_eq!(compared, 10, "a default for each setting that has one");
 }
 
 #[test]
@@ -287,7 +258,7 @@ fn completions_leave_out_what_is_not_documented() {
     for file in ["watchdog.bash", "_watchdog", "watchdog.fish"] {
         let text = read(&format!("packaging/completions/{file}"));
         assert!(text.contains("process-name"), "{file}");
-        for (key, _) in SETTINGS.iter().filter(|(key, _)| key.contains('_')) {
+        for key in settings().map(|row| row.key).filter(|key| key.contains('_')) {
             assert!(!text.contains(key), "{file} offers {key}");
         }
     }

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use regex_lite::Regex;
-use watchdog::input::cli::{Cli, SETTINGS};
 use watchdog::input::config_file;
 use watchdog::settings::Settings;
 use watchdog::settings::dirs::User;
+use watchdog::settings::given::Given;
+use watchdog::settings::table::row;
 
 fn packaging(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging").join(path)
@@ -18,10 +19,10 @@ fn settings(text: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("docker.toml");
     fs::write(&path, text).unwrap();
-    let mut cli = Cli::default();
+    let mut given = Given::default();
     let user = User { uid: 0, home: "/".into(), xdg_state_home: None };
-    let sources = config_file::fill(&mut cli, &path, &user).unwrap();
-    format!("{:?}", Settings::new(&cli, &sources).unwrap())
+    config_file::fill(&mut given, path.as_os_str(), &user).unwrap();
+    format!("{:?}", Settings::new(&given, &user).unwrap())
 }
 
 #[test]
@@ -38,7 +39,7 @@ fn the_example_configuration_is_taken_and_comments_out_the_defaults() {
     // All together are taken too, and each is a setting.
     settings(&default.replace_all(&example, "$1"));
     for found in default.captures_iter(&example) {
-        assert!(SETTINGS.iter().any(|(key, _)| *key == &found[2]), "{}", &found[2]);
+        assert!(row(&found[2]).is_some(), "{}", &found[2]);
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
-use watchdog::input::cli::Cli;
+use watchdog::input::cli::{Cli, command_line};
 use watchdog::settings::Settings;
-use watchdog::settings::sources::Sources;
+use watchdog::settings::dirs::User;
+use watchdog::settings::given::Given;
+use watchdog::settings::table::option;
 
 /// The words of a command line as a shell splits it (POSIX.1-2024, XCU 2.2), as far as the program
 /// makes use of that. `None` where a shell would do anything else than split.
@@ -41,28 +43,31 @@ pub fn assert_harmless(text: &str) {
     assert!(!text.contains(is_harmful), "{text:?}");
 }
 
-/// Asserts that the settings which `cli` comes to, if it comes to any, are those of the command line that
+/// Root, whoever runs this.
+pub fn root() -> User {
+    User { uid: 0, home: "/nonexistent".into(), xdg_state_home: None }
+}
+
+/// Asserts that the settings which `given` comes to, if it comes to any, are those of the command line that
 /// is printed for it.
-pub fn assert_can_be_typed(cli: &Cli, sources: &Sources) {
-    let settings = match Settings::new(cli, sources) {
+pub fn assert_can_be_typed(given: &Given) {
+    let settings = match Settings::new(given, &root()) {
         Ok(settings) => settings,
         Err(wrong) => {
             assert!(!wrong.is_empty());
             for wrong in wrong {
-                assert!(wrong.option.starts_with("--") && !wrong.instead.is_empty());
-                let key = wrong.option.trim_start_matches('-').replace('-', "_");
+                assert!(!wrong.instead.is_empty());
                 let said = wrong.to_string();
-                assert!(said.contains(wrong.option) || said.contains(&key), "{said}");
+                assert!(said.contains(&option(wrong.key)) || said.contains(wrong.key), "{said}");
                 assert_harmless(&said);
             }
             return;
         }
     };
-    let line = cli.command_line(Path::new("watchdog"));
+    let line = command_line(given, Path::new("watchdog"));
     let words = words(&line).unwrap_or_else(|| panic!("a shell does more than to split {line:?}"));
-    let again =
-        <Cli as clap::Parser>::try_parse_from(words).unwrap_or_else(|error| panic!("{line:?}: {error}"));
-    assert_eq!(again.command_line(Path::new("watchdog")), line);
-    let again = Settings::new(&again, &Sources::default()).unwrap();
+    let again = Cli::parse(words).unwrap_or_else(|error| panic!("{line:?}: {error}")).given;
+    assert_eq!(command_line(&again, Path::new("watchdog")), line);
+    let again = Settings::new(&again, &root()).unwrap();
     assert_eq!(again.fingerprint(), settings.fingerprint());
 }

@@ -5,20 +5,21 @@ use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
 use watchdog::input::config_file;
-use watchdog::input::cli::{Cli, SETTINGS};
-use watchdog_fuzz::{assert_can_be_typed, assert_harmless};
+use watchdog::settings::given::Given;
+use watchdog::settings::table::settings;
+use watchdog_fuzz::{assert_can_be_typed, assert_harmless, root};
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let mut cli = Cli::default();
-    match config_file::read(&mut cli, Path::new("docker.toml"), text) {
-        Ok(sources) => {
+    let mut given = Given::default();
+    match config_file::read(&mut given, Path::new("docker.toml"), text, &root()) {
+        Ok(()) => {
             let lines = text.lines().count().max(1);
-            for place in SETTINGS.iter().filter_map(|(key, _)| sources.place(key)) {
+            for place in settings().filter_map(|row| given.place(row.key)) {
                 let line: usize = place.strip_prefix("docker.toml:").unwrap().parse().unwrap();
                 assert!((1..=lines).contains(&line), "{place}");
             }
-            assert_can_be_typed(&cli, &sources);
+            assert_can_be_typed(&given);
         }
         Err(complaints) => {
             assert!(!complaints.is_empty() && complaints.len() <= 51);

@@ -11,14 +11,14 @@ use libfuzzer_sys::fuzz_target;
 use watchdog::control::status;
 use watchdog::exit::ExitCode;
 use watchdog::hold::pause::Leave;
-use watchdog::input::cli::{Cli, StateDir};
+use watchdog::input::cli::StateDir;
 use watchdog::policy::{Action, Memory, Policy, Seen};
 use watchdog::process::scan::Proc;
 use watchdog::process::termination::Predecessor;
 use watchdog::settings::Settings;
 use watchdog::settings::dirs::User;
+use watchdog::settings::given::{Given, Source};
 use watchdog::settings::name::{self, Name};
-use watchdog::settings::sources::Sources;
 use watchdog::state::{Files, Sight, State};
 use watchdog::state::lock::{Lock, Locking};
 use watchdog::state::store::Store;
@@ -37,16 +37,18 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        let mut cli = Cli::default();
-        cli.what.process_name = Some("x".into());
-        cli.how.start_command = Some("true".into());
+        let mut given = Given::default();
+        for (key, value) in [("process_name", "x"), ("start_command", "true")] {
+            given.add(key, value, Source::CommandLine);
+        }
+        let user = User { uid: 0, home: "/nonexistent".into(), xdg_state_home: None };
         Place {
             folder: tempfile::tempdir_in("/dev/shm").unwrap(),
             name: name::name("x").unwrap(),
             boot_id: boot_id(Path::new("/proc")),
             proc: Proc::new(Path::new("/proc")).unwrap(),
-            settings: Rc::new(Settings::new(&cli, &Sources::default()).unwrap()),
-            user: User { uid: 0, home: "/nonexistent".into(), xdg_state_home: None },
+            settings: Rc::new(Settings::new(&given, &user).unwrap()),
+            user,
         }
     }
 

@@ -4,49 +4,44 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use watchdog::input::cli::{Cli, SETTINGS, Slot};
-use watchdog::settings::{self, Settings};
-use watchdog::settings::name::Name;
-use watchdog::settings::sources::Sources;
-use watchdog::state::lock;
+use watchdog::settings::Settings;
+use watchdog::settings::given::{Given, Source};
+use watchdog::settings::name::{Name, fnv, name};
+use watchdog::settings::table::settings;
+use watchdog::settings::values::{count, interval};
 use watchdog::text::span;
-use watchdog_fuzz::{assert_can_be_typed, assert_harmless};
+use watchdog_fuzz::{assert_can_be_typed, assert_harmless, root};
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    if let Ok(time) = settings::interval(text) {
+    if let Ok(time) = interval(text) {
         assert!((Duration::from_millis(10)..=Duration::from_secs(365 * 24 * 3600)).contains(&time));
         let written = humantime::format_duration(time).to_string();
-        assert_eq!(settings::interval(&written), Ok(time), "{written}");
+        assert_eq!(interval(&written), Ok(time), "{written}");
         assert_is_cut(time);
     }
-    if let Ok(Some(count)) = settings::max_fail_count(text) {
-        assert!((1..=1_000_000).contains(&count));
-        assert_eq!(settings::max_fail_count(&count.to_string()), Ok(Some(count)));
-        assert_eq!(text.trim().trim_start_matches(['+', '0']), count.to_string());
+    if let Ok(Some(number)) = count(text, false) {
+        assert!((1..=1_000_000).contains(&number));
+        assert_eq!(count(&number.to_string(), false), Ok(Some(number)));
+        assert_eq!(text.trim().trim_start_matches(['+', '0']), number.to_string());
     }
-    if let Ok(name) = lock::name(text) {
+    if let Ok(name) = name(text) {
         assert_eq!(name.to_string(), text);
     }
-    let name = Name::from_pattern(text).to_string();
-    assert!(!name.contains('/') && !name.starts_with(['.', '-']) && name.len() <= 64);
-    assert_eq!(lock::name(&name).unwrap().to_string(), name);
+    let made = Name::from_pattern(text).to_string();
+    assert!(!made.contains('/') && !made.starts_with(['.', '-']) && made.len() <= 64);
+    assert_eq!(name(&made).unwrap().to_string(), made);
 
-    // A setting with this value, beside what is required.
-    let chosen = usize::try_from(lock::fnv(data) % SETTINGS.len() as u64).unwrap();
-    for (key, slot) in SETTINGS.into_iter().skip(chosen).take(1) {
-        // Whether there is such a user is for the machine to say.
-        if let (Slot::Value(value), true) = (slot, key != "user") {
-            let mut cli = Cli::default();
-            cli.what.process_name = Some("x".into());
-            cli.how.start_command = Some("true".into());
-            *value(&mut cli) = Some(text.into());
-            assert_can_be_typed(&cli, &Sources::default());
-            if let Ok(Settings { log_max_size, log_max_files, .. }) = Settings::new(&cli, &Sources::default())
-            {
-                assert!((4096..=1 << 40).contains(&log_max_size) && log_max_files <= 1000);
-            }
-        }
+    // A setting with this value, beside what is required. Whether there is such a user is for the machine to say.
+    let rows: Vec<_> = settings().filter(|row| !row.is_flag() && row.key != "user").collect();
+    let row = rows[usize::try_from(fnv(data) % rows.len() as u64).unwrap()];
+    let mut given = Given::default();
+    for (key, value) in [(row.key, text), ("process_name", "x"), ("start_command", "true")] {
+        given.add(key, value, Source::CommandLine);
+    }
+    assert_can_be_typed(&given);
+    if let Ok(Settings { log_max_size, log_max_files, .. }) = Settings::new(&given, &root()) {
+        assert!((4096..=1 << 40).contains(&log_max_size) && log_max_files <= 1000);
     }
     // Times that nobody typed come from files.
     if let Some(millis) = data.first_chunk().map(|bytes| u64::from_le_bytes(*bytes)) {

@@ -47,7 +47,7 @@ _watchdog() {
 
     case "${cmd}" in
         watchdog)
-            opts="-p -x -f -u -s -i -w -m -c -v -q -h -V --process-name --exact --full --user --start-command --start-timeout --health-check-interval --restart-wait-interval --max-fail-count --stable-after --restart-delay --after-stop --retry-after --config --name --once --dry-run --no-input --state-dir --log-dir --log-max-size --log-max-files --pid-namespace --help --version status pause resume help"
+            opts="-p -x -f -u -s -i -w -m -c -v -q -h -V --process-name --exact --full --user --pid-namespace --start-command --start-timeout --health-check-interval --restart-wait-interval --max-fail-count --stable-after --restart-delay --after-stop --retry-after --config --name --once --dry-run --no-input --state-dir --log-dir --log-max-size --log-max-files --help --version status pause resume help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -73,6 +73,10 @@ _watchdog() {
                     ;;
                 -u)
                     COMPREPLY=($(compgen -u -- "${cur}"))
+                    return 0
+                    ;;
+                --pid-namespace)
+                    COMPREPLY=($(compgen -W "own any" -- "${cur}"))
                     return 0
                     ;;
                 --start-command)
@@ -223,10 +227,6 @@ _watchdog() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace
                     fi
-                    return 0
-                    ;;
-                --pid-namespace)
-                    COMPREPLY=($(compgen -W "own any" -- "${cur}"))
                     return 0
                     ;;
                 *)

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_watchdog_global_optspecs
-    string join \n p/process-name= x/exact f/full u/user= s/start-command= start-timeout= i/health-check-interval= w/restart-wait-interval= m/max-fail-count= stable-after= restart-delay= after-stop= retry-after= c/config= name= once dry-run no-input state-dir= log-dir= log-max-size= log-max-files= v q pid-namespace= h/help V/version
+    string join \n p/process-name= x/exact f/full u/user= pid-namespace= s/start-command= start-timeout= i/health-check-interval= w/restart-wait-interval= m/max-fail-count= stable-after= restart-delay= after-stop= retry-after= c/config= name= once dry-run no-input state-dir= log-dir= log-max-size= log-max-files= v q h/help V/version
 end
 
 function __fish_watchdog_needs_command
@@ -27,6 +27,8 @@ end
 
 complete -c watchdog -n "__fish_watchdog_needs_command" -s p -l process-name -d 'Name of the process: a regular expression, found anywhere in the name, as pgrep does' -r -f
 complete -c watchdog -n "__fish_watchdog_needs_command" -s u -l user -d 'Only processes of this effective user, by name or number' -r -f -a "(__fish_complete_users)"
+complete -c watchdog -n "__fish_watchdog_needs_command" -l pid-namespace -d 'Whose processes count: those of this machine or container, or of containers in it too [default: own]' -r -f -a "own\t''
+any\t''"
 complete -c watchdog -n "__fish_watchdog_needs_command" -s s -l start-command -d 'Command that starts it, run by /bin/sh -c' -r -f -a "(__fish_complete_command)"
 complete -c watchdog -n "__fish_watchdog_needs_command" -l start-timeout -d 'How long the command may be at work while the process is missing [default: 100s]' -r -f
 complete -c watchdog -n "__fish_watchdog_needs_command" -s i -l health-check-interval -d 'Time between two checks [default: 1s]' -r -f
@@ -42,8 +44,6 @@ complete -c watchdog -n "__fish_watchdog_needs_command" -l state-dir -d 'Folder 
 complete -c watchdog -n "__fish_watchdog_needs_command" -l log-dir -d 'Folder of the logs [default: /var/log/watchdog, for other users than root ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
 complete -c watchdog -n "__fish_watchdog_needs_command" -l log-max-size -d 'Size at which a log is rotated [default: 1MiB]' -r -f
 complete -c watchdog -n "__fish_watchdog_needs_command" -l log-max-files -d 'Older logs that are kept beside it [default: 5]' -r -f
-complete -c watchdog -n "__fish_watchdog_needs_command" -l pid-namespace -d 'Whose processes count: those of this machine or container, or of containers in it too [default: own]' -r -f -a "own\t''
-any\t''"
 complete -c watchdog -n "__fish_watchdog_needs_command" -s x -l exact -d 'The whole name has to match, not a part of it'
 complete -c watchdog -n "__fish_watchdog_needs_command" -s f -l full -d 'Match the whole command line instead of the name'
 complete -c watchdog -n "__fish_watchdog_needs_command" -l once -d 'Check once, start it if it is missing, and end: for cron and oneshot units'

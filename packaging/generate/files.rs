@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use clap::{Arg, Command, CommandFactory, ValueHint};
+use clap::{Arg, Command, ValueHint};
 use clap_complete::Shell;
 use clap_mangen::Man;
-use watchdog::input::cli::{Cli, SETTINGS};
+use watchdog::input::cli::definition;
+use watchdog::settings::table::{ROWS, Row, row, settings};
 use watchdog::task::environment::NOT_INHERITED;
 
 /// What is wrong, ready to be read.
@@ -19,10 +20,10 @@ pub type Wrong = String;
 /// # Errors
 /// The prose cannot be read, or does not go with the definition.
 pub fn all(root: &Path) -> Result<Vec<(&'static str, String)>, Wrong> {
-    let mut command = Cli::command();
+    let mut command = definition();
     command.build();
-    let settings = Settings::read(root, &command)?;
-    let page = |page: &str| Page { root, command: &command, settings: &settings }.fill(page);
+    let notes = Notes::read(root, &command)?;
+    let page = |page: &str| Page { root, command: &command, notes: &notes }.fill(page);
     Ok(vec![
         ("packaging/man/watchdog.1", page("watchdog.1.in")?),
         ("packaging/man/watchdog.toml.5", page("watchdog.toml.5.in")?),
@@ -37,70 +38,38 @@ fn read(root: &Path, file: &str) -> Result<String, Wrong> {
     fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// What `settings.in` says.
-pub struct Settings(BTreeMap<String, Setting>);
+/// What is said of an option besides its help: of the program's own in their rows, of its commands' in
+/// `commands.in`.
+struct Notes(BTreeMap<String, String>);
 
-/// What `settings.in` says of one option.
-#[derive(Default)]
-pub struct Setting {
-    /// What its key takes.
-    pub kind: Option<String>,
-    /// A value that its key may have.
-    pub example: Option<String>,
-    note: String,
-}
-
-impl Settings {
-    /// Reads `settings.in`: each key of a configuration file must have its section, and each section an option.
-    ///
-    /// # Errors
-    /// The file cannot be read, or does not go with the definition.
-    pub fn read(root: &Path, command: &Command) -> Result<Self, Wrong> {
-        let mut sections: BTreeMap<String, Setting> = BTreeMap::new();
-        let mut section = None;
-        for line in read(root, "settings.in")?.lines().filter(|line| !line.starts_with('#')) {
+impl Notes {
+    /// Reads `commands.in`: each of its sections must have an option.
+    fn read(root: &Path, command: &Command) -> Result<Self, Wrong> {
+        let mut notes: BTreeMap<String, String> = BTreeMap::new();
+        let mut note = None;
+        for line in read(root, "commands.in")?.lines().filter(|line| !line.starts_with('#')) {
             if let Some(name) = line.strip_prefix('@') {
-                section = Some(sections.entry(name.to_owned()).or_default());
-            } else if let Some(section) = &mut section {
-                if let Some(kind) = line.strip_prefix("Type: ") {
-                    section.kind = Some(kind.to_owned());
-                } else if let Some(example) = line.strip_prefix("Example: ") {
-                    section.example = Some(example.to_owned());
-                } else if !line.is_empty() {
-                    section.note.push_str(line);
-                    section.note.push('\n');
-                }
+                note = Some(notes.entry(name.to_owned()).or_default());
+            } else if let Some(note) = note.as_mut().filter(|_| !line.is_empty()) {
+                note.extend([line, "\n"]);
             }
         }
-        for (key, _) in SETTINGS {
-            let is_whole = |setting: &Setting| setting.kind.is_some() && setting.example.is_some();
-            if !sections.get(key).is_some_and(is_whole) {
-                return Err(format!(
-                    "packaging/man/settings.in: say of which type {key} is, with an example"
-                ));
-            }
-        }
-        let options: Vec<_> = std::iter::once(command)
-            .chain(command.get_subcommands())
-            .flat_map(|of| of.get_arguments().map(move |argument| section_of(command, of, argument)))
+        let options: Vec<_> = command
+            .get_subcommands()
+            .flat_map(|of| of.get_arguments().map(move |argument| section_of(of, argument)))
             .collect();
-        match sections.keys().find(|section| !options.contains(section)) {
-            Some(stray) => Err(format!("packaging/man/settings.in: there is no option {stray}")),
-            None => Ok(Settings(sections)),
+        if let Some(stray) = notes.keys().find(|section| !options.contains(section)) {
+            return Err(format!("packaging/man/commands.in: there is no option {stray}"));
         }
-    }
-
-    /// What is said of the option that has this key.
-    #[must_use]
-    pub fn of(&self, key: &str) -> Option<&Setting> {
-        self.0.get(key)
+        let of = command.get_name();
+        notes.extend(ROWS.iter().map(|row| (format!("{of}.{}", row.key), row.more.to_owned())));
+        Ok(Notes(notes))
     }
 }
 
 /// What an option's section is called.
-fn section_of(program: &Command, of: &Command, argument: &Arg) -> String {
-    let id = argument.get_id().as_str();
-    if of.get_name() == program.get_name() { id.to_owned() } else { format!("{}.{id}", of.get_name()) }
+fn section_of(of: &Command, argument: &Arg) -> String {
+    format!("{}.{}", of.get_name(), argument.get_id())
 }
 
 /// Fills a page: man(7) in which `...` is bold, <...> is italic, lines between `.EX` and `.EE` stand for
@@ -108,7 +77,7 @@ fn section_of(program: &Command, of: &Command, argument: &Arg) -> String {
 struct Page<'a> {
     root: &'a Path,
     command: &'a Command,
-    settings: &'a Settings,
+    notes: &'a Notes,
 }
 
 impl Page<'_> {
@@ -130,7 +99,7 @@ impl Page<'_> {
     fn part(&self, name: &str) -> Result<String, Wrong> {
         match (name, name.strip_prefix("command ")) {
             ("options", _) => self.options(),
-            ("keys", _) => self.keys(),
+            ("keys", _) => Ok(keys()),
             ("not_inherited", _) => Ok(NOT_INHERITED.map(|name| format!(".br\n\\fB{name}\\fR\n")).concat()),
             ("example", _) => Ok(read(self.root, "example.toml")?.lines().map(verbatim).collect()),
             (_, Some(command)) => self.options_of(command),
@@ -158,32 +127,24 @@ impl Page<'_> {
         let mut list = String::new();
         for argument in of.get_arguments().filter(|argument| is_meant(argument)) {
             list += &item(of, argument)?;
-            if let Some(setting) = self.settings.of(&section_of(self.command, of, argument)) {
-                list += &note(setting);
-            }
+            list += &self.notes.0.get(&section_of(of, argument)).map(|it| note(it)).unwrap_or_default();
         }
         Ok(list)
     }
+}
 
-    /// All keys of a configuration file, under the headings of their options.
-    fn keys(&self) -> Result<String, Wrong> {
-        let mut keys = String::new();
-        for heading in headings(self.command) {
-            let arguments = SETTINGS.iter().filter_map(|(key, _)| {
-                let argument = self.command.get_arguments().find(|argument| argument.get_id() == *key)?;
-                (argument.get_help_heading() == heading).then_some((key, argument))
-            });
-            let mut arguments = arguments.peekable();
-            if arguments.peek().is_some() {
-                keys.extend([".SS ", heading.unwrap_or("Other"), "\n"]);
-            }
-            for (key, argument) in arguments {
-                let setting = self.settings.of(key).ok_or(format!("nothing is said of {key}"))?;
-                keys += &entry(key, argument, setting);
-            }
+/// All keys of a configuration file, under the headings of their options.
+fn keys() -> String {
+    let mut keys = String::new();
+    let mut group = "";
+    for row in settings() {
+        if group != row.group {
+            group = row.group;
+            keys.extend([".SS ", group, "\n"]);
         }
-        Ok(keys)
+        keys += &entry(row);
     }
+    keys
 }
 
 /// The headings of the options, in the order in which `--help` shows them; what has none comes last.
@@ -234,22 +195,22 @@ fn sentences(argument: &Arg) -> String {
 }
 
 /// A key as watchdog.toml(5) lists it.
-fn entry(key: &str, argument: &Arg, setting: &Setting) -> String {
-    let (help, default) = help_of(argument);
-    let default = default.map(|default| format!("; default: {}", escaped(&default))).unwrap_or_default();
-    let [kind, example] = [&setting.kind, &setting.example].map(|text| text.as_deref().unwrap_or_default());
+fn entry(row: &Row) -> String {
+    let default = row.default_in_help();
+    let default = default.map(|default| format!("; default: {}", escaped(default))).unwrap_or_default();
     format!(
-        ".TP\n\\fB{key}\\fR\n{}.\n{}.br\nType: {}{default}.\n.br\nExample: \\fB{}\\fR\n",
-        escaped(&help),
-        note(setting),
-        marked_up(kind),
-        escaped(&format!("{key} = {example}")),
+        ".TP\n\\fB{}\\fR\n{}.\n{}.br\nType: {}{default}.\n.br\nExample: \\fB{}\\fR\n",
+        row.key,
+        escaped(row.help),
+        note(row.more),
+        marked_up(row.takes.map_or("true or false", |takes| takes.range)),
+        escaped(&format!("{} = {}", row.key, row.example)),
     )
 }
 
 /// What is said of an option besides its help.
-fn note(setting: &Setting) -> String {
-    let lines: Vec<_> = setting.note.lines().map(|line| marked_up(line) + "\n").collect();
+fn note(text: &str) -> String {
+    let lines: Vec<_> = text.lines().map(|line| marked_up(line) + "\n").collect();
     lines.concat()
 }
 
@@ -303,11 +264,15 @@ fn completions(shell: Shell) -> String {
             _ => argument,
         }
     };
-    let mut command = Cli::command()
-        // Here and not in the definition: the program says itself, and with all else, that a value is wrong.
-        .mut_arg("pid_namespace", |argument| argument.value_parser(["own", "any"]))
-        .mut_args(no_files)
-        .mut_subcommands(|command| command.mut_args(no_files));
+    // Here and not in the definition: the program says itself, and with all else, that a value is wrong.
+    let only = |argument: Arg| match row(argument.get_id().as_str()).and_then(|row| row.takes) {
+        Some(takes) if takes.name.contains('|') => {
+            argument.value_parser(takes.name.split('|').collect::<Vec<_>>())
+        }
+        _ => argument,
+    };
+    let mut command =
+        definition().mut_args(only).mut_args(no_files).mut_subcommands(|command| command.mut_args(no_files));
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut command, "watchdog", &mut text);
     String::from_utf8_lossy(&text).into_owned()

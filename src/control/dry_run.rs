@@ -3,28 +3,34 @@
 use crate::time::{boot_id, now};
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write as _};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use crate::exit::ExitCode;
 use crate::hold::pause::Leave;
 use crate::input::resolve::Job;
+use crate::log::{Stderr, cannot_tell};
 use crate::process::ProcessInfo;
 use crate::process::scan::{Candidate, Matches, Proc, Unknown};
 use crate::process::termination::Predecessor;
 use crate::render::table;
 use crate::report::words::{ambiguity, list, user_name};
-use crate::settings::{self, Settings, program};
+use crate::settings::{Settings, program};
 use crate::state::{Files, State, store};
 use crate::supervise::admission;
 use crate::supervise::start_command::{StartCommand, StartRecord};
-use crate::sys::Pid;
+use crate::sys::{PROC, Pid};
 use crate::text::{escaped, span};
 use crate::time::{SecondsFormat, local};
 
 /// Says what this watch would do now, on standard output.
-pub fn run(job: &Job, proc: &Proc) -> ExitCode {
-    let Job { settings, places, .. } = job;
-    let files = Files::new(&places.state, &settings.name, &boot_id(proc.root()));
+pub fn run(job: &Job, stderr: &mut Stderr) -> ExitCode {
+    let proc = &match Proc::new(Path::new(PROC)) {
+        Ok(proc) => proc,
+        Err(unknown) => return cannot_tell(&unknown.0, stderr),
+    };
+    let settings = &job.settings;
+    let files = Files::new(&settings.dirs.state, &settings.name, &boot_id(proc.root()));
     let state = store::preview(&files, settings, proc);
     let standing = Standing::read(settings, &files, &state, proc);
     let survey = proc.survey(&settings.criteria);
@@ -58,10 +64,9 @@ impl Page {
         found: &Result<Matches, Unknown>,
         standing: Standing,
     ) -> String {
-        let Job { settings, cli, sources, places, .. } = job;
+        let Job { settings, given, .. } = job;
         let mut text = String::new();
-        let rows: Vec<_> =
-            settings::in_force(cli, sources, &settings.name, places).into_iter().map(Vec::from).collect();
+        let rows = settings.in_force(given);
         self.table(&mut text, "setting", "Settings, each with where it comes from", &[], &rows);
 
         // What is decided by is what is shown: the near ones were looked for before, and processes change.
@@ -81,7 +86,7 @@ impl Page {
 
         let mut warnings = settings.criteria.doubts();
         warnings.extend(program::doubt(&settings.criteria.start_command));
-        warnings.extend(sources.doubt());
+        warnings.extend(settings.doubt.clone());
         warnings.extend(found.as_ref().ok().and_then(|found| ambiguity(&found.counting)));
         let rows: Vec<_> = warnings.into_iter().map(|warning| vec![warning]).collect();
         self.table(&mut text, "warning", "Warnings", &[], &rows);
@@ -140,7 +145,7 @@ impl Standing {
         let before = files.state_of_this_boot().ok().flatten();
         let last = before.as_ref().and_then(|state| state.watchdog);
         if let Some(by) = last.filter(|it| proc.is_alive(it.pid, it.started_ms)) {
-            let with_these_settings = before.is_some_and(|state| state.settings == next.settings);
+            let with_these_settings = before.is_some_and(|state| state.digest().is_same(next.digest()));
             return Standing::Watched { by: by.pid, with_these_settings };
         }
         let resumed = match files.leave(now) {

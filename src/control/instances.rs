@@ -3,8 +3,9 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use crate::input::cli::{self, StateDir};
+use crate::input::cli::StateDir;
 use crate::input::config_file;
+use crate::input::suggest::meant;
 use crate::settings::dirs::{ROOTS_STATE, SYSTEM_CONFIG, User};
 use crate::settings::name::Name;
 use crate::state;
@@ -63,7 +64,7 @@ pub fn unheard_of(asked: &OsStr, known: &[Known]) -> String {
     let known: Vec<_> = known.iter().map(|known| known.name.to_string()).collect();
     // A process name is given by mistake, perhaps, of which the name was made.
     let made = Name::from_pattern(&text).to_string();
-    let hint = match cli::meant(&made, known.iter().map(String::as_str)) {
+    let hint = match meant(&made, known.iter().map(String::as_str)) {
         Some(nearest) => format!("the nearest is '{nearest}'"),
         None if known.is_empty() => "none has run or is configured here".to_owned(),
         None => "watchdog status shows those that there are".to_owned(),

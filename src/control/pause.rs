@@ -8,8 +8,8 @@ use super::instances::{Known, known, unheard_of};
 use crate::exit::ExitCode;
 use crate::hold::pause::{Leave, begin_upgrade, end_upgrade};
 use crate::input::cli::{StateDir, Which};
-use crate::settings;
 use crate::settings::dirs::User;
+use crate::settings::{self, values};
 use crate::state::Files;
 use crate::sys::PROC;
 use crate::time::{Time, boot_id, now};
@@ -20,7 +20,8 @@ pub fn pause(
     place: &StateDir,
     user: &User,
 ) -> Result<ExitCode, Vec<String>> {
-    let time = time.map(|given| settings::check(given, settings::interval, "--for")).transpose();
+    let read = |given| settings::check("for", given, |given| values::interval(values::text(given)?));
+    let time = time.map(read).transpose();
     let time = time.map_err(|wrong| vec![wrong.to_string()])?;
     let now = now();
     let until = time.map(|time| now + time);

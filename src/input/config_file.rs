@@ -1,7 +1,5 @@
 //! What the configuration file says.
 
-use crate::settings::dirs::SYSTEM_CONFIG;
-use crate::settings::sources::Sources;
 use std::ffi::{OsStr, OsString};
 use std::fs::{Metadata, OpenOptions};
 use std::io::{self, Read};
@@ -11,11 +9,13 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use toml::de::{DeTable, DeValue};
 
-use crate::input::cli::{Cli, SETTINGS, Slot, TYPED_ONLY, meant};
+use crate::input::suggest::meant;
 use crate::settings::Settings;
-use crate::settings::dirs::User;
-use crate::settings::name::Name;
-use crate::text::quoted;
+use crate::settings::dirs::{SYSTEM_CONFIG, User};
+use crate::settings::given::{Given, OFF, ON, Source};
+use crate::settings::name::{Name, name};
+use crate::settings::table::{Place, Row, row, settings};
+use crate::text::{escaped, quoted};
 
 /// The largest file that is read as a configuration.
 const LARGEST: u64 = 1 << 20;
@@ -50,32 +50,28 @@ fn is_bare(given: &OsStr) -> bool {
 pub fn names(folder: &Path) -> Vec<Name> {
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let files = files.filter(|file| file.path().is_file());
-    let mut names: Vec<_> = files
-        .filter_map(|file| {
-            crate::settings::name::name(file.file_name().to_str()?.strip_suffix(".toml")?).ok()
-        })
-        .collect();
+    let names = files.filter_map(|file| name(file.file_name().to_str()?.strip_suffix(".toml")?).ok());
+    let mut names: Vec<_> = names.collect();
     names.sort_by_key(Name::to_string);
     names
 }
 
-/// Puts what the file that is `given` with `--config` says where the command line says nothing.
+/// Adds what the file `at` says, as `--config` has it, where nothing was given.
 ///
 /// # Errors
 /// All that is wrong with the file, each with its line.
-pub fn fill(cli: &mut Cli, given: impl AsRef<OsStr>, user: &User) -> Result<Sources, Vec<Complaint>> {
-    let given = given.as_ref();
-    if given.is_empty() {
+pub fn fill(given: &mut Given, at: &OsStr, user: &User) -> Result<(), Vec<Complaint>> {
+    if at.is_empty() {
         return Err(vec!["--config '': is empty; give a name, such as docker, or a path".to_owned()]);
     }
-    let path = path(given, user);
+    let path = path(at, user);
     let (text, file) = read_file(&path).map_err(|what| {
-        let instead = nearest(given, &path, user).unwrap_or_default();
+        let instead = nearest(at, &path, user).unwrap_or_default();
         vec![format!("{}: {what}{instead}", path.display())]
     })?;
     // Whoever may write it decides what root runs.
-    let is_open_to_others = user.uid == 0 && (file.mode() & 0o022 != 0 || file.uid() != 0);
-    Ok(Sources { is_open_to_others, ..read(cli, &path, &text)? })
+    given.is_open_to_others = user.uid == 0 && (file.mode() & 0o022 != 0 || file.uid() != 0);
+    read(given, &path, &text, user)
 }
 
 /// What to type in place of what was `given`, if there is no file at `at`, which that means, but one that may
@@ -94,7 +90,7 @@ fn nearest(given: &OsStr, at: &Path, user: &User) -> Option<String> {
     };
     let names: Vec<_> = names.filter(|name| path(&instead(name), user).is_file()).collect();
     let nearest = meant(typed, names.iter().map(String::as_str)).filter(|_| !at.exists())?;
-    Some(format!("; the nearest is {}", crate::text::escaped(&quoted(&instead(nearest)))))
+    Some(format!("; the nearest is {}", escaped(&quoted(&instead(nearest)))))
 }
 
 /// Reads a file that may be anybody's: neither a pipe nor a file without an end holds us up.
@@ -112,27 +108,25 @@ fn read_file(path: &Path) -> Result<(String, Metadata), String> {
     if length as u64 > LARGEST { Err(NONE.to_owned()) } else { Ok((text, about)) }
 }
 
-/// Puts what `text` says, which is the content of the file at `path`, where the command line says
-/// nothing.
+/// Adds what `text` says, which is the content of the file at `path`, where nothing was given.
 ///
 /// # Errors
 /// All that is wrong with the file, by its lines: if it is no TOML that, else keys and values, those of the command
 /// line too; of very much, the first.
-pub fn read(cli: &mut Cli, path: &Path, text: &str) -> Result<Sources, Vec<Complaint>> {
-    let mut sources = Sources { file: Some(path.to_owned()), ..Sources::default() };
+pub fn read(given: &mut Given, path: &Path, text: &str, user: &User) -> Result<(), Vec<Complaint>> {
+    given.file = Some(path.to_owned());
     let line_ends: Vec<_> = text.match_indices('\n').map(|(at, _)| at).collect();
     let line_of = |at: usize| line_ends.partition_point(|end| *end < at) + 1;
-    let line_start = |line: usize| line_ends.get(line.wrapping_sub(2)).map_or(0, |end| end + 1);
-    let at = |start: usize, what: String| format!("{}:{}: {what}", path.display(), line_of(start));
+    let at = |line: usize, what: String| format!("{}:{line}: {what}", path.display());
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut errors: Vec<_> = errors
         .iter()
         .map(|error| {
             let start = error.span().map_or(0, |span| span.start);
             let line = line_of(start);
-            let unquoted =
-                text.get(line_start(line)..start).and_then(|key| unquoted(key, text.get(start..)?));
-            (line, unquoted.is_none(), at(start, unquoted.unwrap_or_else(|| syntax(error.message()))))
+            let line_start = line_ends.get(line.wrapping_sub(2)).map_or(0, |end| end + 1);
+            let unquoted = text.get(line_start..start).and_then(|key| unquoted(key, text.get(start..)?));
+            (line, unquoted.is_none(), at(line, unquoted.unwrap_or_else(|| syntax(error.message()))))
         })
         .collect();
     // What else is wrong with a line mostly follows from its first mistake.
@@ -143,27 +137,21 @@ pub fn read(cli: &mut Cli, path: &Path, text: &str) -> Result<Sources, Vec<Compl
     }
     let mut complaints = Vec::new();
     for (key, value) in table.into_inner() {
-        let start = key.span().start;
-        let Some((key, slot)) = SETTINGS.into_iter().find(|(known, _)| *known == key.get_ref().as_ref())
-        else {
-            complaints.push((Some(line_of(start)), at(start, unknown(key.get_ref(), value.get_ref()))));
-            continue;
-        };
-        match put(cli, slot, value.get_ref()) {
-            Ok(true) => {
-                sources.lines.insert(key, line_of(start));
-            }
-            Ok(false) => {}
-            Err(what) => complaints.push((Some(line_of(start)), at(start, format!("{key} {what}")))),
+        let line = line_of(key.span().start);
+        let (key, value) = (key.get_ref(), value.get_ref());
+        match settings().find(|row| row.key == key.as_ref()).map(|row| (row.key, written(row, value))) {
+            Some((key, Ok(value))) => given.add(key, value, Source::File(line)),
+            Some((key, Err(what))) => complaints.push((Some(line), at(line, format!("{key} {what}")))),
+            None => complaints.push((Some(line), at(line, unknown(key, value)))),
         }
     }
     if complaints.is_empty() {
-        return Ok(sources);
+        return Ok(());
     }
     // What seems to be missing may be what is misspelt; all other settings that are wrong are wrong anyway.
-    let values = Settings::new(cli, &sources).err().unwrap_or_default();
+    let values = Settings::new(given, user).err().unwrap_or_default();
     let values = values.iter().filter(|wrong| wrong.value.is_some());
-    complaints.extend(values.map(|wrong| (sources.line(&wrong.key()), wrong.to_string())));
+    complaints.extend(values.map(|wrong| (given.line(wrong.key), wrong.to_string())));
     complaints.sort_by_key(|(line, _)| *line);
     Err(shortened(complaints.into_iter().map(|(_, what)| what).collect(), path))
 }
@@ -201,7 +189,7 @@ fn unquoted(key: &str, value: &str) -> Option<String> {
     if !value.contains(char::is_alphabetic) || value.starts_with(['"', '\'', '#']) {
         return None;
     }
-    if SETTINGS.iter().any(|(known, slot)| *known == key && matches!(slot, Slot::Flag(_))) {
+    if settings().any(|row| row.key == key && row.is_flag()) {
         return Some(format!("{key} is a text; give true or false"));
     }
     let quote = match (value.contains(['"', '\\']), value.contains('\'')) {
@@ -211,34 +199,19 @@ fn unquoted(key: &str, value: &str) -> Option<String> {
     };
     // What is shown is copied, and half of a command is another one.
     let is_short = key.chars().count() <= LONGEST_KEY && value.chars().count() <= LONGEST_VALUE;
-    let shown = is_short.then(|| format!(": {key} = {quote}{}{quote}", crate::text::escaped(value)));
+    let shown = is_short.then(|| format!(": {key} = {quote}{}{quote}", escaped(value)));
     Some(format!("a text stands in quotes{}", shown.unwrap_or_default()))
 }
 
-/// Whether the value was needed.
-fn put(cli: &mut Cli, slot: Slot, value: &DeValue) -> Result<bool, String> {
-    match slot {
-        Slot::Value(field) => {
-            let text: OsString = match value {
-                DeValue::String(text) => text.as_ref().into(),
-                DeValue::Integer(number) if number.radix() == 10 => number.as_str().replace('_', "").into(),
-                DeValue::Float(number) => number.as_str().replace('_', "").into(),
-                other => return Err(format!("is {}; give a text in quotes, or a number", a_kind(other))),
-            };
-            let field = field(cli);
-            let is_needed = field.is_none();
-            field.get_or_insert(text);
-            Ok(is_needed)
-        }
-        Slot::Flag(field) => {
-            let DeValue::Boolean(given) = *value else {
-                return Err(format!("is {}; give true or false", a_kind(value)));
-            };
-            let field = field(cli);
-            let is_needed = !*field;
-            *field |= given;
-            Ok(is_needed)
-        }
+/// The value of a setting as it could be typed.
+fn written(row: &Row, value: &DeValue) -> Result<OsString, String> {
+    match value {
+        DeValue::Boolean(is_on) if row.is_flag() => Ok(if *is_on { ON } else { OFF }.into()),
+        other if row.is_flag() => Err(format!("is {}; give true or false", a_kind(other))),
+        DeValue::String(text) => Ok(text.as_ref().into()),
+        DeValue::Integer(number) if number.radix() == 10 => Ok(number.as_str().replace('_', "").into()),
+        DeValue::Float(number) => Ok(number.as_str().replace('_', "").into()),
+        other => Err(format!("is {}; give a text in quotes, or a number", a_kind(other))),
     }
 }
 
@@ -256,15 +229,15 @@ fn a_kind(value: &DeValue) -> &'static str {
 fn unknown(key: &str, value: &DeValue) -> String {
     let shown: String = key.chars().take(LONGEST_KEY).collect();
     let typed = shown.replace('-', "_");
-    if let Some((key, option)) = TYPED_ONLY.iter().find(|(key, _)| *key == typed) {
-        return format!("{key} is for the command line alone: {option}");
+    if let Some(row) = row(&typed).filter(|row| row.place != Place::Anywhere) {
+        return format!("{} is for the command line alone: {}", row.key, row.option());
     }
-    let instead = match meant(&typed, SETTINGS.iter().map(|(known, _)| *known)) {
+    let instead = match meant(&typed, settings().map(|row| row.key)) {
         Some(nearest) => format!("the nearest is {nearest}"),
         None if matches!(value, DeValue::Table(_)) => "settings stand in no section".to_owned(),
         None => "settings are the long options that --help shows".to_owned(),
     };
-    format!("there is no setting '{}'; {instead}", crate::text::escaped(&shown))
+    format!("there is no setting '{}'; {instead}", escaped(&shown))
 }
 
 #[cfg(test)]
@@ -275,42 +248,48 @@ mod tests {
         User { uid: 0, home: "/root".into(), xdg_state_home: None }
     }
 
-    fn said(text: &str) -> Result<(Cli, Sources), Vec<String>> {
-        read_over(Cli::default(), text)
+    fn said(text: &str) -> Result<Given, Vec<String>> {
+        read_over(&[], text)
     }
 
-    fn read_over(mut cli: Cli, text: &str) -> Result<(Cli, Sources), Vec<String>> {
+    fn read_over(typed: &[(&'static str, &str)], text: &str) -> Result<Given, Vec<String>> {
+        let mut given = Given::default();
+        for (key, value) in typed {
+            given.add(key, value, Source::CommandLine);
+        }
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.toml");
         std::fs::write(&path, text).unwrap();
         let tidy = |text: String| text.replace(&path.display().to_string(), "x.toml");
-        let sources = fill(&mut cli, &path, &root());
-        sources.map(|sources| (cli, sources)).map_err(|all| all.into_iter().map(tidy).collect())
+        let read = fill(&mut given, path.as_os_str(), &root());
+        read.map(|()| given).map_err(|all| all.into_iter().map(tidy).collect())
     }
 
     #[test]
     fn texts_numbers_and_flags_are_read() {
-        let (cli, sources) = said(
+        let given = said(
             "process_name = \"docker\"\n\n# why\nstart_command = 'service docker start'\nmax_fail_count = 1_0\n\
              restart_delay = 0.5\nexact = true\nfull = false\n",
         )
         .unwrap();
-        assert_eq!(cli.what.process_name.as_deref(), Some(OsStr::new("docker")));
-        assert_eq!(cli.how.start_command.as_deref(), Some(OsStr::new("service docker start")));
-        assert_eq!(cli.when.max_fail_count.as_deref(), Some(OsStr::new("10")));
-        assert_eq!(cli.when.restart_delay.as_deref(), Some(OsStr::new("0.5")));
-        assert!(cli.what.exact && !cli.what.full);
-        assert!(sources.place("start_command").unwrap().ends_with("x.toml:4"));
-        assert_eq!(sources.place("user"), None);
+        for (key, value) in [
+            ("process_name", "docker"),
+            ("start_command", "service docker start"),
+            ("max_fail_count", "10"),
+            ("restart_delay", "0.5"),
+        ] {
+            assert_eq!(given.value(key), Some(OsStr::new(value)), "{key}");
+        }
+        assert!(given.is_on("exact") && !given.is_on("full"));
+        assert!(given.place("start_command").unwrap().ends_with("x.toml:4"));
+        assert_eq!(given.place("user"), None);
     }
 
     #[test]
     fn the_command_line_wins() {
-        let mut cli = Cli::default();
-        cli.what.process_name = Some("typed".into());
-        let (cli, sources) = read_over(cli, "process_name = \"written\"").unwrap();
-        assert_eq!(cli.what.process_name.as_deref(), Some(OsStr::new("typed")));
-        assert_eq!(sources.place("process_name"), None);
+        let given = read_over(&[("process_name", "typed")], "process_name = \"written\"").unwrap();
+        assert_eq!(given.value("process_name"), Some(OsStr::new("typed")));
+        assert_eq!(given.place("process_name"), None);
     }
 
     #[test]
@@ -336,9 +315,8 @@ mod tests {
             ]
         );
         // What is wrong with a value is said beside that, and what is missing is not.
-        let mut cli = Cli::default();
-        cli.run.name = Some("typed/wrong".into());
-        let wrong = read_over(cli, "max_fail_count = 0\nexat = true\nlog_max_size = 'big'\n").unwrap_err();
+        let text = "max_fail_count = 0\nexat = true\nlog_max_size = 'big'\n";
+        let wrong = read_over(&[("name", "typed/wrong")], text).unwrap_err();
         let starts = [
             "--name 'typed/wrong': ",
             "x.toml:1: max_fail_count '0'",
@@ -417,7 +395,12 @@ mod tests {
         std::fs::File::create(&large).unwrap().set_len(10 << 30).unwrap();
         let (folder, none) = (folder.path().to_owned(), folder.path().join("none.toml"));
         for path in [folder, none, pipe, large, "/dev/zero".into()] {
-            assert_eq!(fill(&mut Cli::default(), &path, &root()).unwrap_err().len(), 1, "{}", path.display());
+            assert_eq!(
+                fill(&mut Given::default(), path.as_ref(), &root()).unwrap_err().len(),
+                1,
+                "{}",
+                path.display()
+            );
         }
     }
 
@@ -430,7 +413,7 @@ mod tests {
         for file in ["cla.toml", "docker.toml", "docker.toml.example", "web.toml.toml"] {
             std::fs::write(folder.join(file), "exact = 1").unwrap();
         }
-        let of = |given: &OsStr| fill(&mut Cli::default(), given, &user).unwrap_err().remove(0);
+        let of = |given: &OsStr| fill(&mut Given::default(), given, &user).unwrap_err().remove(0);
         // What is named is taken as it stands.
         for (name, nearest) in [("claa", "cla"), ("dokcer", "docker"), ("c", "cla")] {
             let said = of(name.as_ref());

@@ -4,3 +4,4 @@ pub mod cli;
 pub mod config_file;
 pub mod prompt;
 pub mod resolve;
+pub mod suggest;

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::input::cli::{Cli, What};
+use crate::input::cli;
 use crate::process::scan::{Proc, Unknown};
 use crate::report::words;
-use crate::settings::pattern::{Extent, Pattern};
-use crate::settings::{self, Criteria, SettingError, Subject, check, default};
+use crate::settings::given::{Given, Source};
+use crate::settings::table::{ROWS, Unset};
+use crate::settings::{Criteria, SettingError, Settings};
 use crate::text::escaped;
 
 /// The longest answer. A longer one is no answer.
@@ -25,134 +26,75 @@ pub enum Unanswered {
     Wrong(SettingError),
 }
 
-/// One question. The order of [`QUESTIONS`] is part of the program's contract.
-struct Question {
-    text: &'static str,
-    option: &'static str,
-    default: Option<&'static str>,
-    field: fn(&mut Cli) -> &mut Option<OsString>,
-    check: fn(&OsString, &'static str) -> Result<(), SettingError>,
-}
-
-const QUESTIONS: [Question; 5] = [
-    Question {
-        text: "Process name",
-        option: "--process-name",
-        default: None,
-        field: |cli| &mut cli.what.process_name,
-        check: |answer, option| check(answer, settings::process_name, option).map(drop),
-    },
-    Question {
-        text: "Start command",
-        option: "--start-command",
-        default: None,
-        field: |cli| &mut cli.how.start_command,
-        check: |answer, option| check(answer, settings::start_command, option).map(drop),
-    },
-    Question {
-        text: "Health check interval",
-        option: "--health-check-interval",
-        default: Some(default::HEALTH_CHECK_INTERVAL),
-        field: |cli| &mut cli.when.health_check_interval,
-        check: |answer, option| check(answer, settings::interval, option).map(drop),
-    },
-    Question {
-        text: "Restart wait interval",
-        option: "--restart-wait-interval",
-        default: Some(default::RESTART_WAIT_INTERVAL),
-        field: |cli| &mut cli.when.restart_wait_interval,
-        check: |answer, option| check(answer, settings::interval, option).map(drop),
-    },
-    Question {
-        text: "Max fail count",
-        option: "--max-fail-count",
-        default: Some(default::MAX_FAIL_COUNT),
-        field: |cli| &mut cli.when.max_fail_count,
-        check: |answer, option| check(answer, settings::max_fail_count, option).map(drop),
-    },
-];
-
 /// Whether something required is missing, so that there is anything to ask.
-pub fn is_needed(cli: &Cli) -> bool {
-    cli.what.process_name.is_none() || cli.how.start_command.is_none()
+pub fn is_needed(given: &Given) -> bool {
+    ROWS.iter().any(|row| matches!(row.unset, Unset::Required(_)) && given.value(row.key).is_none())
 }
 
-/// Asks for each setting of the main job that `cli` does not have. Somebody who `can_answer_again` is
-/// told what is wrong with an answer and asked again. `look_up` says what a process name matches now,
+/// Asks for each setting of the main job that was not given; what was comes to `settings` so far. Somebody who
+/// `can_answer_again` is told what is wrong with an answer and asked again. `look_up` says what matches now,
 /// `doubt` what is odd about a start command.
 ///
 /// # Errors
 /// Not all was answered.
 pub fn ask(
-    cli: &mut Cli,
+    given: &mut Given,
+    mut settings: Settings,
     mut answers: impl BufRead,
     to: &mut impl Write,
     can_answer_again: bool,
-    look_up: impl Fn(&Pattern) -> String,
+    look_up: impl Fn(&Criteria) -> String,
     doubt: impl Fn(&str) -> Option<String>,
 ) -> Result<(), Unanswered> {
-    for question in QUESTIONS {
-        if (question.field)(cli).is_some() {
-            continue;
-        }
+    for row in ROWS {
+        let Some(question) = row.question.filter(|_| given.value(row.key).is_none()) else { continue };
+        let default = if let Unset::Is(default) = row.unset { Some(default) } else { None };
+        let shown = default.map(|default| format!(" [{default}]")).unwrap_or_default();
         let answer = loop {
-            let default = question.default.map(|default| format!(" [{default}]")).unwrap_or_default();
-            say(to, &format!("{}{default}: ", question.text));
+            say(to, &format!("{question}{shown}: "));
             let answer = read_line(&mut answers).ok_or(Unanswered::EndOfInput)?;
             if !can_answer_again {
                 // Nobody has typed the end of this line.
                 say(to, "\n");
             }
-            let answer = match question.default {
+            let answer = match default {
                 Some(default) if answer.is_empty() => default.into(),
                 _ => answer,
             };
-            match (question.check)(&answer, question.option) {
+            match settings.take(row, Some(&answer)) {
                 Ok(()) => break answer,
                 Err(wrong) if can_answer_again => say(to, &format!("  {wrong}\n")),
                 Err(wrong) => return Err(Unanswered::Wrong(wrong)),
             }
         };
-        if question.option == "--process-name"
-            && let Ok(pattern) = check(&answer, settings::process_name, question.option)
-        {
-            say(to, &format!("  {}\n", look_up(&pattern)));
+        let remark = match row.key {
+            "process_name" => Some(look_up(&settings.criteria)),
+            "start_command" => doubt(&settings.criteria.start_command).map(|doubt| escaped(&doubt)),
+            _ => None,
+        };
+        if let Some(remark) = remark {
+            say(to, &format!("  {remark}\n"));
         }
-        if question.option == "--start-command"
-            && let Some(doubt) = answer.to_str().and_then(&doubt)
-        {
-            say(to, &format!("  {}\n", escaped(&doubt)));
-        }
-        *(question.field)(cli) = Some(answer);
+        given.add(row.key, answer, Source::Answer);
     }
     Ok(())
 }
 
 /// What was asked for and not answered.
-pub fn unanswered(cli: &mut Cli) -> Vec<SettingError> {
-    let mut missing = Vec::new();
-    for Question { option, default, field, .. } in QUESTIONS {
-        if field(cli).is_none() {
-            missing.push(match default {
-                None => SettingError::missing(option, settings::example(option)),
-                Some(default) => SettingError {
-                    what: "was asked for and not answered".into(),
-                    ..SettingError::missing(option, default)
-                },
-            });
-        }
-    }
-    missing
+pub fn unanswered(given: &Given) -> Vec<SettingError> {
+    let asked = ROWS.iter().filter(|row| row.question.is_some() && given.value(row.key).is_none());
+    let missing = asked.filter_map(|row| match row.unset {
+        Unset::Required(example) => Some(SettingError::missing(row.key, "is required", example)),
+        Unset::Is(default) => Some(SettingError::missing(row.key, "was asked for and not answered", default)),
+        _ => None,
+    });
+    missing.collect()
 }
 
-/// What a process name matches at this moment, taken as the rest of the command line says.
-pub fn matches_now(proc: Result<&Proc, &Unknown>, pattern: &Pattern, what: &What) -> String {
-    let extent = if what.exact { Extent::Whole } else { Extent::Part };
-    let pattern = Pattern::new(pattern.text(), extent).unwrap_or_else(|_| pattern.clone());
-    let subject = if what.full { Subject::CommandLine } else { Subject::Name };
-    let criteria = Criteria { subject, ..Criteria::name(pattern) };
-    let near = || proc.ok().and_then(|proc| words::near(&proc.survey(&criteria).ok()?));
-    match proc.map_err(Clone::clone).and_then(|proc| proc.find(&criteria, None)) {
+/// What meets these criteria at this moment.
+pub fn matches_now(proc: Result<&Proc, &Unknown>, criteria: &Criteria) -> String {
+    let near = || proc.ok().and_then(|proc| words::near(&proc.survey(criteria).ok()?));
+    match proc.map_err(Clone::clone).and_then(|proc| proc.find(criteria, None)) {
         Ok(matches) if matches.counting.is_empty() => match near() {
             Some(near) => format!("matches nothing that runs now; close: {}", escaped(&near)),
             None => "matches nothing that runs now".to_owned(),
@@ -163,8 +105,8 @@ pub fn matches_now(proc: Result<&Proc, &Unknown>, pattern: &Pattern, what: &What
 }
 
 /// Says which command line would have needed no questions.
-pub fn show_equivalent(cli: &Cli, to: &mut impl Write) {
-    let line = cli.command_line(&program());
+pub fn show_equivalent(given: &Given, to: &mut impl Write) {
+    let line = cli::command_line(given, &program());
     say(to, &format!("The same without questions:\n  {line}\n"));
     if line.contains('%') {
         say(to, "  (in a crontab write \\% for each %, in a unit file %%)\n");
@@ -224,20 +166,23 @@ fn read_line(answers: &mut impl BufRead) -> Option<OsString> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser;
+    use crate::input::cli::Cli;
+    use crate::settings::dirs::{Dirs, User};
 
-    fn ask_with(line: &[&str], answers: &str, again: bool) -> (Result<String, Unanswered>, String) {
-        let mut cli = Cli::try_parse_from([&["watchdog"], line].concat()).unwrap();
+    fn ask_with(line: &[&str], answers: &[u8], again: bool) -> (Result<String, Unanswered>, String) {
+        let mut given = Cli::parse([&["watchdog"], line].concat()).unwrap().given;
+        let (settings, _) = Settings::read(&given, Dirs::of(&User::current()));
         let mut said = Vec::new();
-        let look_up = |pattern: &Pattern| format!("looked up {}", pattern.text());
+        let look_up = |criteria: &Criteria| format!("looked up {}", criteria.pattern.text());
         let doubt = |command: &str| command.starts_with("odd").then(|| format!("{command}?\n"));
-        let result = ask(&mut cli, answers.as_bytes(), &mut said, again, look_up, doubt);
-        (result.map(|()| cli.command_line(Path::new("watchdog"))), String::from_utf8(said).unwrap())
+        let result = ask(&mut given, settings, answers, &mut said, again, look_up, doubt);
+        let line = result.map(|()| cli::command_line(&given, Path::new("watchdog")));
+        (line, String::from_utf8(said).unwrap())
     }
 
     #[test]
     fn asks_in_the_order_of_the_contract() {
-        let (line, said) = ask_with(&[], "docker\nservice docker start\n\n2\nunlimited\n", true);
+        let (line, said) = ask_with(&[], b"docker\nservice docker start\n\n2\nunlimited\n", true);
         assert_eq!(
             line.unwrap(),
             "watchdog --process-name docker --start-command 'service docker start' --health-check-interval 1s \
@@ -252,14 +197,14 @@ mod tests {
 
     #[test]
     fn an_odd_start_command_is_explained_and_taken() {
-        let (line, said) = ask_with(&["-p", "x", "-i", "1", "-w", "1", "-m", "1"], "odd\n", true);
+        let (line, said) = ask_with(&["-p", "x", "-i", "1", "-w", "1", "-m", "1"], b"odd\n", true);
         assert!(line.is_ok());
         assert_eq!(said, "Start command:   odd?\\n\n");
     }
 
     #[test]
     fn asks_only_for_what_was_not_given() {
-        let (line, said) = ask_with(&["-m", "7", "-p", "x"], "it's\n\n\n", true);
+        let (line, said) = ask_with(&["-m", "7", "-p", "x"], b"it's\n\n\n", true);
         assert_eq!(
             line.unwrap(),
             "watchdog --process-name x --start-command 'it'\\''s' --health-check-interval 1s --restart-wait-interval 5s \
@@ -271,14 +216,14 @@ mod tests {
     #[test]
     fn a_wrong_answer_is_asked_again_of_a_person_and_ends_a_pipe() {
         let answers = "\na(\ndocker\nx\n-1\n1\n\n\n";
-        let (line, said) = ask_with(&[], answers, true);
+        let (line, said) = ask_with(&[], answers.as_bytes(), true);
         assert!(line.is_ok(), "{line:?}");
         assert_eq!(said.matches("Process name: ").count(), 3);
         assert_eq!(said.matches("Health check interval [1s]: ").count(), 2);
         assert!(said.contains("--process-name 'a(': is not a regular expression"), "{said}");
-        let (line, _) = ask_with(&[], "docker\nx\n-1\n1\n\n\n", false);
+        let (line, _) = ask_with(&[], b"docker\nx\n-1\n1\n\n\n", false);
         assert!(
-            matches!(line, Err(Unanswered::Wrong(SettingError { option: "--health-check-interval", .. }))),
+            matches!(line, Err(Unanswered::Wrong(SettingError { key: "health_check_interval", .. }))),
             "{line:?}"
         );
     }
@@ -286,19 +231,18 @@ mod tests {
     #[test]
     fn the_end_of_the_input_is_no_answer() {
         for answers in ["", "docker", "docker\n", "docker\nx\n\n\n"] {
-            let (line, _) = ask_with(&[], answers, false);
+            let (line, _) = ask_with(&[], answers.as_bytes(), false);
             assert!(matches!(line, Err(Unanswered::EndOfInput)), "{answers:?}: {line:?}");
         }
-        let (line, _) = ask_with(&[], "docker\nx\n\n\n4", false);
+        let (line, _) = ask_with(&[], b"docker\nx\n\n\n4", false);
         assert!(line.unwrap().ends_with("--max-fail-count 4"));
-        let (line, _) = ask_with(&[], &"x".repeat(100_000), true);
+        let (line, _) = ask_with(&[], "x".repeat(100_000).as_bytes(), true);
         assert!(matches!(line, Err(Unanswered::EndOfInput)));
     }
 
     #[test]
     fn no_byte_is_too_odd() {
-        let mut cli = Cli::default();
-        let result = ask(&mut cli, &b"\xff\xfe\n"[..], &mut Vec::new(), false, |_| String::new(), |_| None);
+        let (result, _) = ask_with(&[], b"\xff\xfe\n", false);
         assert!(
             matches!(result, Err(Unanswered::Wrong(SettingError { what, .. })) if what == "is not UTF-8")
         );

@@ -23,7 +23,7 @@ use simplelog::{CombinedLogger, Config, SharedLogger};
 pub use chrono::SecondsFormat;
 pub use file::LogFile;
 use file::RotatingFile;
-pub use stderr::{Stderr, Verbosity, cannot_tell, is_terminal, stderr_is_journal};
+pub use stderr::{Stderr, cannot_tell, is_terminal, stderr_is_journal};
 
 /// Starts the log. Called once.
 pub fn start(file: LogFile, stderr: Stderr) {

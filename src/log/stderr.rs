@@ -12,19 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 
 use crate::log::{line, stamp};
-
-/// How much of standard error is this run's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verbosity {
-    /// Errors (`-q`).
-    Quiet,
-    /// The outcome of a `--once` run, a give-up and its end.
-    Outcome,
-    /// Warnings and errors.
-    Warnings,
-    /// Information too.
-    Information,
-}
+use crate::settings::Verbosity;
 
 /// Standard error, written with errors ignored, and only what it takes without blocking.
 #[derive(Debug)]

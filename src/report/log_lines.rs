@@ -11,7 +11,7 @@ use crate::process::ProcessInfo;
 use crate::process::termination::{Cause, Exit, Predecessor, Termination, signal_name};
 use crate::report::event::{AttemptEvent, Event, Lasting, Look, ProcessEvent, Row, Then, WatchEvent};
 use crate::report::words::{death, ended, facts, failure, list, looks, often, unusable, wrote};
-use crate::settings::{Criteria, Settings};
+use crate::settings::Settings;
 use crate::state::history::Tally;
 use crate::state::said::Notice;
 use crate::text::{plural, span};
@@ -372,19 +372,5 @@ fn over(notice: Notice) -> Option<&'static str> {
 }
 
 fn what_is_watched(settings: &Settings) -> String {
-    let Settings { criteria: Criteria { pattern, start_command, .. }, limits, .. } = settings;
-    let count = limits.max_fail_count.map_or_else(|| "unlimited".to_owned(), |count| count.to_string());
-    let retry = limits.retry_after.map(|time| format!(", retry_after {}", span(time))).unwrap_or_default();
-    format!(
-        "watching for processes named '{}'; start_command '{start_command}', health_check_interval {}, \
-         restart_wait_interval {}, max_fail_count {count}, stable_after {}, restart_delay {}, after_stop {}, \
-         start_timeout {}{retry}",
-        pattern.text(),
-        span(limits.health_check_interval),
-        span(limits.restart_wait_interval),
-        span(limits.stable_after),
-        span(limits.restart_delay),
-        span(limits.after_stop),
-        span(limits.start_timeout),
-    )
+    format!("watching for processes named '{}'; {}", settings.criteria.pattern.text(), settings.for_the_log())
 }

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::input::cli::Cli;
 use crate::settings::name::Name;
 
 /// Where root's configurations are.
@@ -32,27 +31,15 @@ impl User {
             .unwrap_or_else(|| PathBuf::from("/"));
         User { uid: uid.as_raw(), home, xdg_state_home: folder("XDG_STATE_HOME") }
     }
-}
 
-impl User {
     /// Where the configurations of this user are.
     pub fn config_folder(&self) -> PathBuf {
         if self.uid == 0 { SYSTEM_CONFIG.into() } else { self.home.join(".config/watchdog") }
     }
 
-    /// The folders where state, lock and pauses are and where logs are, unless the command line says
-    /// otherwise.
-    fn folders(&self) -> (PathBuf, PathBuf) {
-        if self.uid == 0 {
-            return (ROOTS_STATE.into(), "/var/log/watchdog".into());
-        }
-        let state = self.xdg_state_home.clone().unwrap_or_else(|| self.home.join(".local/state"));
-        (state.join("watchdog"), state.join("watchdog"))
-    }
-
     /// Where the state of this user's instances is, unless `given` says otherwise.
     pub fn state_folder(&self, given: Option<&OsString>) -> PathBuf {
-        given.map_or_else(|| self.folders().0, PathBuf::from)
+        given.map_or_else(|| Dirs::of(self).state, PathBuf::from)
     }
 }
 
@@ -60,19 +47,25 @@ impl User {
 pub const ROOTS_STATE: &str = "/run/watchdog";
 
 /// The folders of an instance. One place for each user, whatever started the program.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Dirs {
     /// Where its logs are.
     pub logs: PathBuf,
-    /// Where its lock is.
+    /// Where its state and lock are.
     pub state: PathBuf,
+    /// The state is where it is looked for unless something else is said.
+    pub is_usual: bool,
 }
 
 impl Dirs {
-    /// The places of `user`, but for what the command line says.
-    pub fn new(user: &User, cli: &Cli) -> Self {
-        let logs = cli.logs.log_dir.as_ref().map_or_else(|| user.folders().1, PathBuf::from);
-        Dirs { logs, state: user.state_folder(cli.run.state_dir.as_ref()) }
+    /// Those of `user`, unless something else is said.
+    pub fn of(user: &User) -> Self {
+        if user.uid == 0 {
+            return Dirs { logs: "/var/log/watchdog".into(), state: ROOTS_STATE.into(), is_usual: true };
+        }
+        let state = user.xdg_state_home.clone().unwrap_or_else(|| user.home.join(".local/state"));
+        let both = state.join("watchdog");
+        Dirs { logs: both.clone(), state: both, is_usual: true }
     }
 
     /// The log of instance `name`.
@@ -97,16 +90,13 @@ mod tests {
             home: "/home/a".into(),
             xdg_state_home: xdg.map(Into::into),
         };
-        let places = |user: &User| Dirs::new(user, &Cli::default());
-        assert_eq!(
-            places(&user(0, None)),
-            Dirs { logs: "/var/log/watchdog".into(), state: "/run/watchdog".into() }
-        );
-        let home = "/home/a/.local/state/watchdog";
-        assert_eq!(places(&user(7, None)), Dirs { logs: home.into(), state: home.into() });
-        assert_eq!(
-            places(&user(7, Some("/x"))),
-            Dirs { logs: "/x/watchdog".into(), state: "/x/watchdog".into() }
-        );
+        for (user, logs, state) in [
+            (user(0, None), "/var/log/watchdog", "/run/watchdog"),
+            (user(7, None), "/home/a/.local/state/watchdog", "/home/a/.local/state/watchdog"),
+            (user(7, Some("/x")), "/x/watchdog", "/x/watchdog"),
+        ] {
+            let dirs = Dirs { logs: logs.into(), state: state.into(), is_usual: true };
+            assert_eq!(Dirs::of(&user), dirs);
+        }
     }
 }

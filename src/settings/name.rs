@@ -6,7 +6,7 @@ use std::fmt;
 const LONGEST_NAME: usize = 64;
 
 /// What a watchdog is called, which is also the beginning of the names of its files.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Name(String);
 
 impl fmt::Display for Name {

@@ -17,25 +17,27 @@ const LARGEST: usize = 1 << 19;
 const MOST_TRIES: usize = 200;
 
 /// A pattern as the administrator gives it: a regular expression, as `pgrep` matches it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Pattern {
     text: String,
-    extent: Extent,
+    pub(super) extent: Extent,
     matcher: Matcher,
 }
 
 /// How much of what it is matched with a pattern has to match.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Extent {
     /// Any part of it.
+    #[default]
     Part,
     /// All of it (`--exact`).
     Whole,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 enum Matcher {
     /// No character of the pattern has a meaning of its own. Much quicker, and the usual case.
+    #[default]
     Literal,
     Regex(Regex),
 }

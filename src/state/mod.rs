@@ -25,6 +25,7 @@ use crate::policy::Memory;
 use crate::process::oom::OomKills;
 use crate::process::termination::Predecessor;
 use crate::process::{ProcessInfo, Signature};
+use crate::settings::digest::Digest;
 use crate::settings::name::Name;
 use crate::state::history::{Deaths, LastExit, LastStart};
 use crate::state::said::Said;
@@ -46,6 +47,9 @@ pub struct State {
     pub process_name: String,
     /// A number that changes with the settings that decide.
     pub settings: u64,
+    /// The version of that.
+    #[serde(default)]
+    pub settings_version: u32,
     /// Each run is one check (`--once`).
     pub once: bool,
     /// Time between two checks of a long-running watch.
@@ -89,6 +93,13 @@ pub struct State {
     /// What the OOM killer had done while the process lived.
     #[serde(default)]
     pub oom_kills: OomKills,
+}
+
+impl State {
+    /// What is kept of the settings.
+    pub fn digest(&self) -> Digest {
+        Digest { version: self.settings_version, number: self.settings }
+    }
 }
 
 /// What an instance sees.
@@ -365,6 +376,7 @@ mod tests {
             boot_id: "this".into(),
             process_name: "^x".into(),
             settings: 7,
+            settings_version: 1,
             once: false,
             interval_ms: ms(1000),
             watchdog: Some(ProcessId { pid: 4, started_ms: ms(40) }),

@@ -9,6 +9,7 @@ use crate::process::scan::Proc;
 use crate::process::termination::{Exit, Predecessor, Termination};
 use crate::process::{ProcessId, ProcessInfo};
 use crate::settings::Settings;
+use crate::settings::digest::Digest;
 use crate::state::history::{Deaths, LastExit, LastStart, Tally};
 use crate::state::said::{Notice, Said, Told};
 use crate::state::{Files, Sight, State, StoredPredecessor, StoredProcess, Unread, VERSION};
@@ -330,7 +331,7 @@ fn next(
 /// Takes over what still holds of an `old` state: what is known of the same process, and what people said.
 fn take_over(state: &mut State, old: State, settings: &Settings) {
     let is_same_process = old.process_name == state.process_name;
-    let is_same = old.settings == state.settings;
+    let is_same = old.digest().is_same(state.digest());
     state.resumed_ms = old.resumed_ms.min(state.since_ms);
     // Other settings are a new beginning; but never two start commands too close to each other.
     let Memory { last_attempt, .. } = old.memory;
@@ -357,6 +358,7 @@ fn take_over(state: &mut State, old: State, settings: &Settings) {
 
 fn fresh(files: &Files, settings: &Settings) -> State {
     let Settings { criteria, limits, .. } = settings;
+    let Digest { version: settings_version, number } = settings.digest();
     let proc = std::path::Path::new("/proc/self/stat");
     let line = std::fs::read(proc).unwrap_or_default();
     let started = crate::process::stat::Stat::parse(&line).map_or(Time::ZERO, |stat| stat.started());
@@ -365,7 +367,8 @@ fn fresh(files: &Files, settings: &Settings) -> State {
         name: settings.name.to_string(),
         boot_id: files.boot_id().to_owned(),
         process_name: criteria.pattern.text().to_owned(),
-        settings: settings.digest(),
+        settings: number,
+        settings_version,
         once: limits.once,
         interval_ms: limits.health_check_interval,
         watchdog: Some(ProcessId { pid: std::process::id().cast_signed(), started_ms: started }),
@@ -385,17 +388,17 @@ fn last_known(files: &Files) -> Time {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::input::cli::Cli;
-    use crate::settings::sources::Sources;
+    use crate::settings::dirs::User;
+    use crate::settings::given::{Given, Source};
     use std::path::Path;
     use std::rc::Rc;
     use std::time::Duration;
 
     fn settings() -> Rc<Settings> {
-        let mut cli = Cli::default();
-        cli.what.process_name = Some("x".into());
-        cli.how.start_command = Some("true".into());
-        Rc::new(Settings::new(&cli, &Sources::default()).unwrap())
+        let mut given = Given::default();
+        given.add("process_name", "x", Source::CommandLine);
+        given.add("start_command", "true", Source::CommandLine);
+        Rc::new(Settings::new(&given, &User::current()).unwrap())
     }
 
     #[test]
@@ -426,6 +429,31 @@ mod tests {
         let state = files.state().unwrap();
         assert_eq!((state.restarts, state.memory.failures), (u64::MAX, u32::MAX));
         assert!(state.resumed_ms <= now, "'resume' is heard again");
+    }
+
+    /// An upgrade of the program makes nothing of what was remembered be forgotten.
+    #[test]
+    fn a_state_without_a_version_of_its_settings_is_of_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings();
+        let proc = Proc::new(Path::new("/proc")).unwrap();
+        let files = Files::new(folder.path(), &settings.name, "this boot");
+        let memory = Memory { failures: 2, ..Memory::default() };
+        let ours = settings.digest().number;
+        for (number, version, is_same) in
+            [(7, None, true), (7, Some(1), false), (ours, Some(1), true), (7, Some(2), true)]
+        {
+            let state = State { settings: number, memory, ..fresh(&files, &settings) };
+            let mut state = serde_json::to_value(&state).unwrap();
+            match version {
+                Some(version) => state["settings_version"] = version.into(),
+                None => drop(state.as_object_mut().unwrap().remove("settings_version").unwrap()),
+            }
+            std::fs::write(files.path("json"), state.to_string()).unwrap();
+            let next = preview(&files, &settings, &proc);
+            assert_eq!(next.memory.failures == 2, is_same, "{number}, {version:?}");
+            assert_eq!(next.digest(), settings.digest());
+        }
     }
 
     #[test]

@@ -7,9 +7,8 @@ use std::rc::Rc;
 
 use crate::exit::ExitCode;
 use crate::hold::pause::Leave;
-use crate::input::resolve::Job;
 use crate::log::output::OutputLog;
-use crate::log::{self, LogFile, Stderr, Verbosity, cannot_tell};
+use crate::log::{self, LogFile, Stderr, cannot_tell};
 use crate::policy::KILL_AFTER;
 use crate::process::ProcessId;
 use crate::process::handle::open_pidfd;
@@ -18,7 +17,8 @@ use crate::process::termination::Predecessor;
 use crate::report::event::{Event, Lasting, ProcessEvent, WatchEvent};
 use crate::report::log_lines::{LogLines, Worth};
 use crate::report::service_manager::ServiceManager;
-use crate::settings::Settings;
+use crate::settings::digest::Digest;
+use crate::settings::{Settings, Verbosity};
 use crate::state::Files;
 use crate::state::lock::{Holder, Lock, Locking};
 use crate::state::said::Notice;
@@ -26,12 +26,12 @@ use crate::state::store::{self, Recalled, Store};
 use crate::supervise::events::{doubt_settings, emit};
 use crate::supervise::service_unit::Unit;
 use crate::supervise::signals::{self, Signals};
-use crate::supervise::{Parts, Supervisor};
+use crate::supervise::{Parts, Reload, Supervisor};
 use crate::sys::{self, PROC, Pid};
 
 /// Puts together what a watch works with, and watches; unless somebody else does already.
-pub fn watch(job: Job, stderr: &mut Stderr) -> ExitCode {
-    let Job { sources, settings, places, reload, .. } = job;
+pub fn watch(settings: Settings, reload: Reload, stderr: &mut Stderr) -> ExitCode {
+    let places = settings.dirs.clone();
     signals::ignore_those_of_writes();
     let proc = match Proc::new(Path::new(PROC)) {
         Ok(proc) => proc,
@@ -68,7 +68,7 @@ pub fn watch(job: Job, stderr: &mut Stderr) -> ExitCode {
         }
         None => emit(Event::Over(Notice::Lock), &mut record, &mut report),
     }
-    doubt_settings(&settings, &sources, &mut record, &mut report);
+    doubt_settings(&settings, &mut record, &mut report);
     say_what_is_doubtful(lock.as_ref(), &mut record, &mut report);
     if !settings.limits.once {
         let was_cut_off = lock.as_ref().is_some_and(|lock| lock.cut_off.is_some());
@@ -203,7 +203,7 @@ fn is_in_unit() -> bool {
 
 /// What a second long-running watchdog does: the same line again, from cron, is no mistake.
 fn second(settings: &Settings, first: &Holder, files: &Files, stderr: &mut Stderr) -> ExitCode {
-    if !is_begun_by_somebody() && first.settings == settings.fingerprint() {
+    if !is_begun_by_somebody() && Digest::of(&first.settings).is_same(settings.digest()) {
         return ExitCode::Success;
     }
     let (pid, name) = (first.in_brackets(), &settings.name);

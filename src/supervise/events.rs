@@ -12,7 +12,6 @@ use crate::report::log_lines::LogLines;
 use crate::report::words;
 use crate::settings::Settings;
 use crate::settings::program;
-use crate::settings::sources::Sources;
 use crate::state::Sight;
 use crate::state::said::Notice;
 use crate::state::store::Store;
@@ -40,16 +39,11 @@ fn keep(event: &Event<'_>, record: &mut Store) {
 }
 
 /// Tells what about the settings, and the file that they come from, is probably not what was meant.
-pub(super) fn doubt_settings(
-    settings: &Settings,
-    sources: &Sources,
-    record: &mut Store,
-    report: &mut LogLines,
-) {
+pub(super) fn doubt_settings(settings: &Settings, record: &mut Store, report: &mut LogLines) {
     let doubts = settings.criteria.doubts().join("; ");
     for (notice, doubt) in [
         (Notice::Doubt, Some(doubts).filter(|doubts| !doubts.is_empty())),
-        (Notice::File, sources.doubt()),
+        (Notice::File, settings.doubt.clone()),
         (Notice::Program, program::doubt(&settings.criteria.start_command)),
     ] {
         match doubt {

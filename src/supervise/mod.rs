@@ -27,8 +27,7 @@ use crate::report::event::{AttemptEvent, Look, ProcessEvent, WatchEvent};
 use crate::report::log_lines::{LogLines, Worth};
 use crate::report::service_manager::ServiceManager;
 use crate::report::snapshot::{Live, Snapshot, Watcher};
-use crate::settings::Settings;
-use crate::settings::sources::Sources;
+use crate::settings::{Settings, Verbosity};
 use crate::state::Sight;
 use crate::state::lock::Lock;
 use crate::state::said::Notice;
@@ -79,8 +78,8 @@ pub struct Parts {
     pub has_terminal: bool,
 }
 
-/// Reads the settings again, and says what of them was written where.
-pub type Reload = Box<dyn Fn() -> Result<(Settings, Sources), Vec<String>>>;
+/// Reads the settings again.
+pub type Reload = Box<dyn Fn() -> Result<Settings, Vec<String>>>;
 
 /// A watch.
 pub struct Supervisor {
@@ -289,22 +288,22 @@ impl Supervisor {
         let watched = Rc::clone(&self.parts.settings);
         let is_other = |settings: &Settings| !settings.criteria.are_as(&watched.criteria);
         let settings = match (self.parts.reload)() {
-            Ok((settings, _)) if settings.name != self.parts.settings.name => {
+            Ok(settings) if settings.name != self.parts.settings.name => {
                 let name = &self.parts.settings.name;
                 Err(vec![format!(
                     "the name of a running watchdog stays; it is '{name}', and would be '{}'",
                     settings.name
                 )])
             }
-            Ok((settings, _)) if self.command.is_some() && is_other(&settings) => Err(vec![
+            Ok(settings) if self.command.is_some() && is_other(&settings) => Err(vec![
                 "other processes cannot be looked for while a start command is at work; start this watchdog again"
                     .to_owned(),
             ]),
-            Ok((settings, _)) if settings.limits.once => Err(vec!["--once is for another watchdog".to_owned()]),
+            Ok(settings) if settings.limits.once => Err(vec!["--once is for another watchdog".to_owned()]),
             settings => settings,
         };
         match settings {
-            Ok((settings, sources)) => {
+            Ok(settings) => {
                 let settings = Rc::new(settings);
                 self.policy.limit(settings.limits);
                 if is_other(&settings) {
@@ -323,7 +322,7 @@ impl Supervisor {
                     lock.note(&settings.fingerprint());
                 }
                 self.parts.emit(WatchEvent::Reloaded(&settings));
-                doubt_settings(&settings, &sources, &mut self.parts.record, &mut self.parts.report);
+                doubt_settings(&settings, &mut self.parts.record, &mut self.parts.report);
                 self.parts.settings = settings;
             }
             Err(wrong) => self.parts.emit(WatchEvent::ReloadRefused(&wrong)),
@@ -442,5 +441,5 @@ fn explain_to_terminal(settings: &Settings, memory: Memory, leave: Leave) {
             format!("watchdog: {name} is not running, and is left to the watchdog that has its lock\n")
         }
     };
-    crate::log::Stderr::new(crate::log::Verbosity::Warnings).write_text(&text);
+    crate::log::Stderr::new(Verbosity::Warnings).write_text(&text);
 }

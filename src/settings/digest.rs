@@ -1,0 +1,112 @@
+//! Are two watches the same? What is kept of the settings to tell.
+
+use std::fmt::Write as _;
+
+use crate::settings::Settings;
+use crate::settings::given::Given;
+use crate::settings::name::fnv;
+use crate::settings::table;
+
+/// The version of the form of a fingerprint.
+const VERSION: u32 = 1;
+
+/// What the state file keeps of a fingerprint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Digest {
+    /// The version of the fingerprint; 0 for one that says none.
+    pub version: u32,
+    /// A number that changes with it.
+    pub number: u64,
+}
+
+impl Settings {
+    /// One line that is the same for two watches that would do the same: the settings that decide, as far as
+    /// they are not as by default. So one more option, if nobody gives it, changes nothing.
+    pub fn fingerprint(&self) -> String {
+        let (default, _) = Settings::read(&Given::default(), self.dirs.clone());
+        let mut line = format!("v{VERSION}");
+        for row in table::ROWS.iter().filter(|row| row.decides) {
+            let value = (row.field.show)(self);
+            if value != (row.field.show)(&default) {
+                let _ = write!(line, " {}=\"{}\"", row.key, value.escape_default());
+            }
+        }
+        line
+    }
+
+    /// What is kept of that.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.fingerprint())
+    }
+}
+
+impl Digest {
+    /// Of a line that [`Settings::fingerprint`] made, in this version of the program or another.
+    pub fn of(fingerprint: &str) -> Self {
+        let version = fingerprint.strip_prefix('v').and_then(|rest| rest.split(' ').next()?.parse().ok());
+        // Once it was what Rust shows of a tuple.
+        let unversioned = if fingerprint.starts_with('(') { 0 } else { VERSION };
+        Digest { version: version.unwrap_or(unversioned), number: fnv(fingerprint.as_bytes()) }
+    }
+
+    /// Whether it is of the same settings, as far as that can be told: an upgrade makes none of them another.
+    pub fn is_same(self, other: Self) -> bool {
+        self.version != other.version || self.number == other.number
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::dirs::User;
+    use crate::settings::given::Source;
+
+    fn with(more: &[(&'static str, &str)]) -> Settings {
+        let mut given = Given::default();
+        let required = [("process_name", "x"), ("start_command", "run \"it\"\nnow")];
+        for (key, value) in more.iter().chain(&required) {
+            given.add(key, value, Source::CommandLine);
+        }
+        Settings::new(&given, &User::current()).unwrap()
+    }
+
+    /// What is written is read by later versions: with another form it needs another number.
+    #[test]
+    fn the_fingerprint_has_what_decides_and_is_not_as_by_default() {
+        let command = r#"start_command="run \"it\"\nnow""#;
+        for (more, between, after) in [
+            (&[][..], "", ""),
+            (&[("health_check_interval", "1000ms"), ("log_max_size", "1048576")], "", ""),
+            (&[("name", "other"), ("verbose", "yes"), ("state_dir", "/x"), ("max_fail_count", "03")], "", ""),
+            (&[("stable_after", "1.5"), ("user", "0")], r#"user="0" "#, r#" stable_after="1.5s""#),
+            (&[("retry_after", "90"), ("once", "yes")], "", r#" retry_after="1m 30s" once="yes""#),
+            (&[("restart_delay", "1234ms"), ("exact", "no")], "", r#" restart_delay="1.234""#),
+        ] {
+            let line = format!(r#"v1 process_name="x" {between}{command}{after}"#);
+            assert_eq!(with(more).fingerprint(), line);
+        }
+    }
+
+    #[test]
+    fn each_setting_that_decides_is_told_from_the_default() {
+        // Whether there is such a user is for the machine to say.
+        for row in table::settings().filter(|row| row.decides && row.key != "user") {
+            let example = if row.is_flag() { "yes" } else { row.example.trim_matches('"') };
+            let line = with(&[(row.key, example)]).fingerprint();
+            assert!(line.contains(&format!(" {}=", row.key)), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_another_version_has_written_is_the_same() {
+        let (one, two) = (with(&[]).digest(), with(&[("health_check_interval", "2")]).digest());
+        assert!(one.is_same(one) && !one.is_same(two));
+        // As it was written before there was a version.
+        let old = Digest::of(r#"(("x", Part, Name, None, Own, "y"), Limits { once: false }, 1048576, 5)"#);
+        assert_eq!(old.version, 0);
+        assert!(one.is_same(old) && old.is_same(two));
+        assert!(one.is_same(Digest::of("v2 something=\"else\"")));
+        // Of a lock that says nothing, nothing is known.
+        assert!(!one.is_same(Digest::of("")) && !one.is_same(Digest::of("these")));
+    }
+}

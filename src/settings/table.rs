@@ -1,0 +1,335 @@
+//! The table of settings: an option is one row. The command line, the configuration file, the defaults, the
+//! questions, the list of `--dry-run`, the fingerprint, the manual pages and the completions come from it.
+
+use std::ffi::OsStr;
+
+use clap::ValueHint;
+
+use self::Unset::{Derived, Is, Nothing, Required};
+use crate::settings::given::OFF;
+use crate::settings::name;
+use crate::settings::pattern::Extent;
+use crate::settings::values::{
+    Reading, count, exact, folder, interval, log_files, log_size, namespace, on_or_off, or, pattern,
+    start_command, text, time, user,
+};
+use crate::settings::{Limits, Namespace, Settings, Subject, Verbosity};
+
+/// One option.
+pub struct Row {
+    /// Its key in a configuration file. Its long option has dashes in place of the underscores.
+    pub key: &'static str,
+    /// Its short option.
+    pub letter: Option<char>,
+    /// The heading under which help and manual show it.
+    pub group: &'static str,
+    /// What it takes; `None` if it is on or off.
+    pub takes: Option<Takes>,
+    /// What it is, in a line.
+    pub help: &'static str,
+    /// What the manual says besides: `...` is typed or printed as it stands.
+    pub more: &'static str,
+    /// A value as it may stand in a configuration file.
+    pub example: &'static str,
+    /// Where it may be given.
+    pub place: Place,
+    /// What it is if nobody gives it.
+    pub unset: Unset,
+    /// The question for it, if it is asked for when something required is missing.
+    pub question: Option<&'static str>,
+    /// What it sets.
+    pub field: Field,
+    /// Whether a watch with another value is another watch.
+    pub decides: bool,
+}
+
+/// What an option sets.
+pub struct Field {
+    /// Reads a value into the settings; a flag is given to be on.
+    pub read: fn(&mut Settings, &OsStr) -> Reading<()>,
+    /// The value in force, as it could be typed: one text for all that mean the same.
+    pub show: fn(&Settings) -> String,
+}
+
+/// What an option takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Takes {
+    /// Its name in the help. One with a `|` lists all values that there are.
+    pub name: &'static str,
+    /// What it is, for the manual. A range `A to B` is tried by the tests.
+    pub range: &'static str,
+    /// What shells offer for it.
+    pub hint: ValueHint,
+}
+
+/// Where an option may be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// On the command line and in a configuration file.
+    Anywhere,
+    /// On the command line alone.
+    CommandLine,
+    /// On the command line alone, by its letter.
+    Letter,
+}
+
+/// What a setting is if nobody gives it.
+#[derive(Debug, Clone, Copy)]
+pub enum Unset {
+    /// It has to be given; as this, perhaps.
+    Required(&'static str),
+    /// This, as it would be typed.
+    Is(&'static str),
+    /// No value: what the list of settings in force says, and what the help says, if anything.
+    Nothing(&'static str, Option<&'static str>),
+    /// What other settings or the user make it, as the help says.
+    Derived(&'static str),
+}
+
+const WATCH: &str = "What to watch";
+const START: &str = "How to start it";
+const WHEN: &str = "When";
+const RUN: &str = "How to run";
+const LOGS: &str = "Logs";
+
+const fn takes(name: &'static str, range: &'static str, hint: ValueHint) -> Takes {
+    Takes { name, range, hint }
+}
+const NAME: Takes = takes("NAME", "text", ValueHint::Unknown);
+const INTERVAL: Takes = takes("TIME", "time, 10ms to 365d", ValueHint::Unknown);
+const DELAY: Takes = takes("TIME", "time, 0 to 365d", ValueHint::Unknown);
+const FOLDER: Takes = takes("DIR", "text", ValueHint::DirPath);
+
+macro_rules! field {
+    // Of what is typed or written.
+    ($($field:ident).+, $read:expr, $show:expr) => {
+        Field {
+            read: |settings, given| {
+                settings.$($field).+ = $read(text(given)?)?;
+                Ok(())
+            },
+            show: |settings| $show(&settings.$($field).+),
+        }
+    };
+    // Of a flag.
+    ($($field:ident).+ = $on:expr) => {
+        Field {
+            read: |settings, _| {
+                settings.$($field).+ = $on;
+                Ok(())
+            },
+            show: |settings| on_or_off(settings.$($field).+ == $on),
+        }
+    };
+}
+
+/// A row that says nothing but what most do: a flag, to be set anywhere.
+const ROW: Row = Row {
+    key: "",
+    letter: None,
+    group: "",
+    takes: None,
+    help: "",
+    more: "",
+    example: "true",
+    place: Place::Anywhere,
+    unset: Nothing(OFF, None),
+    question: None,
+    field: Field { read: |_, _| Ok(()), show: |_| String::new() },
+    decides: true,
+};
+
+/// Each option, in the order in which they are shown and asked for.
+#[rustfmt::skip] // a table is read in columns
+pub static ROWS: &[Row] = &[
+    Row { key: "process_name", group: WATCH, letter: Some('p'), takes: Some(NAME), unset: Required("docker"),
+        help: "Name of the process: a regular expression, found anywhere in the name, as pgrep does",
+        more: "Upper and lower case differ. Which processes count: rules 1 to 7 of `watchdog`(1).",
+        example: "\"^nginx$\"", question: Some("Process name"),
+        field: Field {
+            read: |settings, given| {
+                let it = &mut settings.criteria.pattern;
+                pattern(text(given)?, it.extent).map(|pattern| *it = pattern)
+            },
+            show: |settings| settings.criteria.pattern.text().to_owned(),
+        }, ..ROW },
+    Row { key: "exact", group: WATCH, letter: Some('x'),
+        help: "The whole name has to match, not a part of it",
+        field: field!(criteria.pattern.extent = Extent::Whole), ..ROW },
+    Row { key: "full", group: WATCH, letter: Some('f'),
+        help: "Match the whole command line instead of the name",
+        more: "The arguments are joined by blanks.",
+        field: field!(criteria.subject = Subject::CommandLine), ..ROW },
+    Row { key: "user", group: WATCH, letter: Some('u'), unset: Nothing("any", None),
+        takes: Some(takes("USER", "text, or number", ValueHint::Username)), example: "\"www-data\"",
+        help: "Only processes of this effective user, by name or number",
+        field: field!(criteria.user, user, |user: &Option<u32>| or(*user, "any")), ..ROW },
+    Row { key: "pid_namespace", group: WATCH, unset: Is("own"),
+        takes: Some(takes("own|any", "`\"own\"` or `\"any\"`", ValueHint::Unknown)), example: "\"any\"",
+        help: "Whose processes count: those of this machine or container, or of containers in it too",
+        more: "With `own`, a container's process does not stand in for the machine's.",
+        field: field!(criteria.namespace, namespace, |it: &Namespace| match it {
+            Namespace::Own => "own".to_owned(),
+            Namespace::Any => "any".to_owned(),
+        }), ..ROW },
+    Row { key: "start_command", group: START, letter: Some('s'), unset: Required("'service docker start'"),
+        takes: Some(takes("COMMAND", "text", ValueHint::CommandString)), example: "\"service nginx start\"",
+        help: "Command that starts it, run by /bin/sh -c", question: Some("Start command"),
+        more: "It may return, or stay and be the process itself.",
+        field: field!(criteria.start_command, start_command, String::clone), ..ROW },
+    Row { key: "start_timeout", group: START, takes: Some(INTERVAL), unset: Is("100s"), example: "\"3m\"",
+        help: "How long the command may be at work while the process is missing",
+        more: "Then the command's process group is ended, and the attempt has failed.",
+        field: field!(limits.start_timeout, interval, exact), ..ROW },
+    Row { key: "health_check_interval", group: WHEN, letter: Some('i'), takes: Some(INTERVAL), unset: Is("1s"),
+        help: "Time between two checks", question: Some("Health check interval"), example: "\"10s\"",
+        more: "A death is noticed at once, whatever the interval, on Linux 5.3 and newer.",
+        field: field!(limits.health_check_interval, interval, exact), ..ROW },
+    Row { key: "restart_wait_interval", group: WHEN, letter: Some('w'), takes: Some(INTERVAL), unset: Is("5s"),
+        help: "Time from the start command to the verdict on it", question: Some("Restart wait interval"),
+        more: "An attempt is judged once, then; the next one follows no earlier.", example: "\"15s\"",
+        field: field!(limits.restart_wait_interval, interval, exact), ..ROW },
+    Row { key: "max_fail_count", group: WHEN, letter: Some('m'), unset: Is("3"), question: Some("Max fail count"),
+        takes: Some(takes("N", "number, 1 to 1000000, or `\"unlimited\"`", ValueHint::Unknown)), example: "5",
+        help: "Failed attempts in a row after which to give up: 1 or more, or 'unlimited'",
+        more: "`unlimited` cannot be combined with `--once`.",
+        field: Field {
+            read: |settings, given| {
+                let Limits { max_fail_count, once, .. } = &mut settings.limits;
+                count(text(given)?, *once).map(|count| *max_fail_count = count)
+            },
+            show: |settings| or(settings.limits.max_fail_count, "unlimited"),
+        }, ..ROW },
+    Row { key: "stable_after", group: WHEN, takes: Some(DELAY), unset: Is("60s"), example: "\"5m\"",
+        help: "How long it must run for its failures to be forgotten",
+        more: "With 0, each attempt that succeeds forgets them.",
+        field: field!(limits.stable_after, time, exact), ..ROW },
+    Row { key: "restart_delay", group: WHEN, takes: Some(DELAY), unset: Is("100ms"), example: "\"1s\"",
+        help: "Wait before the start after a crash or a kill",
+        field: field!(limits.restart_delay, time, exact), ..ROW },
+    Row { key: "after_stop", group: WHEN, takes: Some(DELAY), unset: Is("3s"), example: "\"30s\"",
+        help: "Wait before the start after a stop on purpose, or where the cause is not known",
+        more: "Somebody may be restarting it: a stop on purpose is status 0, SIGTERM, SIGINT or SIGHUP.",
+        field: field!(limits.after_stop, time, exact), ..ROW },
+    // `--once` always has later rounds: each run is one.
+    Row { key: "retry_after", group: WHEN, takes: Some(INTERVAL), example: "\"10m\"",
+        unset: Nothing("none; 10m with --once", Some("end instead")),
+        help: "Try again this long after giving up, then after twice the time, up to 1h",
+        more: "With `--once` it is 10 minutes if not given.",
+        field: field!(limits.retry_after, |text| interval(text).map(Some),
+            |it: &Option<_>| or(it.as_ref().map(exact), "none")), ..ROW },
+    Row { key: "config", group: RUN, letter: Some('c'), place: Place::CommandLine, decides: false,
+        takes: Some(takes("FILE", "text", ValueHint::FilePath)),
+        help: "Configuration file: a path, or a name for /etc/watchdog/NAME.toml",
+        more: "A name with a `/` in it, or with `.toml` at its end, is a path. For other users than root a name is \
+            looked for in\n`~/.config/watchdog` first. See `watchdog.toml`(5).", ..ROW },
+    Row { key: "name", group: RUN, takes: Some(NAME), unset: Derived("made from the process name"), decides: false,
+        help: "Name of this watchdog, and of its files", example: "\"web@2\"",
+        more: "Up to 64 letters, digits and `. _ @ : -`, not beginning with a dot or a dash. With a configuration \
+            file, the\ndefault is the file's name without `.toml`.",
+        field: field!(name, name::name, name::Name::to_string), ..ROW },
+    Row { key: "once", group: RUN,
+        help: "Check once, start it if it is missing, and end: for cron and oneshot units",
+        more: "What was seen, and a give-up, are remembered until the next run.",
+        field: field!(limits.once = true), ..ROW },
+    Row { key: "dry_run", group: RUN, place: Place::CommandLine, decides: false,
+        help: "Say what would be done, and do nothing",
+        more: "It shows the settings in force and where each comes from, what matches, what nearly does and why not, \
+            and what the\nsame line would do here and now: a process that is paused or given up is not started, nor \
+            one whose watchdog is at work.\nStatus 0: the process is running; 1: it is not; 3: unknown. In a pipe, \
+            each line is a kind\n(`setting`, `match`, `near`, `warning`, `would`) and its fields, with tabs between.",
+        ..ROW },
+    Row { key: "no_input", group: RUN, decides: false,
+        help: "Never ask for what is missing",
+        more: "Status 2 then names all that is missing.", ..ROW },
+    Row { key: "state_dir", group: RUN, takes: Some(FOLDER), decides: false, example: "\"/run/watchdog\"",
+        unset: Derived("/run/watchdog, for other users than root ~/.local/state/watchdog"),
+        help: "Folder of lock and state",
+        more: "`status`, `pause` and `resume` look there only if they are given the same folder.",
+        field: Field {
+            read: |settings, given| {
+                settings.dirs.state = folder(given, "give a folder, such as /run/watchdog")?;
+                settings.dirs.is_usual = false;
+                Ok(())
+            },
+            show: |settings| settings.dirs.state.display().to_string(),
+        }, ..ROW },
+    Row { key: "log_dir", group: LOGS, takes: Some(FOLDER), decides: false, example: "\"/var/log/watchdog\"",
+        unset: Derived("/var/log/watchdog, for other users than root ~/.local/state/watchdog"),
+        help: "Folder of the logs",
+        field: Field {
+            read: |settings, given| {
+                folder(given, "give a folder, such as /var/log/watchdog").map(|it| settings.dirs.logs = it)
+            },
+            show: |settings| settings.dirs.logs.display().to_string(),
+        }, ..ROW },
+    Row { key: "log_max_size", group: LOGS, unset: Is("1MiB"), example: "\"10MiB\"",
+        takes: Some(takes("SIZE", "size, 4KiB to 1TiB", ValueHint::Unknown)),
+        help: "Size at which a log is rotated",
+        more: "This is for the log and for the output log, each.",
+        field: field!(log_max_size, log_size, u64::to_string), ..ROW },
+    Row { key: "log_max_files", group: LOGS, unset: Is("5"), example: "10",
+        takes: Some(takes("N", "number, 0 to 1000", ValueHint::Unknown)),
+        help: "Older logs that are kept beside it",
+        field: field!(log_max_files, log_files, usize::to_string), ..ROW },
+    Row { key: "verbose", group: LOGS, letter: Some('v'), place: Place::Letter, decides: false,
+        help: "More on standard error",
+        more: "Warnings, errors and information.",
+        field: field!(verbosity = Some(Verbosity::Information)), ..ROW },
+    Row { key: "quiet", group: LOGS, letter: Some('q'), place: Place::Letter, decides: false,
+        help: "Less on standard error",
+        more: "Errors alone.",
+        field: field!(verbosity = Some(Verbosity::Quiet)), ..ROW },
+];
+
+/// The row of a key.
+pub fn row(key: &str) -> Option<&'static Row> {
+    ROWS.iter().find(|row| row.key == key)
+}
+
+/// The rows that have a key in a configuration file.
+pub fn settings() -> impl Iterator<Item = &'static Row> {
+    ROWS.iter().filter(|row| row.place == Place::Anywhere)
+}
+
+/// The rows of what decides about starts.
+pub fn of_starts() -> impl Iterator<Item = &'static Row> {
+    ROWS.iter().filter(|row| [START, WHEN].contains(&row.group))
+}
+
+impl Row {
+    /// Whether it is on or off.
+    pub fn is_flag(&self) -> bool {
+        self.takes.is_none()
+    }
+
+    /// The option as it is typed.
+    pub fn option(&self) -> String {
+        match (self.place, self.letter) {
+            (Place::Letter, Some(letter)) => format!("-{letter}"),
+            _ => option(self.key),
+        }
+    }
+
+    /// The default as the help says it.
+    pub fn default_in_help(&self) -> Option<&'static str> {
+        match self.unset {
+            Is(default) | Derived(default) => Some(default),
+            Nothing(_, default) => default,
+            Required(_) => None,
+        }
+    }
+
+    /// The value of this setting in force where nobody gives it.
+    pub fn default_in(&self, settings: &Settings) -> String {
+        match self.unset {
+            Is(default) | Nothing(default, _) => default.to_owned(),
+            Required(_) | Derived(_) => (self.field.show)(settings),
+        }
+    }
+}
+
+/// The option of a key, as it is typed.
+pub fn option(key: &str) -> String {
+    format!("--{}", key.replace('_', "-"))
+}

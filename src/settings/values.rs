@@ -1,0 +1,173 @@
+//! How values are read, and shown again.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+
+use crate::settings::Namespace;
+use crate::settings::given::{OFF, ON};
+use crate::settings::pattern::{Extent, Pattern};
+use crate::text::span;
+
+/// A value, or what is wrong with it and what to type instead.
+pub type Reading<T> = Result<T, (String, &'static str)>;
+
+/// A shorter interval is a busy loop rather than a check.
+const SHORTEST: Duration = Duration::from_millis(10);
+/// A longer one is a slip of the finger.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Less does not hold the records of one outage.
+const SMALLEST_LOG: ByteSize = ByteSize(4096);
+const LARGEST_LOG: ByteSize = ByteSize(1 << 40);
+/// A count beyond this is 'unlimited', or a slip of the finger.
+const HIGHEST_COUNT: u32 = 1_000_000;
+const MOST_LOGS: u32 = 1000;
+/// A longer pattern is a slip of the editor.
+const LONGEST_PATTERN: usize = 8192;
+/// With its null byte (`MAX_ARG_STRLEN`, `include/uapi/linux/binfmts.h`, for pages of 4 KiB).
+const LONGEST_ARGUMENT: usize = 32 * 4096;
+
+/// Reads a process name.
+pub fn pattern(text: &str, extent: Extent) -> Reading<Pattern> {
+    if text.trim().is_empty() {
+        return Err(("would match every process".into(), "give the name of one, such as docker"));
+    }
+    if text.len() > LONGEST_PATTERN {
+        return Err(("is longer than 8192 bytes".into(), "give less of it, such as ^ and its beginning"));
+    }
+    Pattern::new(text, extent).map_err(|error| {
+        (
+            format!("is not a regular expression: {error}"),
+            "put a \\ before a character that stands for itself",
+        )
+    })
+}
+
+/// Reads a start command.
+pub fn start_command(text: &str) -> Reading<String> {
+    if text.trim().is_empty() {
+        return Err(("would start nothing".into(), "give a shell command, such as 'service docker start'"));
+    }
+    if text.contains('\0') {
+        return Err(("holds a null byte".into(), "give a shell command without one"));
+    }
+    if text.len() >= LONGEST_ARGUMENT {
+        return Err(("is longer than Linux passes on to a shell".into(), "put it into a script"));
+    }
+    Ok(text.to_owned())
+}
+
+/// Reads a user, by name or number.
+pub fn user(text: &str) -> Reading<Option<u32>> {
+    const INSTEAD: &str = "give the name or the number of one, such as www-data or 33";
+    match (text.parse(), nix::unistd::User::from_name(text)) {
+        (_, Ok(Some(user))) => Ok(Some(user.uid.as_raw())),
+        (Ok(number), _) => Ok(Some(number)),
+        (_, Err(error)) => {
+            Err((format!("cannot be looked up ({error})"), "give the number of a user, such as 33"))
+        }
+        _ => Err(("is no user of this machine".into(), INSTEAD)),
+    }
+}
+
+/// Reads whose processes count.
+pub fn namespace(text: &str) -> Reading<Namespace> {
+    match text {
+        "own" => Ok(Namespace::Own),
+        "any" => Ok(Namespace::Any),
+        _ => Err(("is neither".into(), "give own or any")),
+    }
+}
+
+/// Reads a time that must pass between two things.
+pub fn interval(text: &str) -> Reading<Duration> {
+    match time(text)? {
+        time if time < SHORTEST => Err(("is too short".into(), "give 10ms or more, such as 1s")),
+        time => Ok(time),
+    }
+}
+
+/// Reads a time that may be 0.
+pub fn time(text: &str) -> Reading<Duration> {
+    const INSTEAD: &str = "give seconds, such as 5 or 0.5, or units, such as 90s or 1m 30s";
+    let text = text.trim();
+    let seconds = || text.parse::<f64>().ok();
+    let time = match seconds() {
+        Some(seconds) if seconds < 0.0 => return Err(("is negative".into(), INSTEAD)),
+        Some(seconds) if seconds.is_nan() => return Err(("is not a time".into(), INSTEAD)),
+        Some(seconds) => Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX),
+        None => match humantime::parse_duration(text) {
+            Ok(time) => time,
+            Err(humantime::DurationError::NumberOverflow) => Duration::MAX,
+            Err(_) => return Err(("is not a time".into(), INSTEAD)),
+        },
+    };
+    if time > LONGEST { Err(("is longer than 365 days".into(), "give 365d or less")) } else { Ok(time) }
+}
+
+/// Reads a number of failures; `None` is unlimited.
+pub fn count(text: &str, once: bool) -> Reading<Option<u32>> {
+    if text.trim() == "unlimited" && once {
+        let instead = "give a number, such as 3, or leave out --once";
+        return Err(("would never end, and --once has to".into(), instead));
+    }
+    if text.trim() == "unlimited" {
+        return Ok(None);
+    }
+    whole(text, 1, HIGHEST_COUNT, "give 1 to 1000000, such as 3, or 'unlimited'").map(Some)
+}
+
+/// Reads a number of old logs.
+pub fn log_files(text: &str) -> Reading<usize> {
+    whole(text, 0, MOST_LOGS, "give a number from 0 to 1000, such as 5").map(|number| number as usize)
+}
+
+fn whole(text: &str, least: u32, most: u32, instead: &'static str) -> Reading<u32> {
+    match text.trim().parse::<i128>() {
+        Err(_) => Err(("is not a whole number".into(), instead)),
+        Ok(number) if number < least.into() => Err(("is too small".into(), instead)),
+        Ok(number) => match u32::try_from(number) {
+            Ok(number) if number <= most => Ok(number),
+            _ => Err(("is too large".into(), instead)),
+        },
+    }
+}
+
+/// Reads the size of a log, in bytes.
+pub fn log_size(text: &str) -> Reading<u64> {
+    const INSTEAD: &str = "give 4KiB to 1TiB, such as 1MiB, or a number of bytes";
+    match text.trim().parse::<ByteSize>() {
+        Err(_) => Err(("is not a size".into(), INSTEAD)),
+        Ok(size) if size < SMALLEST_LOG => Err(("is too small".into(), INSTEAD)),
+        Ok(size) if size > LARGEST_LOG => Err(("is too large".into(), INSTEAD)),
+        Ok(size) => Ok(size.as_u64()),
+    }
+}
+
+/// Reads a folder.
+pub fn folder(given: &OsStr, instead: &'static str) -> Reading<PathBuf> {
+    if given.is_empty() { Err(("is empty".into(), instead)) } else { Ok(given.into()) }
+}
+
+/// What is given, as a text.
+pub fn text(given: &OsStr) -> Reading<&str> {
+    given.to_str().ok_or_else(|| ("is not UTF-8".into(), "type it again in UTF-8"))
+}
+
+/// A time as it can be typed, exactly.
+pub fn exact(time: &Duration) -> String {
+    let shown = span(*time);
+    if self::time(&shown).as_ref() == Ok(time) { shown } else { time.as_secs_f64().to_string() }
+}
+
+/// A flag.
+pub fn on_or_off(is_on: bool) -> String {
+    if is_on { ON } else { OFF }.to_owned()
+}
+
+/// A value, or the word for none.
+pub fn or(value: Option<impl ToString>, none: &str) -> String {
+    value.map_or_else(|| none.to_owned(), |value| value.to_string())
+}
