@@ -29,7 +29,7 @@ use input::{resolve, suggest};
 use log::Stderr;
 use settings::Verbosity;
 use settings::dirs::User;
-use supervise::admission;
+use supervise::setup;
 
 /// The whole program: from the command line to the way it ends.
 pub fn run() -> ExitCode {
@@ -44,7 +44,7 @@ pub fn run() -> ExitCode {
     }
     match resolve::read(typed.given, &user, &mut stderr) {
         Ok(job) if job.given.is_on("dry_run") => dry_run::run(&job, &mut stderr),
-        Ok(job) => admission::watch(job.settings, job.reload, &mut stderr),
+        Ok(job) => setup::watch(job.settings, job.reload, &mut stderr),
         Err(wrong) => {
             for wrong in wrong {
                 stderr.write_text(&format!("watchdog: {wrong}\n"));

@@ -17,7 +17,7 @@ use crate::render::table;
 use crate::report::words::{ambiguity, list, user_name};
 use crate::settings::{Settings, program};
 use crate::state::{Files, State, store};
-use crate::supervise::admission;
+use crate::supervise::admission::{Admission, Facts, Other, is_resumed};
 use crate::supervise::start_command::{StartCommand, StartRecord};
 use crate::sys::{PROC, Pid};
 use crate::text::{escaped, span};
@@ -129,7 +129,7 @@ enum Standing {
     /// Nothing that keeps it from starting what is missing.
     Free,
     /// Another watchdog of its name is at work.
-    Watched { by: Pid, with_these_settings: bool },
+    Watched(Admission, Pid),
     /// It is to be left alone: for so long, or until somebody says otherwise.
     Paused { left: Option<Duration> },
     /// The start command of the watch before it is at work.
@@ -143,29 +143,28 @@ impl Standing {
     fn read(settings: &Settings, files: &Files, next: &State, proc: &Proc) -> Self {
         let now = now();
         let before = files.state_of_this_boot().ok().flatten();
-        let last = before.as_ref().and_then(|state| state.watchdog);
-        if let Some(by) = last.filter(|it| proc.is_alive(it.pid, it.started_ms)) {
-            let with_these_settings = before.is_some_and(|state| state.digest().is_same(next.digest()));
-            return Standing::Watched { by: by.pid, with_these_settings };
-        }
-        let resumed = match files.leave(now) {
-            Leave::Paused { until } => {
-                return Standing::Paused { left: until.map(|until| until.saturating_sub(now)) };
-            }
-            Leave::Given { resumed } => resumed,
+        let other = before.as_ref().and_then(|state| Other::running(state, settings, proc));
+        let facts = Facts {
+            was_cut_off: before.is_some_and(|state| state.watchdog.is_some()),
+            is_resumed: is_resumed(files, next),
+            gave_up_until: next.memory.gave_up_until,
+            ..Facts::now(settings.limits.once, other)
         };
+        let admission = Admission::decide(&facts);
+        if let Some(pid) = other.and_then(|other| other.pid) {
+            return Standing::Watched(admission, pid);
+        }
+        if let Leave::Paused { until } = files.leave(now) {
+            return Standing::Paused { left: until.map(|until| until.saturating_sub(now)) };
+        }
         if let Some(command) = StartRecord::read(&files.start_note(), files.boot_id())
             .and_then(|noted| StartCommand::adopt(noted, proc))
         {
             return Standing::Starting { command: command.pid() };
         }
-        let is_forgotten = resumed.is_some_and(|resumed| resumed > next.resumed_ms)
-            || !settings.limits.once && admission::forgets_give_up(last.is_some());
-        let until = next.memory.gave_up_until.filter(|_| !is_forgotten);
-        match until.map(|until| until.saturating_sub(now)) {
-            None | Some(Duration::ZERO) => Standing::Free,
-            Some(left) => Standing::GivenUp { left },
-        }
+        let is_forgotten = facts.is_resumed || admission == Admission::Watch { forgets_give_up: true };
+        let until = next.memory.gave_up_until.filter(|until| now < *until && !is_forgotten);
+        until.map_or(Standing::Free, |until| Standing::GivenUp { left: until.saturating_sub(now) })
     }
 }
 
@@ -173,12 +172,10 @@ fn would(settings: &Settings, found: &Result<Matches, Unknown>, standing: Standi
     const NOTHING: &str = "start nothing: it is not running, and";
     let (name, once, resume) = (&settings.name, settings.limits.once, settings.order("resume"));
     match (found.as_ref().map(|found| &found.counting), standing) {
-        (_, Standing::Watched { by, with_these_settings: true })
-            if !once && !admission::is_begun_by_somebody() =>
-        {
+        (_, Standing::Watched(Admission::Repeated(_), by)) => {
             format!("end at once: pid {by} watches '{name}' already")
         }
-        (_, Standing::Watched { by, .. }) if !once => format!(
+        (_, Standing::Watched(Admission::Refused(_), by)) => format!(
             "end with status 4: pid {by} watches '{name}' already; to run another, give it another name, such as \
              --name {name}-2"
         ),
@@ -190,7 +187,7 @@ fn would(settings: &Settings, found: &Result<Matches, Unknown>, standing: Standi
                 found.first().map(ToString::to_string).unwrap_or_default()
             )
         }
-        (_, Standing::Watched { by, .. }) => format!("{NOTHING} pid {by} watches '{name}' already"),
+        (_, Standing::Watched(_, by)) => format!("{NOTHING} pid {by} watches '{name}' already"),
         (_, Standing::Paused { left: None }) => {
             format!("{NOTHING} paused until '{resume}' or a boot")
         }

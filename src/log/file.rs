@@ -2,6 +2,7 @@
 
 use crate::guard::guarded;
 use crate::log::make;
+use crate::settings::Settings;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -22,6 +23,14 @@ pub struct LogFile {
     pub max_size: u64,
     /// How many older files are kept beside it.
     pub max_files: usize,
+}
+
+impl LogFile {
+    /// That of the instance with these settings.
+    pub fn of(settings: &Settings) -> Self {
+        let (name, path) = (settings.name.to_string(), settings.dirs.log(&settings.name));
+        LogFile { name, path, max_size: settings.log_max_size, max_files: settings.log_max_files }
+    }
 }
 
 /// file-rotate, guarded: it panics where its folder or file has vanished, and drops records without a

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+use crate::settings::Settings;
+
 use crate::log::{make, open};
 
 /// How much of the end of a command's output is looked at for its last lines.
@@ -28,6 +30,11 @@ impl OutputLog {
     /// The file at `path`, kept to `max_size` bytes, with `max_files` older ones beside it.
     pub fn new(path: PathBuf, max_size: u64, max_files: usize) -> Self {
         OutputLog { path, max_size, max_files }
+    }
+
+    /// That of the instance with these settings.
+    pub fn of(settings: &Settings) -> Self {
+        Self::new(settings.dirs.output_log(&settings.name), settings.log_max_size, settings.log_max_files)
     }
 
     /// Where it is.

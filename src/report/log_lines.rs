@@ -61,7 +61,8 @@ fn outcome(level: Level, text: impl Into<String>) -> Line {
 
 impl LogLines {
     /// For a watch with these settings, whose log and output log are at these paths.
-    pub fn new(settings: &Rc<Settings>, log: PathBuf, output: PathBuf) -> Self {
+    pub fn new(settings: &Rc<Settings>) -> Self {
+        let (log, output) = (settings.dirs.log(&settings.name), settings.dirs.output_log(&settings.name));
         LogLines { settings: Rc::clone(settings), log, output, lines: Vec::new() }
     }
 

@@ -43,16 +43,12 @@ pub struct ServiceManager {
 
 impl ServiceManager {
     /// Whoever started this watch and said where it listens (`NOTIFY_SOCKET`), and how often it wants a
-    /// sign of life (`WATCHDOG_USEC`, `WATCHDOG_PID`).
-    pub fn from_environment() -> Self {
-        let to = std::env::var_os("NOTIFY_SOCKET").and_then(|address| read_address(&address).ok());
+    /// sign of life (`WATCHDOG_USEC`, `WATCHDOG_PID`). A `--once` run says nothing: it may be a small part of
+    /// a service that is ready, alive and done at other times.
+    pub fn of_watch(once: bool) -> Self {
+        let to = std::env::var_os("NOTIFY_SOCKET").filter(|_| !once);
+        let to = to.and_then(|address| read_address(&address).ok());
         Self::new(to, sd_notify::watchdog_enabled())
-    }
-
-    /// Nobody. A `--once` run says nothing: it may be a small part of a service that is ready, alive and
-    /// done at other times.
-    pub fn none() -> Self {
-        Self::new(None, None)
     }
 
     fn new(to: Option<SocketAddr>, keep_alive: Option<Duration>) -> Self {

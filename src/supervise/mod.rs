@@ -6,6 +6,7 @@ mod init;
 mod observe;
 mod poll;
 pub mod service_unit;
+pub mod setup;
 pub mod signals;
 mod start;
 pub mod start_command;

@@ -1,0 +1,182 @@
+//! Begins a watch: puts together what it works with; unless somebody else does its work already.
+
+use crate::time::{boot_id, now};
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+
+use crate::exit::ExitCode;
+use crate::log::output::OutputLog;
+use crate::log::{self, LogFile, Stderr, cannot_tell};
+use crate::policy::KILL_AFTER;
+use crate::process::ProcessId;
+use crate::process::handle::open_pidfd;
+use crate::process::scan::Proc;
+use crate::process::termination::Predecessor;
+use crate::report::event::{Event, Lasting, ProcessEvent, WatchEvent};
+use crate::report::log_lines::{LogLines, Worth};
+use crate::report::service_manager::ServiceManager;
+use crate::settings::{Settings, Verbosity};
+use crate::state::Files;
+use crate::state::lock::{Lock, Locking};
+use crate::state::said::Notice;
+use crate::state::store::{self, Recalled, Store};
+use crate::supervise::admission::{self, Admission, Facts, Other, is_resumed};
+use crate::supervise::events::{doubt_settings, emit};
+use crate::supervise::service_unit::Unit;
+use crate::supervise::signals::{self, Signals};
+use crate::supervise::{Parts, Reload, Supervisor};
+use crate::sys::{self, PROC, Pid};
+
+/// Puts together what a watch works with, and watches; unless somebody else does already.
+pub fn watch(settings: Settings, reload: Reload, stderr: &mut Stderr) -> ExitCode {
+    signals::ignore_those_of_writes();
+    let proc = match Proc::new(Path::new(PROC)) {
+        Ok(proc) => proc,
+        Err(unknown) => return cannot_tell(&unknown.0, stderr),
+    };
+    let settings = Rc::new(settings);
+    let files = Files::new(&settings.dirs.state, &settings.name, &boot_id(Path::new(PROC)));
+    let may_be_alive = |pid: Option<Pid>| pid.is_some_and(|pid| proc.is_there(pid));
+    let lock = match Lock::take(files.folder(), &settings.name, &settings.fingerprint(), may_be_alive) {
+        Ok(Locking::Held(lock)) => Ok(lock),
+        Ok(Locking::Busy(holder)) => {
+            let other = Other::holding(&holder, &settings, &files);
+            return beside(&settings, other, &files, &proc, stderr);
+        }
+        Err(error) => Err(error),
+    };
+    let (mut record, found) = Store::recall(files, &settings, &proc);
+    let facts = Facts {
+        was_cut_off: lock.as_ref().is_ok_and(|lock| lock.cut_off.is_some()),
+        is_resumed: is_resumed(record.files(), record.state()),
+        gave_up_until: record.memory().gave_up_until,
+        ..Facts::now(settings.limits.once, None)
+    };
+    let admission = Admission::decide(&facts);
+    if admission == Admission::LookGivenUp {
+        let exit = look_only(&settings, &proc, record.gone().as_ref());
+        if exit != ExitCode::Success {
+            // It has ended in order, as the next one is to know.
+            let _ = lock.map(Lock::release);
+            return exit;
+        }
+    }
+    let mut report = LogLines::new(&settings);
+    say_what_was_found(&found, &lock, &mut record, &mut report);
+    doubt_settings(&settings, &mut record, &mut report);
+    if admission == (Admission::Watch { forgets_give_up: true }) {
+        record.forget_give_up();
+    }
+    if let Some(retry) = facts.round_in().filter(|_| admission == Admission::Watch { forgets_give_up: false })
+    {
+        emit(WatchEvent::RemainsGivenUp { retry }, &mut record, &mut report);
+    }
+    let signals = match Signals::catch() {
+        Ok(signals) => signals,
+        Err(error) => return cannot_tell(&format!("signals cannot be caught: {error}"), stderr),
+    };
+    start_log(&settings, record.was_told());
+    let parts = Parts {
+        reload,
+        lock: lock.ok(),
+        record,
+        open_pidfd,
+        signals,
+        output: OutputLog::of(&settings),
+        report,
+        ended_unseen: found.ended.map(|(end, _)| end),
+        service_manager: ServiceManager::of_watch(settings.limits.once),
+        unit: Unit::own(proc.root(), settings.limits.once),
+        has_terminal: admission::has_terminal(),
+        settings,
+        proc,
+    };
+    Supervisor::new(parts).run()
+}
+
+/// What a run does beside another watchdog of its name.
+fn beside(
+    settings: &Rc<Settings>,
+    other: Other,
+    files: &Files,
+    proc: &Proc,
+    stderr: &mut Stderr,
+) -> ExitCode {
+    match Admission::decide(&Facts::now(settings.limits.once, Some(other))) {
+        Admission::Repeated(_) => ExitCode::Success,
+        Admission::Refused(other) => {
+            let text = other.refusal(&settings.name);
+            stderr.write_text(&format!("watchdog: {text}\n"));
+            ExitCode::Busy
+        }
+        Admission::LookBeside(_) | Admission::LookGivenUp | Admission::Watch { .. } => {
+            if let Some(stuck) = stuck_run(settings, files, proc).filter(|stuck| files.note_stuck(*stuck)) {
+                start_log(settings, false);
+                let mut report = LogLines::new(settings);
+                report.on(&WatchEvent::Stuck(stuck.pid).into());
+                report.flush(Worth::All);
+            }
+            let gone = store::preview(files, settings, proc).gone;
+            look_only(settings, proc, gone.as_ref().map(Predecessor::from).as_ref())
+        }
+    }
+}
+
+fn start_log(settings: &Settings, give_up_was_told: bool) {
+    log::start(LogFile::of(settings), Stderr::new(verbosity(settings, give_up_was_told)));
+}
+
+fn say_what_was_found(found: &Recalled, lock: &io::Result<Lock>, record: &mut Store, report: &mut LogLines) {
+    if let Some(unusable) = &found.unusable {
+        emit(Lasting::StateUnusable(unusable), record, report);
+    }
+    if let Some((end, deaths)) = &found.ended {
+        emit(ProcessEvent::EndedUnseen { end, deaths: *deaths }, record, report);
+    }
+    match lock {
+        Ok(lock) => {
+            emit(Event::Over(Notice::Lock), record, report);
+            if let Some(pid) = lock.cut_off {
+                emit(WatchEvent::CutOff(pid), record, report);
+            }
+        }
+        Err(error) => {
+            let folder = record.files().folder().to_owned();
+            emit(Lasting::NoLock { folder: &folder, error }, record, report);
+        }
+    }
+    if let Err(error) = sys::keep_inherited_descriptors() {
+        emit(Lasting::Inherits(&error), record, report);
+    }
+}
+
+/// A `--once` run that has been at work for far longer than its settings allow.
+fn stuck_run(settings: &Settings, files: &Files, proc: &Proc) -> Option<ProcessId> {
+    let state = files.state().ok().filter(|state| state.once)?;
+    let run = state.watchdog.filter(|run| proc.is_alive(run.pid, run.started_ms))?;
+    let limits = &settings.limits;
+    let attempt = limits.restart_wait_interval + limits.start_timeout + limits.after_stop + KILL_AFTER;
+    let allowed = attempt * limits.max_fail_count.unwrap_or(1).saturating_add(1);
+    (now().saturating_sub(run.started_ms) > 2 * allowed).then_some(run)
+}
+
+/// What a run does that may start nothing.
+fn look_only(settings: &Settings, proc: &Proc, gone: Option<&Predecessor>) -> ExitCode {
+    match proc.find(&settings.criteria, gone) {
+        Ok(matches) if matches.counting.is_empty() => ExitCode::LeftAlone,
+        Ok(_) => ExitCode::Success,
+        Err(_) => ExitCode::CannotTell,
+    }
+}
+
+fn verbosity(settings: &Settings, give_up_was_told: bool) -> Verbosity {
+    let is_read_as_it_comes = log::is_terminal() || log::stderr_is_journal();
+    settings.verbosity.unwrap_or(match (is_read_as_it_comes, settings.limits.once) {
+        (true, _) => Verbosity::Information,
+        (false, true) => Verbosity::Outcome,
+        // Cron would mail each record of the rounds between a give-up and its end.
+        (false, false) if give_up_was_told => Verbosity::Outcome,
+        (false, false) => Verbosity::Warnings,
+    })
+}
