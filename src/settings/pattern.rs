@@ -1,4 +1,4 @@
-//! Does a name match?
+//! The process name as a regular expression, and whether it matches.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -21,7 +21,8 @@ const MOST_TRIES: usize = 200;
 pub struct Pattern {
     text: String,
     pub(super) extent: Extent,
-    matcher: Matcher,
+    /// `None` while no character has a meaning of its own: much quicker, and the usual case.
+    regex: Option<Regex>,
 }
 
 /// How much of what it is matched with a pattern has to match.
@@ -34,18 +35,9 @@ pub enum Extent {
     Whole,
 }
 
-#[derive(Debug, Clone, Default)]
-enum Matcher {
-    /// No character of the pattern has a meaning of its own. Much quicker, and the usual case.
-    #[default]
-    Literal,
-    Regex(Regex),
-}
-
 /// Why a pattern is no regular expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PatternError {
-    /// What is wrong.
     pub what: String,
     /// The character at which it goes wrong, from 1.
     pub at: usize,
@@ -58,20 +50,14 @@ impl fmt::Display for PatternError {
 }
 
 impl Pattern {
-    /// Reads a pattern.
-    ///
-    /// # Errors
-    /// It is no regular expression.
     pub fn new(text: &str, extent: Extent) -> Result<Self, PatternError> {
-        let literal = !text.contains(|c: char| c.is_ascii_punctuation() && !"-_:@/,".contains(c));
-        let matcher = if literal {
-            Matcher::Literal
-        } else {
-            // What is wrong with the pattern is to be said of what was typed.
-            let regex = compile(text)?;
-            Matcher::Regex(if extent == Extent::Whole { whole(text)? } else { regex })
-        };
-        Ok(Pattern { text: text.to_owned(), extent, matcher })
+        let is_literal = !text.contains(|c: char| c.is_ascii_punctuation() && !"-_:@/,".contains(c));
+        // What is wrong with the pattern is to be said of what was typed.
+        let mut regex = if is_literal { None } else { Some(compile(text)?) };
+        if regex.is_some() && extent == Extent::Whole {
+            regex = Some(whole(text)?);
+        }
+        Ok(Pattern { text: text.to_owned(), extent, regex })
     }
 
     /// The pattern as it was given.
@@ -79,7 +65,6 @@ impl Pattern {
         &self.text
     }
 
-    /// How much of a name it has to match.
     pub fn extent(&self) -> Extent {
         self.extent
     }
@@ -87,18 +72,18 @@ impl Pattern {
     /// Whether it matches `name`, as [`printable`] gives it.
     pub fn matches(&self, name: &[u8]) -> bool {
         let name = printable(name);
-        match (&self.matcher, self.extent) {
-            (Matcher::Literal, Extent::Part) => name.contains(&self.text),
-            (Matcher::Literal, Extent::Whole) => *name == self.text,
-            (Matcher::Regex(regex), _) => regex.is_match(&name),
+        match (&self.regex, self.extent) {
+            (None, Extent::Part) => name.contains(&self.text),
+            (None, Extent::Whole) => *name == self.text,
+            (Some(regex), _) => regex.is_match(&name),
         }
     }
 
     /// Whether it may match a longer name that begins with `start`, of which nothing more is known.
     pub fn may_match_longer(&self, start: &[u8]) -> bool {
-        match (&self.matcher, self.extent, printable(start)) {
+        match (&self.regex, self.extent, printable(start)) {
             // What is printable only after a change may be a character that was cut in two.
-            (Matcher::Literal, Extent::Whole, Cow::Borrowed(start)) => self.text.starts_with(start),
+            (None, Extent::Whole, Cow::Borrowed(start)) => self.text.starts_with(start),
             _ => true,
         }
     }
@@ -119,7 +104,7 @@ impl Pattern {
 
     /// Whether no character of it has a meaning of its own, so that it is a name.
     pub fn is_literal(&self) -> bool {
-        matches!(self.matcher, Matcher::Literal)
+        self.regex.is_none()
     }
 }
 
@@ -240,7 +225,7 @@ mod tests {
     fn a_literal_and_a_regular_expression_agree() {
         for name in ["x", "kworker/0:1-events", "a,b@c_d", "foo bar"] {
             let regex = compile(name).unwrap();
-            assert!(matches!(part(name).unwrap().matcher, Matcher::Literal));
+            assert!(part(name).unwrap().is_literal());
             assert!(part(name).unwrap().matches(name.as_bytes()) && regex.is_match(name));
         }
     }

@@ -1,8 +1,7 @@
 //! The program that a start command begins with, and whether there is one.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io::ErrorKind;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
@@ -18,7 +17,7 @@ const SHELLS_OWN: &str = "! { } case do done elif else esac fi for if in then un
     local logout mapfile popd printf pushd pwd read readarray readonly return set shift shopt source \
     suspend test times trap true type typeset ulimit umask unalias unset wait";
 /// A name that is so many slips of the finger from another may be meant for it.
-const NEAR: usize = 2;
+const MOST_SLIPS: usize = 2;
 
 /// Why the program that `start_command` begins with cannot be run, where that is certain. Nothing is said
 /// of what only a shell could tell.
@@ -33,16 +32,16 @@ fn doubt_in(start_command: &str, path: &OsStr) -> Option<String> {
         return Some(format!("the start command's {program} {why}"));
     }
     // An empty one is the current folder.
-    let folders =
-        || path.as_bytes().split(|byte| *byte == b':').map(|folder| Path::new(OsStr::from_bytes(folder)));
+    let folders = || std::env::split_paths(path);
     if folders().any(|folder| cannot_run(&folder.join(&program)).is_none()) {
         return None;
     }
     let distance = |name: &str| strsim::damerau_levenshtein(name, &program);
-    let near = folders()
-        .flat_map(|folder| names_in(folder).map(move |name| (folder, name)))
-        .filter(|(_, name)| distance(name) <= NEAR.min(name.len() / 3))
-        .filter(|(folder, name)| cannot_run(&folder.join(name)).is_none())
+    let files = folders().flat_map(|folder| folder.read_dir().into_iter().flatten().flatten());
+    let near = files
+        .filter_map(|file| Some((file.path(), file.file_name().into_string().ok()?)))
+        .filter(|(_, name)| distance(name) <= MOST_SLIPS.min(name.len() / 3))
+        .filter(|(path, _)| cannot_run(path).is_none())
         .min_by_key(|(_, name)| distance(name));
     let meant = near.map(|(_, name)| format!("; is '{name}' meant?")).unwrap_or_default();
     Some(format!("the start command's '{program}' is not found in PATH ({}){meant}", path.display()))
@@ -59,11 +58,6 @@ fn cannot_run(path: &Path) -> Option<&'static str> {
         }
         Err(_) => None,
     }
-}
-
-fn names_in(folder: &Path) -> impl Iterator<Item = String> {
-    let names = folder.read_dir().into_iter().flatten();
-    names.filter_map(|entry| OsString::into_string(entry.ok()?.file_name()).ok())
 }
 
 /// The program that a shell would run first, where that needs no shell to tell: after assignments and an
@@ -129,6 +123,7 @@ fn is_variable(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
