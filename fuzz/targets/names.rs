@@ -65,12 +65,12 @@ fuzz_target!(|data: &[u8]| {
     assert!(is_invocation(&with(&[b"/x/watchdog\0", line, b"\0--process-name\0"]), b"watchdog"));
     assert!(!is_invocation(&with(&[b"/x/watchdogs\0", line]), b"watchdog"));
 
-    let kind = Signature::new(7, line);
-    assert!(!kind.argument.iter().any(u8::is_ascii_digit));
+    let signature = Signature::new(7, line);
+    assert!(!signature.argument.iter().any(u8::is_ascii_digit));
     let end = line.iter().position(|byte| *byte == 0).unwrap_or(line.len());
     let mut other = line[..end].to_vec();
     other.iter_mut().filter(|byte| byte.is_ascii_digit()).for_each(|digit| *digit = b'7');
     other.extend(b"\0other");
-    assert_eq!(Signature::new(7, &other), kind);
-    assert_ne!(Signature::new(8, line), kind);
+    assert_eq!(Signature::new(7, &other), signature);
+    assert_ne!(Signature::new(8, line), signature);
 });

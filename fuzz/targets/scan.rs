@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use watchdog::process::scan::Proc;
+use watchdog::process::scan::{Candidate, Proc};
 use watchdog::process::stat::{LONGEST_LINE, Stat};
 use watchdog::report::words;
 use watchdog::settings::{Criteria, Namespace, Subject};
@@ -62,11 +62,11 @@ fuzz_target!(|data: &[u8]| {
         fake.put(PID, files);
         let proc = Proc::new(fake.path()).unwrap();
         let survey = proc.survey(&criteria).unwrap();
-        let judged = survey.iter().find(|judged| judged.seen.pid == PID);
+        let judged = survey.iter().find(|candidate| candidate.process.pid == PID);
         match proc.find(&criteria, None) {
             Ok(found) => {
-                let counts = found.counting.iter().any(|seen| seen.pid == PID);
-                let is_judged_so = judged.is_some_and(|judged| judged.reason.is_none());
+                let counts = found.counting.iter().any(|process| process.pid == PID);
+                let is_judged_so = judged.is_some_and(|candidate| candidate.mismatch.is_none());
                 assert!(is_judged_so || !counts);
                 // What counts is found, unless its name was another when it was passed over.
                 let comm = files[0].strip_suffix(b"\n").unwrap_or(files[0]);
@@ -78,13 +78,13 @@ fuzz_target!(|data: &[u8]| {
             }
             Err(unknown) => assert!(!unknown.0.is_empty()),
         }
-        if let Some(judged) = judged {
-            let seen = &judged.seen;
-            assert!(!seen.name.contains(char::is_control) && seen.name.len() <= LONGEST_LINE, "{:?}", seen.name);
-            assert!(!seen.command_line.contains(char::is_control));
-            assert_eq!(proc.is_alive(PID, seen.started), proc.is_there(PID));
+        if let Some(Candidate { process, .. }) = judged {
+            let name = &process.name;
+            assert!(!name.contains(char::is_control) && name.len() <= LONGEST_LINE, "{name:?}");
+            assert!(!process.command_line.contains(char::is_control));
+            assert_eq!(proc.is_alive(process.id()), proc.is_there(PID));
         }
         let _ = words::near(&survey);
-        let _ = proc.started_since(Duration::ZERO, PID);
+        let _ = proc.left_running(Duration::ZERO, PID);
     });
 });

@@ -14,7 +14,6 @@ use watchdog::hold::pause::Leave;
 use watchdog::input::cli::StateDir;
 use watchdog::policy::{Action, Memory, Policy, Seen};
 use watchdog::process::scan::Proc;
-use watchdog::process::termination::Predecessor;
 use watchdog::settings::Settings;
 use watchdog::settings::dirs::User;
 use watchdog::settings::given::{Given, Source};
@@ -116,10 +115,8 @@ fn with_boot(content: &[u8], boot_id: &str) -> Vec<u8> {
 
 /// A watch goes on from what was read, whatever numbers are in it.
 fn go_on(state: &State, place: &Place) {
-    let gone = state.gone.as_ref().map(Predecessor::from);
-    let _ = state.process.as_ref().map(|process| process.gone(state.since_ms));
-    let _ = gone.map(|gone| gone.since.saturating_sub(now()));
-    for started in [None, state.command.map(|command| command.started_ms)] {
+    let _ = state.predecessor.as_ref().map(|predecessor| predecessor.since.saturating_sub(now()));
+    for started in [None, state.command.map(|command| command.started)] {
         let mut policy = Policy::recall(place.settings.limits, state.memory, started);
         let mut at = now();
         let mut seen = Seen::Nothing;

@@ -12,7 +12,6 @@ use crate::input::resolve::Job;
 use crate::log::{Stderr, cannot_tell};
 use crate::process::ProcessInfo;
 use crate::process::scan::{Candidate, Matches, Proc, Unknown};
-use crate::process::termination::Predecessor;
 use crate::render::table;
 use crate::report::words::{ambiguity, list, user_name};
 use crate::settings::{Settings, program};
@@ -34,7 +33,7 @@ pub fn run(job: &Job, stderr: &mut Stderr) -> ExitCode {
     let state = store::preview(&files, settings, proc);
     let standing = Standing::read(settings, &files, &state, proc);
     let survey = proc.survey(&settings.criteria);
-    let found = proc.find(&settings.criteria, state.gone.as_ref().map(Predecessor::from).as_ref());
+    let found = proc.find(&settings.criteria, state.predecessor.as_ref());
     let page = Page { aligned: io::stdout().is_terminal(), boot: SystemTime::now() - now() };
     let text = page.write(job, survey.as_deref().unwrap_or_default(), &found, standing);
     // Into a pipe that may be closed early.
@@ -60,7 +59,7 @@ impl Page {
     fn write(
         &self,
         job: &Job,
-        judged: &[Candidate],
+        candidates: &[Candidate],
         found: &Result<Matches, Unknown>,
         standing: Standing,
     ) -> String {
@@ -73,18 +72,18 @@ impl Page {
         let (counting, left_over) =
             found.as_ref().map_or((&[][..], &[][..]), |found| (&found.counting, &found.left_over));
         let head = ["PID", "USER", "STARTED", "NAME", "COMMAND LINE"];
-        let rows: Vec<_> = counting.iter().map(|seen| self.process(seen, None)).collect();
+        let rows: Vec<_> = counting.iter().map(|process| self.process(process, None)).collect();
         self.table(&mut text, "match", "Processes that match, the one to follow first", &head, &rows);
 
-        let is_found = |pid| counting.iter().chain(left_over).any(|seen| seen.pid == pid);
-        let near = judged.iter().filter(|judged| !is_found(judged.seen.pid));
-        let near = near.filter_map(|judged| Some((&judged.seen, judged.reason?.to_string())));
-        let near = left_over.iter().map(|seen| (seen, LEFT_OVER.to_owned())).chain(near);
+        let is_found = |pid| counting.iter().chain(left_over).any(|process| process.pid == pid);
+        let near = candidates.iter().filter(|candidate| !is_found(candidate.process.pid));
+        let near = near.filter_map(|candidate| Some((&candidate.process, candidate.mismatch?.to_string())));
+        let near = left_over.iter().map(|process| (process, LEFT_OVER.to_owned())).chain(near);
         let head = ["PID", "USER", "STARTED", "NAME", "WHY NOT", "COMMAND LINE"];
-        let rows: Vec<_> = near.map(|(seen, why)| self.process(seen, Some(why))).collect();
+        let rows: Vec<_> = near.map(|(process, why)| self.process(process, Some(why))).collect();
         self.table(&mut text, "near", "Processes that nearly match", &head, &rows);
 
-        let mut warnings = settings.criteria.doubts();
+        let mut warnings = Vec::from_iter(settings.criteria.doubt());
         warnings.extend(program::doubt(&settings.criteria.start_command));
         warnings.extend(settings.doubt.clone());
         warnings.extend(found.as_ref().ok().and_then(|found| ambiguity(&found.counting)));
@@ -94,11 +93,12 @@ impl Page {
         text
     }
 
-    fn process(&self, seen: &ProcessInfo, why: Option<String>) -> Vec<String> {
-        let started = local(self.boot + seen.started, SecondsFormat::Secs);
-        let mut row = vec![seen.pid.to_string(), user_name(seen.kind.user), started, seen.name.clone()];
+    fn process(&self, process: &ProcessInfo, why: Option<String>) -> Vec<String> {
+        let started = local(self.boot + process.started, SecondsFormat::Secs);
+        let mut row =
+            vec![process.pid.to_string(), user_name(process.signature.user), started, process.name.clone()];
         row.extend(why);
-        row.push(seen.command_line.clone());
+        row.push(process.command_line.clone());
         row
     }
 

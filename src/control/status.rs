@@ -77,17 +77,17 @@ fn snapshot(known: &Known, boot_id: &str, proc: &Proc) -> Snapshot {
 /// What is the case now of what `state` says.
 fn live(state: &State, files: &Files, proc: &Proc) -> Live {
     let owner = files.owner().unwrap_or_default();
-    let watcher = match state.watchdog.map(|it| (it.pid, proc.lives(it.pid, it.started_ms, owner))) {
+    let watcher = match state.watchdog.map(|it| (it.pid, proc.try_is_alive(it, owner))) {
         Some((pid, Ok(true))) => Watcher::At(pid),
         Some((_, Err(_))) => Watcher::Hidden,
         Some((_, Ok(false))) | None => Watcher::Nobody,
     };
     let process = state.process.as_ref();
-    let process = process.map_or(Ok(false), |it| proc.lives(it.pid, it.started_ms, it.user));
+    let process = process.map_or(Ok(false), |it| proc.try_is_alive(it.id, it.signature.user));
     Live {
         process: process.map_err(|Unknown(why)| why),
         watcher,
-        command: state.command.is_some_and(|command| proc.is_alive(command.pid, command.started_ms)),
+        command: state.command.is_some_and(|command| proc.is_alive(command)),
         age: files.touched().and_then(|time| time.elapsed().ok()),
     }
 }

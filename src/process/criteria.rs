@@ -1,21 +1,17 @@
 //! What counts as the process, and why something that nearly does does not.
 
-use crate::settings::{Criteria, Namespace, Subject};
-use std::borrow::Cow;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::settings::pattern::{Extent, Pattern, printable};
+use crate::settings::pattern::{Pattern, printable};
+use crate::settings::{Criteria, Namespace, Subject};
 
 /// The kernel cuts a process's name to this (`TASK_COMM_LEN` - 1, `include/linux/sched.h`).
 pub const CUT_NAME: usize = 15;
 
 /// The longest name of a file, and so of a program (`NAME_MAX`, `include/uapi/linux/limits.h`).
 const LONGEST_FILE_NAME: usize = 255;
-
-/// A shorter pattern is found in nearly every command line.
-const SHORTEST_IN_FULL: usize = 3;
 
 /// Why a process does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,18 +74,6 @@ impl Criteria {
             == (others.pattern.text(), others.pattern.extent(), others.subject, others.user, others.namespace)
     }
 
-    /// The same with `--full`; `None` if it is so already, or would take in nearly everything.
-    pub fn in_full(&self) -> Option<Self> {
-        let Criteria { subject, pattern, .. } = self;
-        let text = pattern.text();
-        let says_something = text.chars().count() >= SHORTEST_IN_FULL && !pattern.matches(b"");
-        // A name alone is in the command line of whoever reads its log.
-        let is_more_than_a_name = text.contains(['/', ' '])
-            || text.split('.').skip(1).any(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic()));
-        (*subject == Subject::Name && says_something && is_more_than_a_name)
-            .then(|| Criteria { subject: Subject::CommandLine, ..self.clone() })
-    }
-
     /// Whether a process of this name may match, once more of it is known.
     pub fn may_match(&self, comm: &[u8]) -> bool {
         self.subject == Subject::CommandLine
@@ -108,42 +92,33 @@ impl Criteria {
     }
 
     /// Why these criteria are probably not what was meant.
-    pub fn doubts(&self) -> Vec<String> {
+    pub fn doubt(&self) -> Option<String> {
         let text = self.pattern.text();
-        let mut doubts = Vec::new();
         if self.subject == Subject::CommandLine {
-            if self.pattern.matches(self.start_command.as_bytes()) {
-                doubts.push(format!(
+            return self.pattern.matches(self.start_command.as_bytes()).then(|| {
+                format!(
                     "the start command's own text matches '{text}': whatever has it in its command line, such as an \
                      editor or ssh, would be taken for the process; narrow the pattern down, as with ^ at its beginning"
-                ));
+                )
+            });
+        }
+        let last = text.rsplit('/').next().filter(|last| *last != text);
+        let (why, instead) = match last {
+            _ if !self.pattern.is_literal() => return None,
+            Some("") => ("a name has no folders", "give the name alone"),
+            Some(last) => ("a name has no folders", &*format!("give {last}, or add --full")),
+            None if text.chars().any(char::is_control) => {
+                ("control characters in names are read as '?'", "put . in their place")
             }
-            return doubts;
-        }
-        if !self.pattern.is_literal() {
-            return doubts;
-        }
-        let never = |why: &str, instead: &str| format!("'{text}' can never match a name: {why}; {instead}");
-        if let Some(last) = text.rsplit('/').next().filter(|last| *last != text) {
-            let instead = if last.is_empty() {
-                "give the name alone".to_owned()
-            } else {
-                format!("give {last}, or add --full")
-            };
-            doubts.push(never("a name has no folders", &instead));
-        } else if text.chars().any(char::is_control) {
-            doubts.push(never("control characters in names are read as '?'", "put . in their place"));
-        } else if text.len() > LONGEST_FILE_NAME {
-            doubts.push(never("none is longer than 255 bytes", "add --full to match the command line"));
-        } else if text.len() > CUT_NAME && text.contains(' ') {
-            doubts.push(never("the kernel cuts names to 15 bytes", "add --full to match the command line"));
-        }
-        doubts
-    }
-
-    /// Whether a thread of the kernel counts: there is one of many a name on every machine.
-    pub fn takes_kernel_threads(&self) -> bool {
-        self.pattern.extent() == Extent::Whole
+            None if text.len() > LONGEST_FILE_NAME => {
+                ("none is longer than 255 bytes", "add --full to match the command line")
+            }
+            None if text.len() > CUT_NAME && text.contains(' ') => {
+                ("the kernel cuts names to 15 bytes", "add --full to match the command line")
+            }
+            None => return None,
+        };
+        Some(format!("'{text}' can never match a name: {why}; {instead}"))
     }
 }
 
@@ -161,17 +136,18 @@ pub fn full_name<'a>(comm: &[u8], command_line: &'a [u8], program: Option<&'a [u
     if let Some(program) = program.filter(is_whole) {
         return Some(program);
     }
-    command_line
-        .split(|byte| *byte == 0)
-        .take(3)
-        .map(|argument| argument.rsplit(|byte| *byte == b'/').next().unwrap_or_default())
-        .find(|name| is_whole(name) && !name.contains(&b' '))
+    let mut names = command_line.split(|byte| *byte == 0).take(3).map(last_part);
+    names.find(|name| is_whole(name) && !name.contains(&b' '))
 }
 
 /// The last part of an executable's path, as `/proc/PID/exe` has it.
 pub fn program_name(path: &Path) -> &[u8] {
-    let name = path.as_os_str().as_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    let name = last_part(path.as_os_str().as_bytes());
     name.strip_suffix(b" (deleted)").unwrap_or(name)
+}
+
+fn last_part(path: &[u8]) -> &[u8] {
+    path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
 }
 
 /// A command line as `pgrep --full` and `ps` show it: with blanks between the arguments, or the name in
@@ -181,15 +157,9 @@ pub fn shown_command_line(comm: &[u8], command_line: &[u8]) -> String {
     if end == 0 {
         return format!("[{}]", printable(comm));
     }
-    let joined: Vec<u8> = command_line
-        .iter()
-        .take(end)
-        .map(|byte| if matches!(byte, 0 | b'\n') { b' ' } else { *byte })
-        .collect();
-    match printable(&joined) {
-        Cow::Borrowed(text) => text.to_owned(),
-        Cow::Owned(text) => text,
-    }
+    let shown = |byte: &u8| if matches!(byte, 0 | b'\n') { b' ' } else { *byte };
+    let joined: Vec<u8> = command_line.iter().take(end).map(shown).collect();
+    printable(&joined).into_owned()
 }
 
 /// Whether this is a script of the system's init, or of a package (`nginx.postinst`; deb-postinst(5) and dpkg's
@@ -215,27 +185,24 @@ pub fn runs(command_line: &[u8], start_command: &str) -> bool {
 
 /// Whether a command line is an invocation of a program called `program` as a watchdog of ours.
 pub fn is_invocation(command_line: &[u8], program: &[u8]) -> bool {
+    const OPTIONS: [&str; 5] = ["process-name", "process_name", "start-command", "start_command", "config"];
     let mut arguments = command_line.split(|byte| *byte == 0);
-    let called = arguments.next().and_then(|first| first.rsplit(|byte| *byte == b'/').next());
-    called == Some(program)
-        && arguments.any(|argument| match argument.strip_prefix(b"-") {
-            Some(long) if long.starts_with(b"-") => {
-                ["-process-name", "-process_name", "-start-command", "-start_command", "-config"].iter().any(
-                    |option| {
-                        long.strip_prefix(option.as_bytes())
-                            .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"="))
-                    },
-                )
+    arguments.next().map(last_part) == Some(program)
+        && arguments.any(|argument| match argument {
+            [b'-', b'-', long @ ..] => {
+                let name = long.split(|byte| *byte == b'=').next();
+                OPTIONS.iter().any(|option| name == Some(option.as_bytes()))
             }
             // -p, alone or among others; the hardware watchdog's daemon has no such option.
-            Some(short) => short.contains(&b'p'),
-            None => false,
+            [b'-', short @ ..] => short.contains(&b'p'),
+            _ => false,
         })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::pattern::Extent;
 
     fn criteria(text: &str, extent: Extent, subject: Subject) -> Criteria {
         Criteria { subject, ..Criteria::name(Pattern::new(text, extent).unwrap()) }
@@ -335,21 +302,21 @@ mod tests {
     }
 
     #[test]
-    fn doubts_are_said() {
-        let doubts = |text: &str, subject, start_command: &str| {
+    fn a_doubt_is_said() {
+        let doubt = |text: &str, subject, start_command: &str| {
             let start_command = start_command.to_owned();
-            Criteria { start_command, ..criteria(text, Extent::Part, subject) }.doubts().join("|")
+            Criteria { start_command, ..criteria(text, Extent::Part, subject) }.doubt().unwrap_or_default()
         };
         for text in ["docker", "kworker", "a b", "containerd-shim-runc-v2", "^/x", "a|b"] {
-            assert_eq!(doubts(text, Subject::Name, "service docker start"), "", "{text}");
+            assert_eq!(doubt(text, Subject::Name, "service docker start"), "", "{text}");
         }
-        assert!(doubts("/usr/sbin/nginx", Subject::Name, "").ends_with("give nginx, or add --full"));
-        assert!(doubts("/usr/sbin/", Subject::Name, "").ends_with("give the name alone"));
-        assert!(doubts("a\tb", Subject::Name, "").contains("control characters"));
-        assert!(doubts(&"x".repeat(256), Subject::Name, "").contains("255"));
-        assert!(doubts("nginx: master process", Subject::Name, "").contains("15 bytes"));
-        assert!(doubts("app", Subject::CommandLine, "service app start").contains("own text"));
-        assert_eq!(doubts("^/opt/app", Subject::CommandLine, "service app start"), "");
+        assert!(doubt("/usr/sbin/nginx", Subject::Name, "").ends_with("give nginx, or add --full"));
+        assert!(doubt("/usr/sbin/", Subject::Name, "").ends_with("give the name alone"));
+        assert!(doubt("a\tb", Subject::Name, "").contains("control characters"));
+        assert!(doubt(&"x".repeat(256), Subject::Name, "").contains("255"));
+        assert!(doubt("nginx: master process", Subject::Name, "").contains("15 bytes"));
+        assert!(doubt("app", Subject::CommandLine, "service app start").contains("own text"));
+        assert_eq!(doubt("^/opt/app", Subject::CommandLine, "service app start"), "");
     }
 
     #[test]

@@ -13,44 +13,54 @@ use rustix::io::Errno;
 
 use crate::process::oom::OomKills;
 use crate::process::scan::{Proc, Unknown};
-use crate::process::stat::{LONGEST_LINE, Stat};
-use crate::process::termination::{Exit, ExitQuery, ask};
-use crate::process::{Identity, LONGEST_KEPT, ProcessInfo, ReadError, Signature, open_entry, read_all};
-use crate::settings::pattern::LONGEST_NAME;
+use crate::process::stat::Stat;
+use crate::process::termination::Exit;
+use crate::process::{
+    Identity, LONGEST_KEPT, ProcessId, ProcessInfo, ReadError, Signature, open_entry, read_all, read_stat,
+};
 use crate::settings::{Criteria, Subject};
 use crate::sys::Pid;
-use crate::time::Time;
 
-/// How much of a command line is compared at each check.
+/// How much of a file is compared at each check: more than the longest stat line.
 const COMPARED: usize = 4096;
 
-/// A process that is held.
+/// A process that is held for no more than to know whether it lives.
 #[derive(Debug)]
-pub struct Handle {
-    seen: ProcessInfo,
+pub struct ProcessFd {
+    id: ProcessId,
+    /// `None` on a kernel that is too old, or in a sandbox that refuses it: the interval check alone does it.
     pidfd: Option<OwnedFd>,
     entry: Process,
     stat: File,
-    line: Text<LONGEST_LINE>,
+}
+
+/// The process that is followed.
+#[derive(Debug)]
+pub struct Handle {
+    info: ProcessInfo,
+    process: ProcessFd,
+    /// Its stat, as last read.
+    line: Vec<u8>,
+    /// The line up to the state, `PID (NAME) `, when it was last seen to match: while the line begins so, the
+    /// name has not changed.
+    matched: Vec<u8>,
+    /// Where the command line is what matches.
+    command_line: Option<CommandLine>,
     /// Its resident memory at the last check, in bytes.
     memory: Option<u64>,
-    /// What was waited for: how it ended, if it was a child.
-    waited: Option<ExitStatus>,
+    /// How it ended, if it was a child and has been reaped.
+    reaped: Option<ExitStatus>,
     /// What the OOM killer had done a while ago, and what it has when it was last counted. Who is killed may
     /// take long to die: a count made in between must not hide it.
     oom_kills: [OomKills; 2],
-    /// The line up to the state, when the process was last seen to match.
-    known: Known,
-    /// Where the command line is what matches.
-    command_line: Option<CommandLine>,
 }
 
 /// A command line that is looked at with each check.
 #[derive(Debug)]
 struct CommandLine {
     file: File,
-    known: Text<COMPARED>,
-    now: Text<COMPARED>,
+    matched: Vec<u8>,
+    now: Vec<u8>,
 }
 
 /// What a check of a held process found.
@@ -61,7 +71,6 @@ pub enum Check {
         /// A signal or a debugger has stopped it for now.
         stopped: bool,
     },
-    /// It is dead.
     Dead,
     /// It lives, but has taken a name, a command line or a user that is not what is looked for.
     Changed,
@@ -71,79 +80,41 @@ pub enum Check {
 pub type OpenPidfd = fn(Pid) -> io::Result<OwnedFd>;
 
 /// Opens a pidfd (Linux 5.3).
-///
-/// # Errors
-/// No such process, no descriptors left, or not on this kernel or for this user.
 pub fn open_pidfd(pid: Pid) -> io::Result<OwnedFd> {
     // From a file, it may be any number.
     let pid = Some(pid).filter(|pid| *pid > 0).and_then(rustix::process::Pid::from_raw).ok_or(Errno::SRCH)?;
     Ok(rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?)
 }
 
-impl Handle {
-    /// Takes hold of a process that a look has found. `None` if it has ended meanwhile, or its number
-    /// is another's.
-    ///
-    /// # Errors
-    /// Descriptors or memory ran out, or /proc cannot be read.
-    pub fn hold(
-        proc: &Proc,
-        seen: ProcessInfo,
-        criteria: &Criteria,
-        open: OpenPidfd,
-    ) -> Result<Option<Self>, Unknown> {
+impl ProcessFd {
+    /// Takes hold of a process. `None` if it has ended, or its number is another's; an error if descriptors or
+    /// memory ran out, or /proc cannot be read.
+    pub fn open(proc: &Proc, id: ProcessId, open: OpenPidfd) -> Result<Option<Self>, Unknown> {
+        let pid = id.pid;
         // The order matters: if the process that the pidfd holds still lives after the entry was read,
         // both are the same.
-        let pidfd = match open(seen.pid) {
+        let pidfd = match open(pid) {
             Ok(pidfd) => Some(pidfd),
             Err(error) => match error.raw_os_error().map(Errno::from_raw_os_error) {
                 Some(Errno::SRCH) => return Ok(None),
                 Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => {
-                    return Err(Unknown(format!("process {} cannot be held: {error}", seen.pid)));
+                    return Err(Unknown(format!("process {pid} cannot be held: {error}")));
                 }
-                // An older kernel, or a sandbox that refuses it: the interval check alone does it.
                 _ => None,
             },
         };
-        let open_files = || -> Result<_, ReadError> {
-            let entry = open_entry(proc.root(), seen.pid)?;
+        let read = || -> Result<_, ReadError> {
+            let entry = open_entry(proc.root(), pid)?;
             let stat = entry.open_relative("stat")?;
-            let command_line = match criteria.subject {
-                Subject::Name => None,
-                Subject::CommandLine => Some(CommandLine::open(&entry)?),
-            };
-            Ok((entry, stat, command_line))
+            let process = ProcessFd { id, pidfd, entry, stat };
+            let is_it = process.stat(|stat| id.is_same(stat.id(pid)) && !process.has_exited(stat))?;
+            Ok((is_it && process.pidfd_says_exited() != Some(true)).then_some(process))
         };
-        let (entry, stat, command_line) = match open_files() {
-            Ok(files) => files,
-            Err(ReadError::Vanished) => return Ok(None),
-            Err(ReadError::Refused) => return Err(Unknown(format!("/proc/{} cannot be read", seen.pid))),
-            Err(ReadError::Blind(error)) => {
-                return Err(Unknown(format!("/proc/{} cannot be read: {error}", seen.pid)));
-            }
-        };
-        let oom_kills = OomKills::read(&entry, proc.root(), proc.control_groups());
-        let mut followed = Handle {
-            seen,
-            pidfd,
-            entry,
-            stat,
-            line: Text::default(),
-            memory: None,
-            waited: None,
-            oom_kills: [oom_kills.clone(), oom_kills],
-            known: Known::default(),
-            command_line,
-        };
-        let check = followed.check(criteria)?;
-        let same =
-            Stat::parse(followed.line.bytes()).is_some_and(|stat| stat.started() == followed.seen.started);
-        Ok((matches!(check, Check::Alive { .. }) && same && !followed.pidfd_says_dead()).then_some(followed))
+        or_vanished(read(), pid)
     }
 
-    /// What it is.
-    pub fn seen(&self) -> &ProcessInfo {
-        &self.seen
+    pub fn id(&self) -> ProcessId {
+        self.id
     }
 
     /// What becomes readable when it dies, where the kernel has that.
@@ -151,91 +122,162 @@ impl Handle {
         self.pidfd.as_ref().map(AsFd::as_fd)
     }
 
-    /// Looks at it: one system call, one more each where a command line or a user is looked for, and no
-    /// allocation while nothing changes.
-    ///
-    /// # Errors
-    /// It cannot be read, for another reason than that it is gone.
-    pub fn check(&mut self, criteria: &Criteria) -> Result<Check, Unknown> {
-        let check = self.look(criteria)?;
-        // On its way out it has given its memory back before it is dead.
-        let stat = Stat::parse(self.line.bytes()).filter(|stat| !stat.is_ending());
-        if let (Check::Alive { .. }, Some(stat)) = (check, stat) {
-            self.memory = Some(stat.resident());
-        }
-        Ok(check)
+    pub fn is_alive(&self) -> bool {
+        self.stat(|stat| !self.has_exited(stat)).unwrap_or(false)
     }
 
-    fn look(&mut self, criteria: &Criteria) -> Result<Check, Unknown> {
-        match self.line.read(&self.stat) {
+    /// Whether it began its session.
+    pub fn is_session_leader(&self) -> bool {
+        self.stat(|stat| stat.session == self.id.pid).unwrap_or(false)
+    }
+
+    fn stat<T>(&self, wanted: impl FnOnce(&Stat<'_>) -> T) -> Result<T, ReadError> {
+        read_stat(&self.stat, wanted)
+    }
+
+    /// A leader that has exited shows as dead a moment before its process does.
+    fn has_exited(&self, stat: &Stat<'_>) -> bool {
+        stat.is_dead() && self.pidfd_says_exited() != Some(false)
+    }
+
+    fn pidfd_says_exited(&self) -> Option<bool> {
+        let mut fds = [PollFd::from_borrowed_fd(self.pidfd()?, PollFlags::IN)];
+        Some(matches!(poll(&mut fds, Some(&Timespec::default())), Ok(1..)))
+    }
+}
+
+fn or_vanished<T>(read: Result<Option<T>, ReadError>, pid: Pid) -> Result<Option<T>, Unknown> {
+    match read {
+        Ok(read) => Ok(read),
+        Err(ReadError::Vanished) => Ok(None),
+        Err(ReadError::Refused) => Err(Unknown(format!("/proc/{pid} cannot be read"))),
+        Err(ReadError::Blind(error)) => Err(Unknown(format!("/proc/{pid} cannot be read: {error}"))),
+    }
+}
+
+impl Handle {
+    /// Takes hold of a process that a look has found. `None` if it has ended meanwhile, or its number
+    /// is another's; an error if descriptors or memory ran out, or /proc cannot be read.
+    pub fn hold(
+        proc: &Proc,
+        info: ProcessInfo,
+        criteria: &Criteria,
+        open: OpenPidfd,
+    ) -> Result<Option<Self>, Unknown> {
+        let Some(process) = ProcessFd::open(proc, info.id(), open)? else { return Ok(None) };
+        let command_line = match criteria.subject {
+            Subject::Name => None,
+            Subject::CommandLine => {
+                let file = process.entry.open_relative("cmdline").map(Some).map_err(ReadError::from);
+                let Some(file) = or_vanished(file, info.pid)? else { return Ok(None) };
+                Some(CommandLine { file, matched: Vec::new(), now: Vec::new() })
+            }
+        };
+        let oom_kills = OomKills::read(&process.entry, proc.root());
+        let mut handle = Handle {
+            info,
+            process,
+            line: Vec::new(),
+            matched: Vec::new(),
+            command_line,
+            memory: None,
+            reaped: None,
+            oom_kills: [oom_kills.clone(), oom_kills],
+        };
+        let check = handle.check(criteria)?;
+        Ok(matches!(check, Check::Alive { .. }).then_some(handle))
+    }
+
+    pub fn info(&self) -> &ProcessInfo {
+        &self.info
+    }
+
+    /// What becomes readable when it dies, where the kernel has that.
+    pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        self.process.pidfd()
+    }
+
+    /// Looks at it: one system call, one more each where a command line or a user is looked for, and no
+    /// allocation while nothing changes. An error if it cannot be read, for another reason than that it is gone.
+    pub fn check(&mut self, criteria: &Criteria) -> Result<Check, Unknown> {
+        match reread(&self.process.stat, &mut self.line) {
             Ok(()) => {}
             Err(Errno::SRCH) => return Ok(Check::Dead),
-            Err(error) => return Err(Unknown(format!("process {} cannot be read: {error}", self.seen.pid))),
+            Err(error) => return Err(Unknown(format!("process {} cannot be read: {error}", self.info.pid))),
         }
-        let after_name = self.known.strip_from(self.line.bytes());
-        if !matches!(after_name, Some([b'R' | b'S' | b'D' | b'I', b' ', ..])) {
-            if let Some(command_line) = self.command_line.as_mut() {
-                command_line.has_changed();
-            }
-            return self.look_closer(criteria);
+        // On its way out it has given its memory back before it is dead.
+        if let Some(stat) = Stat::parse(&self.line).filter(|stat| !stat.is_ending()) {
+            self.memory = Some(stat.resident());
         }
-        if criteria.user.is_some_and(|user| self.entry.uid().is_ok_and(|owner| owner != user)) {
+        let state = self.after_matched().and_then(<[u8]>::first).copied();
+        // While it hangs, it is not asked for its command line: the answer could hang too, and can wait.
+        let is_hung = state == Some(b'D');
+        let has_usual_state = matches!(state, Some(b'R' | b'S' | b'D' | b'I'));
+        if has_usual_state && criteria.user.is_some_and(|user| self.is_of_another(user)) {
             return Ok(Check::Changed);
         }
-        // While it hangs, it is not asked for its command line: the answer could hang too, and can wait.
-        let is_hung = matches!(after_name, Some([b'D', ..]));
-        if !is_hung && self.command_line.as_mut().is_some_and(CommandLine::has_changed) {
-            return self.look_closer(criteria);
+        let is_retitled = !is_hung && self.command_line.as_mut().is_some_and(CommandLine::has_changed);
+        if has_usual_state && !is_retitled {
+            return Ok(Check::Alive { stopped: false });
         }
-        Ok(Check::Alive { stopped: false })
+        self.look_closer(criteria)
+    }
+
+    /// The line from the state on, if what comes before is as it was.
+    fn after_matched(&self) -> Option<&[u8]> {
+        if self.matched.is_empty() { None } else { self.line.strip_prefix(&self.matched[..]) }
     }
 
     /// Something about it is new.
     fn look_closer(&mut self, criteria: &Criteria) -> Result<Check, Unknown> {
-        let Some(stat) = Stat::parse(self.line.bytes()) else {
-            return Err(Unknown(format!("/proc/{}/stat cannot be read as such", self.seen.pid)));
+        let Some(stat) = Stat::parse(&self.line) else {
+            return Err(Unknown(format!("/proc/{}/stat cannot be read as such", self.info.pid)));
         };
-        // A leader that has exited shows as dead a moment before its process does.
-        if stat.is_dead() && (self.pidfd.is_none() || self.pidfd_says_dead()) {
+        if self.process.has_exited(&stat) {
             return Ok(Check::Dead);
         }
         let alive = Check::Alive { stopped: stat.is_stopped() };
-        let is_retitled =
-            self.command_line.as_ref().is_some_and(|line| line.known.bytes() != line.now.bytes());
-        if self.known.strip_from(self.line.bytes()).is_some() && !is_retitled {
+        let is_retitled = self.command_line.as_ref().is_some_and(|line| line.matched != line.now);
+        if self.after_matched().is_some() && !is_retitled {
             return Ok(alive);
         }
-        let Ok(identity) = Identity::read(&self.entry, &stat) else { return Ok(alive) };
+        let Ok(identity) = Identity::read(&self.process.entry, &stat) else { return Ok(alive) };
         // While a process ends, and where its leader has, there is no command line.
         if identity.command_line.is_empty() && !stat.is_kernel_thread() {
             return Ok(alive);
         }
-        if !criteria.matches(stat.comm, identity.full_name.as_deref(), &identity.command_line) {
+        if !identity.meets(criteria, &stat) {
             return Ok(Check::Changed);
         }
         // A service manager's child has another name and command line until it becomes the service.
         let name = identity.name(&stat);
-        if name != self.seen.name {
-            self.seen.name = name;
-            self.seen.kind = Signature::new(self.seen.kind.user, &identity.command_line);
+        if name != self.info.name {
+            self.info.name = name;
+            self.info.signature = Signature::new(self.info.signature.user, &identity.command_line);
         }
-        self.known = Known::of(self.line.bytes());
+        let end = self.line.iter().rposition(|byte| *byte == b')').map_or(0, |close| close + 2);
+        self.matched = self.line.get(..end).unwrap_or_default().to_vec();
         if let Some(command_line) = self.command_line.as_mut() {
-            std::mem::swap(&mut command_line.known, &mut command_line.now);
+            command_line.matched.clone_from(&command_line.now);
         }
         Ok(alive)
     }
 
+    fn is_of_another(&self, user: u32) -> bool {
+        self.process.entry.uid().is_ok_and(|owner| owner != user)
+    }
+
     /// Reads anew by what its successor will be recognised: since it was found it may have given itself a
     /// title, or given up its user. While it hangs, a look could hang too, and can wait.
-    pub fn look_at_kind(&mut self) {
-        let _ = self.line.read(&self.stat);
-        if Stat::parse(self.line.bytes()).is_none_or(|stat| stat.is_hung()) {
+    pub fn refresh_signature(&mut self) {
+        let _ = reread(&self.process.stat, &mut self.line);
+        if Stat::parse(&self.line).is_none_or(|stat| stat.is_hung()) {
             return;
         }
-        let command_line = read_all(&self.entry, "cmdline", LONGEST_KEPT).unwrap_or_default();
-        if let (Ok(user), false) = (self.entry.uid(), command_line.is_empty()) {
-            self.seen.kind = Signature::new(user, &command_line);
+        let entry = &self.process.entry;
+        let command_line = read_all(entry, "cmdline", LONGEST_KEPT).unwrap_or_default();
+        if let (Ok(user), false) = (entry.uid(), command_line.is_empty()) {
+            self.info.signature = Signature::new(user, &command_line);
         }
     }
 
@@ -252,166 +294,56 @@ impl Handle {
     /// Counts anew what the OOM killer has done: what it did before the last count is no news any more.
     pub fn count_oom_kills(&mut self, proc: &Proc) {
         self.oom_kills.swap(0, 1);
-        self.oom_kills[1] = OomKills::read(&self.entry, proc.root(), proc.control_groups());
+        self.oom_kills[1] = OomKills::read(&self.process.entry, proc.root());
     }
 
-    /// It was a child, and has been waited for, with this status.
-    pub fn was_waited_for(&mut self, status: ExitStatus) {
-        self.waited = Some(status);
+    /// It was a child, and has been reaped.
+    pub fn was_reaped(&mut self, status: ExitStatus) {
+        self.reaped = Some(status);
     }
 
-    /// How it died, once it has.
-    pub fn how(&mut self) -> ExitQuery {
-        if let Some(status) = self.waited {
-            return ExitQuery::Now(Exit::Ended(status));
+    /// How it ended, once it has; `None` while that is still to be known.
+    pub fn exit(&mut self) -> Option<Exit> {
+        if let Some(status) = self.reaped {
+            return Some(Exit::Ended(status));
         }
-        // Its last line, if nobody has waited for it yet.
-        let _ = self.line.read(&self.stat);
-        ask(self.pidfd(), Some(self.line.bytes()))
+        // Its last line, if nobody has reaped it yet.
+        let _ = reread(&self.process.stat, &mut self.line);
+        Exit::ask(self.pidfd(), &self.line)
     }
 
-    /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         // It may have ended a moment ago.
         let _ = match (self.pidfd(), rustix::process::Signal::from_named_raw(signal as i32)) {
             (Some(pidfd), Some(signal)) => {
                 rustix::process::pidfd_send_signal(pidfd, signal).map_err(io::Error::from)
             }
-            _ => kill(nix::unistd::Pid::from_raw(self.seen.pid), signal).map_err(io::Error::from),
+            _ => kill(nix::unistd::Pid::from_raw(self.info.pid), signal).map_err(io::Error::from),
         };
-    }
-
-    fn pidfd_says_dead(&self) -> bool {
-        self.pidfd().is_some_and(|pidfd| {
-            let mut fds = [PollFd::from_borrowed_fd(pidfd, PollFlags::IN)];
-            matches!(poll(&mut fds, Some(&Timespec::default())), Ok(1..))
-        })
-    }
-}
-
-/// A process that is held for no more than to know whether it lives.
-#[derive(Debug)]
-pub struct Held {
-    pid: Pid,
-    started: Time,
-    session: Pid,
-    pidfd: Option<OwnedFd>,
-    stat: File,
-}
-
-impl Held {
-    /// Takes hold of the process `pid`. `None` if there is none.
-    pub fn of(proc: &Proc, pid: Pid, open: OpenPidfd) -> Option<Self> {
-        // In this order, so that both are of the same process if it still lives after.
-        let pidfd = open(pid).ok();
-        let stat = open_entry(proc.root(), pid).and_then(|entry| Ok(entry.open_relative("stat")?)).ok()?;
-        let mut line = Text::<LONGEST_LINE>::default();
-        line.read(&stat).ok()?;
-        let Stat { session, .. } = Stat::parse(line.bytes())?;
-        let started = Stat::parse(line.bytes())?.started();
-        Some(Held { pid, started, session, pidfd, stat })
-    }
-
-    /// Its number.
-    pub fn pid(&self) -> Pid {
-        self.pid
-    }
-
-    /// When it started.
-    pub fn started(&self) -> Time {
-        self.started
-    }
-
-    /// Whether it began its session.
-    pub fn is_session_leader(&self) -> bool {
-        self.session == self.pid
-    }
-
-    /// What becomes readable when it dies, where the kernel has that.
-    pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
-        self.pidfd.as_ref().map(AsFd::as_fd)
-    }
-
-    /// Whether it lives.
-    pub fn is_alive(&self) -> bool {
-        let mut line = Text::<LONGEST_LINE>::default();
-        line.read(&self.stat).is_ok() && Stat::parse(line.bytes()).is_some_and(|stat| !stat.is_dead())
     }
 }
 
 impl CommandLine {
-    fn open(entry: &Process) -> Result<Self, ReadError> {
-        Ok(CommandLine {
-            file: entry.open_relative("cmdline")?,
-            known: Text::default(),
-            now: Text::default(),
-        })
-    }
-
     fn has_changed(&mut self) -> bool {
         // What cannot be read is about to end, which is seen elsewhere.
-        self.now.read(&self.file).is_ok() && self.now.bytes() != self.known.bytes()
+        reread(&self.file, &mut self.now).is_ok() && self.now != self.matched
     }
 }
 
-/// The beginning of a file of /proc, as last read.
-#[derive(Debug)]
-struct Text<const ROOM: usize> {
-    bytes: Box<[u8; ROOM]>,
-    length: usize,
-}
-
-impl<const ROOM: usize> Default for Text<ROOM> {
-    fn default() -> Self {
-        Text { bytes: Box::new([0; ROOM]), length: 0 }
-    }
-}
-
-impl<const ROOM: usize> Text<ROOM> {
-    /// What was read before stays when nothing can be read any more.
-    fn read(&mut self, file: &File) -> Result<(), Errno> {
-        self.length = rustix::io::pread(file, &mut self.bytes[..], 0)?;
-        Ok(())
-    }
-
-    fn bytes(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or_default()
-    }
-}
-
-/// `PID (NAME) `: while a line begins so, the name has not changed.
-#[derive(Debug, Clone, Copy)]
-struct Known {
-    bytes: [u8; LONGEST_NAME + 16],
-    length: usize,
-}
-
-impl Default for Known {
-    fn default() -> Self {
-        Known { bytes: [0; LONGEST_NAME + 16], length: 0 }
-    }
-}
-
-impl Known {
-    fn of(line: &[u8]) -> Self {
-        let mut known = Known::default();
-        let end = line.iter().rposition(|byte| *byte == b')').map_or(0, |close| close + 2);
-        if let (Some(start), Some(room)) = (line.get(..end), known.bytes.get_mut(..end)) {
-            room.copy_from_slice(start);
-            known.length = end;
-        }
-        known
-    }
-
-    fn strip_from<'a>(&self, line: &'a [u8]) -> Option<&'a [u8]> {
-        if self.length == 0 { None } else { line.strip_prefix(self.bytes.get(..self.length)?) }
-    }
+/// Reads the beginning of a file of /proc, in one read, so that it is of one moment. What was read before stays
+/// when nothing can be read any more.
+fn reread(file: &File, text: &mut Vec<u8>) -> Result<(), Errno> {
+    let mut buffer = [0; COMPARED];
+    let length = rustix::io::pread(file, &mut buffer[..], 0)?;
+    text.clear();
+    text.extend_from_slice(buffer.get(..length).unwrap_or_default());
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::pattern::{Extent, Pattern};
+    use crate::process::tests::named;
     use std::os::unix::process::ExitStatusExt;
     use std::path::Path;
     use std::process::{Child, Command};
@@ -429,29 +361,24 @@ mod tests {
 
     fn hold(sleeper: &Sleeper, open: OpenPidfd) -> Option<Handle> {
         let proc = Proc::new(Path::new("/proc")).unwrap();
-        Handle::hold(&proc, seen(&proc, pid(sleeper)), &criteria(), open).unwrap()
+        Handle::hold(&proc, info(&proc, pid(sleeper)), &criteria(), open).unwrap()
     }
 
-    fn seen(proc: &Proc, pid: Pid) -> ProcessInfo {
+    fn info(proc: &Proc, pid: Pid) -> ProcessInfo {
         let entry = open_entry(proc.root(), pid).unwrap();
-        let line = read_all(&entry, "stat", LONGEST_LINE).unwrap();
         ProcessInfo {
             pid,
             name: "sleep".into(),
-            started: Stat::parse(&line).unwrap().started(),
+            started: proc.id(pid).unwrap().started,
             has_terminal: false,
             parent: 1,
             command_line: String::new(),
-            kind: Signature::new(entry.uid().unwrap(), b"sleep\0"),
+            signature: Signature::new(entry.uid().unwrap(), b"sleep\0"),
         }
     }
 
     fn pid(sleeper: &Sleeper) -> Pid {
         sleeper.0.id().cast_signed()
-    }
-
-    fn named(text: &str) -> Criteria {
-        Criteria::name(Pattern::new(text, Extent::Part).unwrap())
     }
 
     fn criteria() -> Criteria {
@@ -481,34 +408,34 @@ mod tests {
     fn a_death_is_seen_and_explained_with_and_without_a_pidfd() {
         for open in [open_pidfd as OpenPidfd, no_pidfd] {
             let mut sleeper = sleeper();
-            let mut followed = hold(&sleeper, open).unwrap();
-            assert_eq!(followed.check(&criteria()), Ok(Check::Alive { stopped: false }));
+            let mut handle = hold(&sleeper, open).unwrap();
+            assert_eq!(handle.check(&criteria()), Ok(Check::Alive { stopped: false }));
             sleeper.0.kill().unwrap();
-            wait_for(|| followed.check(&criteria()) == Ok(Check::Dead));
+            wait_for(|| handle.check(&criteria()) == Ok(Check::Dead));
             // A zombie of our own already says how it died.
-            assert_eq!(followed.how(), ExitQuery::Now(Exit::Ended(ExitStatus::from_raw(9))));
+            assert_eq!(handle.exit(), Some(Exit::Ended(ExitStatus::from_raw(9))));
             sleeper.0.wait().unwrap();
-            assert_eq!(followed.check(&criteria()), Ok(Check::Dead));
+            assert_eq!(handle.check(&criteria()), Ok(Check::Dead));
         }
     }
 
     #[test]
     fn a_stopped_process_is_running() {
         let sleeper = sleeper();
-        let mut followed = hold(&sleeper, open_pidfd).unwrap();
-        followed.signal(Signal::SIGSTOP);
-        wait_for(|| followed.check(&criteria()) == Ok(Check::Alive { stopped: true }));
-        followed.signal(Signal::SIGCONT);
-        wait_for(|| followed.check(&criteria()) == Ok(Check::Alive { stopped: false }));
+        let mut handle = hold(&sleeper, open_pidfd).unwrap();
+        handle.signal(Signal::SIGSTOP);
+        wait_for(|| handle.check(&criteria()) == Ok(Check::Alive { stopped: true }));
+        handle.signal(Signal::SIGCONT);
+        wait_for(|| handle.check(&criteria()) == Ok(Check::Alive { stopped: false }));
     }
 
     #[test]
     fn another_name_is_not_what_was_looked_for() {
         let sleeper = sleeper();
-        let mut followed = hold(&sleeper, open_pidfd).unwrap();
-        assert_eq!(followed.check(&named("nginx")), Ok(Check::Alive { stopped: false }), "unchanged");
-        followed.known = Known::default();
-        assert_eq!(followed.check(&named("nginx")), Ok(Check::Changed));
+        let mut handle = hold(&sleeper, open_pidfd).unwrap();
+        assert_eq!(handle.check(&named("nginx")), Ok(Check::Alive { stopped: false }), "unchanged");
+        handle.matched.clear();
+        assert_eq!(handle.check(&named("nginx")), Ok(Check::Changed));
     }
 
     #[test]
@@ -524,21 +451,21 @@ mod tests {
         };
         is_now('S', "old\0");
         let proc = Proc::new(root.path()).unwrap();
-        let seen = seen(&proc, 10);
-        let mut followed = Handle::hold(&proc, seen, &criteria(), no_pidfd).unwrap().unwrap();
+        let info = info(&proc, 10);
+        let mut handle = Handle::hold(&proc, info, &criteria(), no_pidfd).unwrap().unwrap();
         for (state, command_line, known) in
             [('S', "new\0", "new"), ('D', "newer\0", "new"), ('R', "newer\0", "newer")]
         {
             is_now(state, command_line);
-            followed.look_at_kind();
-            assert_eq!(followed.seen().kind.argument, known.as_bytes(), "{state}");
+            handle.refresh_signature();
+            assert_eq!(handle.info().signature.argument, known.as_bytes(), "{state}");
         }
         is_now('S', "sleep\0");
         let full = Criteria { subject: Subject::CommandLine, ..criteria() };
-        let mut followed = Handle::hold(&proc, followed.seen.clone(), &full, no_pidfd).unwrap().unwrap();
+        let mut handle = Handle::hold(&proc, handle.info.clone(), &full, no_pidfd).unwrap().unwrap();
         for (state, expected) in [('D', Check::Alive { stopped: false }), ('S', Check::Changed)] {
             is_now(state, "other\0");
-            assert_eq!(followed.check(&full), Ok(expected), "{state}");
+            assert_eq!(handle.check(&full), Ok(expected), "{state}");
         }
     }
 
@@ -554,9 +481,9 @@ mod tests {
     fn a_number_that_is_anothers_is_not_held() {
         let sleeper = sleeper();
         let proc = Proc::new(Path::new("/proc")).unwrap();
-        let mut seen = hold(&sleeper, open_pidfd).unwrap().seen().clone();
-        seen.started += Duration::from_secs(1);
-        assert!(Handle::hold(&proc, seen, &criteria(), open_pidfd).unwrap().is_none());
+        let mut info = hold(&sleeper, open_pidfd).unwrap().info().clone();
+        info.started += Duration::from_secs(1);
+        assert!(Handle::hold(&proc, info, &criteria(), open_pidfd).unwrap().is_none());
     }
 
     #[test]
@@ -573,7 +500,7 @@ mod tests {
         }
         let sleeper = sleeper();
         let proc = Proc::new(Path::new("/proc")).unwrap();
-        let seen = hold(&sleeper, open_pidfd).unwrap().seen().clone();
-        assert!(Handle::hold(&proc, seen, &criteria(), no_room).is_err());
+        let info = hold(&sleeper, open_pidfd).unwrap().info().clone();
+        assert!(Handle::hold(&proc, info, &criteria(), no_room).is_err());
     }
 }

@@ -1,22 +1,30 @@
 //! All that reads /proc: finding the process, holding it, and telling how it died.
 
-use crate::sys::Pid;
-use crate::time::millis;
-use serde::Deserialize;
-use serde::Serialize;
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
 use procfs::process::Process;
-use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
-use crate::process::criteria::CUT_NAME;
-use crate::process::stat::Stat;
+use crate::process::criteria::{CUT_NAME, shown_command_line};
+use crate::process::stat::{LONGEST_LINE, Stat, tick};
+use crate::settings::Criteria;
 use crate::settings::pattern::printable;
-use crate::time::Time;
+use crate::sys::Pid;
+use crate::time::{Time, millis};
 
-/// How much of a command line is read, as pgrep does.
+pub mod cgroup;
+pub mod criteria;
+pub mod handle;
+mod near;
+pub mod oom;
+pub mod scan;
+pub mod stat;
+pub mod termination;
+
+/// As much of a command line as pgrep reads.
 const LONGEST_COMMAND_LINE: usize = 128 * 1024;
 /// How much of a command line is kept of each process that matches, and shown; and of its first argument,
 /// to be recognised by. There may be thousands, and anybody may give them long ones.
@@ -24,40 +32,36 @@ const LONGEST_KEPT: usize = 4096;
 /// How often a command line is looked for that should be there. An exec takes a fraction of that.
 const MOST_EXEC_LOOKS: usize = 50;
 
-pub mod criteria;
-pub mod handle;
-pub mod oom;
-pub mod scan;
-pub mod stat;
-pub mod termination;
-
 /// A process, so that it is not taken for another that has its number later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessId {
-    /// Its number.
     pub pid: Pid,
-    /// When it started, to the tick.
-    #[serde(with = "millis")]
-    pub started_ms: Time,
+    #[serde(rename = "started_ms", with = "millis")]
+    pub started: Time,
+}
+
+impl ProcessId {
+    /// Whether both are of the same process. The kernel says when one started to the tick, files say it in
+    /// milliseconds, and a start command that cannot ask the kernel notes a time a moment later. No number
+    /// comes round again within two ticks.
+    pub fn is_same(self, other: ProcessId) -> bool {
+        self.pid == other.pid && self.started.abs_diff(other.started) < 2 * tick()
+    }
 }
 
 /// A process as the log and the table of matches name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessInfo {
-    /// Its number.
     pub pid: Pid,
-    /// Its name, printable.
+    /// Printable, and in full where the kernel has cut it and its command line tells.
     pub name: String,
-    /// When it started.
     pub started: Time,
     /// Whether it has a controlling terminal.
     pub has_terminal: bool,
-    /// Its parent.
     pub parent: Pid,
-    /// Its command line, printable; of a very long one the beginning.
+    /// Printable; of a very long one the beginning.
     pub command_line: String,
-    /// What a process that takes its place would have in common with it.
-    pub kind: Signature,
+    pub signature: Signature,
 }
 
 /// As the log names it.
@@ -68,6 +72,23 @@ impl fmt::Display for ProcessInfo {
 }
 
 impl ProcessInfo {
+    fn new(entry: &Process, pid: Pid, stat: &Stat<'_>, identity: &Identity) -> Result<Self, ReadError> {
+        let Identity { command_line, .. } = identity;
+        Ok(ProcessInfo {
+            pid,
+            name: identity.name(stat),
+            started: stat.started(),
+            has_terminal: stat.tty != 0,
+            parent: stat.ppid,
+            command_line: shown_command_line(stat.comm, command_line).chars().take(LONGEST_KEPT).collect(),
+            signature: Signature::new(entry.uid()?, command_line),
+        })
+    }
+
+    pub fn id(&self) -> ProcessId {
+        ProcessId { pid: self.pid, started: self.started }
+    }
+
     /// The one to follow first comes first: a server before somebody's client, and a master before its
     /// workers.
     pub fn order(&self) -> (bool, Time, Pid) {
@@ -75,17 +96,17 @@ impl ProcessInfo {
     }
 }
 
-/// What makes two processes the same service's: user and first argument.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a process has in common with one that takes its place: user and first argument.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signature {
     /// The effective user, who owns the /proc/PID folder.
     pub user: u32,
     /// The first argument without its digits, which may be a worker's number or a version.
+    #[serde(with = "hex")]
     pub argument: Vec<u8>,
 }
 
 impl Signature {
-    /// From the owner of a /proc/PID folder and the text of `/proc/PID/cmdline`.
     pub fn new(user: u32, command_line: &[u8]) -> Self {
         let first = command_line.split(|byte| *byte == 0).next().unwrap_or_default();
         let first = first.iter().take(LONGEST_KEPT);
@@ -93,7 +114,27 @@ impl Signature {
     }
 }
 
-/// By what a process is recognised.
+/// Bytes in files: two hexadecimal digits each.
+mod hex {
+    use std::fmt::Write as _;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        let mut digits = String::new();
+        for byte in bytes {
+            let _ = write!(digits, "{byte:02x}");
+        }
+        to.serialize_str(&digits)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        let byte = |pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+        Ok(String::deserialize(from)?.as_bytes().chunks(2).filter_map(byte).collect())
+    }
+}
+
+/// What a process is matched by, besides its name as the kernel has it.
 #[derive(Debug)]
 struct Identity {
     command_line: Vec<u8>,
@@ -102,14 +143,13 @@ struct Identity {
 }
 
 impl Identity {
-    fn read(entry: &Process, stat: &Stat) -> Result<Self, ReadError> {
+    fn read(entry: &Process, stat: &Stat<'_>) -> Result<Self, ReadError> {
         let mut command_line = read_all(entry, "cmdline", LONGEST_COMMAND_LINE)?;
         // In the midst of an exec the name is new, and there is no command line yet.
         let is_bare = stat.is_kernel_thread() || stat.state == b'Z';
-        for _ in 0..MOST_EXEC_LOOKS {
-            if is_bare || !command_line.is_empty() {
-                break;
-            }
+        let mut looks_left = if is_bare { 0 } else { MOST_EXEC_LOOKS };
+        while command_line.is_empty() && looks_left > 0 {
+            looks_left -= 1;
             std::thread::yield_now();
             command_line = read_all(entry, "cmdline", LONGEST_COMMAND_LINE)?;
         }
@@ -120,7 +160,11 @@ impl Identity {
         Ok(Identity { command_line, full_name })
     }
 
-    fn name(&self, stat: &Stat) -> String {
+    fn meets(&self, criteria: &Criteria, stat: &Stat<'_>) -> bool {
+        criteria.matches(stat.comm, self.full_name.as_deref(), &self.command_line)
+    }
+
+    fn name(&self, stat: &Stat<'_>) -> String {
         printable(self.full_name.as_deref().unwrap_or(stat.comm)).into_owned()
     }
 }
@@ -138,14 +182,11 @@ enum ReadError {
 
 impl From<io::Error> for ReadError {
     fn from(error: io::Error) -> Self {
-        match error.raw_os_error().map(Errno::from_raw_os_error) {
-            Some(Errno::NOENT | Errno::SRCH) => ReadError::Vanished,
-            Some(Errno::ACCESS | Errno::PERM) => ReadError::Refused,
-            _ => match error.kind() {
-                io::ErrorKind::NotFound => ReadError::Vanished,
-                io::ErrorKind::PermissionDenied => ReadError::Refused,
-                _ => ReadError::Blind(error),
-            },
+        match error.kind() {
+            io::ErrorKind::NotFound => ReadError::Vanished,
+            io::ErrorKind::PermissionDenied => ReadError::Refused,
+            _ if error.raw_os_error() == Some(libc::ESRCH) => ReadError::Vanished,
+            _ => ReadError::Blind(error),
         }
     }
 }
@@ -167,11 +208,19 @@ fn open_entry(proc: &Path, pid: Pid) -> Result<Process, ReadError> {
     Ok(Process::new_with_root(proc.join(pid.to_string()))?)
 }
 
-/// Reads the beginning of a file of /proc into `buffer`, in one read, so that it is of one moment.
-fn read_start<'a>(entry: &Process, file: &str, buffer: &'a mut [u8]) -> Result<&'a [u8], ReadError> {
-    let file = entry.open_relative(file)?;
-    let length = rustix::io::pread(&file, &mut *buffer, 0).map_err(io::Error::from)?;
-    Ok(buffer.get(..length).unwrap_or_default())
+/// What is wanted of a `/proc/PID/stat`, which is read at once, so that it is of one moment.
+fn read_stat<T>(file: &File, wanted: impl FnOnce(&Stat<'_>) -> T) -> Result<T, ReadError> {
+    let mut line = [0; LONGEST_LINE];
+    let length = rustix::io::pread(file, &mut line[..], 0).map_err(io::Error::from)?;
+    let stat = line.get(..length).and_then(Stat::parse).ok_or(ReadError::Vanished)?;
+    Ok(wanted(&stat))
+}
+
+/// When this process started, as /proc has it. Makes system calls only and does not allocate, so that it may
+/// be called between fork and exec.
+#[expect(clippy::redundant_closure_for_method_calls)] // the method is of one lifetime, the closure of all
+pub fn own_start() -> Option<Time> {
+    read_stat(&File::open("/proc/self/stat").ok()?, |stat| stat.started()).ok()
 }
 
 /// Reads a file of /proc, up to `limit` bytes.
@@ -182,3 +231,6 @@ fn read_all(entry: &Process, file: &str, limit: usize) -> Result<Vec<u8>, ReadEr
     file.take(limit as u64).read_to_end(&mut text)?;
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests;

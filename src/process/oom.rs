@@ -10,12 +10,10 @@ use procfs::process::Process;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
-use crate::process::read_all;
+use crate::process::cgroup::{self, ControlGroups};
 
-/// Where control groups are mounted (cgroups(7)).
-pub const CONTROL_GROUPS: &str = "/sys/fs/cgroup";
-/// Far more than `/proc/PID/cgroup` and the files that count are long.
-const LONGEST: usize = 1 << 16;
+/// Far more than the files that count are long.
+const LONGEST: u64 = 1 << 16;
 
 /// How many processes the OOM killer has ended, as read at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,16 +48,13 @@ pub enum OutOfMemory {
 
 impl OomKills {
     /// As it is now, for the process with this entry in the /proc at `proc`. What cannot be read is `None`.
-    pub fn read(entry: &Process, proc: &Path, control_groups: &Path) -> Self {
-        let text = read_all(entry, "cgroup", LONGEST).unwrap_or_default();
-        Self::of(&text, proc, control_groups)
+    pub fn read(entry: &Process, proc: &Path) -> Self {
+        Self::of(&ControlGroups::read(entry), proc, Path::new(cgroup::MOUNT))
     }
 
-    /// For the process with this `/proc/PID/cgroup`.
-    fn of(groups: &[u8], proc: &Path, control_groups: &Path) -> Self {
-        let group = counting_files(groups, control_groups)
-            .into_iter()
-            .find_map(|file| count(&file).ok().map(|(kills, inode)| Group { file, inode, kills }));
+    fn of(groups: &ControlGroups, proc: &Path, mount: &Path) -> Self {
+        let counted = |file: PathBuf| count(&file).ok().map(|(kills, inode)| Group { file, inode, kills });
+        let group = counting_files(groups, mount).into_iter().find_map(counted);
         OomKills { group, machine: on_machine(proc) }
     }
 
@@ -76,29 +71,20 @@ impl OomKills {
     }
 }
 
-/// The files that may count for the process with this `/proc/PID/cgroup`, the right one first.
-fn counting_files(text: &[u8], control_groups: &Path) -> Vec<PathBuf> {
-    let group_with = |has_it: fn(&[u8]) -> bool| {
-        text.split(|byte| *byte == b'\n').find_map(|line| {
-            let mut fields = line.splitn(3, |byte| *byte == b':').skip(1);
-            let (controllers, path) = (fields.next()?, fields.next()?);
-            // The state file is text.
-            let path = Path::new(std::str::from_utf8(path.strip_prefix(b"/")?).ok()?);
-            // A group that is not below what is mounted here is shown as `/../other`.
-            let is_here = path.components().all(|part| matches!(part, Component::Normal(_)));
-            (is_here && has_it(controllers)).then_some(path)
-        })
+/// The files that may count for a process in these groups, the right one first.
+fn counting_files(groups: &ControlGroups, mount: &Path) -> Vec<PathBuf> {
+    let path = |controller| {
+        let path = Path::new(groups.path(controller)?.strip_prefix('/')?);
+        // A group that is not below what is mounted here is shown as `/../other`.
+        path.components().all(|part| matches!(part, Component::Normal(_))).then_some(path)
     };
-    let has_memory =
-        |controllers: &[u8]| controllers.split(|byte| *byte == b',').any(|name| name == b"memory");
-    if let Some(path) = group_with(has_memory) {
-        return vec![control_groups.join("memory").join(path).join("memory.oom_control")];
+    if let Some(path) = path("memory") {
+        return vec![mount.join("memory").join(path).join("memory.oom_control")];
     }
     // A group without the memory controller is charged to the nearest above that has it; the root counts
     // nothing.
-    let path = group_with(<[u8]>::is_empty).unwrap_or(Path::new(""));
-    let groups = path.ancestors().filter(|path| !path.as_os_str().is_empty());
-    groups.map(|path| control_groups.join(path).join("memory.events")).collect()
+    let groups = path("").unwrap_or(Path::new("")).ancestors().filter(|path| !path.as_os_str().is_empty());
+    groups.map(|path| mount.join(path).join("memory.events")).collect()
 }
 
 /// The `oom_kill` of a file, and its inode.
@@ -108,7 +94,7 @@ fn count(file: &Path) -> io::Result<(u64, u64)> {
     let file = OpenOptions::new().read(true).custom_flags(flags).open(file)?;
     let inode = file.metadata()?.ino();
     let mut text = String::new();
-    file.take(LONGEST as u64).read_to_string(&mut text)?;
+    file.take(LONGEST).read_to_string(&mut text)?;
     let count = text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok());
     count.map(|count| (count, inode)).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
@@ -144,7 +130,7 @@ mod tests {
         }
 
         fn read(&self, groups: &str) -> OomKills {
-            OomKills::of(groups.as_bytes(), &self.path("proc"), &self.path("cgroup"))
+            OomKills::of(&ControlGroups(groups.to_owned()), &self.path("proc"), &self.path("cgroup"))
         }
 
         fn since(&self, before: &OomKills) -> Option<OutOfMemory> {
@@ -199,7 +185,6 @@ mod tests {
             assert_eq!(before.group, None, "{groups:?}");
             assert_eq!(machine.since(&before), None);
         }
-        assert_eq!(counting_files(b"0::/\xff\n", &machine.path("cgroup")), Vec::<PathBuf>::new());
         assert_eq!(OomKills::default().since(&machine.path("proc")), None);
         fs::write(machine.path("proc/vmstat"), "oom_kill much\n").unwrap();
         assert_eq!(machine.read("").machine, None);
@@ -214,7 +199,7 @@ mod tests {
     #[test]
     fn this_machine_counts() {
         let entry = Process::myself().unwrap();
-        let kills = OomKills::read(&entry, Path::new("/proc"), Path::new(CONTROL_GROUPS));
+        let kills = OomKills::read(&entry, Path::new("/proc"));
         assert!(kills.machine.is_some(), "{kills:?}");
     }
 }

@@ -1,7 +1,6 @@
 //! Find the process: one lean pass over /proc, and a closer look at what matches.
 
-use std::ffi::CStr;
-use std::fs::Metadata;
+use std::ffi::{CStr, OsStr};
 use std::io::{self, Write as _};
 use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
@@ -11,17 +10,13 @@ use std::path::{Path, PathBuf};
 use procfs::process::Process;
 use rustix::fs::{CWD, Mode, OFlags, RawDir};
 
-use crate::process::criteria::{
-    Mismatch, is_init_script, is_invocation, program_name, runs, shown_command_line,
-};
-use crate::process::oom::CONTROL_GROUPS;
-use crate::process::stat::{LONGEST_LINE, Stat, tick};
+use crate::process::criteria::{Mismatch, is_init_script, is_invocation, program_name, runs};
+use crate::process::stat::{Stat, tick};
 use crate::process::termination::Predecessor;
 use crate::process::{
-    Identity, LONGEST_COMMAND_LINE, LONGEST_KEPT, ProcessInfo, ReadError, Signature, open_entry, read_all,
-    read_start,
+    Identity, LONGEST_COMMAND_LINE, ProcessId, ProcessInfo, ReadError, open_entry, read_all, read_stat,
 };
-use crate::settings::pattern::{LONGEST_NAME, Pattern};
+use crate::settings::pattern::{Extent, LONGEST_NAME};
 use crate::settings::{Criteria, Namespace, Subject};
 use crate::sys::Pid;
 use crate::time::Time;
@@ -33,11 +28,6 @@ const MOST_ANCESTORS: usize = 1000;
 /// How much of the listing of /proc is read at a time: some 170 processes. The stack keeps each page that
 /// it ever used, and reading more at a time is not measurably faster.
 const LISTING: usize = 4096;
-/// How many processes are near by their command lines alone: what is found in more is found in anything.
-const MOST_IN_FULL: usize = 5;
-/// Words of a start command that say nothing about what it starts.
-const EVERYDAY_WORDS: &str = "service systemctl start restart sudo env exec nohup sh bash true sleep";
-
 /// What `/bin/sh` may be called, and what runs the start command is not what it started.
 const SHELLS: [&[u8]; 4] = [b"sh", b"dash", b"bash", b"busybox"];
 
@@ -45,21 +35,18 @@ const SHELLS: [&[u8]; 4] = [b"sh", b"dash", b"bash", b"busybox"];
 #[derive(Debug)]
 pub struct Proc {
     root: PathBuf,
-    me: Pid,
-    my_user: u32,
-    /// This program's own file, by which other invocations of it are known.
-    program: Option<(u64, u64)>,
-    program_path: PathBuf,
-    program_name: Vec<u8>,
+    pub(super) me: Pid,
+    pub(super) my_user: u32,
+    /// This program's own file, by which other invocations of it are known, and its path.
+    program: (Option<(u64, u64)>, PathBuf),
+    pub(super) program_name: Vec<u8>,
     /// What it was called by, which may be a link of another name.
     called: Vec<u8>,
-    control_groups: PathBuf,
 }
 
 /// What a look over /proc found, each list with the one to follow first.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Matches {
-    /// What counts.
     pub counting: Vec<ProcessInfo>,
     /// What matches, but was there before the process died and is nothing like it.
     pub left_over: Vec<ProcessInfo>,
@@ -68,10 +55,9 @@ pub struct Matches {
 /// A process that matches, or nearly does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
-    /// The process.
-    pub seen: ProcessInfo,
+    pub process: ProcessInfo,
     /// Why it does not count, if it does not.
-    pub reason: Option<Mismatch>,
+    pub mismatch: Option<Mismatch>,
 }
 
 /// What is running cannot be known, and why.
@@ -79,10 +65,8 @@ pub struct Candidate {
 pub struct Unknown(pub String);
 
 impl Proc {
-    /// The /proc mounted at `root`.
-    ///
-    /// # Errors
-    /// There is none, or it shows another PID namespace than this process lives in.
+    /// The /proc mounted at `root`; unless there is none, or it shows another PID namespace than this process
+    /// lives in.
     pub fn new(root: &Path) -> Result<Self, Unknown> {
         let me = rustix::process::getpid().as_raw_nonzero().get();
         let shown = root.join("self");
@@ -95,41 +79,28 @@ impl Proc {
                 target.display(),
             )));
         }
-        let identity = |file: Metadata| (file.dev(), file.ino());
-        let program = std::fs::metadata(shown.join("exe")).map(identity).ok();
-        let program_path = std::fs::read_link(shown.join("exe")).unwrap_or_else(|_| "watchdog".into());
+        let (file, path) = executable(&shown);
+        let path = path.unwrap_or_else(|| "watchdog".into());
         let called = std::env::args_os().next().unwrap_or_else(|| "watchdog".into());
-        let called = program_name(Path::new(&called)).to_vec();
-        let program_name = program_name(&program_path).to_vec();
         Ok(Proc {
             root: root.to_owned(),
             me,
             my_user: rustix::process::geteuid().as_raw(),
-            program,
-            program_path,
-            program_name,
-            called,
-            control_groups: CONTROL_GROUPS.into(),
+            program_name: program_name(&path).to_vec(),
+            program: (file, path),
+            called: program_name(Path::new(&called)).to_vec(),
         })
     }
 
-    /// Where it is mounted.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Where the control groups of these processes are.
-    pub fn control_groups(&self) -> &Path {
-        &self.control_groups
-    }
-
-    /// Looks for all processes that meet the `criteria`. After a death, `gone` tells which of them count.
-    ///
-    /// # Errors
-    /// Nothing that counts was seen, but not everything could be seen.
-    pub fn find(&self, criteria: &Criteria, gone: Option<&Predecessor>) -> Result<Matches, Unknown> {
+    /// Looks for all processes that meet the `criteria`. After a death, `predecessor` tells which of them count.
+    /// An error if nothing that counts was seen, but not everything could be seen.
+    pub fn find(&self, criteria: &Criteria, predecessor: Option<&Predecessor>) -> Result<Matches, Unknown> {
         let mut candidates = Vec::new();
-        let mut view = self.each_name(|pid, name| {
+        let mut sees_all = self.each_name(|pid, name| {
             if criteria.may_match(name) {
                 candidates.push(pid);
             }
@@ -138,19 +109,17 @@ impl Proc {
         let ancestors = self.ancestors(criteria);
         for pid in candidates {
             match self.judge(pid, criteria, &ancestors) {
-                Ok(Candidate { reason: Some(_), .. }) | Err(ReadError::Vanished) => {}
-                Ok(Candidate { seen, .. }) if gone.is_none_or(|gone| gone.lets_count(&seen)) => {
-                    matches.counting.push(seen);
-                }
-                Ok(Candidate { seen, .. }) => matches.left_over.push(seen),
-                Err(ReadError::Refused) => view = View::Partial,
-                Err(ReadError::Blind(error)) => {
-                    return Err(Unknown(format!("/proc/{pid} cannot be read: {error}")));
-                }
+                Ok(Candidate { mismatch: Some(_), .. }) | Err(ReadError::Vanished) => {}
+                Ok(Candidate { process, .. }) => match predecessor {
+                    Some(old) if !old.is_succeeded_by(&process) => matches.left_over.push(process),
+                    _ => matches.counting.push(process),
+                },
+                Err(ReadError::Refused) => sees_all = false,
+                Err(ReadError::Blind(error)) => return Err(unreadable(pid, &error)),
             }
         }
         // Our own processes are never hidden from us.
-        if matches.counting.is_empty() && view == View::Partial && criteria.user != Some(self.my_user) {
+        if matches.counting.is_empty() && !sees_all && criteria.user != Some(self.my_user) {
             return Err(Unknown(format!(
                 "{} hides other users' processes (hidepid), so whether one named '{}' runs cannot be seen",
                 self.root.display(),
@@ -162,72 +131,26 @@ impl Proc {
         Ok(matches)
     }
 
-    /// All processes that meet the `criteria`, and those that nearly do, with what is amiss; each kind
-    /// with the one to follow first. Takes longer than [`Proc::find`].
-    ///
-    /// # Errors
-    /// /proc cannot be read.
-    pub fn survey(&self, criteria: &Criteria) -> Result<Vec<Candidate>, Unknown> {
-        let mut pids = Vec::new();
-        self.each_name(|pid, name| pids.push((pid, criteria.may_match(name))))?;
-        pids.retain(|(pid, may_match)| *may_match || self.stat(*pid, |stat| !stat.is_hung()).unwrap_or(true));
-        let ancestors = self.ancestors(criteria);
-        let (near, full) = (Near::new(criteria), criteria.in_full());
-        let mut all = Vec::new();
-        // There may be thousands, with long command lines: nothing is kept of what is not asked for.
-        let mut others = Vec::new();
-        for judged in pids.into_iter().filter_map(|(pid, _)| self.judge(pid, criteria, &ancestors).ok()) {
-            let command_line = judged.seen.command_line.as_bytes();
-            if judged.reason != Some(Mismatch::NameDiffers) || near.is_near(&judged.seen) {
-                all.push(judged);
-            } else if full.as_ref().is_some_and(|full| full.pattern.matches(command_line)) {
-                others.push(judged);
-            }
-        }
-        all.sort_by_key(|judged| (judged.reason.is_some(), judged.seen.order()));
-        if let (Some(full), true) = (full, all.iter().all(|judged| judged.reason.is_some())) {
-            all.extend(self.near_in_full(others, &full));
-        }
-        Ok(all)
-    }
-
-    /// Those of the `others`, which have another name, that `--full` would count: a path was given perhaps, or
-    /// what an interpreter runs.
-    fn near_in_full(&self, mut others: Vec<Candidate>, full: &Criteria) -> Vec<Candidate> {
-        others.sort_by_key(|other| other.seen.order());
-        // Whatever has started this watchdog with the pattern is not what was meant.
-        let lineage = self.lineage();
-        let judged = others.iter().filter_map(|other| self.judge(other.seen.pid, full, &lineage).ok());
-        let counting = judged.filter(|judged| judged.reason.is_none());
-        let near = counting.map(|judged| Candidate { reason: Some(Mismatch::CommandLineMatches), ..judged });
-        near.take(MOST_IN_FULL).collect()
-    }
-
     /// Whether there is a process with this number, as far as can be seen.
     pub fn is_there(&self, pid: Pid) -> bool {
-        self.look_at(pid, None).unwrap_or(false)
+        self.stat(pid, |stat| !stat.is_dead()).unwrap_or(false)
     }
 
-    /// When the process with this number started, to the tick, if it can be seen.
-    #[expect(clippy::redundant_closure_for_method_calls)] // the method is of one lifetime, the closure of all
-    pub fn started(&self, pid: Pid) -> Option<Time> {
-        self.stat(pid, |stat| stat.started()).ok()
+    pub fn id(&self, pid: Pid) -> Option<ProcessId> {
+        self.stat(pid, |stat| stat.id(pid)).ok()
     }
 
-    /// Whether the process with this number that started then, to the tick, lives, as far as can be
-    /// seen.
-    pub fn is_alive(&self, pid: Pid, started: Time) -> bool {
-        self.look_at(pid, Some(started)).unwrap_or(false)
+    /// Whether this process lives, as far as can be seen.
+    pub fn is_alive(&self, id: ProcessId) -> bool {
+        self.sees_alive(id).unwrap_or(false)
     }
 
-    /// The same of a process of `user`, which may be hidden.
-    ///
-    /// # Errors
-    /// It is not seen, and could be there all the same.
-    pub fn lives(&self, pid: Pid, started: Time, user: u32) -> Result<bool, Unknown> {
-        match self.look_at(pid, Some(started)) {
-            Ok(lives) => Ok(lives),
-            Err(ReadError::Blind(error)) => Err(Unknown(format!("/proc/{pid} cannot be read: {error}"))),
+    /// The same of a process of `user`, which may be hidden: an error if it is not seen, and could be there all
+    /// the same.
+    pub fn try_is_alive(&self, id: ProcessId, user: u32) -> Result<bool, Unknown> {
+        match self.sees_alive(id) {
+            Ok(is_alive) => Ok(is_alive),
+            Err(ReadError::Blind(error)) => Err(unreadable(id.pid, &error)),
             // Our own processes are never hidden from us, and whoever sees process 1 sees everybody's.
             Err(ReadError::Vanished) if user == self.my_user || self.is_there(1) => Ok(false),
             Err(ReadError::Vanished | ReadError::Refused) => {
@@ -236,79 +159,87 @@ impl Proc {
         }
     }
 
-    fn look_at(&self, pid: Pid, started: Option<Time>) -> Result<bool, ReadError> {
-        let is_it = |stat: &Stat<'_>| started.is_none_or(|started| stat.started().abs_diff(started) < tick());
-        self.stat(pid, |stat| is_it(stat) && !stat.is_dead())
+    fn sees_alive(&self, id: ProcessId) -> Result<bool, ReadError> {
+        self.stat(id.pid, |stat| id.is_same(stat.id(id.pid)) && !stat.is_dead())
     }
 
     /// What is wanted of a process's stat line.
-    fn stat<T>(&self, pid: Pid, wanted: impl FnOnce(&Stat<'_>) -> T) -> Result<T, ReadError> {
-        let entry = open_entry(&self.root, pid)?;
-        let mut line = [0; LONGEST_LINE];
-        let stat = Stat::parse(read_start(&entry, "stat", &mut line)?).ok_or(ReadError::Vanished)?;
-        Ok(wanted(&stat))
+    pub(super) fn stat<T>(&self, pid: Pid, wanted: impl FnOnce(&Stat<'_>) -> T) -> Result<T, ReadError> {
+        read_stat(&open_entry(&self.root, pid)?.open_relative("stat")?, wanted)
     }
 
     /// Whether any process of a process group lives, as far as can be seen. Asked again and again while its
     /// leader has to be, which then is all that is looked at.
-    pub fn lives_any_of(&self, group: Pid) -> bool {
+    pub fn is_group_alive(&self, group: Pid) -> bool {
         // While nobody can tell, there may be one.
         let may_be_in_it = |pid| match self.stat(pid, |stat| stat.group == group && !stat.is_dead()) {
             Ok(is_in_it) => is_in_it,
-            Err(trouble) => matches!(trouble, ReadError::Blind(_)),
+            Err(error) => matches!(error, ReadError::Blind(_)),
         };
-        let mut pids = Vec::new();
-        may_be_in_it(group)
-            || self.each_name(|pid, _| pids.push(pid)).is_err()
-            || pids.into_iter().any(may_be_in_it)
+        may_be_in_it(group) || self.pids().map_or(true, |pids| pids.into_iter().any(may_be_in_it))
     }
 
     /// All processes that started at `since` or later, in the session of a start command or whose parent
     /// has ended: what the start command has left running, or has become.
-    pub fn started_since(&self, since: Time, session: Pid) -> Vec<ProcessInfo> {
+    pub fn left_running(&self, since: Time, session: Pid) -> Vec<ProcessInfo> {
         let lineage = self.lineage();
         let session_of = |pid: &Pid| self.stat(*pid, |stat| stat.session).ok();
         // Where those work who started this watchdog, and what else they have started.
         let theirs: Vec<_> = lineage.iter().chain([&self.me]).filter_map(session_of).collect();
-        let mut pids = Vec::new();
-        let _ = self.each_name(|pid, _| pids.push(pid));
-        let mut left: Vec<_> = pids
-            .into_iter()
-            .filter(|pid| *pid != self.me)
-            .filter_map(|pid| {
-                let entry = open_entry(&self.root, pid).ok()?;
-                let mut line = [0; LONGEST_LINE];
-                let stat = Stat::parse(read_start(&entry, "stat", &mut line).ok()?)?;
+        let look = |pid| {
+            let entry = open_entry(&self.root, pid)?;
+            read_stat(&entry.open_relative("stat")?, |stat| {
                 // Whatever loses its parent falls to one of ours that asked for it, or to process 1.
                 let is_adopted = lineage.contains(&stat.ppid) && !theirs.contains(&stat.session);
-                let ours = stat.session == session || is_adopted;
-                let new = stat.started() + tick() > since;
+                let is_ours = stat.session == session || is_adopted;
+                let is_new = stat.started() + tick() > since;
                 let is_shell = pid == session && SHELLS.contains(&stat.comm);
-                (ours && new && !is_shell && !stat.is_dead() && !stat.is_kernel_thread())
-                    .then(|| seen(&entry, pid, &stat, &Identity::read(&entry, &stat).ok()?).ok())?
-            })
-            .collect();
-        left.sort_by_key(|seen| seen.started);
+                if is_ours && is_new && !is_shell && !stat.is_dead() && !stat.is_kernel_thread() {
+                    ProcessInfo::new(&entry, pid, stat, &Identity::read(&entry, stat)?)
+                } else {
+                    Err(ReadError::Vanished)
+                }
+            })?
+        };
+        let pids = self.pids().unwrap_or_default().into_iter().filter(|pid| *pid != self.me);
+        let mut left: Vec<_> = pids.filter_map(|pid| look(pid).ok()).collect();
+        left.sort_by_key(|process| process.started);
         left
     }
 
     /// A closer look at one process.
-    fn judge(&self, pid: Pid, criteria: &Criteria, ancestors: &[Pid]) -> Result<Candidate, ReadError> {
+    pub(super) fn judge(
+        &self,
+        pid: Pid,
+        criteria: &Criteria,
+        ancestors: &[Pid],
+    ) -> Result<Candidate, ReadError> {
         let entry = open_entry(&self.root, pid)?;
-        let mut line = [0; LONGEST_LINE];
         // The number may be another's by now, or the process may have taken another name.
-        let Some(stat) = Stat::parse(read_start(&entry, "stat", &mut line)?) else {
-            return Err(ReadError::Vanished);
-        };
-        let identity = Identity::read(&entry, &stat)?;
-        let command_line = &identity.command_line;
-        let reason = if !criteria.matches(stat.comm, identity.full_name.as_deref(), command_line) {
+        read_stat(&entry.open_relative("stat")?, |stat| {
+            let identity = Identity::read(&entry, stat)?;
+            let mismatch = self.mismatch(&entry, stat, &identity, criteria, ancestors)?;
+            Ok(Candidate { process: ProcessInfo::new(&entry, pid, stat, &identity)?, mismatch })
+        })?
+    }
+
+    fn mismatch(
+        &self,
+        entry: &Process,
+        stat: &Stat<'_>,
+        identity: &Identity,
+        criteria: &Criteria,
+        ancestors: &[Pid],
+    ) -> Result<Option<Mismatch>, ReadError> {
+        let (pid, command_line) = (entry.pid, &identity.command_line[..]);
+        Ok(if !identity.meets(criteria, stat) {
             Some(Mismatch::NameDiffers)
         } else if pid == self.me || self.is_this_program(pid, command_line) {
             Some(Mismatch::ThisProgram)
         } else if stat.is_dead() {
             Some(Mismatch::Zombie)
-        } else if stat.is_kernel_thread() && !criteria.takes_kernel_threads() {
+        } else if stat.is_kernel_thread() && criteria.pattern.extent() != Extent::Whole {
+            // There is one of many a name on every machine.
             Some(Mismatch::KernelThread)
         } else if is_init_script(command_line) {
             Some(Mismatch::InitScript)
@@ -316,32 +247,27 @@ impl Proc {
             Some(Mismatch::StartCommand)
         } else if ancestors.contains(&pid) {
             Some(Mismatch::Ancestor)
-        } else if criteria.namespace == Namespace::Own && !is_in_own_namespace(&entry)? {
+        } else if criteria.namespace == Namespace::Own && !is_in_own_namespace(entry)? {
             Some(Mismatch::OtherNamespace)
         } else if criteria.user.is_some_and(|user| entry.uid().is_ok_and(|owner| owner != user)) {
             Some(Mismatch::OtherUser)
         } else {
             None
-        };
-        Ok(Candidate { seen: seen(&entry, pid, &stat, &identity)?, reason })
+        })
     }
 
     fn is_this_program(&self, pid: Pid, command_line: &[u8]) -> bool {
-        let file = std::fs::metadata(self.root.join(pid.to_string()).join("exe"));
-        if self.program.is_some() && file.ok().map(|file| (file.dev(), file.ino())) == self.program {
-            return true;
-        }
-        // Another version of it, as after an upgrade.
-        let path = std::fs::read_link(self.root.join(pid.to_string()).join("exe")).unwrap_or_default();
-        let path = path.as_os_str().as_bytes();
-        let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
-        // Or another user's, whose file is not for us to see.
-        path == self.program_path.as_os_str().as_bytes() || is_invocation(command_line, &self.program_name)
+        let (own_file, own_path) = &self.program;
+        let (file, path) = executable(&self.root.join(pid.to_string()));
+        // Or another version of it, as after an upgrade; or another user's, whose file is not for us to see.
+        file.is_some() && file == *own_file
+            || path.is_some_and(|path| path == *own_path)
+            || is_invocation(command_line, &self.program_name)
     }
 
     /// Under `--full`, those whose command line has the pattern in it since they started this watchdog
     /// with it: `sudo`, `sh -c`, `timeout`, `flock`.
-    fn ancestors(&self, criteria: &Criteria) -> Vec<Pid> {
+    pub(super) fn ancestors(&self, criteria: &Criteria) -> Vec<Pid> {
         if criteria.subject == Subject::Name {
             return Vec::new();
         }
@@ -357,7 +283,7 @@ impl Proc {
     }
 
     /// The parent of this process, its parent, and so on.
-    fn lineage(&self) -> Vec<Pid> {
+    pub(super) fn lineage(&self) -> Vec<Pid> {
         let parent = |pid: Pid| self.stat(pid, |stat| stat.ppid).ok();
         std::iter::successors(parent(self.me), |pid| parent(*pid))
             .take_while(|pid| *pid > 0)
@@ -365,18 +291,21 @@ impl Proc {
             .collect()
     }
 
+    fn pids(&self) -> Result<Vec<Pid>, Unknown> {
+        let mut pids = Vec::new();
+        self.each_name(|pid, _| pids.push(pid))?;
+        Ok(pids)
+    }
+
     /// Calls `visit` with the number and the name of each process. Three system calls for each, and no
-    /// allocation.
-    fn each_name(&self, mut visit: impl FnMut(Pid, &[u8])) -> Result<View, Unknown> {
+    /// allocation. Whether all processes were to be seen: under `hidepid` only one who is let off it sees
+    /// process 1, which is root's (proc(5)).
+    pub(super) fn each_name(&self, mut visit: impl FnMut(Pid, &[u8])) -> Result<bool, Unknown> {
         let blind = |what: &str, error: io::Error| Unknown(format!("{}{what}: {error}", self.root.display()));
-        let folder = rustix::fs::openat(
-            CWD,
-            &self.root,
-            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )
-        .map_err(|error| blind(" cannot be opened", error.into()))?;
-        let mut view = View::Partial;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = rustix::fs::openat(CWD, &self.root, flags, Mode::empty())
+            .map_err(|error| blind(" cannot be opened", error.into()))?;
+        let mut sees_all = false;
         let mut buffer = [MaybeUninit::uninit(); LISTING];
         let mut entries = RawDir::new(&folder, &mut buffer);
         while let Some(entry) = entries.next() {
@@ -385,92 +314,39 @@ impl Proc {
             let mut name = [0; LONGEST_NAME + 1];
             match read_name(&folder, entry.file_name(), &mut name) {
                 Ok(name) => {
-                    // Whoever sees process 1, which is root's, sees everybody's.
-                    if pid == 1 {
-                        view = View::Whole;
-                    }
+                    sees_all |= pid == 1;
                     visit(pid, name);
                 }
                 Err(ReadError::Vanished | ReadError::Refused) => {}
                 Err(ReadError::Blind(error)) => return Err(blind("/PID/comm cannot be read", error)),
             }
         }
-        Ok(view)
+        Ok(sees_all)
     }
 }
 
-/// How much of /proc was to be seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum View {
-    Whole,
-    /// Mounted with `hidepid`, for one who is not let off (proc(5)).
-    Partial,
+fn unreadable(pid: Pid, error: &io::Error) -> Unknown {
+    Unknown(format!("/proc/{pid} cannot be read: {error}"))
 }
 
-fn seen(entry: &Process, pid: Pid, stat: &Stat, identity: &Identity) -> Result<ProcessInfo, ReadError> {
-    Ok(ProcessInfo {
-        pid,
-        name: identity.name(stat),
-        started: stat.started(),
-        has_terminal: stat.tty != 0,
-        parent: stat.ppid,
-        command_line: shown_command_line(stat.comm, &identity.command_line)
-            .chars()
-            .take(LONGEST_KEPT)
-            .collect(),
-        kind: Signature::new(entry.uid()?, &identity.command_line),
-    })
+/// The file that a process executes, by device and inode, and the path that it had. `entry` is its /proc/PID.
+fn executable(entry: &Path) -> (Option<(u64, u64)>, Option<PathBuf>) {
+    let link = entry.join("exe");
+    let file = std::fs::metadata(&link).ok().map(|file| (file.dev(), file.ino()));
+    let path = std::fs::read_link(&link).ok().map(|path| {
+        let path = path.as_os_str().as_bytes();
+        OsStr::from_bytes(path.strip_suffix(b" (deleted)").unwrap_or(path)).into()
+    });
+    (file, path)
 }
 
 /// `NSpid` has the process's number in each PID namespace from that of this /proc on (proc(5), since
 /// Linux 4.1): one, for those of our own.
 fn is_in_own_namespace(entry: &Process) -> Result<bool, ReadError> {
     let status = read_all(entry, "status", LONGEST_STATUS)?;
-    let is_cut = status.len() >= LONGEST_STATUS;
     // The name, which comes before, has its newlines escaped.
-    let mut lines = status.split_inclusive(|byte| *byte == b'\n');
-    match lines.find_map(|line| line.strip_prefix(b"NSpid:")) {
-        Some(numbers) if numbers.ends_with(b"\n") || !is_cut => {
-            Ok(numbers.split(u8::is_ascii_whitespace).filter(|it| !it.is_empty()).count() == 1)
-        }
-        None if !is_cut => Ok(true),
-        _ => Err(ReadError::Blind(io::Error::other("its status is too long"))),
-    }
-}
-
-/// What is close to the criteria without meeting them.
-struct Near<'a> {
-    criteria: &'a Criteria,
-    looser: Vec<Pattern>,
-    /// The words of the start command that may be names of programs.
-    words: Vec<&'a str>,
-}
-
-impl<'a> Near<'a> {
-    fn new(criteria: &'a Criteria) -> Self {
-        let pattern = &criteria.pattern;
-        let words = criteria.start_command.split(|c: char| c.is_whitespace() || ";&|()<>'\"".contains(c));
-        let words = words.map(|word| word.rsplit('/').next().unwrap_or(word));
-        Near {
-            criteria,
-            looser: [pattern.in_any_case(), pattern.without_anchors()].into_iter().flatten().collect(),
-            words: words
-                .filter(|word| word.len() > 2 && !EVERYDAY_WORDS.split(' ').any(|everyday| everyday == *word))
-                .collect(),
-        }
-    }
-
-    fn is_near(&self, seen: &ProcessInfo) -> bool {
-        let name = &seen.name;
-        let text = self.criteria.pattern.text();
-        let is_misspelt = || {
-            let most = if text.chars().count() < 5 { 1 } else { 2 };
-            self.criteria.pattern.is_literal() && strsim::damerau_levenshtein(text, name) <= most
-        };
-        self.looser.iter().any(|pattern| pattern.matches(name.as_bytes()))
-            || self.words.contains(&name.as_str())
-            || is_misspelt()
-    }
+    let numbers = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"NSpid:"));
+    Ok(numbers.is_none_or(|numbers| numbers.trim_ascii().split(u8::is_ascii_whitespace).count() == 1))
 }
 
 fn number(name: &CStr) -> Option<Pid> {
@@ -496,67 +372,10 @@ fn read_name<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::pattern::{Extent, printable};
+    use crate::process::Signature;
+    use crate::process::tests::{FakeProc, named};
+    use crate::settings::pattern::printable;
     use std::time::Duration;
-
-    /// A /proc in a temporary folder, with process 1 and whatever is added.
-    struct FakeProc(tempfile::TempDir);
-
-    fn named(text: &str) -> Criteria {
-        Criteria::name(Pattern::new(text, Extent::Part).unwrap())
-    }
-
-    impl FakeProc {
-        fn new() -> Self {
-            let proc = FakeProc(tempfile::tempdir().unwrap());
-            std::os::unix::fs::symlink(std::process::id().to_string(), proc.0.path().join("self")).unwrap();
-            for other in ["uptime", "1x", "self2"] {
-                std::fs::write(proc.0.path().join(other), "").unwrap();
-            }
-            proc.add(1, b"init", 'S', 1, b"/sbin/init\0")
-        }
-
-        fn add(self, pid: Pid, name: &[u8], state: char, ticks: u64, command_line: &[u8]) -> Self {
-            self.add_with(pid, name, state, (ticks, 1, 0), command_line)
-        }
-
-        /// With start in ticks, number of threads, and terminal.
-        fn add_with(
-            self,
-            pid: Pid,
-            name: &[u8],
-            state: char,
-            more: (u64, u32, i32),
-            command_line: &[u8],
-        ) -> Self {
-            let (ticks, threads, tty) = more;
-            let flags = if command_line == b"KERNEL" { 0x0020_0040 } else { 0x40_0000 };
-            let folder = self.0.path().join(pid.to_string());
-            std::fs::create_dir(&folder).unwrap();
-            std::fs::write(folder.join("comm"), [name, b"\n"].concat()).unwrap();
-            let mut line = format!("{pid} (").into_bytes();
-            line.extend(name);
-            line.extend(
-                format!(
-                    ") {state} 1 {pid} {pid} {tty} -1 {flags} 1 2 3 4 5 6 7 8 20 0 {threads} 0 {ticks} 9 9 9 9 9 9 9 9 0 \
-                     0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
-                )
-                .bytes(),
-            );
-            std::fs::write(folder.join("stat"), line).unwrap();
-            std::fs::write(folder.join("cmdline"), command_line).unwrap();
-            std::fs::write(folder.join("status"), format!("Name:\tx\nPid:\t{pid}\nNSpid:\t{pid}\n")).unwrap();
-            self
-        }
-
-        fn find(&self, pattern: &str, gone: Option<&Predecessor>) -> Result<Matches, Unknown> {
-            Proc::new(self.0.path())?.find(&named(pattern), gone)
-        }
-
-        fn pids(&self, pattern: &str) -> Vec<Pid> {
-            self.find(pattern, None).unwrap().counting.iter().map(|seen| seen.pid).collect()
-        }
-    }
 
     #[test]
     fn finds_by_name_and_takes_the_oldest_server_first() {
@@ -595,74 +414,16 @@ mod tests {
     #[test]
     fn groups_hide_no_namespace() {
         let groups = |count| format!("Name:\tx\nGroups:\t{}\n", "100000 ".repeat(count));
-        let cut =
-            |line: &str| format!("{}{line}", "x".repeat(LONGEST_STATUS - 1 - "NSpid:\t10".len()) + "\n");
         for (status, counts) in [
-            (groups(800) + "NSpid:\t10\n", Some(true)),
-            (groups(800) + "NSpid:\t10\t7\n", Some(false)),
-            (groups(65_536) + "NSpid:\t10\t7\n", Some(false)),
-            (groups(0), Some(true)), // before Linux 4.1
-            (cut("NSpid:\t10\t7\n"), None),
-            (cut("") + &cut("NSpid:\t10\n"), None),
+            (groups(800) + "NSpid:\t10\n", true),
+            (groups(800) + "NSpid:\t10\t7\n", false),
+            (groups(65_536) + "NSpid:\t10\t7\n", false),
+            (groups(0), true), // before Linux 4.1
         ] {
             let proc = FakeProc::new().add(10, b"x", 'S', 1, b"x\0");
             std::fs::write(proc.0.path().join("10/status"), &status).unwrap();
-            let found = proc.find("^x$", None).ok().map(|matches| !matches.counting.is_empty());
-            assert_eq!(found, counts, "{} bytes", status.len());
+            assert_eq!(!proc.pids("^x$").is_empty(), counts, "{} bytes", status.len());
         }
-    }
-
-    #[test]
-    fn what_a_command_line_names_is_near() {
-        let proc = FakeProc::new()
-            .add(20, b"python3", 'S', 2, b"python3\0-m\0http.server\0")
-            .add(10, b"java", 'S', 3, b"/usr/bin/java\0-jar\0x.jar\0")
-            .add(11, b"java", 'Z', 1, b"/usr/bin/java\0-jar\0x.jar\0")
-            .add(12, b"sh", 'S', 1, b"/bin/sh\0/etc/init.d/x.jar\0start\0")
-            .add(13, b"sh", 'S', 1, b"/bin/sh\0-c\0/opt/run http.server\0")
-            .add(14, b"watchdog", 'S', 1, b"/usr/bin/watchdog\0-p\0http.server\0")
-            .add(15, b"nginx", 'S', 1, b"/usr/sbin/nginx\0")
-            .add(16, b"tail", 'S', 1, b"tail\0-f\0/var/log/nginx\0")
-            .add(std::process::id().cast_signed(), b"me", 'S', 1, b"x\0http.server\0");
-        let mut reader = Proc::new(proc.0.path()).unwrap();
-        reader.program_name = b"watchdog".to_vec();
-        let near = |text: &str| {
-            let start_command = "/opt/run http.server".to_owned();
-            let survey = reader.survey(&Criteria { start_command, ..named(text) }).unwrap();
-            let reason =
-                |judged: &Candidate| judged.reason.map(|reason| reason.to_string()).unwrap_or_default();
-            survey.iter().map(|judged| (judged.seen.pid, reason(judged))).collect::<Vec<_>>()
-        };
-        for (text, pid) in [
-            ("http.server", 20),
-            ("python3 -m http.server", 20),
-            ("java -jar x.jar", 10),
-            ("x.jar", 10),
-            ("^/usr/sbin/nginx$", 15),
-        ] {
-            assert_eq!(
-                near(text),
-                [(pid, "its command line matches; --full counts it".to_owned())],
-                "{text}"
-            );
-        }
-        // Who hangs is not asked.
-        let hung = FakeProc::new().add(20, b"python3", 'D', 2, b"python3\0-m\0http.server\0");
-        assert_eq!(Proc::new(hung.0.path()).unwrap().survey(&named("http.server")).unwrap(), []);
-        let hung = FakeProc::new().add(20, b"http.server", 'D', 2, b"http.server\0");
-        assert_eq!(Proc::new(hung.0.path()).unwrap().survey(&named("http.server")).unwrap().len(), 1);
-        // Nobody needs that who has found it; nor what is in every command line.
-        assert_eq!(near("nginx"), [(15, String::new())]);
-        for text in ["-m", "s?", "(x.jar)*", ".{0,9}", "http", "log.*"] {
-            assert_eq!(
-                near(text).iter().filter(|(_, reason)| reason.contains("--full")).count(),
-                0,
-                "{text}"
-            );
-        }
-        let many =
-            (30..50).fold(FakeProc::new(), |proc, pid| proc.add(pid, b"perl", 'S', 1, b"perl\0x.pl\0"));
-        assert_eq!(Proc::new(many.0.path()).unwrap().survey(&named("x.pl")).unwrap().len(), MOST_IN_FULL);
     }
 
     #[test]
@@ -676,7 +437,11 @@ mod tests {
         ] {
             let proc = FakeProc::new().add(10, name, 'S', 1, b"x\0");
             let found = proc.find(pattern, None).unwrap().counting;
-            assert_eq!(found.iter().map(|seen| seen.name.as_str()).collect::<Vec<_>>(), [shown], "{pattern}");
+            assert_eq!(
+                found.iter().map(|process| process.name.as_str()).collect::<Vec<_>>(),
+                [shown],
+                "{pattern}"
+            );
         }
     }
 
@@ -688,9 +453,10 @@ mod tests {
             .add(12, b"nginx", 'S', 900, b"nginx: worker process\0");
         let user = rustix::process::geteuid().as_raw();
         let since = Duration::from_secs(5);
-        let gone = Predecessor { pid: 7, since, kind: Signature::new(user, b"nginx: master process\0") };
-        let matches = proc.find("nginx", Some(&gone)).unwrap();
-        let pids = |all: &[ProcessInfo]| all.iter().map(|seen| seen.pid).collect::<Vec<_>>();
+        let predecessor =
+            Predecessor { pid: 7, since, signature: Signature::new(user, b"nginx: master process\0") };
+        let matches = proc.find("nginx", Some(&predecessor)).unwrap();
+        let pids = |all: &[ProcessInfo]| all.iter().map(|process| process.pid).collect::<Vec<_>>();
         assert_eq!((pids(&matches.counting), pids(&matches.left_over)), (vec![11, 12], vec![10]));
     }
 
@@ -721,7 +487,8 @@ mod tests {
         let proc = FakeProc::new().add(10, b"x", 'S', 1, b"x\0").add(11, b"x", 'Z', 1, b"");
         let reader = Proc::new(proc.0.path()).unwrap();
         let (me, other) = (reader.my_user, reader.my_user + 1);
-        let lives = |pid, ticks, user| reader.lives(pid, tick() * ticks, user).ok();
+        let lives =
+            |pid, ticks, user| reader.try_is_alive(ProcessId { pid, started: tick() * ticks }, user).ok();
         let seen = [(10, 1, Some(true)), (10, 7, Some(false)), (11, 1, Some(false)), (12, 1, Some(false))];
         for (pid, ticks, expected) in seen {
             assert_eq!((lives(pid, ticks, me), lives(pid, ticks, other)), (expected, expected), "{pid}");
@@ -731,7 +498,8 @@ mod tests {
             let others = expected.filter(|_| pid != 12);
             assert_eq!((lives(pid, ticks, me), lives(pid, ticks, other)), (expected, others), "{pid}");
         }
-        let Unknown(why) = reader.lives(12, Time::ZERO, other).unwrap_err();
+        let Unknown(why) =
+            reader.try_is_alive(ProcessId { pid: 12, started: Time::ZERO }, other).unwrap_err();
         assert!(why.contains("hidepid"), "{why}");
     }
 
@@ -755,7 +523,7 @@ mod tests {
         let proc = Proc::new(Path::new("/proc")).unwrap();
         let me = std::fs::read("/proc/self/comm").unwrap();
         let name = printable(me.strip_suffix(b"\n").unwrap()).into_owned();
-        let mine = |matches: &Matches| matches.counting.iter().any(|seen| seen.pid == proc.me);
+        let mine = |matches: &Matches| matches.counting.iter().any(|process| process.pid == proc.me);
         let matches = proc.find(&named(&name), None);
         // An ordinary user may not see everybody's processes.
         assert!(matches.is_err() || !mine(&matches.unwrap()));

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use crate::process::ProcessId;
+use crate::sys::Pid;
 use crate::time::Time;
 
 /// Room for the longest line: 51 numbers of up to 20 digits, and the name.
@@ -22,17 +24,14 @@ pub struct Stat<'a> {
     pub comm: &'a [u8],
     /// `R`, `S`, `D`, `Z`, `T`, …
     pub state: u8,
-    /// The parent.
     pub ppid: i32,
-    /// The process group.
     pub group: i32,
-    /// The session.
     pub session: i32,
     /// The controlling terminal; 0 is none.
     pub tty: i32,
     flags: u32,
     threads: i64,
-    /// When it started, in ticks since boot.
+    /// Since boot.
     start_ticks: u64,
     resident_pages: u64,
     /// Whether the reader may trace the process: `wchan`, which only such a reader gets and which is 1 for
@@ -49,16 +48,12 @@ impl<'a> Stat<'a> {
         let close = line.iter().rposition(|byte| *byte == b')')?;
         let comm = line.get(open + 1..close)?;
         let rest = std::str::from_utf8(line.get(close + 1..)?).ok()?;
-        // The state is field 3 of proc(5).
-        let fields: [&str; 50] = {
-            let mut fields = [""; 50];
-            let mut words = rest.split_ascii_whitespace();
-            for field in &mut fields {
-                *field = words.next().unwrap_or_default();
-            }
-            fields
-        };
-        let field = |number: usize| fields.get(number - 3).copied().unwrap_or_default();
+        // By their numbers in proc(5), where the state is field 3.
+        let mut fields = [""; 53];
+        for (field, word) in fields.iter_mut().skip(3).zip(rest.split_ascii_whitespace()) {
+            *field = word;
+        }
+        let field = |number: usize| fields.get(number).copied().unwrap_or_default();
         Some(Stat {
             comm,
             state: *field(3).as_bytes().first()?,
@@ -108,16 +103,19 @@ impl<'a> Stat<'a> {
         self.flags & EXITING != 0
     }
 
-    /// Whether it is a thread of the kernel.
     pub fn is_kernel_thread(&self) -> bool {
         self.flags & KERNEL_THREAD != 0
     }
 
     /// When it started, cut to a tick (10 ms).
     pub fn started(&self) -> Time {
-        Duration::from_nanos(
-            self.start_ticks.saturating_mul(tick().as_nanos().try_into().unwrap_or(u64::MAX)),
-        )
+        let tick = u64::try_from(tick().as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(self.start_ticks.saturating_mul(tick))
+    }
+
+    /// Of which process this is, if it is that of `pid`.
+    pub fn id(&self, pid: Pid) -> ProcessId {
+        ProcessId { pid, started: self.started() }
     }
 }
 

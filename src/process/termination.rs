@@ -1,20 +1,20 @@
 //! How a process died, and what may take its place.
 
-use serde::Deserialize;
-use serde::Serialize;
 use std::fmt;
-use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::process::oom::OutOfMemory;
 use crate::process::stat::{Stat, tick};
 use crate::process::{ProcessInfo, Signature};
 use crate::sys::{self, Pid};
-use crate::time::Time;
+use crate::time::{Time, millis};
 
-/// How a process ended, as far as the decision is concerned.
+/// Why a process ended, as far as the decision is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
@@ -41,32 +41,21 @@ pub enum Exit {
     Untold,
 }
 
-/// An answer that may not be there yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExitQuery {
-    /// This is how it ended.
-    Now(Exit),
-    /// The kernel will tell once the process's parent has waited for it.
-    AfterReap,
-}
-
-/// Asks the kernel how the process behind `pidfd` ended; `last_line` is its stat, if it is a zombie.
-pub fn ask(pidfd: Option<impl AsFd>, last_line: Option<&[u8]>) -> ExitQuery {
-    let from_zombie = || last_line.and_then(Stat::parse).and_then(|stat| stat.exit_code());
-    let told = match pidfd.map_or(sys::PidfdExit::Unsupported, |pidfd| sys::pidfd_exit(pidfd.as_fd())) {
-        sys::PidfdExit::Status(status) => Some(status),
-        sys::PidfdExit::NotReaped => match from_zombie() {
-            Some(status) => Some(status),
-            None => return ExitQuery::AfterReap,
-        },
-        sys::PidfdExit::Unsupported => from_zombie(),
-    };
-    ExitQuery::Now(told.map_or(Exit::Untold, |status| Exit::Ended(ExitStatus::from_raw(status))))
-}
-
 impl Exit {
-    /// What it means for the decision, as far as the status tells.
-    pub fn ending(self) -> Cause {
+    /// Asks the kernel how the process behind `pidfd` ended; `last_line` is its stat, if it is a zombie. `None`
+    /// while the kernel will tell, but not before its parent has waited for it.
+    pub fn ask(pidfd: Option<BorrowedFd<'_>>, last_line: &[u8]) -> Option<Self> {
+        let from_zombie = || Stat::parse(last_line)?.exit_code();
+        let status = match pidfd.map_or(sys::PidfdExit::Unsupported, sys::pidfd_exit) {
+            sys::PidfdExit::Status(status) => Some(status),
+            sys::PidfdExit::NotReaped => Some(from_zombie()?),
+            sys::PidfdExit::Unsupported => from_zombie(),
+        };
+        Some(status.map_or(Exit::Untold, |status| Exit::Ended(ExitStatus::from_raw(status))))
+    }
+
+    /// Why it ended, as far as the status tells.
+    pub fn cause(self) -> Cause {
         let Exit::Ended(status) = self else { return Cause::Unknown };
         match (status.code(), status.signal()) {
             (Some(0), _) => Cause::Finished,
@@ -81,7 +70,7 @@ impl Exit {
     pub fn may_come_of(self, out_of_memory: OutOfMemory) -> bool {
         match out_of_memory {
             OutOfMemory::Group(_) => true,
-            OutOfMemory::Machine(_) => matches!(self.ending(), Cause::Killed | Cause::Unknown),
+            OutOfMemory::Machine(_) => matches!(self.cause(), Cause::Killed | Cause::Unknown),
         }
     }
 }
@@ -93,43 +82,32 @@ impl fmt::Display for Exit {
             return write!(f, "exited with status {}", status.code().unwrap_or_default());
         };
         let name = signal_name(signal);
-        match self.ending() {
+        match self.cause() {
             Cause::Stopped => write!(f, "was stopped by {name}"),
             Cause::Killed => write!(f, "was killed by {name}"),
             _ if status.core_dumped() => write!(f, "crashed ({name}, core dumped)"),
-            _ if DUMPING.contains(&signal) => write!(f, "crashed ({name}, no core dumped)"),
+            _ if dumps_core(signal) => write!(f, "crashed ({name}, no core dumped)"),
             _ => write!(f, "crashed ({name})"),
         }
     }
 }
 
-/// The signals that dump core, unless they are told not to (signal(7)).
-const DUMPING: [i32; 10] = [
-    libc::SIGQUIT,
-    libc::SIGILL,
-    libc::SIGTRAP,
-    libc::SIGABRT,
-    libc::SIGBUS,
-    libc::SIGFPE,
-    libc::SIGSEGV,
-    libc::SIGXCPU,
-    libc::SIGXFSZ,
-    libc::SIGSYS,
-];
+/// Whether a signal dumps core, unless it is told not to (signal(7)).
+fn dumps_core(signal: i32) -> bool {
+    use libc::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGQUIT, SIGSEGV, SIGSYS, SIGTRAP, SIGXCPU, SIGXFSZ};
+    [SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGQUIT, SIGSEGV, SIGSYS, SIGTRAP, SIGXCPU, SIGXFSZ].contains(&signal)
+}
 
 /// The end of a process, with all that is known of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Termination {
-    /// Its number.
     pub pid: Pid,
-    /// Its name, printable.
+    /// Printable.
     pub name: String,
-    /// When it started.
     pub started: Time,
     /// When it died, or was found dead.
     pub at: Time,
-    /// How it ended.
-    pub death: Exit,
+    pub exit: Exit,
     /// Its resident memory at the last check, in bytes.
     pub memory: Option<u64>,
     /// What the kernel's OOM killer did meanwhile.
@@ -137,16 +115,15 @@ pub struct Termination {
 }
 
 impl Termination {
-    /// How long it ran.
     pub fn ran(&self) -> Duration {
         self.at.saturating_sub(self.started)
     }
 
-    /// What it means for the decision. By SIGKILL and the OOM killer, it is a crash: nobody wanted it.
-    pub fn ending(&self) -> Cause {
-        match (self.death.ending(), self.out_of_memory) {
+    /// Why it ended. By SIGKILL and the OOM killer, it is a crash: nobody wanted it.
+    pub fn cause(&self) -> Cause {
+        match (self.exit.cause(), self.out_of_memory) {
             (Cause::Killed, Some(OutOfMemory::Group(_))) => Cause::Crashed,
-            (ending, _) => ending,
+            (cause, _) => cause,
         }
     }
 }
@@ -157,21 +134,23 @@ pub fn signal_name(signal: i32) -> String {
 }
 
 /// A process that is gone, by what is needed to tell what takes its place from what it left behind.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Predecessor {
-    /// Its number.
     pub pid: Pid,
     /// What started then or later counts.
+    #[serde(rename = "since_ms", with = "millis")]
     pub since: Time,
-    /// What is of this kind counts, whenever it started.
-    pub kind: Signature,
+    /// What has this signature counts, whenever it started.
+    #[serde(flatten)]
+    pub signature: Signature,
 }
 
 impl Predecessor {
     /// Whether a process that matches counts now, and is not a left-over.
-    pub fn lets_count(&self, seen: &ProcessInfo) -> bool {
+    pub fn is_succeeded_by(&self, process: &ProcessInfo) -> bool {
+        let Signature { argument, .. } = &self.signature;
         // A start is only known to the tick.
-        seen.started + tick() > self.since || (seen.kind == self.kind && !self.kind.argument.is_empty())
+        process.started + tick() > self.since || (process.signature == self.signature && !argument.is_empty())
     }
 }
 
@@ -182,7 +161,7 @@ mod tests {
     #[test]
     fn a_death_is_said_and_weighed() {
         let ended = |raw| Exit::Ended(ExitStatus::from_raw(raw));
-        for (death, said, ending) in [
+        for (exit, said, cause) in [
             (ended(0), "exited with status 0", Cause::Finished),
             (ended(3 << 8), "exited with status 3", Cause::Crashed),
             (ended(15), "was stopped by SIGTERM", Cause::Stopped),
@@ -196,53 +175,58 @@ mod tests {
             (Exit::NotWaitedFor, "died", Cause::Unknown),
             (Exit::Untold, "died", Cause::Unknown),
         ] {
-            assert_eq!((death.to_string().as_str(), death.ending()), (said, ending));
+            assert_eq!((exit.to_string().as_str(), exit.cause()), (said, cause));
         }
     }
 
     #[test]
     fn only_the_group_makes_a_crash_of_a_kill() {
-        for (signal, out_of_memory, ending) in [
+        for (signal, out_of_memory, cause) in [
             (9, None, Cause::Killed),
             (9, Some(OutOfMemory::Machine(1)), Cause::Killed),
             (9, Some(OutOfMemory::Group(1)), Cause::Crashed),
             (15, Some(OutOfMemory::Group(1)), Cause::Stopped),
             (15, Some(OutOfMemory::Machine(1)), Cause::Stopped),
         ] {
-            let death = Exit::Ended(ExitStatus::from_raw(signal));
+            let exit = Exit::Ended(ExitStatus::from_raw(signal));
             let (started, at) = (Time::ZERO, Time::from_secs(7));
             let end =
-                Termination { pid: 7, name: "x".into(), started, at, death, memory: None, out_of_memory };
-            assert_eq!((end.ending(), end.ran()), (ending, at));
-            let is_told = out_of_memory.is_none_or(|out_of_memory| death.may_come_of(out_of_memory));
+                Termination { pid: 7, name: "x".into(), started, at, exit, memory: None, out_of_memory };
+            assert_eq!((end.cause(), end.ran()), (cause, at));
+            let is_told = out_of_memory.is_none_or(|out_of_memory| exit.may_come_of(out_of_memory));
             assert_eq!(is_told, (signal, out_of_memory) != (15, Some(OutOfMemory::Machine(1))));
         }
     }
 
     #[test]
-    fn a_left_over_is_older_and_of_another_kind() {
+    fn a_left_over_is_older_and_of_another_signature() {
         let at = Duration::from_secs(100);
-        let gone = Predecessor { pid: 7, since: at, kind: Signature::new(0, b"nginx: master process\0") };
-        let seen = |started, user, line: &[u8]| ProcessInfo {
+        let predecessor =
+            Predecessor { pid: 7, since: at, signature: Signature::new(0, b"nginx: master process\0") };
+        let process = |started, user, line: &[u8]| ProcessInfo {
             pid: 8,
             name: "nginx".into(),
             started,
             has_terminal: false,
             parent: 1,
             command_line: String::new(),
-            kind: Signature::new(user, line),
+            signature: Signature::new(user, line),
         };
         let before = Duration::from_secs(95);
-        assert!(!gone.lets_count(&seen(before, 33, b"nginx: worker process\0")));
-        assert!(!gone.lets_count(&seen(before, 0, b"nginx: worker process\0")));
-        assert!(!gone.lets_count(&seen(before, 33, b"nginx: master process\0")));
-        assert!(gone.lets_count(&seen(before, 0, b"nginx: master process\0")));
-        assert!(gone.lets_count(&seen(at, 33, b"nginx: worker process\0")));
-        assert!(gone.lets_count(&seen(Duration::from_millis(99_991), 33, b"nginx: worker process\0")));
+        assert!(!predecessor.is_succeeded_by(&process(before, 33, b"nginx: worker process\0")));
+        assert!(!predecessor.is_succeeded_by(&process(before, 0, b"nginx: worker process\0")));
+        assert!(!predecessor.is_succeeded_by(&process(before, 33, b"nginx: master process\0")));
+        assert!(predecessor.is_succeeded_by(&process(before, 0, b"nginx: master process\0")));
+        assert!(predecessor.is_succeeded_by(&process(at, 33, b"nginx: worker process\0")));
+        assert!(predecessor.is_succeeded_by(&process(
+            Duration::from_millis(99_991),
+            33,
+            b"nginx: worker process\0"
+        )));
     }
 
     #[test]
-    fn digits_make_no_other_kind() {
+    fn digits_make_no_other_signature() {
         assert_eq!(
             Signature::new(0, b"/opt/app-1.2/bin/app\0-x"),
             Signature::new(0, b"/opt/app-1.34/bin/app\0-y")

@@ -37,8 +37,8 @@ pub enum Event<'a> {
 /// What happens to the process.
 #[derive(Debug)]
 pub enum ProcessEvent<'a> {
-    /// It is there, and no start command was needed; `gone` is what it takes the place of.
-    Found { seen: &'a ProcessInfo, gone: Option<&'a Predecessor>, age: Duration },
+    /// It is there, and no start command was needed; `predecessor` is what it takes the place of.
+    Found { process: &'a ProcessInfo, predecessor: Option<&'a Predecessor>, age: Duration },
     /// It died. If how is untold, `explains` whether the log is to say why.
     Died { end: &'a Termination, then: Then, deaths: Tally, explains: bool },
     /// It ended while nobody watched.
@@ -69,9 +69,9 @@ pub enum AttemptEvent<'a> {
     /// The start command does its work, and a process of the name has never been seen.
     WrongName { is_at_work: bool, left_running: &'a [ProcessInfo] },
     /// The process is there, so long after the start command.
-    Appeared { seen: &'a ProcessInfo, after: Duration },
+    Appeared { process: &'a ProcessInfo, after: Duration },
     /// The attempt was judged a success.
-    Succeeded { attempt: u32, seen: &'a ProcessInfo, since: Duration },
+    Succeeded { attempt: u32, process: &'a ProcessInfo, since: Duration },
     /// Somebody ended what was started.
     Undone { death: Option<&'a Termination> },
     /// The attempt was judged a failure, so many in a row.
@@ -84,7 +84,7 @@ pub enum AttemptEvent<'a> {
     /// It runs again, after a give-up that was told.
     Recovered(&'a ProcessInfo),
     /// A `--once` run has started it; `ended` is what had ended unseen before.
-    Restarted { seen: &'a ProcessInfo, ended: Option<&'a Termination>, took: Duration },
+    Restarted { process: &'a ProcessInfo, ended: Option<&'a Termination>, took: Duration },
 }
 
 /// What happens to the watch.
@@ -118,7 +118,7 @@ pub enum WatchEvent<'a> {
 #[derive(Debug)]
 pub enum Look<'a> {
     /// The process, and how many others that match.
-    Running { seen: &'a ProcessInfo, others: usize, ran: Duration },
+    Running { process: &'a ProcessInfo, others: usize, ran: Duration },
     /// Nothing that counts.
     Missing,
     /// Nobody can tell.
@@ -218,7 +218,7 @@ impl Lasting<'_> {
         let (notice, facts) = match self {
             Lasting::Unknown(why) => (Notice::Unknown, why.0.clone()),
             Lasting::Paused { .. } => (Notice::Paused, String::new()),
-            Lasting::Suspended(seen) => (Notice::Stopped, seen.to_string()),
+            Lasting::Suspended(process) => (Notice::Stopped, process.to_string()),
             Lasting::Ambiguous { .. } => (Notice::Ambiguous, String::new()),
             Lasting::Near { close } => (Notice::Near, (*close).to_owned()),
             Lasting::NoLock { error, .. } => (Notice::Lock, error.to_string()),

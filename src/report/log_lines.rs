@@ -100,16 +100,16 @@ impl LogLines {
 
     fn process(&self, event: &ProcessEvent<'_>) -> Line {
         match event {
-            ProcessEvent::Found { seen, gone, age } => {
+            ProcessEvent::Found { process, predecessor, age } => {
                 let age = span(*age);
-                info(match gone {
-                    Some(Predecessor { pid, since, .. }) if seen.started < *since => {
-                        format!("has been handed over: {seen} runs in place of pid {pid}, for {age}")
+                info(match predecessor {
+                    Some(Predecessor { pid, since, .. }) if process.started < *since => {
+                        format!("has been handed over: {process} runs in place of pid {pid}, for {age}")
                     }
                     Some(Predecessor { pid, .. }) => {
-                        format!("is running again by itself: {seen} in place of pid {pid}, for {age}")
+                        format!("is running again by itself: {process} in place of pid {pid}, for {age}")
                     }
-                    None => format!("is running by itself: {seen}, for {age}"),
+                    None => format!("is running by itself: {process}, for {age}"),
                 })
             }
             ProcessEvent::Died { end, then, deaths, explains } => self.died(end, *then, *deaths, *explains),
@@ -117,13 +117,13 @@ impl LogLines {
                 let (facts, often) = (facts(None, end), often(*deaths));
                 info(format!("{} (pid {}) has ended since the last check{facts}{often}", end.name, end.pid))
             }
-            ProcessEvent::Changed(seen) => warn(format!(
-                "{seen} lives, but has taken another name, command line or user, and is not what is watched any more"
+            ProcessEvent::Changed(process) => warn(format!(
+                "{process} lives, but has taken another name, command line or user, and is not what is watched any more"
             )),
-            ProcessEvent::LetGo(seen) => {
-                info(format!("other processes are looked for from here on; {seen} is left to itself"))
+            ProcessEvent::LetGo(process) => {
+                info(format!("other processes are looked for from here on; {process} is left to itself"))
             }
-            ProcessEvent::RunsOn(seen) => info(format!("{seen} runs on")),
+            ProcessEvent::RunsOn(process) => info(format!("{process} runs on")),
             ProcessEvent::LeftOver(left_over) => warn(format!(
                 "left over, and not taken for it: {}; if the start fails, they are the likely cause",
                 list(left_over)
@@ -132,12 +132,12 @@ impl LogLines {
     }
 
     fn died(&self, end: &Termination, then: Then, deaths: Tally, explains: bool) -> Line {
-        let untold = match end.death {
+        let untold = match end.exit {
             Exit::NotWaitedFor => Some("its parent has not waited for it, so that nobody knows how"),
             Exit::Untold if explains => Some("this kernel does not tell how"),
             Exit::Untold | Exit::Ended(_) => None,
         };
-        let is_on_purpose = matches!(end.ending(), Cause::Finished | Cause::Stopped);
+        let is_on_purpose = matches!(end.cause(), Cause::Finished | Cause::Stopped);
         let then = match then {
             Then::Start(delay) if delay.is_zero() => "; starting it unless it is back".to_owned(),
             Then::Start(delay) => {
@@ -181,11 +181,11 @@ impl LogLines {
             AttemptEvent::WrongName { is_at_work, left_running } => {
                 warn(self.wrong_name(*is_at_work, left_running))
             }
-            AttemptEvent::Appeared { seen, after } => {
-                info(format!("is running: {seen}, {} after the start command", span(*after)))
+            AttemptEvent::Appeared { process, after } => {
+                info(format!("is running: {process}, {} after the start command", span(*after)))
             }
-            AttemptEvent::Succeeded { attempt, seen, since } => info(format!(
-                "attempt {attempt} succeeded: {seen} runs {} after the start command",
+            AttemptEvent::Succeeded { attempt, process, since } => info(format!(
+                "attempt {attempt} succeeded: {process} runs {} after the start command",
                 span(*since)
             )),
             AttemptEvent::Undone { death: end } => info(format!(
@@ -204,13 +204,13 @@ impl LogLines {
                 // Rounds between the first give-up and the recovery are for the log alone.
                 if *was_told { info(text) } else { outcome(Level::Error, text) }
             }
-            AttemptEvent::Recovered(seen) => {
-                outcome(Level::Warn, format!("is running again: {seen}; log {}", self.log.display()))
+            AttemptEvent::Recovered(process) => {
+                outcome(Level::Warn, format!("is running again: {process}; log {}", self.log.display()))
             }
-            AttemptEvent::Restarted { seen, ended, took } => {
+            AttemptEvent::Restarted { process, ended, took } => {
                 let ended = ended.map(|end| facts(None, end)).unwrap_or_default();
                 let (took, log) = (span(*took), self.log.display());
-                let text = format!("was not running{ended}, and is again: {seen} after {took}; log {log}");
+                let text = format!("was not running{ended}, and is again: {process} after {took}; log {log}");
                 outcome(Level::Warn, text)
             }
         }
@@ -251,10 +251,10 @@ impl LogLines {
 
     fn opened(&self, first: &Look<'_>) -> Line {
         let first = match first {
-            Look::Running { seen, others, ran } => {
+            Look::Running { process, others, ran } => {
                 let among = |count| format!(", the first of {count} that match");
                 let others = if *others == 0 { String::new() } else { among(others + 1) };
-                format!("following {seen}{others}, running for {}", span(*ran))
+                format!("following {process}{others}, running for {}", span(*ran))
             }
             Look::Missing => "nothing matches".to_owned(),
             Look::Unknown => "what runs cannot be known".to_owned(),
@@ -286,8 +286,8 @@ impl LogLines {
                     "the run that is at work (pid {pid}) has been so for far longer than its settings allow"
                 ),
             ),
-            WatchEvent::Checked(Look::Running { seen, ran, .. }) => {
-                info(format!("checked: {seen} is running, for {}", span(*ran)))
+            WatchEvent::Checked(Look::Running { process, ran, .. }) => {
+                info(format!("checked: {process} is running, for {}", span(*ran)))
             }
             WatchEvent::Checked(Look::Unknown) => info("checked: cannot tell whether it is running"),
             WatchEvent::Checked(Look::Missing) => info("checked: it is not running"),
@@ -303,7 +303,7 @@ impl LogLines {
                 outcome(Level::Error, format!("cannot tell whether it is running: {why}"))
             }
             WatchEvent::Ended { signal, followed } => {
-                let left = followed.map(|seen| format!("; {seen} is left running")).unwrap_or_default();
+                let left = followed.map(|process| format!("; {process} is left running")).unwrap_or_default();
                 info(format!("ended by {}{left}", signal_name(*signal)))
             }
             WatchEvent::EndedWithAll { signal, in_time } => {
@@ -325,8 +325,8 @@ impl LogLines {
                 );
                 format!("is not running, and paused: it is left alone {until}")
             }
-            Lasting::Suspended(seen) => {
-                format!("{seen} is stopped, by a signal or a debugger; it counts as running")
+            Lasting::Suspended(process) => {
+                format!("{process} is stopped, by a signal or a debugger; it counts as running")
             }
             Lasting::Ambiguous { hint } => (*hint).to_owned(),
             Lasting::Near { close } => {

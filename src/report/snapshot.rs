@@ -125,7 +125,7 @@ impl Snapshot {
         let watcher = live.watcher;
         let (status, since, remark) = status(state, live);
         let process = state.process.as_ref().filter(|_| status == Status::Running);
-        let process = process.map(|process| Process { pid: process.pid, name: process.name.clone() });
+        let process = process.map(|process| Process { pid: process.id.pid, name: process.name.clone() });
         let mut remarks: Vec<_> = remark.into_iter().collect();
         if status != Status::Running {
             if live.command {
@@ -186,7 +186,7 @@ impl Snapshot {
 fn status(state: &State, live: &Live) -> (Status, Option<Time>, Option<Remark>) {
     match (state.process.as_ref(), &live.process) {
         (Some(_), Err(why)) => (Status::Unknown, None, Some(Remark::Hidden(why.clone()))),
-        (Some(process), Ok(true)) => (Status::Running, Some(process.started_ms), None),
+        (Some(process), Ok(true)) => (Status::Running, Some(process.id.started), None),
         // It has ended since the last check, and another may have taken its place.
         (Some(_), Ok(false)) if live.watcher == Watcher::Nobody || state.sight == Sight::Running => {
             (Status::NotRunning, None, Some(Remark::EndedSinceCheck))

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use crate::policy::Failure;
-use crate::process;
+use crate::process::ProcessInfo;
 use crate::process::criteria::Mismatch;
 use crate::process::oom::OutOfMemory;
 use crate::process::scan::Candidate;
@@ -41,7 +41,7 @@ pub(super) fn wrote(end: &CommandEnd) -> String {
 
 /// How a process died.
 pub(super) fn death(end: &Termination) -> String {
-    format!("{} (pid {}) {} after {}", end.name, end.pid, end.death, span(end.ran()))
+    format!("{} (pid {}) {} after {}", end.name, end.pid, end.exit, span(end.ran()))
 }
 
 /// What else is known of an end, in brackets: why it is `untold` how it died, and memory, and whether there
@@ -113,7 +113,7 @@ pub(super) fn often(deaths: Tally) -> String {
 }
 
 /// Processes, as the log names them: the first few, and how many more.
-pub fn list(all: &[process::ProcessInfo]) -> String {
+pub fn list(all: &[ProcessInfo]) -> String {
     let mut text = all.iter().take(MOST_NAMED).map(ToString::to_string).collect::<Vec<_>>().join(", ");
     if all.len() > MOST_NAMED {
         let _ = write!(text, " and {} more", all.len() - MOST_NAMED);
@@ -123,11 +123,9 @@ pub fn list(all: &[process::ProcessInfo]) -> String {
 
 /// What to say of processes that match and are not one family: what they are, and a pattern for the
 /// first alone.
-pub fn ambiguity(matching: &[process::ProcessInfo]) -> Option<String> {
+pub fn ambiguity(matching: &[ProcessInfo]) -> Option<String> {
     let (first, others) = matching.split_first()?;
-    let differ = |by: fn(&process::ProcessInfo, &process::ProcessInfo) -> bool| {
-        others.iter().any(|other| !by(first, other))
-    };
+    let differ = |by: fn(&ProcessInfo, &ProcessInfo) -> bool| others.iter().any(|other| !by(first, other));
     let what = if differ(|a, b| a.name == b.name) {
         "matches processes of several names"
     } else if is_family(matching) {
@@ -139,8 +137,8 @@ pub fn ambiguity(matching: &[process::ProcessInfo]) -> Option<String> {
     let pattern = |text: &str| quoted(&regex_lite::escape(text));
     let stricter = if differ(|a, b| a.name == b.name) {
         format!("for {} alone: --exact --process-name {}", first.name, pattern(&first.name))
-    } else if differ(|a, b| a.kind.user == b.kind.user) {
-        format!("for the first alone: --user {}", user_name(first.kind.user))
+    } else if differ(|a, b| a.signature.user == b.signature.user) {
+        format!("for the first alone: --user {}", user_name(first.signature.user))
     } else if differ(|a, b| a.command_line == b.command_line) {
         let whole = quoted(&format!("^{}$", regex_lite::escape(&first.command_line)));
         format!("for the first alone: --full --process-name {whole}")
@@ -151,27 +149,27 @@ pub fn ambiguity(matching: &[process::ProcessInfo]) -> Option<String> {
 }
 
 /// Whether processes come from one of them, or all from one parent.
-fn is_family(all: &[process::ProcessInfo]) -> bool {
-    let is_among = |pid| all.iter().any(|seen| seen.pid == pid);
-    let mut roots = all.iter().filter(|seen| !is_among(seen.parent));
+fn is_family(all: &[ProcessInfo]) -> bool {
+    let is_among = |pid| all.iter().any(|process| process.pid == pid);
+    let mut roots = all.iter().filter(|process| !is_among(process.parent));
     let first = roots.next().map(|root| root.parent);
     // Whatever has lost its parent is process 1's.
     roots.all(|root| Some(root.parent) == first && root.parent != 1)
 }
 
 /// What nearly matches, and why it does not; `None` if there is nothing, or if anything matches.
-pub fn near(judged: &[Candidate]) -> Option<String> {
+pub fn near(candidates: &[Candidate]) -> Option<String> {
     // It may have come meanwhile.
-    if judged.iter().any(|judged| judged.reason.is_none()) {
+    if candidates.iter().any(|candidate| candidate.mismatch.is_none()) {
         return None;
     }
-    let said = |judged: &Candidate| match judged.reason? {
+    let said = |Candidate { process, mismatch }: &Candidate| match (*mismatch)? {
         // That goes without saying.
         Mismatch::ThisProgram | Mismatch::StartCommand | Mismatch::Ancestor => None,
-        Mismatch::NameDiffers => Some(format!("'{}' (pid {})", judged.seen.name, judged.seen.pid)),
-        reason => Some(format!("'{}' (pid {}, {reason})", judged.seen.name, judged.seen.pid)),
+        Mismatch::NameDiffers => Some(format!("'{}' (pid {})", process.name, process.pid)),
+        mismatch => Some(format!("'{}' (pid {}, {mismatch})", process.name, process.pid)),
     };
-    let mut near: Vec<_> = judged.iter().filter_map(said).collect();
+    let mut near: Vec<_> = candidates.iter().filter_map(said).collect();
     let more = near.len().saturating_sub(MOST_NAMED);
     near.truncate(MOST_NAMED);
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
@@ -187,12 +185,12 @@ pub fn user_name(uid: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::ProcessInfo;
+    use crate::process::Signature;
     use crate::sys::Pid;
     use crate::time::Time;
 
-    fn seen(pid: Pid, parent: Pid, name: &str, user: u32, command_line: &str) -> ProcessInfo {
-        let kind = process::Signature::new(user, command_line.as_bytes());
+    fn process(pid: Pid, parent: Pid, name: &str, user: u32, command_line: &str) -> ProcessInfo {
+        let signature = Signature::new(user, command_line.as_bytes());
         let command_line = command_line.to_owned();
         ProcessInfo {
             pid,
@@ -201,53 +199,66 @@ mod tests {
             has_terminal: false,
             parent,
             command_line,
-            kind,
+            signature,
         }
     }
 
     #[test]
     fn one_family_is_not_several() {
-        let master = seen(10, 1, "nginx", 0, "nginx: master");
+        let master = process(10, 1, "nginx", 0, "nginx: master");
         let workers =
-            [seen(11, 10, "nginx", 33, "nginx: worker"), seen(12, 11, "nginx", 33, "nginx: worker")];
+            [process(11, 10, "nginx", 33, "nginx: worker"), process(12, 11, "nginx", 33, "nginx: worker")];
         assert_eq!(ambiguity(&[]), None);
         assert_eq!(ambiguity(std::slice::from_ref(&master)), None);
         assert_eq!(ambiguity(&[&[master.clone()][..], &workers].concat()), None);
-        assert_eq!(ambiguity(&[seen(7, 5, "x", 0, "x"), seen(8, 5, "x", 0, "x")]), None, "of one parent");
+        assert_eq!(
+            ambiguity(&[process(7, 5, "x", 0, "x"), process(8, 5, "x", 0, "x")]),
+            None,
+            "of one parent"
+        );
     }
 
     #[test]
     fn several_are_named_with_a_stricter_pattern() {
         for (others, said) in [
             (
-                seen(20, 10, "docker-proxy", 0, "p"),
+                process(20, 10, "docker-proxy", 0, "p"),
                 "matches processes of several names: dockerd (pid 10), docker-proxy (pid 20); dockerd (pid 10) is followed; for dockerd alone: --exact --process-name dockerd",
             ),
             (
-                seen(20, 1, "dockerd", 65_533, "d"),
+                process(20, 1, "dockerd", 65_533, "d"),
                 "matches several processes that are not one family: dockerd (pid 10), dockerd (pid 20); dockerd (pid 10) is followed; for the first alone: --user root",
             ),
             (
-                seen(20, 1, "dockerd", 0, "d"),
+                process(20, 1, "dockerd", 0, "d"),
                 "matches several processes that are not one family: dockerd (pid 10), dockerd (pid 20); dockerd (pid 10) is followed; for the first alone: --full --process-name '^dockerd \\-x$'",
             ),
             (
-                seen(20, 1, "dockerd", 0, "dockerd -x"),
+                process(20, 1, "dockerd", 0, "dockerd -x"),
                 "matches several processes that are not one family: dockerd (pid 10), dockerd (pid 20); dockerd (pid 10) is followed; neither name nor user nor command line tells them apart",
             ),
         ] {
-            assert_eq!(ambiguity(&[seen(10, 1, "dockerd", 0, "dockerd -x"), others]).as_deref(), Some(said));
+            assert_eq!(
+                ambiguity(&[process(10, 1, "dockerd", 0, "dockerd -x"), others]).as_deref(),
+                Some(said)
+            );
         }
     }
 
     #[test]
     fn near_misses_say_what_is_amiss() {
-        let judged = |name, reason| Candidate { seen: seen(812, 1, name, 0, name), reason };
-        assert_eq!(near(&[judged("dockerd", Some(Mismatch::ThisProgram))]), None);
-        assert_eq!(near(&[judged("dcoker", Some(Mismatch::NameDiffers)), judged("docker", None)]), None);
+        let candidate = |name, mismatch| Candidate { process: process(812, 1, name, 0, name), mismatch };
+        assert_eq!(near(&[candidate("dockerd", Some(Mismatch::ThisProgram))]), None);
         assert_eq!(
-            near(&[judged("dockerd", Some(Mismatch::NameDiffers)), judged("dcoker", Some(Mismatch::Zombie))])
-                .as_deref(),
+            near(&[candidate("dcoker", Some(Mismatch::NameDiffers)), candidate("docker", None)]),
+            None
+        );
+        assert_eq!(
+            near(&[
+                candidate("dockerd", Some(Mismatch::NameDiffers)),
+                candidate("dcoker", Some(Mismatch::Zombie))
+            ])
+            .as_deref(),
             Some("'dockerd' (pid 812), 'dcoker' (pid 812, is dead, a zombie)")
         );
     }

@@ -87,13 +87,13 @@ pub struct Tally {
 impl LastExit {
     /// Of a process that was followed to its end.
     pub fn of(end: &Termination) -> Self {
-        let status = if let Exit::Ended(status) = end.death { Some(status) } else { None };
+        let status = if let Exit::Ended(status) = end.exit { Some(status) } else { None };
         LastExit {
             pid: end.pid,
             name: end.name.clone(),
             started_ms: end.started,
             at_ms: end.at,
-            cause: end.ending(),
+            cause: end.cause(),
             status: status.and_then(|status| status.code()),
             signal: status.and_then(signal_of),
             core_dumped: status.is_some_and(|status| status.core_dumped()),

@@ -11,7 +11,6 @@ pub mod lock;
 pub mod said;
 pub mod store;
 
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -29,7 +28,6 @@ use crate::settings::digest::Digest;
 use crate::settings::name::Name;
 use crate::state::history::{Deaths, LastExit, LastStart};
 use crate::state::said::Said;
-use crate::sys::Pid;
 use crate::time::{Time, millis};
 
 /// The version of the state file that this program writes and reads.
@@ -65,7 +63,8 @@ pub struct State {
     /// The process that is followed, or was when it was last seen.
     pub process: Option<StoredProcess>,
     /// The process that died last, against which left-overs are told.
-    pub gone: Option<StoredPredecessor>,
+    #[serde(rename = "gone")]
+    pub predecessor: Option<Predecessor>,
     /// The start command at work.
     pub command: Option<ProcessId>,
     /// How often the process was started successfully, since this file began.
@@ -118,82 +117,19 @@ pub enum Sight {
 /// A watched process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredProcess {
-    /// Its number.
-    pub pid: Pid,
-    /// When it started, to the tick.
-    #[serde(with = "millis")]
-    pub started_ms: Time,
-    /// Its name, printable.
+    #[serde(flatten)]
+    pub id: ProcessId,
+    /// Printable.
     pub name: String,
-    /// Its effective user.
-    pub user: u32,
-    /// Its first argument without digits, each byte as two hexadecimal digits.
-    pub argument: String,
-}
-
-/// A watched process that died.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredPredecessor {
-    /// Its number.
-    pub pid: Pid,
-    /// What started then or later is no left-over.
-    #[serde(with = "millis")]
-    pub since_ms: Time,
-    /// Its effective user.
-    pub user: u32,
-    /// Its first argument without digits, each byte as two hexadecimal digits.
-    pub argument: String,
+    #[serde(flatten)]
+    pub signature: Signature,
 }
 
 impl From<&ProcessInfo> for StoredProcess {
-    fn from(seen: &ProcessInfo) -> Self {
-        let Signature { user, argument } = &seen.kind;
-        let (name, argument) = (seen.name.clone(), hex(argument));
-        StoredProcess { pid: seen.pid, started_ms: seen.started, name, user: *user, argument }
+    fn from(process: &ProcessInfo) -> Self {
+        let ProcessInfo { name, signature, .. } = process.clone();
+        StoredProcess { id: process.id(), name, signature }
     }
-}
-
-impl From<&Predecessor> for StoredPredecessor {
-    fn from(gone: &Predecessor) -> Self {
-        StoredPredecessor {
-            pid: gone.pid,
-            since_ms: gone.since,
-            user: gone.kind.user,
-            argument: hex(&gone.kind.argument),
-        }
-    }
-}
-
-impl From<&StoredPredecessor> for Predecessor {
-    fn from(died: &StoredPredecessor) -> Self {
-        let kind = Signature { user: died.user, argument: unhex(&died.argument) };
-        Predecessor { pid: died.pid, since: died.since_ms, kind }
-    }
-}
-
-impl StoredProcess {
-    /// The process as one that is gone, when it was last seen at `since`.
-    pub fn gone(&self, since: Time) -> Predecessor {
-        Predecessor {
-            pid: self.pid,
-            since,
-            kind: Signature { user: self.user, argument: unhex(&self.argument) },
-        }
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    text.as_bytes()
-        .chunks(2)
-        .filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-        .collect()
 }
 
 /// Why a file was not read.
@@ -379,17 +315,19 @@ mod tests {
             settings_version: 1,
             once: false,
             interval_ms: ms(1000),
-            watchdog: Some(ProcessId { pid: 4, started_ms: ms(40) }),
+            watchdog: Some(ProcessId { pid: 4, started: ms(40) }),
             sight: Sight::Running,
             since_ms: ms(50),
             process: Some(StoredProcess {
-                pid: 9,
-                started_ms: ms(9),
+                id: ProcessId { pid: 9, started: ms(9) },
                 name: "x".into(),
-                user: 0,
-                argument: "ff2f".into(),
+                signature: Signature { user: 0, argument: b"\xff/".to_vec() },
             }),
-            gone: None,
+            predecessor: Some(Predecessor {
+                pid: 9,
+                since: ms(50),
+                signature: Signature { user: 0, argument: b"\xff/".to_vec() },
+            }),
             command: None,
             restarts: 2,
             memory: Memory::default(),
@@ -416,15 +354,19 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path().join("made")).unwrap().count(), 1, "nothing else is left");
         assert_eq!(names(&folder.path().join("made")), [crate::settings::name::name("x").unwrap()]);
         files.say(Leave::Paused { until: None }, Duration::ZERO).unwrap();
-        assert!(files.note_stuck(ProcessId { pid: 7, started_ms: Duration::ZERO }));
+        assert!(files.note_stuck(ProcessId { pid: 7, started: Duration::ZERO }));
         files.new_start_note(Duration::ZERO).unwrap();
         // As the README has it.
         for (ending, mode) in [("pause", 0o644), ("stuck", 0o644), ("start", 0o600)] {
             assert_eq!(files.path(ending).metadata().unwrap().permissions().mode() & 0o777, mode, "{ending}");
         }
-        let gone = state().process.unwrap().gone(Duration::from_millis(50));
-        assert_eq!(Predecessor::from(&StoredPredecessor::from(&gone)), gone);
-        assert_eq!(gone.kind.argument, b"\xff/");
+        let written: serde_json::Value = serde_json::from_str(&read_file(&path).unwrap()).unwrap();
+        for (word, value) in [
+            ("process", r#"{ "pid": 9, "started_ms": 9, "name": "x", "user": 0, "argument": "ff2f" }"#),
+            ("gone", r#"{ "pid": 9, "since_ms": 50, "user": 0, "argument": "ff2f" }"#),
+        ] {
+            assert_eq!(written[word], serde_json::from_str::<serde_json::Value>(value).unwrap());
+        }
     }
 
     #[test]

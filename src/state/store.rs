@@ -7,14 +7,14 @@ use crate::policy::Memory;
 use crate::process::oom::OomKills;
 use crate::process::scan::Proc;
 use crate::process::termination::{Exit, Predecessor, Termination};
-use crate::process::{ProcessId, ProcessInfo};
+use crate::process::{ProcessId, ProcessInfo, own_start};
 use crate::settings::Settings;
 use crate::settings::digest::Digest;
 use crate::state::history::{Deaths, LastExit, LastStart, Tally};
 use crate::state::said::{Notice, Said, Told};
-use crate::state::{Files, Sight, State, StoredPredecessor, StoredProcess, Unread, VERSION};
+use crate::state::{Files, Sight, State, StoredProcess, Unread, VERSION};
 use crate::task::CommandEnd;
-use crate::time::{Time, millis};
+use crate::time::Time;
 
 /// The state of an instance, on its way to the file.
 #[derive(Debug)]
@@ -78,8 +78,8 @@ impl Store {
     }
 
     /// The process that died last.
-    pub fn gone(&self) -> Option<Predecessor> {
-        self.state.gone.as_ref().map(Predecessor::from)
+    pub fn predecessor(&self) -> Option<&Predecessor> {
+        self.state.predecessor.as_ref()
     }
 
     /// What is seen and remembered.
@@ -131,10 +131,7 @@ impl Store {
             self.change(|state| (state.last_exit, state.deaths) = (last_exit, deaths));
         }
         let is_same_process = match (&self.state.process, process) {
-            (Some(old), Some(new)) => {
-                (old.pid, old.started_ms, &old.name)
-                    == (new.pid, Time::from_millis(millis::of(new.started)), &new.name)
-            }
+            (Some(old), Some(new)) => old.id.is_same(new.id()) && old.name == new.name,
             (_, None) => true,
             _ => false,
         };
@@ -157,13 +154,11 @@ impl Store {
         }
     }
 
-    /// The process that is followed may have become of another kind.
-    pub fn note_kind(&mut self, process: &ProcessInfo) {
+    /// The process that is followed may have another signature by now.
+    pub fn note_signature(&mut self, process: &ProcessInfo) {
         let process = StoredProcess::from(process);
-        let is_it = |old: &&mut StoredProcess| {
-            (old.pid, millis::of(old.started_ms)) == (process.pid, millis::of(process.started_ms))
-        };
-        if let Some(old) = self.state.process.as_mut().filter(is_it)
+        if let Some(old) = self.state.process.as_mut()
+            && old.id.is_same(process.id)
             && *old != process
         {
             *old = process;
@@ -182,17 +177,17 @@ impl Store {
     pub fn lets_go(&mut self) {
         self.before_launcher = None;
         self.change(|state| {
-            (state.process, state.gone) = (None, None);
+            (state.process, state.predecessor) = (None, None);
             (state.sight, state.since_ms) = (Sight::Unknown, crate::time::now());
         });
     }
 
     /// The process died that was followed.
-    pub fn lost(&mut self, gone: &Predecessor) {
+    pub fn lost(&mut self, predecessor: &Predecessor) {
         self.change(|state| {
-            state.gone = Some(StoredPredecessor::from(gone));
+            state.predecessor = Some(predecessor.clone());
             // Another may be followed by now.
-            if state.process.take_if(|process| process.pid == gone.pid).is_some() {
+            if state.process.take_if(|process| process.id.pid == predecessor.pid).is_some() {
                 (state.sight, state.since_ms) = (Sight::Missing, crate::time::now());
             }
         });
@@ -206,7 +201,7 @@ impl Store {
             may_be_launcher.then(|| (self.state.last_exit.clone(), self.state.deaths.clone()));
         self.change(|state| {
             state.last_exit = Some(LastExit::of(end));
-            tally = state.deaths.add(end.ending(), end.at);
+            tally = state.deaths.add(end.cause(), end.at);
         });
         if may_be_launcher { Tally::default() } else { tally }
     }
@@ -309,21 +304,21 @@ fn next(
         take_over(&mut state, old, settings);
     }
     // While nobody can tell, it is what it was.
-    let is_dead = |process: &mut StoredProcess| {
-        !proc.lives(process.pid, process.started_ms, process.user).unwrap_or(true)
-    };
+    let is_dead =
+        |process: &mut StoredProcess| !proc.try_is_alive(process.id, process.signature.user).unwrap_or(true);
     let Some(process) = state.process.take_if(is_dead) else { return (state, None) };
-    state.gone = Some(StoredPredecessor::from(&process.gone(last_known(files))));
+    let StoredProcess { id: ProcessId { pid, started }, name, signature } = process;
+    state.predecessor = Some(Predecessor { pid, since: last_known(files), signature });
     let end = Termination {
-        pid: process.pid,
-        name: process.name,
-        started: process.started_ms,
+        pid,
+        name,
+        started,
         at: crate::time::now(),
-        death: Exit::Untold,
+        exit: Exit::Untold,
         memory: None,
         out_of_memory: state.oom_kills.since(proc.root()),
     };
-    let deaths = state.deaths.add(end.ending(), end.at);
+    let deaths = state.deaths.add(end.cause(), end.at);
     state.last_exit = Some(LastExit::of(&end));
     (state, Some((end, deaths)))
 }
@@ -344,8 +339,8 @@ fn take_over(state: &mut State, old: State, settings: &Settings) {
         state.restarts = old.restarts;
         state.told = old.told;
         // Of a time to come, it would make a left-over of all that runs.
-        let since_ms = |died: &StoredPredecessor| died.since_ms.min(state.since_ms);
-        state.gone = old.gone.map(|died| StoredPredecessor { since_ms: since_ms(&died), ..died });
+        let not_to_come = |old: Predecessor| Predecessor { since: old.since.min(state.since_ms), ..old };
+        state.predecessor = old.predecessor.map(not_to_come);
         state.process = old.process;
         state.last_exit = old.last_exit;
         state.deaths = old.deaths;
@@ -359,9 +354,7 @@ fn take_over(state: &mut State, old: State, settings: &Settings) {
 fn fresh(files: &Files, settings: &Settings) -> State {
     let Settings { criteria, limits, .. } = settings;
     let Digest { version: settings_version, number } = settings.digest();
-    let proc = std::path::Path::new("/proc/self/stat");
-    let line = std::fs::read(proc).unwrap_or_default();
-    let started = crate::process::stat::Stat::parse(&line).map_or(Time::ZERO, |stat| stat.started());
+    let (pid, started) = (std::process::id().cast_signed(), own_start().unwrap_or_default());
     State {
         version: VERSION,
         name: settings.name.to_string(),
@@ -371,7 +364,7 @@ fn fresh(files: &Files, settings: &Settings) -> State {
         settings_version,
         once: limits.once,
         interval_ms: limits.health_check_interval,
-        watchdog: Some(ProcessId { pid: std::process::id().cast_signed(), started_ms: started }),
+        watchdog: Some(ProcessId { pid, started }),
         since_ms: crate::time::now(),
         max_fail_count: limits.max_fail_count,
         ..State::default()
@@ -388,6 +381,7 @@ fn last_known(files: &Files) -> Time {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::Signature;
     use crate::settings::dirs::User;
     use crate::settings::given::{Given, Source};
     use std::path::Path;
@@ -414,15 +408,17 @@ mod tests {
             failures: u32::MAX,
             ..Memory::default()
         };
-        let gone = Some(StoredPredecessor { pid: 7, since_ms: far, user: 0, argument: String::new() });
-        let odd = State { restarts: u64::MAX, resumed_ms: far, memory, gone, ..fresh(&files, &settings) };
+        let signature = Signature { user: 0, argument: Vec::new() };
+        let predecessor = Some(Predecessor { pid: 7, since: far, signature });
+        let odd =
+            State { restarts: u64::MAX, resumed_ms: far, memory, predecessor, ..fresh(&files, &settings) };
         files.write_state(&odd).unwrap();
 
         let (mut record, _) = Store::recall(files.clone(), &settings, &proc);
         let now = crate::time::now();
         assert!(record.memory().last_attempt.unwrap() <= now);
         assert!(record.memory().gave_up_until.unwrap() <= now + crate::policy::LONGEST_RETRY);
-        assert!(record.gone().unwrap().since <= now, "what started since then counts");
+        assert!(record.predecessor().unwrap().since <= now, "what started since then counts");
         record.restarted();
         let memory = record.memory();
         record.end(memory).unwrap();
@@ -471,14 +467,15 @@ mod tests {
             }
             let folder = tempfile::tempdir().unwrap();
             let files = Files::new(folder.path(), &settings.name, "this boot");
-            let (started_ms, name, argument) = (Time::from_secs(1), "x".to_owned(), String::new());
-            let process = Some(StoredProcess { pid: 7, started_ms, name, user, argument });
+            let id = ProcessId { pid: 7, started: Time::from_secs(1) };
+            let signature = Signature { user, argument: Vec::new() };
+            let process = Some(StoredProcess { id, name: "x".to_owned(), signature });
             files.write_state(&State { process, ..fresh(&files, &settings) }).unwrap();
             let proc = Proc::new(proc.path()).unwrap();
             let (record, found) = Store::recall(files, &settings, &proc);
-            let State { process, gone, last_exit, .. } = record.state();
+            let State { process, predecessor, last_exit, .. } = record.state();
             assert_eq!(
-                (process.is_none(), gone.is_some(), last_exit.is_some(), found.ended.is_some()),
+                (process.is_none(), predecessor.is_some(), last_exit.is_some(), found.ended.is_some()),
                 (has_died, has_died, has_died, has_died)
             );
         }
@@ -491,23 +488,23 @@ mod tests {
         let proc = Proc::new(Path::new("/proc")).unwrap();
         let files = Files::new(folder.path(), &settings.name, "this boot");
         let (mut record, _) = Store::recall(files, &settings, &proc);
-        let kind = crate::process::Signature { user: 0, argument: b"x".to_vec() };
-        let seen = |pid| ProcessInfo {
+        let signature = Signature { user: 0, argument: b"x".to_vec() };
+        let process = |pid| ProcessInfo {
             pid,
             name: "x".into(),
             started: Time::from_secs(1),
             has_terminal: false,
             parent: 1,
             command_line: "x".into(),
-            kind: kind.clone(),
+            signature: signature.clone(),
         };
-        let gone = |pid| Predecessor { pid, since: Time::from_secs(2), kind: kind.clone() };
-        record.sees(Sight::Running, Some(&seen(7)), Time::from_secs(1));
-        record.lost(&gone(7));
+        let predecessor = |pid| Predecessor { pid, since: Time::from_secs(2), signature: signature.clone() };
+        record.sees(Sight::Running, Some(&process(7)), Time::from_secs(1));
+        record.lost(&predecessor(7));
         assert_eq!((record.state().sight, record.state().process.is_none()), (Sight::Missing, true));
-        record.sees(Sight::Running, Some(&seen(8)), Time::from_secs(3));
-        record.lost(&gone(7));
-        let followed = record.state().process.as_ref().map(|process| process.pid);
+        record.sees(Sight::Running, Some(&process(8)), Time::from_secs(3));
+        record.lost(&predecessor(7));
+        let followed = record.state().process.as_ref().map(|process| process.id.pid);
         assert_eq!((record.state().sight, followed), (Sight::Running, Some(8)));
     }
 }

@@ -165,7 +165,7 @@ impl Other {
     /// Who is running by what `state` says: to ask for the lock, for however short a time, would send away a
     /// watchdog that begins just then.
     pub fn running(state: &State, settings: &Settings, proc: &Proc) -> Option<Self> {
-        let it = state.watchdog.filter(|it| proc.is_alive(it.pid, it.started_ms))?;
+        let it = state.watchdog.filter(|it| proc.is_alive(*it))?;
         let has_same_settings = state.digest().is_same(settings.digest());
         Some(Other { pid: Some(it.pid), has_same_settings, is_once: state.once })
     }

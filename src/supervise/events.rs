@@ -40,9 +40,8 @@ fn keep(event: &Event<'_>, record: &mut Store) {
 
 /// Tells what about the settings, and the file that they come from, is probably not what was meant.
 pub(super) fn doubt_settings(settings: &Settings, record: &mut Store, report: &mut LogLines) {
-    let doubts = settings.criteria.doubts().join("; ");
     for (notice, doubt) in [
-        (Notice::Doubt, Some(doubts).filter(|doubts| !doubts.is_empty())),
+        (Notice::Doubt, settings.criteria.doubt()),
         (Notice::File, settings.doubt.clone()),
         (Notice::Program, program::doubt(&settings.criteria.start_command)),
     ] {
@@ -59,12 +58,12 @@ impl Parts {
     }
 
     /// The process was seen to run, or to be suspended.
-    pub(super) fn sees_running(&mut self, seen: &ProcessInfo, is_suspended: bool, now: Time) {
-        self.record.sees(Sight::Running, Some(seen), now);
+    pub(super) fn sees_running(&mut self, process: &ProcessInfo, is_suspended: bool, now: Time) {
+        self.record.sees(Sight::Running, Some(process), now);
         if is_suspended {
-            self.emit(Lasting::Suspended(seen));
+            self.emit(Lasting::Suspended(process));
         } else {
-            self.emit(ProcessEvent::RunsOn(seen));
+            self.emit(ProcessEvent::RunsOn(process));
         }
     }
 
@@ -129,21 +128,21 @@ impl Supervisor {
         let now = now();
         let limits = self.parts.settings.limits;
         let since = now.saturating_sub(self.facts.attempt.began);
-        let followed = self.followed.as_ref().map(Handle::seen);
+        let followed = self.followed.as_ref().map(Handle::info);
         match (news, followed) {
-            (News::Found { by_itself: true }, Some(seen)) => {
+            (News::Found { by_itself: true }, Some(process)) => {
                 self.facts.missing_since = None;
-                let (gone, age) = (self.gone.as_ref(), now.saturating_sub(seen.started));
-                self.parts.emit(ProcessEvent::Found { seen, gone, age });
+                let (predecessor, age) = (self.predecessor.as_ref(), now.saturating_sub(process.started));
+                self.parts.emit(ProcessEvent::Found { process, predecessor, age });
             }
-            (News::Appeared { after }, Some(seen)) => {
-                self.parts.emit(AttemptEvent::Appeared { seen, after });
+            (News::Appeared { after }, Some(process)) => {
+                self.parts.emit(AttemptEvent::Appeared { process, after });
                 self.ask_what_becomes_of_it();
             }
-            (News::Succeeded { attempt }, Some(seen)) => {
-                self.parts.emit(AttemptEvent::Succeeded { attempt, seen, since });
+            (News::Succeeded { attempt }, Some(process)) => {
+                self.parts.emit(AttemptEvent::Succeeded { attempt, process, since });
                 self.ask_what_becomes_of_it();
-                self.look_at_kind();
+                self.refresh_signature();
             }
             (News::Failed { failures, why }, _) => self.tell_failure(failures, why, since),
             (News::GaveUp { failures, why, retry }, _) => {
@@ -186,7 +185,7 @@ impl Supervisor {
     /// A start command that does its work, and no process of the name ever: it is the name, perhaps.
     fn doubt_name(&mut self, is_at_work: bool) {
         if !self.facts.ever_seen {
-            let left_running = self.parts.proc.started_since(self.facts.attempt.began, self.session);
+            let left_running = self.parts.proc.left_running(self.facts.attempt.began, self.session);
             self.parts.emit(AttemptEvent::WrongName { is_at_work, left_running: &left_running });
         }
     }

@@ -17,10 +17,10 @@ impl Supervisor {
     /// A child has been reaped: if it is what is followed, that is how it ended. Whether it is.
     pub(super) fn was_reaped(&mut self, pid: Pid, status: ExitStatus) -> bool {
         let dying = self.dying.iter_mut().map(|dying| &mut dying.followed);
-        let process = self.followed.iter_mut().chain(dying).find(|process| process.seen().pid == pid);
+        let process = self.followed.iter_mut().chain(dying).find(|process| process.info().pid == pid);
         let is_process = process.is_some();
         if let Some(process) = process {
-            process.was_waited_for(status);
+            process.was_reaped(status);
         }
         is_process
     }

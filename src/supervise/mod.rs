@@ -90,7 +90,7 @@ pub struct Supervisor {
     /// When it was last known to live.
     last_alive: Time,
     dying: Option<Dying>,
-    gone: Option<Predecessor>,
+    predecessor: Option<Predecessor>,
     command: Option<StartCommand>,
     /// The session of the last start command.
     session: Pid,
@@ -147,7 +147,7 @@ impl Supervisor {
             followed: None,
             last_alive: Time::ZERO,
             dying: None,
-            gone: parts.record.gone(),
+            predecessor: parts.record.predecessor().cloned(),
             session: command.as_ref().map_or(0, StartCommand::pid),
             command,
             child_changed: true,
@@ -213,7 +213,7 @@ impl Supervisor {
                 if now >= self.chores_done + CHORES {
                     self.chores_done = now;
                     self.keep_output_to_limit();
-                    self.look_at_kind();
+                    self.refresh_signature();
                     self.note_life();
                     self.look_after_files();
                     sys::give_back_free_memory();
@@ -263,12 +263,12 @@ impl Supervisor {
                 libc::SIGHUP => woken = Some(self.reload()),
                 libc::SIGUSR1 => {
                     let seen = self.look();
-                    self.look_at_kind();
+                    self.refresh_signature();
                     self.look_after_files();
                     let is_unknown = self.parts.record.state().sight == Sight::Unknown;
-                    self.parts.emit(WatchEvent::Checked(match self.followed.as_ref().map(Handle::seen) {
-                        Some(seen) => {
-                            Look::Running { seen, others: 0, ran: now().saturating_sub(seen.started) }
+                    self.parts.emit(WatchEvent::Checked(match self.followed.as_ref().map(Handle::info) {
+                        Some(process) => {
+                            Look::Running { process, others: 0, ran: now().saturating_sub(process.started) }
                         }
                         None if is_unknown => Look::Unknown,
                         None => Look::Missing,
@@ -311,7 +311,7 @@ impl Supervisor {
                     // What has died is the old one's history.
                     self.bury();
                     if let Some(followed) = &self.followed {
-                        self.parts.emit(ProcessEvent::LetGo(followed.seen()));
+                        self.parts.emit(ProcessEvent::LetGo(followed.info()));
                     }
                     self.let_go();
                     self.policy.begin_anew();
@@ -340,13 +340,13 @@ impl Supervisor {
         let mut worth = Worth::All;
         let exit = match outcome {
             Outcome::Running { started } => {
-                match followed.as_ref().map(Handle::seen) {
-                    Some(seen) if parts.record.was_told() => parts.emit(AttemptEvent::Recovered(seen)),
-                    Some(seen) if started => {
+                match followed.as_ref().map(Handle::info) {
+                    Some(process) if parts.record.was_told() => parts.emit(AttemptEvent::Recovered(process)),
+                    Some(process) if started => {
                         let took =
                             facts.missing_since.map_or(Duration::ZERO, |since| now().saturating_sub(since));
                         let ended = parts.ended_unseen.take();
-                        parts.emit(AttemptEvent::Restarted { seen, ended: ended.as_ref(), took });
+                        parts.emit(AttemptEvent::Restarted { process, ended: ended.as_ref(), took });
                     }
                     _ if started => {}
                     _ => worth = Worth::Warnings,
@@ -398,7 +398,7 @@ impl Supervisor {
             self.let_go();
             self.policy.begin_anew();
         } else {
-            let followed = self.followed.as_ref().map(Handle::seen);
+            let followed = self.followed.as_ref().map(Handle::info);
             self.parts.emit(WatchEvent::Ended { signal, followed });
         }
         if signal == libc::SIGTERM && !self.parts.settings.limits.once {

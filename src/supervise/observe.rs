@@ -6,7 +6,7 @@ use crate::hold::pause::Leave;
 use crate::policy::{REAP_GRACE, Seen};
 use crate::process::handle::{Check, Handle};
 use crate::process::scan::Unknown;
-use crate::process::termination::{Cause, Exit, ExitQuery, Predecessor, Termination};
+use crate::process::termination::{Cause, Exit, Predecessor, Termination};
 use crate::report::event::{AttemptEvent, Event, Lasting, Look, ProcessEvent, Then};
 use crate::report::words::{ambiguity, near};
 use crate::state::Sight;
@@ -35,19 +35,19 @@ impl Supervisor {
     }
 
     fn look_at(&mut self, mut followed: Handle) -> Result<Seen, Unknown> {
-        let started = followed.seen().started;
+        let started = followed.info().started;
         let check = followed.check(&self.parts.settings.criteria);
         let seen = match check {
             Ok(Check::Alive { stopped }) => {
                 self.last_alive = now();
                 self.parts.emit(Event::Over(Notice::Unknown));
-                self.parts.sees_running(followed.seen(), stopped, self.last_alive);
+                self.parts.sees_running(followed.info(), stopped, self.last_alive);
                 Seen::Running { started }
             }
             Ok(Check::Dead) => return Ok(self.died(followed)),
             Ok(Check::Changed) => {
-                self.parts.emit(ProcessEvent::Changed(followed.seen()));
-                self.lose(gone(&followed, now()));
+                self.parts.emit(ProcessEvent::Changed(followed.info()));
+                self.lose(predecessor(&followed, now()));
                 return Ok(Seen::Missing);
             }
             Err(unknown) => {
@@ -62,26 +62,26 @@ impl Supervisor {
     fn look_for(&mut self) -> Result<Seen, Unknown> {
         let settings = Rc::clone(&self.parts.settings);
         let criteria = &settings.criteria;
-        let matches = self.parts.proc.find(criteria, self.gone.as_ref())?;
+        let matches = self.parts.proc.find(criteria, self.predecessor.as_ref())?;
         self.parts.emit(Event::Over(Notice::Unknown));
         if let Some(hint) = ambiguity(&matches.counting) {
             self.parts.emit(Lasting::Ambiguous { hint: &hint });
         }
         let others = matches.counting.len().saturating_sub(1);
-        for seen in matches.counting {
-            let held = Handle::hold(&self.parts.proc, seen, criteria, self.parts.open_pidfd)?;
+        for process in matches.counting {
+            let held = Handle::hold(&self.parts.proc, process, criteria, self.parts.open_pidfd)?;
             if let Some(mut followed) = held {
                 self.last_alive = now();
-                let ran = self.last_alive.saturating_sub(followed.seen().started);
+                let ran = self.last_alive.saturating_sub(followed.info().started);
                 self.facts.ever_seen = true;
                 let stopped = matches!(followed.check(criteria), Ok(Check::Alive { stopped: true }));
-                self.open(Look::Running { seen: followed.seen(), others, ran });
-                self.parts.sees_running(followed.seen(), stopped, self.last_alive);
-                self.parts.record.note_kind(followed.seen());
+                self.open(Look::Running { process: followed.info(), others, ran });
+                self.parts.sees_running(followed.info(), stopped, self.last_alive);
+                self.parts.record.note_signature(followed.info());
                 self.parts.record.oom_kills(followed.oom_kills());
-                let started = followed.seen().started;
+                let started = followed.info().started;
                 if !self.parts.settings.limits.once && self.parts.record.was_told() {
-                    self.parts.emit(AttemptEvent::Recovered(followed.seen()));
+                    self.parts.emit(AttemptEvent::Recovered(followed.info()));
                 }
                 self.followed = Some(followed);
                 return Ok(Seen::Running { started });
@@ -107,10 +107,10 @@ impl Supervisor {
     /// What nearly matches is what was meant, perhaps.
     pub(super) fn name_near_misses(&mut self) {
         self.near_misses_due = false;
-        if let Ok(mut judged) = self.parts.proc.survey(&self.parts.settings.criteria) {
+        if let Ok(mut candidates) = self.parts.proc.survey(&self.parts.settings.criteria) {
             // Of the one that died there is a record.
-            judged.retain(|judged| self.gone.as_ref().is_none_or(|gone| gone.pid != judged.seen.pid));
-            if let Some(close) = near(&judged) {
+            candidates.retain(|near| self.predecessor.as_ref().is_none_or(|old| old.pid != near.process.pid));
+            if let Some(close) = near(&candidates) {
                 self.parts.emit(Lasting::Near { close: &close });
             }
         }
@@ -121,17 +121,17 @@ impl Supervisor {
     /// The followed process is dead. How it died may be known only when its parent has waited for it.
     pub(super) fn died(&mut self, followed: Handle) -> Seen {
         let at = now();
-        let started = followed.seen().started;
+        let started = followed.info().started;
         // Until it is known how it died, a young one may have been a launcher.
         let may_be_launcher = self.policy.may_be_launcher(Cause::Unknown, at.saturating_sub(started));
         let since = if may_be_launcher { started } else { self.latest_life(&followed, at) };
         // Its control group may be gone in a moment.
         let out_of_memory = followed.oom_kills().since(self.parts.proc.root());
-        self.lose(gone(&followed, since));
+        self.lose(predecessor(&followed, since));
         self.bury();
         // A child tells how it ended when it is waited for, whatever the kernel.
         self.child_changed |=
-            self.command.as_ref().is_some_and(|command| command.pid() == followed.seen().pid);
+            self.command.as_ref().is_some_and(|command| command.pid() == followed.info().pid);
         self.dying = Some(Dying { followed, at, out_of_memory });
         self.reap();
         Seen::Died { at, started }
@@ -143,42 +143,42 @@ impl Supervisor {
         if followed.pidfd().is_some() { at } else { self.last_alive }
     }
 
-    fn lose(&mut self, gone: Predecessor) {
-        self.parts.record.lost(&gone);
-        self.gone = Some(gone);
+    fn lose(&mut self, predecessor: Predecessor) {
+        self.parts.record.lost(&predecessor);
+        self.predecessor = Some(predecessor);
     }
 
     /// How the process that died last did, if that is known by now.
     pub(super) fn how_it_died(&mut self) -> Option<Seen> {
         let dying = self.dying.as_mut()?;
-        let ExitQuery::Now(death) = dying.followed.how() else {
+        let Some(exit) = dying.followed.exit() else {
             if now() >= dying.at + REAP_PATIENCE {
                 self.bury();
             }
             return None;
         };
-        Some(self.explain(death))
+        Some(self.explain(exit))
     }
 
-    fn explain(&mut self, death: Exit) -> Seen {
+    fn explain(&mut self, exit: Exit) -> Seen {
         let Some(Dying { followed, at, out_of_memory }) = self.dying.take() else {
             return Seen::Ended(Cause::Unknown);
         };
         let (pid, name, started) =
-            (followed.seen().pid, followed.seen().name.clone(), followed.seen().started);
-        let out_of_memory = out_of_memory.filter(|kills| death.may_come_of(*kills));
-        let end = Termination { pid, name, started, at, death, memory: followed.memory(), out_of_memory };
-        let ending = end.ending();
+            (followed.info().pid, followed.info().name.clone(), followed.info().started);
+        let out_of_memory = out_of_memory.filter(|kills| exit.may_come_of(*kills));
+        let end = Termination { pid, name, started, at, exit, memory: followed.memory(), out_of_memory };
+        let cause = end.cause();
         // What a launcher leaves has started since the launcher did.
-        let is_launcher = self.policy.may_be_launcher(ending, end.ran());
+        let is_launcher = self.policy.may_be_launcher(cause, end.ran());
         let since = if is_launcher { started } else { self.latest_life(&followed, at) };
-        if let Some(gone) = self.gone.as_mut().filter(|gone| gone.pid == pid) {
-            gone.since = since;
-            self.parts.record.lost(gone);
+        if let Some(predecessor) = self.predecessor.as_mut().filter(|old| old.pid == pid) {
+            predecessor.since = since;
+            self.parts.record.lost(predecessor);
         }
-        let deaths = self.parts.record.ended(&end, is_launcher && ending == Cause::Finished);
+        let deaths = self.parts.record.ended(&end, is_launcher && cause == Cause::Finished);
         let now = now();
-        let then = match (self.policy.delay_after(ending, end.ran()), self.policy.verdict()) {
+        let then = match (self.policy.delay_after(cause, end.ran()), self.policy.verdict()) {
             _ if matches!(self.parts.record.files().leave(now), Leave::Paused { .. }) => Then::LeftAlone,
             (Some(delay), _) => Then::Start(delay),
             (None, Some(verdict)) if verdict > now => Then::Verdict(verdict.saturating_sub(now)),
@@ -186,11 +186,11 @@ impl Supervisor {
         };
         // The kernel will not change meanwhile.
         let explains =
-            death == Exit::Untold && self.parts.record.is_news(Told::Once(Notice::Untold, String::new()));
+            exit == Exit::Untold && self.parts.record.is_news(Told::Once(Notice::Untold, String::new()));
         self.parts.emit(ProcessEvent::Died { end: &end, then, deaths, explains });
         self.facts.missing_since.get_or_insert(at);
         self.facts.attempt.death = Some(end);
-        Seen::Ended(ending)
+        Seen::Ended(cause)
     }
 
     /// Gives up on knowing how the process that died last did.
@@ -201,10 +201,10 @@ impl Supervisor {
     }
 
     /// Keeps in mind by what a successor of the process is recognised.
-    pub(super) fn look_at_kind(&mut self) {
+    pub(super) fn refresh_signature(&mut self) {
         if let Some(followed) = &mut self.followed {
-            followed.look_at_kind();
-            self.parts.record.note_kind(followed.seen());
+            followed.refresh_signature();
+            self.parts.record.note_signature(followed.info());
         }
     }
 
@@ -212,7 +212,7 @@ impl Supervisor {
     /// watch, which is not its own doing.
     pub(super) fn let_go(&mut self) {
         self.followed = None;
-        self.gone = None;
+        self.predecessor = None;
         self.parts.record.lets_go();
     }
 
@@ -228,7 +228,7 @@ impl Supervisor {
 }
 
 /// What is needed of a process that is gone, to know what takes its place.
-fn gone(followed: &Handle, since: Time) -> Predecessor {
-    let seen = followed.seen();
-    Predecessor { pid: seen.pid, since, kind: seen.kind.clone() }
+fn predecessor(followed: &Handle, since: Time) -> Predecessor {
+    let process = followed.info();
+    Predecessor { pid: process.pid, since, signature: process.signature.clone() }
 }

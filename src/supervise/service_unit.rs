@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::process::ProcessInfo;
+use crate::process::cgroup::{ControlGroups, last_part};
 use crate::sys::Pid;
 use crate::task::{Output, Task, environment};
 use crate::time::Time;
@@ -47,7 +48,8 @@ impl Unit {
     /// The unit of this process.
     pub fn own(proc: &Path, once: bool) -> Self {
         let is_given = |variable| std::env::var_os(variable).is_some();
-        let group = is_given("INVOCATION_ID").then(|| service_group(&proc.join("self/cgroup"))).flatten();
+        let group =
+            is_given("INVOCATION_ID").then(|| service(proc, std::process::id().cast_signed())).flatten();
         // A unit of Type=oneshot has nobody who listens. One that starts us by the way is not ours to judge:
         // what it has started itself, since version 248, has its number.
         let is_main = std::env::var("SYSTEMD_EXEC_PID").map_or(true, |pid| {
@@ -63,10 +65,10 @@ impl Unit {
     }
 
     /// A run that ends soon has started this process: asks what becomes of it then, if it is the unit's.
-    pub fn ask_about(&mut self, proc: &Path, seen: &ProcessInfo, name: &str, now: Time) {
-        let is_in = |group: &String| service_group(&group_file(proc, seen.pid)).as_ref() == Some(group);
+    pub fn ask_about(&mut self, proc: &Path, process: &ProcessInfo, name: &str, now: Time) {
+        let is_in = |group: &String| service(proc, process.pid).as_ref() == Some(group);
         if matches!(self.question, Question::None) && self.group.as_ref().is_some_and(is_in) {
-            self.ask(About::Started { process: seen.to_string(), name: name.to_owned() }, now);
+            self.ask(About::Started { process: process.to_string(), name: name.to_owned() }, now);
         }
     }
 
@@ -78,7 +80,7 @@ impl Unit {
         if group.contains("/user@") {
             command.arg("--user");
         }
-        command.args(["show", "--property=Type,KillMode,RemainAfterExit", "--", name(group)]);
+        command.args(["show", "--property=Type,KillMode,RemainAfterExit", "--", last_part(group)]);
         if let Ok(systemctl) = Task::run(command, Output::Captured, Some(PATIENCE), now, || ()) {
             self.question = Question::Asked { about, systemctl };
         }
@@ -95,7 +97,7 @@ impl Unit {
         systemctl.ended(now, |_| false)?;
         let (about, answer) = (about.clone(), systemctl.output());
         self.question = Question::Answered;
-        doubt(&about, name(self.group.as_ref()?), &answer)
+        doubt(&about, last_part(self.group.as_ref()?), &answer)
     }
 
     /// What was asked, while there is no answer.
@@ -126,57 +128,15 @@ fn doubt(about: &About, unit: &str, answer: &str) -> Option<String> {
     }
 }
 
-fn group_file(proc: &Path, pid: Pid) -> PathBuf {
-    proc.join(pid.to_string()).join("cgroup")
-}
-
-/// The control group that the service manager has made for a service, if that is what the process whose
-/// `/proc/PID/cgroup` this is stands in (cgroups(7); systemd's own hierarchy is the unified one or, in
-/// version 1, that of its name).
-fn service_group(cgroup: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(cgroup).ok()?;
-    let of = |hierarchy: &str| {
-        text.lines().find_map(|line| line.split_once(':')?.1.strip_prefix(hierarchy)).map(str::to_owned)
-    };
-    let group = of("name=systemd:").or_else(|| of(":"))?;
-    let is_service = name(&group).strip_suffix(".service").is_some_and(|name| !name.is_empty());
-    is_service.then_some(group)
-}
-
-fn name(group: &str) -> &str {
-    group.rsplit('/').next().unwrap_or_default()
+fn service(proc: &Path, pid: Pid) -> Option<String> {
+    ControlGroups::of(proc, pid).service().map(str::to_owned)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process;
+    use crate::process::Signature;
     use crate::time::now;
-
-    #[test]
-    fn a_service_is_known_by_its_control_group() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("cgroup");
-        let group = |text: &str| {
-            std::fs::write(&file, text).unwrap();
-            service_group(&file)
-        };
-        let some = |text: &str| Some(text.to_owned());
-        assert_eq!(group("0::/system.slice/a.service\n"), some("/system.slice/a.service"));
-        assert_eq!(
-            group("12:pids:/x.service\n1:name=systemd:/system.slice/b.service\n0::/\n"),
-            some("/system.slice/b.service")
-        );
-        assert_eq!(
-            group("0::/user.slice/user-7.slice/user@7.service/app.slice/c.service\n"),
-            some("/user.slice/user-7.slice/user@7.service/app.slice/c.service")
-        );
-        for text in ["", "0::/\n", "0::/user.slice/user-7.slice/session-1.scope\n", "0::/.service\n", "odd\n"]
-        {
-            assert_eq!(group(text), None, "{text}");
-        }
-        assert_eq!(service_group(&folder.path().join("none")), None);
-    }
 
     /// A program that stands in for systemctl. It is written by a process of its own: this one may have
     /// children at any time that hold open for a moment what it writes.
@@ -224,17 +184,18 @@ mod tests {
     fn what_is_started_in_the_units_control_group_is_asked_about() {
         let folder = tempfile::tempdir().unwrap();
         let systemctl = fake(folder.path(), ONESHOT);
-        let kind = process::Signature { user: 0, argument: Vec::new() };
+        let signature = Signature { user: 0, argument: Vec::new() };
         let (name, command_line) = ("nginx".to_owned(), String::new());
         let started = Time::ZERO;
-        let seen = ProcessInfo { pid: 7, name, started, has_terminal: false, parent: 1, command_line, kind };
+        let process =
+            ProcessInfo { pid: 7, name, started, has_terminal: false, parent: 1, command_line, signature };
         std::fs::create_dir(folder.path().join("7")).unwrap();
         for (group, is_doubted) in
             [(GROUP, true), ("/system.slice/nginx.service", false), ("/user.slice/session-1.scope", false)]
         {
             std::fs::write(folder.path().join("7/cgroup"), format!("0::{group}\n")).unwrap();
             let mut unit = Unit::new(Some(GROUP.into()), false, systemctl.clone());
-            unit.ask_about(folder.path(), &seen, "web", now());
+            unit.ask_about(folder.path(), &process, "web", now());
             let doubt = hear(&mut unit).0.unwrap_or_default();
             assert_eq!(doubt.starts_with("nginx (pid 7) is in the control group of x.service, "), is_doubted);
             assert_eq!(doubt.contains("--unit=web-daemon "), is_doubted, "{doubt}");

@@ -55,7 +55,7 @@ pub fn watch(settings: Settings, reload: Reload, stderr: &mut Stderr) -> ExitCod
     };
     let admission = Admission::decide(&facts);
     if admission == Admission::LookGivenUp {
-        let exit = look_only(&settings, &proc, record.gone().as_ref());
+        let exit = look_only(&settings, &proc, record.predecessor());
         if exit != ExitCode::Success {
             // It has ended in order, as the next one is to know.
             let _ = lock.map(Lock::release);
@@ -117,8 +117,8 @@ fn beside(
                 report.on(&WatchEvent::Stuck(stuck.pid).into());
                 report.flush(Worth::All);
             }
-            let gone = store::preview(files, settings, proc).gone;
-            look_only(settings, proc, gone.as_ref().map(Predecessor::from).as_ref())
+            let state = store::preview(files, settings, proc);
+            look_only(settings, proc, state.predecessor.as_ref())
         }
     }
 }
@@ -154,16 +154,16 @@ fn say_what_was_found(found: &Recalled, lock: &io::Result<Lock>, record: &mut St
 /// A `--once` run that has been at work for far longer than its settings allow.
 fn stuck_run(settings: &Settings, files: &Files, proc: &Proc) -> Option<ProcessId> {
     let state = files.state().ok().filter(|state| state.once)?;
-    let run = state.watchdog.filter(|run| proc.is_alive(run.pid, run.started_ms))?;
+    let run = state.watchdog.filter(|run| proc.is_alive(*run))?;
     let limits = &settings.limits;
     let attempt = limits.restart_wait_interval + limits.start_timeout + limits.after_stop + KILL_AFTER;
     let allowed = attempt * limits.max_fail_count.unwrap_or(1).saturating_add(1);
-    (now().saturating_sub(run.started_ms) > 2 * allowed).then_some(run)
+    (now().saturating_sub(run.started) > 2 * allowed).then_some(run)
 }
 
 /// What a run does that may start nothing.
-fn look_only(settings: &Settings, proc: &Proc, gone: Option<&Predecessor>) -> ExitCode {
-    match proc.find(&settings.criteria, gone) {
+fn look_only(settings: &Settings, proc: &Proc, predecessor: Option<&Predecessor>) -> ExitCode {
+    match proc.find(&settings.criteria, predecessor) {
         Ok(matches) if matches.counting.is_empty() => ExitCode::LeftAlone,
         Ok(_) => ExitCode::Success,
         Err(_) => ExitCode::CannotTell,

@@ -8,7 +8,7 @@ use crate::hold::pause::Leave;
 use crate::policy::Seen;
 use crate::process::ProcessId;
 use crate::process::scan::Proc;
-use crate::process::termination::{Exit, ExitQuery, signal_name};
+use crate::process::termination::{Exit, signal_name};
 use crate::report::event::{AttemptEvent, Event, Lasting, WatchEvent};
 use crate::state::lock::{Lock, Locking};
 use crate::state::said::Notice;
@@ -134,7 +134,7 @@ impl Supervisor {
         let pid = self.command.take().map_or(0, |command| command.pid());
         let is_process = match end.status {
             Some(status) => self.was_reaped(pid, status) || self.is_echo(status),
-            None => self.followed.as_ref().is_some_and(|followed| followed.seen().pid == pid),
+            None => self.followed.as_ref().is_some_and(|followed| followed.info().pid == pid),
         };
         // Orphans that have ended behind it.
         self.reap();
@@ -148,8 +148,8 @@ impl Supervisor {
     fn is_echo(&mut self, status: ExitStatus) -> bool {
         let just_now = |at: Time| now().saturating_sub(at) < REAP_PATIENCE;
         match &mut self.dying {
-            Some(dying) if just_now(dying.at) => match dying.followed.how() {
-                ExitQuery::Now(Exit::Ended(process)) => {
+            Some(dying) if just_now(dying.at) => match dying.followed.exit() {
+                Some(Exit::Ended(process)) => {
                     is_echo_of(process.code(), process.signal().map(signal_name).as_deref(), status)
                 }
                 _ => false,
@@ -171,7 +171,7 @@ impl Supervisor {
 /// A start command at work, as it is told from others later.
 pub(super) fn running(proc: &Proc, command: &StartCommand) -> ProcessId {
     let pid = command.pid();
-    ProcessId { pid, started_ms: proc.started(pid).unwrap_or_else(|| command.began()) }
+    proc.id(pid).unwrap_or(ProcessId { pid, started: command.began() })
 }
 
 /// Whether a shell ended as one does whose last command ended with this status, or by this signal

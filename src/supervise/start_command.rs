@@ -4,23 +4,17 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
-use rustix::fs::{Mode, OFlags};
 
 use crate::fs::read_file;
 use crate::log::output::OutputLog;
-use crate::process::handle::{Held, open_pidfd};
+use crate::process::handle::{ProcessFd, open_pidfd};
 use crate::process::scan::Proc;
-use crate::process::stat::{LONGEST_LINE, Stat};
+use crate::process::{ProcessId, own_start};
 use crate::sys::Pid;
 use crate::task::{self, CommandEnd, Output, Task};
 use crate::time::{Time, now};
-
-/// How far the start that a command noted of itself may be from what the kernel says: two ticks, should it
-/// not have been able to ask the kernel. Whoever gets its number later has started later.
-const SAME_START: Duration = Duration::from_millis(20);
 
 /// A start command at work.
 #[derive(Debug)]
@@ -36,7 +30,7 @@ enum Process {
     Own(Task),
     /// Of a watchdog before this one.
     Adopted {
-        held: Held,
+        held: ProcessFd,
         is_terminating: bool,
     },
 }
@@ -89,10 +83,8 @@ impl StartCommand {
     /// holds it too.
     pub fn adopt(noted: StartRecord, proc: &Proc) -> Option<Self> {
         let StartRecord { pid, began, .. } = noted;
-        let held = Held::of(proc, pid, open_pidfd)?;
-        // The number may be another's by now.
-        let is_same = held.is_session_leader() && held.started().abs_diff(began) < SAME_START;
-        let is_it = is_same && held.is_alive();
+        let held = ProcessFd::open(proc, ProcessId { pid, started: began }, open_pidfd).ok()??;
+        let is_it = held.is_session_leader();
         let process = Process::Adopted { held, is_terminating: false };
         is_it.then_some(StartCommand { process, began, output_from: None })
     }
@@ -101,7 +93,7 @@ impl StartCommand {
     pub fn pid(&self) -> Pid {
         match &self.process {
             Process::Own(task) => task.pid(),
-            Process::Adopted { held, .. } => held.pid(),
+            Process::Adopted { held, .. } => held.id().pid,
         }
     }
 
@@ -141,8 +133,10 @@ impl StartCommand {
     /// terminated, that is not before all of its process group has.
     pub fn end(&mut self, now: Time, output: &OutputLog, proc: &Proc) -> Option<CommandEnd> {
         let status = match &mut self.process {
-            Process::Own(task) => task.ended(now, |group| proc.lives_any_of(group))?.0,
-            Process::Adopted { held, is_terminating: true } if proc.lives_any_of(held.pid()) => return None,
+            Process::Own(task) => task.ended(now, |group| proc.is_group_alive(group))?.0,
+            Process::Adopted { held, is_terminating: true } if proc.is_group_alive(held.id().pid) => {
+                return None;
+            }
             Process::Adopted { held, .. } if held.is_alive() => return None,
             Process::Adopted { .. } => None,
         };
@@ -176,7 +170,7 @@ impl StartCommand {
             Process::Own(task) => task.signal(signal),
             // Once it has ended, its number may be a stranger's.
             Process::Adopted { held, .. } if held.is_alive() => {
-                let _ = killpg(nix::unistd::Pid::from_raw(held.pid()), signal);
+                let _ = killpg(nix::unistd::Pid::from_raw(held.id().pid), signal);
             }
             Process::Adopted { .. } => {}
         }
@@ -194,12 +188,4 @@ fn note_start(record: &File) -> io::Result<()> {
     let length = 64 - rest.len();
     rustix::io::write(record, line.get(..length).unwrap_or_default())?;
     Ok(())
-}
-
-/// When this process started, as /proc has it. Makes system calls only, and does not allocate.
-fn own_start() -> Option<Time> {
-    let stat = rustix::fs::open(c"/proc/self/stat", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    let mut line = [0; LONGEST_LINE];
-    let length = rustix::io::read(&stat, &mut line[..]).ok()?;
-    Stat::parse(line.get(..length)?).map(|stat| stat.started())
 }

@@ -15,7 +15,7 @@ impl Supervisor {
             && parts.record.state().said.last(Notice::Unit).is_none()
         {
             let name = parts.settings.name.to_string();
-            parts.unit.ask_about(parts.proc.root(), followed.seen(), &name, now());
+            parts.unit.ask_about(parts.proc.root(), followed.info(), &name, now());
         }
     }
 
