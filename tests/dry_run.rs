@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use nix::sys::signal::Signal::SIGKILL;
 use regex_lite::Regex;
 
+use crate::follow::age;
 use crate::harness::{Captured, Ended, Invocation, Scene};
 use crate::machine::{program, send};
 use crate::terminal::Terminal;
@@ -191,6 +193,9 @@ fn what_is_left_over_would_not_be_followed() {
     worker.arg0("worker").arg("sleep");
     let worker = scene.spawn(worker, Captured::All);
     scene.wait_until("both are there", || (scene.all().len() == 2).then_some(()));
+    // A start is known to the tick only: a worker of this moment could have started after the look.
+    let is_older = || age(worker.pid()) > Duration::from_millis(30);
+    scene.wait_until("the worker is older than a tick", || is_older().then_some(()));
     assert_eq!(line().flag("--once").run().code(), Some(0), "{}", scene.story());
     assert_eq!(scene.state()["process"]["pid"], master);
     send(master, SIGKILL);

@@ -288,7 +288,7 @@ fn another_watchdog_never_counts() {
     assert_eq!((ended.code(), scene.starts()), (Some(1), 1), "{ended}");
 }
 
-fn age(pid: i32) -> Duration {
+pub fn age(pid: i32) -> Duration {
     let started = Process::new(pid).unwrap().stat().unwrap().starttime;
     let started = Duration::from_millis(started * 1000 / procfs::ticks_per_second());
     <procfs::Uptime as procfs::Current>::current().unwrap().uptime_duration().saturating_sub(started)
