@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use regex_lite::Regex;
 use watchdog::input::config_file;
@@ -9,6 +10,9 @@ use watchdog::settings::Settings;
 use watchdog::settings::dirs::User;
 use watchdog::settings::given::Given;
 use watchdog::settings::table::row;
+
+use crate::harness::{Captured, Scene};
+use crate::machine::skip;
 
 fn packaging(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging").join(path)
@@ -67,5 +71,29 @@ fn each_directive_of_a_unit_has_a_comment() {
             // One comment may be for several lines, up to an empty one.
             is_explained = !line.is_empty() && (is_explained || line.starts_with('#'));
         }
+    }
+}
+
+/// In the night in which clocks go back, an hour comes twice.
+#[test]
+fn timers_do_not_go_by_the_clock_of_summer() {
+    let scene = Scene::new();
+    let timers = ["systemd/watchdog-once@.timer", "systemd/user/watchdog-once@.timer"];
+    for timer in timers {
+        let unit = fs::read_to_string(packaging(timer)).unwrap();
+        let when = unit.lines().find_map(|line| line.strip_prefix("OnCalendar=")).unwrap();
+        assert!(when.ends_with(" UTC"), "{timer}: {when}");
+        // It is not there everywhere.
+        let mut analyze = Command::new("sh");
+        analyze.args(["-c", "exec systemd-analyze \"$@\"", "sh", "calendar", when, "--iterations=61"]);
+        analyze.arg("--base-time=2026-10-25 00:59:30 UTC");
+        analyze.env("TZ", "Europe/Berlin").env("LC_ALL", "C").stdin(Stdio::null());
+        let ended = scene.spawn(analyze, Captured::All).ends();
+        if !ended.status.success() {
+            return skip("there is no systemd-analyze that knows of a base time");
+        }
+        let is_in_hour = |line: &&str| line.contains("2026-10-25 01:") && line.contains("UTC");
+        let hour = ended.stdout.lines().filter(is_in_hour).count();
+        assert_eq!(hour, 60, "{timer}: each minute of the hour that comes twice\n{ended}");
     }
 }
