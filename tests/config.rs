@@ -1,7 +1,7 @@
 //! The configuration file (section 2 of the design): where settings come from, and SIGHUP.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
 use nix::sys::signal::Signal::{SIGHUP, SIGKILL};
@@ -326,4 +326,108 @@ fn a_bare_name_is_a_file_in_etc() {
     assert_eq!(ended.code(), Some(0), "{ended}\n{}", scene.story());
     let state: serde_json::Value = serde_json::from_str(&scene.read("state/docker.json")).unwrap();
     assert_eq!((&state["name"], &state["process_name"]), (&json!("docker"), &json!(scene.name())));
+}
+
+/// A watchdog whose configuration file is these bytes.
+fn as_an_editor_leaves_it<'a>(scene: &'a Scene, bytes: &[u8]) -> Invocation<'a> {
+    fs::write(scene.path("x.toml"), bytes).unwrap();
+    let line = scene.watchdog().without("--process-name").without("--start-command");
+    line.with("--config", scene.path("x.toml")).with("--name", scene.name())
+}
+
+/// A text of several lines that was written on Windows has line ends, and a shell no business with the rest of them.
+#[test]
+fn a_line_end_of_windows_is_one_in_a_text_too() {
+    for quotes in ["\'\'\'", "\"\"\""] {
+        let scene = Scene::new();
+        let text = format!(
+            "process_name = '{}'\r\nstart_command = {quotes}\r\necho >> $HERE/starts\r\n$ACTOR sleep &\r\n{quotes}\r\n",
+            scene.name()
+        );
+        let line = as_an_editor_leaves_it(&scene, text.as_bytes()).flag("--once");
+        let dry = DryRun::of(line.clone());
+        let shown = dry.rows("setting").find(|row| row[0] == "start_command").unwrap();
+        assert_eq!(shown[1].trim_end_matches("\\n"), "echo >> $HERE/starts\\n$ACTOR sleep &");
+        let ended = line.run();
+        assert_eq!((ended.code(), scene.starts()), (Some(0), 1), "{ended}\n{}", scene.story());
+        assert_eq!(scene.count("ended with status 127"), 0, "{:#?}", scene.log());
+    }
+    // Lines are counted as before.
+    let scene = Scene::new();
+    let ended = as_an_editor_leaves_it(&scene, b"# one\r\n\r\nthree = 3\r\n").run();
+    assert!(ended.stderr.contains("x.toml:3: there is no setting 'three'"), "{ended}");
+}
+
+/// Its text is fit to be read, were it only written otherwise.
+#[test]
+fn a_file_in_another_encoding_is_refused_with_its_line_and_the_remedy() {
+    let text = "# Grüße\nprocess_name = 'x'\nstart_command = 'echo Müller'\n";
+    let units = || text.encode_utf16();
+    let little: Vec<_> = units().flat_map(u16::to_le_bytes).collect();
+    let big: Vec<_> = units().flat_map(u16::to_be_bytes).collect();
+    let after = |mark: &[u8], bytes: &[u8]| [mark, bytes].concat();
+    let latin: Vec<_> = text.replacen('ü', "ue", 1).replacen('ß', "ss", 1).chars().map(|c| c as u8).collect();
+    for (bytes, said) in [
+        (after(&[0xff, 0xfe], &little), ["x.toml:1: ", "UTF-16"]),
+        (after(&[0xfe, 0xff], &big), ["x.toml:1: ", "UTF-16"]),
+        // As by tools that leave the mark out.
+        (little, ["x.toml:1: ", "UTF-16"]),
+        (big, ["x.toml:1: ", "UTF-16"]),
+        (latin, ["x.toml:3: ", "Latin-1"]),
+    ] {
+        let scene = Scene::new();
+        let ended = as_an_editor_leaves_it(&scene, &bytes).run();
+        assert_eq!((ended.code(), ended.stderr.lines().count()), (Some(2), 1), "{ended}");
+        for said in said.into_iter().chain(["UTF-8"]) {
+            assert!(ended.stderr.contains(said), "{said}: {ended}");
+        }
+        assert!(!ended.stderr.contains("valid UTF-8"), "the remedy, not the library's words: {ended}");
+    }
+}
+
+/// None of this is wrong.
+#[test]
+fn a_mark_tabs_and_a_last_line_without_an_end_are_taken() {
+    let text = |scene: &Scene| {
+        format!(
+            "process_name\t=\t'{}'\n\tstart_command = '$ACTOR sleep &'\t# why\n\n\texact=true",
+            scene.name()
+        )
+    };
+    for (mark, end) in [("", "\n"), ("\u{feff}", "\n"), ("\u{feff}", "\r\n")] {
+        let scene = Scene::new();
+        let bytes = format!("{mark}{}", text(&scene).replace('\n', end));
+        let line = as_an_editor_leaves_it(&scene, bytes.as_bytes()).flag("--once");
+        let ended = line.run();
+        assert_eq!((ended.code(), scene.all().len()), (Some(0), 1), "{end:?}: {ended}");
+    }
+}
+
+/// As by configuration management, and by volumes that are replaced as a whole.
+#[test]
+fn a_file_may_be_a_link_to_another() {
+    let scene = Scene::new();
+    for folder in ["etc", "etc/new", "etc/old"] {
+        fs::create_dir(scene.path(folder)).unwrap();
+        fs::set_permissions(scene.path(folder), Permissions::from_mode(0o755)).unwrap();
+    }
+    let point = |to: &str, at: &str| {
+        symlink(to, scene.path("etc/link")).unwrap();
+        fs::rename(scene.path("etc/link"), scene.path(at)).unwrap();
+    };
+    point("old", "etc/data");
+    point("data/docker.toml", "etc/x.toml");
+    let file = fs::read_to_string(write(&scene, "$ACTOR sleep &", "")).unwrap();
+    fs::write(scene.path("etc/old/docker.toml"), &file).unwrap();
+    fs::write(scene.path("etc/new/docker.toml"), format!("{file}health_check_interval = '50ms'\n")).unwrap();
+    let line = by_file(&scene, "$ACTOR sleep &", "").with("--config", scene.path("etc/x.toml"));
+    // The instance is called as the link.
+    assert_eq!(line.clone().without("--name").flag("--once").run().code(), Some(0));
+    assert!(scene.path("state/x.json").exists());
+    let watchdog = line.spawn();
+    scene.wait_for("watching for");
+    point("new", "etc/data");
+    reload(&scene, &watchdog);
+    scene.wait_for("^INFO SIGHUP: .*health_check_interval 50ms");
+    watchdog.terminate();
 }
