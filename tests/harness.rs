@@ -138,6 +138,27 @@ impl Scene {
         found.iter().map(|stat| stat.pid).collect()
     }
 
+    /// Stops all that was started here, as a suspended machine does, until [`Self::thaw`].
+    #[track_caller]
+    pub fn freeze(&self) {
+        // Those that are not stopped yet may start others.
+        self.wait_until("all are stopped", || {
+            let all = self.ours();
+            for process in &all {
+                send(process.pid, Signal::SIGSTOP);
+            }
+            let is_stopped = |process: &Process| process.stat().is_ok_and(|stat| stat.state == 'T');
+            (!all.is_empty() && all.iter().all(is_stopped)).then_some(())
+        });
+    }
+
+    /// Lets all go on that were stopped.
+    pub fn thaw(&self) {
+        for process in self.ours() {
+            send(process.pid, Signal::SIGCONT);
+        }
+    }
+
     /// The one process of the watched name, once there is exactly one.
     pub fn wait_running(&self) -> i32 {
         self.wait_until("exactly one is running", || <[i32; 1]>::try_from(self.all()).ok().map(|[pid]| pid))
@@ -263,6 +284,13 @@ impl Scene {
         spawn(command)
     }
 
+    /// Everything that was started here and lives.
+    fn ours(&self) -> Vec<Process> {
+        processes()
+            .filter(|process| self.is_ours(process) && process.stat().is_ok_and(|stat| is_alive(&stat)))
+            .collect()
+    }
+
     /// Everything that was started here has this in its environment, or the watched name.
     fn is_ours(&self, process: &Process) -> bool {
         let marker = [b"HERE=", self.folder.path().as_os_str().as_encoded_bytes()].concat();
@@ -276,9 +304,7 @@ impl Drop for Scene {
     fn drop(&mut self) {
         let end = Instant::now() + DEADLINE;
         loop {
-            let ours: Vec<_> = processes()
-                .filter(|process| self.is_ours(process) && process.stat().is_ok_and(|stat| is_alive(&stat)))
-                .collect();
+            let ours = self.ours();
             if ours.is_empty() || Instant::now() > end {
                 return;
             }

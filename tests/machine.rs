@@ -3,18 +3,20 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
+use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::{LazyLock, Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
+use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use procfs::process::Process;
 
-use crate::harness::{Captured, LOOK_AGAIN, Scene};
+use crate::harness::{Captured, DEADLINE, LOOK_AGAIN, Scene};
 
 /// Says on standard error (which the test harness does not hide) why a test does nothing here.
 pub fn skip(why: &str) {
@@ -35,6 +37,56 @@ pub fn unshare(scene: &Scene, options: &[&str]) -> Option<Vec<String>> {
         probe.args(["-c", r#""$@" 2>&1"#, "sh"]).args(way).arg("true");
         scene.spawn(probe, Captured::All).ends().status.success()
     })
+}
+
+/// How a program is run with mounts of its own, made by this line of a shell, which only root can do.
+pub fn with_mounts(scene: &Scene, mount: &str) -> Option<Vec<String>> {
+    let way = if is_root() { unshare(scene, &["--mount"]) } else { None }?;
+    let line = ["sh", "-c", &format!("{mount} && exec \"$@\""), "sh"].map(str::to_owned);
+    Some(way.into_iter().chain(line).collect())
+}
+
+/// A control group that can be frozen.
+pub struct ControlGroup(PathBuf);
+
+impl ControlGroup {
+    /// Where root may make one. It must outlive the scene, whose processes are in it.
+    pub fn new() -> Option<Self> {
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        let mut mounts = mounts.lines().map(|mount| mount.split(' ').collect::<Vec<_>>());
+        let root =
+            mounts.find_map(|mount| (mount.get(2) == Some(&"cgroup2")).then(|| mount[1].to_owned()))?;
+        let name = format!("watchdog-test-{:x}", RandomState::new().hash_one(()));
+        let group = ControlGroup(Path::new(&root).join(name));
+        fs::create_dir(&group.0).ok()?;
+        group.0.join("cgroup.freeze").exists().then_some(group)
+    }
+
+    /// How a program is run in it.
+    pub fn joining(&self) -> [String; 4] {
+        let join = format!("echo $$ > {}/cgroup.procs && exec \"$@\"", self.0.display());
+        ["sh", "-c", &join, "sh"].map(str::to_owned)
+    }
+
+    /// Freezes it, and waits until the kernel has done so.
+    pub fn freeze(&self, scene: &Scene) {
+        fs::write(self.0.join("cgroup.freeze"), "1").unwrap();
+        let is_frozen = || fs::read_to_string(self.0.join("cgroup.events")).unwrap().contains("frozen 1");
+        scene.wait_until("the group is frozen", || is_frozen().then_some(()));
+    }
+
+    pub fn thaw(&self) {
+        fs::write(self.0.join("cgroup.freeze"), "0").unwrap();
+    }
+}
+
+impl Drop for ControlGroup {
+    fn drop(&mut self) {
+        let end = Instant::now() + DEADLINE;
+        while fs::remove_dir(&self.0).is_err() && Instant::now() < end {
+            thread::sleep(LOOK_AGAIN);
+        }
+    }
 }
 
 /// Whether this kernel says how a process ended to one who is not its parent (Linux 6.15).

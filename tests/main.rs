@@ -24,6 +24,7 @@ mod give_up;
 mod harness;
 mod instance;
 mod logs;
+mod lost_time;
 mod machine;
 mod manual;
 mod memory;
