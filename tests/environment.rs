@@ -1,13 +1,16 @@
 //! What a start command gets, and what it does not (rule 16).
 
 use std::collections::HashMap;
+use std::fs;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::harness::{Captured, Scene};
+use crate::machine::{skip, with_mounts};
 
 /// Runs `$HERE/look` as a start command, once, by way of `prepare`.
-fn look(scene: &Scene, what: &str, prepare: impl FnOnce(&mut Command)) {
+pub fn look(scene: &Scene, what: &str, prepare: impl FnOnce(&mut Command)) {
     let invocation = scene.watchdog().flag("--once").starting(&format!("{what}; $ACTOR sleep &"));
     let mut command = invocation.command();
     prepare(&mut command);
@@ -143,4 +146,50 @@ fn a_parent_that_wants_no_zombies_hides_no_status() {
     }
     assert_eq!(scene.spawn(command, Captured::All).ends().code(), Some(1));
     scene.wait_for("ended with status 7");
+}
+
+/// What a process has open, and where it works.
+fn files_in_use(pid: i32) -> Vec<PathBuf> {
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().map(|entry| entry.unwrap().path());
+    let links = open.chain([format!("/proc/{pid}/cwd").into()]);
+    links.filter_map(|link| fs::read_link(link).ok()).collect()
+}
+
+/// The folder that it was started in may be on a disk that somebody wants to unmount.
+#[test]
+fn the_folder_of_the_start_is_the_start_command_s_and_not_kept_busy() {
+    let scene = Scene::new();
+    let folder = scene.path("folder");
+    fs::create_dir(&folder).unwrap();
+    let mut command = scene.watchdog().starting("pwd -P >> $HERE/pwd; $ACTOR sleep &").command();
+    command.current_dir(&folder);
+    let watchdog = scene.spawn(command, Captured::All);
+    scene.wait_for("attempt 1 succeeded");
+    let in_use = files_in_use(watchdog.pid());
+    assert!(!in_use.iter().any(|file| file.starts_with(&folder)), "{in_use:?}");
+    assert_eq!(fs::read_link(format!("/proc/{}/cwd", watchdog.pid())).unwrap(), PathBuf::from("/"));
+    scene.assert_watched();
+    let here = format!("{}\n", folder.canonicalize().unwrap().display());
+    assert_eq!(scene.read("pwd"), here.repeat(2));
+    // Without it, the process is started all the same.
+    fs::remove_dir(&folder).unwrap();
+    scene.assert_watched();
+    assert_eq!((scene.starts(), scene.count("cannot be run|failed")), (3, 0), "{:#?}", scene.log());
+    watchdog.terminate();
+}
+
+/// As in a chroot that nobody has made devices in: that is not the start command's fault.
+#[test]
+fn without_dev_null_it_is_started_all_the_same() {
+    let scene = Scene::new();
+    let Some(way) = with_mounts(&scene, "mount -t tmpfs none /dev") else {
+        return skip("only root can have a /dev of its own");
+    };
+    let way: Vec<_> = way.iter().map(String::as_str).collect();
+    // Nobody writes to its standard input, and it does not wait for that.
+    let start = "cat; exec $ACTOR sleep";
+    let ended = scene.watchdog().flag("--once").starting(start).through(&way).run();
+    assert_eq!((ended.code(), scene.starts()), (Some(0), 1), "{ended}\n{}", scene.story());
+    assert_eq!(scene.count("cannot be run|failed"), 0, "{:#?}", scene.log());
+    assert_eq!(scene.count("^WARN .*/dev/null"), 1, "{:#?}", scene.log());
 }

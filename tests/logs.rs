@@ -121,6 +121,22 @@ fn a_damaged_time_zone_costs_the_offset_and_no_watch() {
     assert_eq!(watchdog.terminate().code(), Some(0));
 }
 
+/// The C library reads it too, and waits for whoever might write to it.
+#[test]
+fn a_time_zone_that_is_a_pipe_blocks_nobody() {
+    let scene = Scene::new();
+    let pipe = scene.path("zone");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    // Those that are no paths are looked for beneath the folders of the time zones.
+    let up = format!("{}{}", "../".repeat(20), pipe.strip_prefix("/").unwrap().display());
+    for zone in [pipe.display().to_string(), format!(":{}", pipe.display()), up] {
+        let mut command = scene.watchdog().flag("--once").command();
+        command.env("TZ", &zone);
+        assert_eq!(scene.spawn(command, Captured::All).ends().code(), Some(0), "{zone}");
+    }
+    assert_eq!(scene.wait_for("running start command").time.offset().local_minus_utc(), 0);
+}
+
 #[test]
 fn folders_and_files_have_their_modes_whatever_the_umask() {
     for umask in [0, 0o022] {
