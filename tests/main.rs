@@ -13,6 +13,7 @@
 )]
 #![allow(unsafe_code)] // terminals, limits and filters are set up between fork and exec
 
+mod afresh;
 mod cli;
 mod config;
 mod died;
@@ -37,6 +38,7 @@ mod refused;
 mod service_manager;
 mod signals;
 mod start;
+mod start_words;
 mod status;
 mod stderr;
 mod terminal;
