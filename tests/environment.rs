@@ -169,11 +169,13 @@ fn the_folder_of_the_start_is_the_start_command_s_and_not_kept_busy() {
     assert!(!in_use.iter().any(|file| file.starts_with(&folder)), "{in_use:?}");
     assert_eq!(fs::read_link(format!("/proc/{}/cwd", watchdog.pid())).unwrap(), PathBuf::from("/"));
     scene.assert_watched();
+    scene.wait_until("it is judged", || (scene.count("attempt 1 succeeded") == 2).then_some(()));
     let here = format!("{}\n", folder.canonicalize().unwrap().display());
     assert_eq!(scene.read("pwd"), here.repeat(2));
     // Without it, the process is started all the same.
     fs::remove_dir(&folder).unwrap();
     scene.assert_watched();
+    scene.wait_until("it is judged", || (scene.count("attempt 1 succeeded") == 3).then_some(()));
     assert_eq!((scene.starts(), scene.count("cannot be run|failed")), (3, 0), "{:#?}", scene.log());
     watchdog.terminate();
 }

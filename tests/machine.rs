@@ -83,7 +83,7 @@ impl ControlGroup {
 impl Drop for ControlGroup {
     fn drop(&mut self) {
         let end = Instant::now() + DEADLINE;
-        while fs::remove_dir(&self.0).is_err() && Instant::now() < end {
+        while self.0.exists() && fs::remove_dir(&self.0).is_err() && Instant::now() < end {
             thread::sleep(LOOK_AGAIN);
         }
     }
