@@ -1,6 +1,8 @@
 //! Times: the clock that counts from boot, local time for people, and this boot.
 
-use std::path::Path;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Local, Utc};
@@ -10,6 +12,10 @@ pub use chrono::SecondsFormat;
 use crate::guard::guarded;
 
 pub mod millis;
+
+/// Where chrono looks for zones that are named.
+const ZONES: [&str; 4] =
+    ["/usr/share/zoneinfo", "/share/zoneinfo", "/etc/zoneinfo", "/usr/share/lib/zoneinfo"];
 
 /// A moment: the time since the machine was booted, time asleep included (`CLOCK_BOOTTIME`).
 pub type Time = Duration;
@@ -35,8 +41,40 @@ pub fn by_the_clock(time: Time) -> String {
 /// A moment as local time with its offset, which is that of the moment: it changes with summer time.
 ///
 /// In UTC where the local offset cannot be told: chrono panics on a /etc/localtime, or a file that TZ
-/// names, with an offset of more than a day.
+/// names, with an offset of more than a day, and waits for ever for one that is a pipe.
 pub fn local(time: SystemTime, to: SecondsFormat) -> String {
-    guarded(|| DateTime::<Local>::from(time).to_rfc3339_opts(to, false))
-        .unwrap_or_else(|| DateTime::<Utc>::from(time).to_rfc3339_opts(to, false))
+    let local = || guarded(|| DateTime::<Local>::from(time).to_rfc3339_opts(to, false));
+    let zone = std::env::var_os("TZ").unwrap_or_default();
+    let local = if zone_files(&zone).all(|file| is_safe_to_read(&file)) { local() } else { None };
+    local.unwrap_or_else(|| DateTime::<Utc>::from(time).to_rfc3339_opts(to, false))
+}
+
+/// The files that chrono may read the zone from, which the environment variable TZ names.
+fn zone_files(zone: &OsStr) -> impl Iterator<Item = PathBuf> + use<> {
+    let zone = zone.as_bytes();
+    let zone = PathBuf::from(OsStr::from_bytes(zone.strip_prefix(b":").unwrap_or(zone)));
+    ZONES.iter().map(move |folder| Path::new(folder).join(&zone)).chain(["/etc/localtime".into()])
+}
+
+/// Not so are pipes and devices, which may let a reader wait.
+fn is_safe_to_read(path: &Path) -> bool {
+    path.metadata().map_or(true, |file| file.is_file() || file.is_dir())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zone_is_a_path_or_beneath_the_folders_of_zones() {
+        for (zone, file) in [
+            ("/x/zone", "/x/zone"),
+            (":/x/zone", "/x/zone"),
+            ("Europe/Berlin", "/usr/share/zoneinfo/Europe/Berlin"),
+            (":UTC", "/etc/zoneinfo/UTC"),
+            ("", "/etc/localtime"),
+        ] {
+            assert!(zone_files(zone.as_ref()).any(|candidate| candidate == Path::new(file)), "{zone}");
+        }
+    }
 }
