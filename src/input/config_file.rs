@@ -67,7 +67,7 @@ pub fn fill(given: &mut Given, at: &OsStr, user: &User) -> Result<(), Vec<Compla
     let path = path(at, user);
     let (text, file) = read_file(&path).map_err(|what| {
         let instead = nearest(at, &path, user).unwrap_or_default();
-        vec![format!("{}: {what}{instead}", path.display())]
+        vec![format!("{}{what}{instead}", path.display())]
     })?;
     // Whoever may write it decides what root runs.
     given.is_open_to_others = user.uid == 0 && (file.mode() & 0o022 != 0 || file.uid() != 0);
@@ -93,19 +93,34 @@ fn nearest(given: &OsStr, at: &Path, user: &User) -> Option<String> {
     Some(format!("; the nearest is {}", escaped(&quoted(&instead(nearest)))))
 }
 
-/// Reads a file that may be anybody's: neither a pipe nor a file without an end holds us up.
+/// Reads a file that may be anybody's: neither a pipe nor a file without an end holds us up. What is wrong with
+/// it follows its path.
 fn read_file(path: &Path) -> Result<(String, Metadata), String> {
-    const NONE: &str = "is not a configuration file";
-    let cannot = |error: io::Error| format!("cannot be read: {error}");
+    const NONE: &str = ": is not a configuration file";
+    let cannot = |error: io::Error| format!(": cannot be read: {error}");
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(cannot)?;
     let about = file.metadata().map_err(cannot)?;
     if !about.is_file() || about.len() > LARGEST {
         return Err(NONE.to_owned());
     }
-    let mut text = String::new();
-    let length = file.take(LARGEST + 1).read_to_string(&mut text).map_err(cannot)?;
-    if length as u64 > LARGEST { Err(NONE.to_owned()) } else { Ok((text, about)) }
+    let mut bytes = Vec::new();
+    let length = file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(cannot)?;
+    if length as u64 > LARGEST { Err(NONE.to_owned()) } else { Ok((decode(bytes)?, about)) }
+}
+
+/// The text of a file. An end of line as Windows has it is one, within strings too: a shell would take the rest of
+/// it for a part of its last word.
+fn decode(bytes: Vec<u8>) -> Result<String, String> {
+    if let [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..] = bytes.as_slice() {
+        return Err(":1: is written in UTF-16; save it as UTF-8: iconv -f UTF-16 -t UTF-8".to_owned());
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
+        let line = valid.filter(|byte| **byte == b'\n').count() + 1;
+        format!(":{line}: is not written in UTF-8 (Latin-1?); save it as UTF-8: iconv -f LATIN1 -t UTF-8")
+    })?;
+    Ok(text.replace("\r\n", "\n"))
 }
 
 /// Adds what `text` says, which is the content of the file at `path`, where nothing was given.
