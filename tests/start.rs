@@ -174,6 +174,14 @@ fn a_program_that_is_not_there_is_warned_of_in_time() {
         let ended = line.clone().flag("--once").run();
         assert_eq!((ended.code(), ended.stderr.as_str()), (Some(0), ""), "{ended}");
     }
+    // What runs needs no start command, and a run that only looks is no time to doubt it.
+    assert_eq!(scene.count(DOUBT), 0, "{}", scene.story());
+    for _ in 0..2 {
+        let watchdog = line.clone().spawn();
+        scene.wait_for(&format!("^WARN {DOUBT}"));
+        watchdog.wait_checks(2);
+        watchdog.terminate();
+    }
     assert_eq!(scene.count(&format!("^WARN {DOUBT}")), 1, "{}", scene.story());
 
     // One that is there is not, nor what only a shell can tell.

@@ -14,11 +14,13 @@ use crate::process::ProcessInfo;
 use crate::process::scan::{Candidate, Matches, Proc, Unknown};
 use crate::render::table;
 use crate::report::words::{ambiguity, list, user_name};
+use crate::settings::doubts::Doubts;
 use crate::settings::{Settings, program};
 use crate::state::{Files, State, store};
 use crate::supervise::admission::{Admission, Facts, Other, is_resumed};
 use crate::supervise::start_command::{StartCommand, StartRecord};
 use crate::sys::{PROC, Pid};
+use crate::task::login::Login;
 use crate::text::{escaped, span};
 use crate::time::{SecondsFormat, local};
 
@@ -83,8 +85,15 @@ impl Page {
         let rows: Vec<_> = near.map(|(process, why)| self.process(process, Some(why))).collect();
         self.table(&mut text, "near", "Processes that nearly match", &head, &rows);
 
+        let added = Login::look_up(now()).completed(now()).into_iter();
+        let rows: Vec<_> =
+            added.map(|(name, value)| vec![name.to_owned(), value.to_string_lossy().into_owned()]).collect();
+        self.table(&mut text, "environment", "Environment that the start command gets besides", &[], &rows);
+
         let mut warnings = Vec::from_iter(settings.criteria.doubt());
-        warnings.extend(program::doubt(&settings.criteria.start_command));
+        let (start_command, here) = (&settings.criteria.start_command, Path::new(""));
+        warnings.extend(program::doubt(start_command, here));
+        warnings.extend(Doubts::begin(start_command, here, now()).wait(now()));
         warnings.extend(settings.doubt.clone());
         warnings.extend(found.as_ref().ok().and_then(|found| ambiguity(&found.counting)));
         let rows: Vec<_> = warnings.into_iter().map(|warning| vec![warning]).collect();

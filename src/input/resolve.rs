@@ -8,10 +8,12 @@ use crate::input::prompt::{self, Unanswered};
 use crate::log::Stderr;
 use crate::process::scan::Proc;
 use crate::settings::dirs::{Dirs, User};
+use crate::settings::doubts::Doubts;
 use crate::settings::given::Given;
 use crate::settings::{SettingError, Settings, program};
 use crate::supervise::Reload;
 use crate::sys::PROC;
+use crate::time::now;
 
 /// What there is to do.
 pub struct Job {
@@ -67,8 +69,13 @@ fn ask(given: &mut Given, user: &User, stderr: &mut Stderr) -> Result<(), Vec<St
     let proc = Proc::new(Path::new(PROC));
     let look_up = |criteria: &_| prompt::matches_now(proc.as_ref(), criteria);
     let answers = BufReader::new(prompt::Patient(io::stdin()));
+    let doubt = |start_command: &str| {
+        let here = Path::new("");
+        let program = program::doubt(start_command, here);
+        program.or_else(|| Doubts::begin(start_command, here, now()).wait(now()))
+    };
     let (settings, _) = Settings::read(given, Dirs::of(user));
-    match prompt::ask(given, settings, answers, stderr, at_terminal, look_up, program::doubt) {
+    match prompt::ask(given, settings, answers, stderr, at_terminal, look_up, doubt) {
         Ok(()) => prompt::show_equivalent(given, stderr),
         Err(Unanswered::EndOfInput) => {
             stderr.write_text("\n");

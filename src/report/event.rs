@@ -150,6 +150,10 @@ pub enum Lasting<'a> {
     Inherits(&'a io::Error),
     /// What the start command writes is lost.
     OutputUnwritable { path: &'a Path, error: &'a io::Error },
+    /// There is no /dev/null to read from.
+    NoNull(&'a io::Error),
+    /// The directory in which the watchdog was started is gone, or not to be searched.
+    NoDirectory(&'a Path),
     /// The output log could not be kept to its limit.
     OutputTooLong { path: &'a Path, error: &'a io::Error },
     /// Something is probably not as it was meant.
@@ -201,7 +205,12 @@ impl Row {
     }
 }
 
-impl Event<'_> {
+impl<'a> Event<'a> {
+    /// Something is in doubt, or is not.
+    pub fn of_doubt(notice: Notice, doubt: Option<&'a str>) -> Self {
+        doubt.map_or(Event::Over(notice), |doubt| Lasting::Doubt(notice, doubt).into())
+    }
+
     /// How it is told.
     pub fn told(&self) -> Told {
         match self {
@@ -227,6 +236,8 @@ impl Lasting<'_> {
             Lasting::StateUnusable(unusable) => (Notice::State, format!("{unusable:?}")),
             Lasting::Inherits(error) => (Notice::Descriptors, error.to_string()),
             Lasting::OutputUnwritable { error, .. } => (Notice::OutputOpen, error.to_string()),
+            Lasting::NoNull(error) => (Notice::Null, error.to_string()),
+            Lasting::NoDirectory(_) => (Notice::Directory, String::new()),
             Lasting::OutputTooLong { error, .. } => (Notice::Output, error.to_string()),
             Lasting::Doubt(notice, text) => (*notice, (*text).to_owned()),
         };

@@ -352,6 +352,13 @@ impl LogLines {
                 "the output log {} cannot be written ({error}); what the start command writes is lost",
                 path.display()
             ),
+            Lasting::NoNull(error) => {
+                format!("cannot open /dev/null ({error}); the start command's input is an empty pipe")
+            }
+            Lasting::NoDirectory(path) => format!(
+                "cannot enter {}, where this watchdog was started; the start command runs in /",
+                path.display()
+            ),
             Lasting::OutputTooLong { path, error } => {
                 format!("the output log {} could not be kept to its limit: {error}", path.display())
             }
@@ -366,6 +373,7 @@ fn over(notice: Notice) -> Option<&'static str> {
         Notice::Lock => Some("it has its lock again"),
         Notice::Paused => Some("the pause is over"),
         Notice::Program => Some("the start command's program can be found now"),
+        Notice::StartCommand => Some("nothing is wrong with the start command now"),
         Notice::StateFolder => Some("the state can be kept again"),
         Notice::Unknown => Some("can tell again whether it is running"),
         _ => None,

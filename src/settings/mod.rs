@@ -2,6 +2,8 @@
 
 pub mod digest;
 pub mod dirs;
+pub mod doubts;
+pub mod executable;
 pub mod given;
 pub mod name;
 pub mod pattern;

@@ -1,10 +1,10 @@
 //! The program that a start command begins with, and whether there is one.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::fs::{Access, AtFlags, CWD, StatVfsMountFlags, accessat, statvfs};
 use rustix::io::Errno;
 
 use crate::task::environment::complete_path;
@@ -20,24 +20,46 @@ const SHELLS_OWN: &str = "! { } case do done elif else esac fi for if in then un
 const MOST_SLIPS: usize = 2;
 
 /// Why the program that `start_command` begins with cannot be run, where that is certain. Nothing is said
-/// of what only a shell could tell.
-pub fn doubt(start_command: &str) -> Option<String> {
-    doubt_in(start_command, &complete_path(std::env::var_os("PATH").as_deref()))
+/// of what only a shell could tell. It would run in `folder`.
+pub fn doubt(start_command: &str, folder: &Path) -> Option<String> {
+    doubt_in(start_command, &path(), folder)
 }
 
-fn doubt_in(start_command: &str, path: &OsStr) -> Option<String> {
+/// The PATH of start commands.
+fn path() -> OsString {
+    complete_path(std::env::var_os("PATH").as_deref())
+}
+
+/// The file that a shell in `folder` would execute for the program that `start_command` begins with.
+pub(super) fn file(start_command: &str, folder: &Path) -> Option<PathBuf> {
+    let program = first_program(start_command)?;
+    if program.contains('/') { Some(folder.join(program)) } else { find(&program, folder) }
+}
+
+/// The file of a program that is in PATH.
+pub(super) fn find(program: &str, folder: &Path) -> Option<PathBuf> {
+    find_in(&path(), program, folder)
+}
+
+fn find_in(path: &OsStr, program: &str, folder: &Path) -> Option<PathBuf> {
+    // An empty one is where it runs.
+    std::env::split_paths(path)
+        .map(|at| folder.join(at).join(program))
+        .find(|file| cannot_run(file).is_none())
+}
+
+fn doubt_in(start_command: &str, path: &OsStr, folder: &Path) -> Option<String> {
     let program = first_program(start_command)?;
     if program.contains('/') {
-        let why = cannot_run(Path::new(&program))?;
+        let why = cannot_run(&folder.join(&program))?;
         return Some(format!("the start command's {program} {why}"));
     }
-    // An empty one is the current folder.
-    let folders = || std::env::split_paths(path);
-    if folders().any(|folder| cannot_run(&folder.join(&program)).is_none()) {
+    if find_in(path, &program, folder).is_some() {
         return None;
     }
+    let folders = std::env::split_paths(path).map(|at| folder.join(at));
     let distance = |name: &str| strsim::damerau_levenshtein(name, &program);
-    let files = folders().flat_map(|folder| folder.read_dir().into_iter().flatten().flatten());
+    let files = folders.flat_map(|folder| folder.read_dir().into_iter().flatten().flatten());
     let near = files
         .filter_map(|file| Some((file.path(), file.file_name().into_string().ok()?)))
         .filter(|(_, name)| distance(name) <= MOST_SLIPS.min(name.len() / 3))
@@ -51,8 +73,11 @@ fn doubt_in(start_command: &str, path: &OsStr) -> Option<String> {
 fn cannot_run(path: &Path) -> Option<&'static str> {
     match path.metadata() {
         Ok(file) if file.is_dir() => Some("is a folder"),
-        Ok(_) => (accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS) == Err(Errno::ACCESS))
-            .then_some("is not executable: chmod +x, or name its interpreter"),
+        Ok(_) if accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS) != Err(Errno::ACCESS) => None,
+        Ok(_) if statvfs(path).is_ok_and(|mount| mount.f_flag.contains(StatVfsMountFlags::NOEXEC)) => {
+            Some("is on a file system that is mounted noexec: name its interpreter, or move it")
+        }
+        Ok(_) => Some("is not executable: chmod +x, or name its interpreter"),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             Some("is not there")
         }
@@ -115,7 +140,7 @@ fn first_word(text: &str) -> Option<(String, bool, &str)> {
     (!word.is_empty()).then_some((word, is_quoted, ""))
 }
 
-fn is_variable(name: &str) -> bool {
+pub(super) fn is_variable(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with(|c: char| c.is_ascii_digit())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
@@ -123,7 +148,6 @@ fn is_variable(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsString;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
@@ -190,7 +214,7 @@ mod tests {
             std::fs::set_permissions(folder.path().join(name), PermissionsExt::from_mode(mode)).unwrap();
         }
         let path = OsString::from(format!("/nowhere:{here}"));
-        let doubt = |text: &str| doubt_in(text, &path).unwrap_or_default();
+        let doubt = |text: &str| doubt_in(text, &path, Path::new("")).unwrap_or_default();
         for text in ["dockerd", "$X", &format!("{here}/dockerd"), "true"] {
             assert_eq!(doubt(text), "");
         }

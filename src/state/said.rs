@@ -13,6 +13,8 @@ pub enum Notice {
     Ambiguous,
     /// Start commands may inherit descriptors.
     Descriptors,
+    /// The directory that start commands run in is gone.
+    Directory,
     /// The settings are perhaps not what was meant.
     Doubt,
     /// The configuration file is open to others.
@@ -20,6 +22,8 @@ pub enum Notice {
     Lock,
     /// What nearly matches.
     Near,
+    /// There is no /dev/null.
+    Null,
     /// The output log is over its limit.
     Output,
     /// The output log cannot be written.
@@ -27,6 +31,8 @@ pub enum Notice {
     Paused,
     /// The start command's program is not there.
     Program,
+    /// What the shell, or the kernel, would say of the start command.
+    StartCommand,
     /// The state file is of no use.
     State,
     #[serde(rename = "state folder")]
@@ -104,14 +110,17 @@ mod tests {
         let names = [
             "ambiguous",
             "descriptors",
+            "directory",
             "doubt",
             "file",
             "lock",
             "near",
+            "null",
             "output",
             "output-open",
             "paused",
             "program",
+            "start-command",
             "state",
             "state folder",
             "stopped",

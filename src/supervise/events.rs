@@ -11,7 +11,6 @@ use crate::report::event::{Attempt, AttemptEvent, Event, Lasting, Look, ProcessE
 use crate::report::log_lines::LogLines;
 use crate::report::words;
 use crate::settings::Settings;
-use crate::settings::program;
 use crate::state::Sight;
 use crate::state::said::Notice;
 use crate::state::store::Store;
@@ -38,17 +37,13 @@ fn keep(event: &Event<'_>, record: &mut Store) {
     }
 }
 
-/// Tells what about the settings, and the file that they come from, is probably not what was meant.
+/// Tells what about the settings, and the file that they come from, is probably not what was meant. Of the start
+/// command that is told when one is needed.
 pub(super) fn doubt_settings(settings: &Settings, record: &mut Store, report: &mut LogLines) {
-    for (notice, doubt) in [
-        (Notice::Doubt, settings.criteria.doubt()),
-        (Notice::File, settings.doubt.clone()),
-        (Notice::Program, program::doubt(&settings.criteria.start_command)),
-    ] {
-        match doubt {
-            Some(doubt) => emit(Lasting::Doubt(notice, &doubt), record, report),
-            None => emit(Event::Over(notice), record, report),
-        }
+    for (notice, doubt) in
+        [(Notice::Doubt, settings.criteria.doubt()), (Notice::File, settings.doubt.clone())]
+    {
+        emit(Event::of_doubt(notice, doubt.as_deref()), record, report);
     }
 }
 

@@ -12,6 +12,7 @@ mod start;
 pub mod start_command;
 mod unit;
 
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ use crate::report::event::{AttemptEvent, Look, ProcessEvent, WatchEvent};
 use crate::report::log_lines::{LogLines, Worth};
 use crate::report::service_manager::ServiceManager;
 use crate::report::snapshot::{Live, Snapshot, Watcher};
+use crate::settings::doubts::Doubts;
 use crate::settings::{Settings, Verbosity};
 use crate::state::Sight;
 use crate::state::lock::Lock;
@@ -38,6 +40,7 @@ use crate::supervise::service_unit::Unit;
 use crate::supervise::signals::Signals;
 use crate::supervise::start_command::{StartCommand, StartRecord};
 use crate::sys::{self, Pid};
+use crate::task::login::Login;
 use crate::text::{plural, span};
 use crate::time::{Time, by_the_clock, now};
 use poll::Token;
@@ -75,6 +78,8 @@ pub struct Parts {
     pub service_manager: ServiceManager,
     /// What it runs in.
     pub unit: Unit,
+    /// Where start commands run: where this program was started, while it works in `/` itself.
+    pub directory: PathBuf,
     /// Standard input was a terminal at the start, so that SIGHUP means that it is gone.
     pub has_terminal: bool,
 }
@@ -100,6 +105,10 @@ pub struct Supervisor {
     /// Nothing matches, and what nearly does is to be named.
     near_misses_due: bool,
     chores_done: Time,
+    /// What is doubtful about the start command, once that is asked.
+    doubts: Option<Doubts>,
+    /// Who start commands run as, once that is asked.
+    login: Option<Login>,
     /// What the service manager was shown last.
     shown: Option<Snapshot>,
     /// What people wanted when a start was last considered.
@@ -154,6 +163,8 @@ impl Supervisor {
             refused: false,
             near_misses_due: false,
             chores_done: Time::ZERO,
+            doubts: None,
+            login: None,
             shown: None,
             leave: Leave::Given { resumed: None },
             facts,
@@ -192,6 +203,7 @@ impl Supervisor {
         self.keep();
         loop {
             self.doubt_unit();
+            self.doubt_start_command();
             // Children first: what is waited for here may be what is followed.
             if let Some(seen) = self.command_ended().or_else(|| self.how_it_died()) {
                 return Woken::By(seen);
@@ -325,6 +337,9 @@ impl Supervisor {
                 self.parts.emit(WatchEvent::Reloaded(&settings));
                 doubt_settings(&settings, &mut self.parts.record, &mut self.parts.report);
                 self.parts.settings = settings;
+                if let Some(doubts) = self.doubts.take() {
+                    doubts.withdraw();
+                }
             }
             Err(wrong) => self.parts.emit(WatchEvent::ReloadRefused(&wrong)),
         }

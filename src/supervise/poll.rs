@@ -3,13 +3,17 @@
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, raise};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::Supervisor;
 use super::start_command::StartCommand;
 use crate::process::handle::Handle;
+use crate::settings::doubts::Doubts;
+use crate::supervise::service_unit::Unit;
 use crate::task::Task;
+use crate::task::login::Login;
 use crate::time::{Time, now};
 
 /// Without memory to wait with, the watch goes on at this interval.
@@ -80,7 +84,9 @@ impl Supervisor {
         poll.add(Token::Process, followed.and_then(Handle::pidfd));
         poll.add(Token::Reaped, self.dying.as_ref().and_then(|dying| dying.followed.pidfd()));
         poll.add(Token::Adopted, self.command.as_ref().and_then(StartCommand::pidfd));
-        poll.add(Token::Output, self.parts.unit.question().and_then(|task| task.output_fd()));
+        for question in questions(&mut self.parts.unit, &mut self.doubts, &mut self.login) {
+            poll.add(Token::Output, question.output_fd());
+        }
         let ready = poll.wait(time);
         if ready.contains(&Token::Output) {
             self.tasks().into_iter().for_each(Task::drain);
@@ -89,33 +95,40 @@ impl Supervisor {
     }
 
     /// Waits for what ends by itself or is being ended, until it `is_done` or it is `deadline`; which of
-    /// both. Signals are for later, or for nobody.
+    /// both. Signals are for later.
     pub(super) fn wait_for(&mut self, deadline: Time, is_done: impl Fn(&mut Self) -> bool) -> bool {
         let mut heeds_process = true;
-        loop {
+        let mut signals = Vec::new();
+        let is_in_time = loop {
             self.child_changed = true;
             self.command_ended();
             self.reap();
             if is_done(self) {
-                return true;
+                break true;
             }
             let now = now();
             if now >= deadline {
-                return false;
+                break false;
             }
             let ready = self.poll_for(deadline.min(now + LONGEST_WAIT), heeds_process);
             // A dead process's pidfd would end each wait from now on.
             heeds_process &= !ready.contains(&Token::Process);
             if ready.contains(&Token::Signals) {
-                self.parts.signals.pending().for_each(drop);
+                signals.extend(self.parts.signals.pending().filter(|signal| *signal != libc::SIGCHLD));
             }
+        };
+        self.child_changed = true;
+        for signal in signals.into_iter().filter_map(|signal| Signal::try_from(signal).ok()) {
+            let _ = raise(signal);
         }
+        is_in_time
     }
 
     /// All tasks at work.
     pub(super) fn tasks(&mut self) -> Vec<&mut Task> {
         let command = self.command.as_mut().and_then(StartCommand::task);
-        command.into_iter().chain(self.parts.unit.question()).collect()
+        let questions = questions(&mut self.parts.unit, &mut self.doubts, &mut self.login);
+        command.into_iter().chain(questions).collect()
     }
 
     /// As process 1: reaps whatever falls to it. What was followed has ended so.
@@ -126,4 +139,14 @@ impl Supervisor {
             }
         }
     }
+}
+
+/// The tasks that were asked something.
+fn questions<'a>(
+    unit: &'a mut Unit,
+    doubts: &'a mut Option<Doubts>,
+    login: &'a mut Option<Login>,
+) -> impl Iterator<Item = &'a mut Task> {
+    let doubts = doubts.as_mut().and_then(Doubts::question);
+    unit.question().into_iter().chain(doubts).chain(login.as_mut().and_then(Login::question))
 }

@@ -2,7 +2,8 @@
 
 use crate::time::{boot_id, now};
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::exit::ExitCode;
@@ -88,6 +89,7 @@ pub fn watch(settings: Settings, reload: Reload, stderr: &mut Stderr) -> ExitCod
         ended_unseen: found.ended.map(|(end, _)| end),
         service_manager: ServiceManager::of_watch(settings.limits.once),
         unit: Unit::own(proc.root(), settings.limits.once),
+        directory: leave_directory(),
         has_terminal: admission::has_terminal(),
         settings,
         proc,
@@ -120,6 +122,19 @@ fn beside(
             let state = store::preview(files, settings, proc);
             look_only(settings, proc, state.predecessor.as_ref())
         }
+    }
+}
+
+/// Works in `/` from here on, so that no mount is kept busy. Where it was, as far as that is a path that leads
+/// there again; else it stays, and start commands do.
+fn leave_directory() -> PathBuf {
+    let stay = PathBuf::from(".");
+    let id = |path: &Path| path.metadata().ok().map(|it| (it.dev(), it.ino()));
+    match std::env::current_dir() {
+        Ok(directory) if directory.is_absolute() && id(&directory) == id(&stay) => {
+            std::env::set_current_dir("/").map_or(stay, |()| directory)
+        }
+        _ => stay,
     }
 }
 

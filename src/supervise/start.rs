@@ -1,8 +1,12 @@
 //! A start: the start command, from the question whether it may run to its end.
 
+use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::rc::Rc;
+use std::time::Duration;
+
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use crate::hold::pause::Leave;
 use crate::policy::Seen;
@@ -10,12 +14,20 @@ use crate::process::ProcessId;
 use crate::process::scan::Proc;
 use crate::process::termination::{Exit, signal_name};
 use crate::report::event::{AttemptEvent, Event, Lasting, WatchEvent};
+use crate::report::log_lines::Worth;
+use crate::settings::doubts::Doubts;
+use crate::settings::program;
 use crate::state::lock::{Lock, Locking};
 use crate::state::said::Notice;
 use crate::supervise::start_command::StartCommand;
-use crate::supervise::{REAP_PATIENCE, Supervisor};
+use crate::supervise::{Parts, REAP_PATIENCE, Supervisor};
 use crate::sys::is_shortage;
+use crate::task::NULL;
+use crate::task::login::Login;
 use crate::time::{Time, now};
+
+/// How long a start waits for what is to be known before it: what is asked ends before that.
+const LONGEST_PREPARATION: Duration = Duration::from_secs(3);
 
 impl Supervisor {
     /// Whether anybody wants the process left alone: asked immediately before each start.
@@ -70,6 +82,7 @@ impl Supervisor {
     }
 
     pub(super) fn start(&mut self, attempt: u32) -> Seen {
+        self.prepare_start();
         self.keep_output_to_limit();
         let output = self.parts.output.open();
         if let Err(error) = &output {
@@ -88,7 +101,9 @@ impl Supervisor {
         let (command, of) = (&settings.criteria.start_command, settings.limits.max_fail_count);
         // On a slow disk, all that took its time.
         let began = now();
-        let run = StartCommand::run(command, output.ok(), note, began);
+        let added = self.login.as_ref().map(Login::added).unwrap_or_default();
+        let directory = &self.parts.directory;
+        let run = StartCommand::run(command, directory, added, output.ok(), note, began);
         let is_shortage = run.as_ref().is_err_and(is_shortage);
         if !is_shortage {
             self.facts.begin(attempt, began);
@@ -109,6 +124,50 @@ impl Supervisor {
                 if is_shortage { Seen::CommandRefused } else { Seen::CommandEnded }
             }
         }
+    }
+
+    /// What is to be known before a start command runs: what is doubtful about it, who it runs as, and whether
+    /// all is there that it is given.
+    fn prepare_start(&mut self) {
+        self.login.get_or_insert_with(|| Login::look_up(now()));
+        self.wait_for(now() + LONGEST_PREPARATION, |watch| {
+            let is_known = watch.login.as_mut().is_none_or(|login| login.is_known(now()));
+            watch.tell_doubts() && is_known
+        });
+        match File::open(NULL) {
+            Ok(_) => self.parts.emit(Event::Over(Notice::Null)),
+            Err(error) => self.parts.emit(Lasting::NoNull(&error)),
+        }
+        let directory = self.parts.directory.clone();
+        if accessat(CWD, &directory, Access::EXEC_OK, AtFlags::EACCESS).is_ok() {
+            self.parts.emit(Event::Over(Notice::Directory));
+        } else {
+            self.parts.emit(Lasting::NoDirectory(&directory));
+        }
+    }
+
+    /// Tells what is doubtful about the start command in time, but for a run that perhaps never needs it.
+    pub(super) fn doubt_start_command(&mut self) {
+        if !self.parts.settings.limits.once {
+            self.tell_doubts();
+            self.parts.report.flush(Worth::All);
+        }
+    }
+
+    /// Tells what is doubtful about the start command, of the shell's doubts what it has said by now. Whether
+    /// that is all.
+    fn tell_doubts(&mut self) -> bool {
+        let Parts { settings, directory, .. } = &self.parts;
+        let start_command = &settings.criteria.start_command;
+        if self.doubts.is_none() {
+            let doubt = program::doubt(start_command, directory);
+            self.doubts = Some(Doubts::begin(start_command, directory, now()));
+            self.parts.emit(Event::of_doubt(Notice::Program, doubt.as_deref()));
+        }
+        if let Some(doubt) = self.doubts.as_mut().and_then(|doubts| doubts.answer(now())) {
+            self.parts.emit(Event::of_doubt(Notice::StartCommand, doubt.as_deref()));
+        }
+        self.doubts.as_ref().is_none_or(Doubts::is_answered)
     }
 
     pub(super) fn with_command(&mut self, act: fn(&mut StartCommand)) -> Seen {

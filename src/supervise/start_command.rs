@@ -1,8 +1,10 @@
 //! The start command at work: a task of this watchdog, or one that a watchdog before it has left.
 
+use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use nix::sys::signal::{Signal, killpg};
@@ -62,19 +64,31 @@ impl StartRecord {
 }
 
 impl StartCommand {
-    /// Runs `text` in a shell, with its output appended to `output`. The shell notes its number and start
-    /// in `record` before it does anything.
+    /// Runs `text` in a shell in `directory`, with its output appended to `output` and `added` to its environment.
+    /// The shell notes its number and start in `record` before it does anything.
     ///
     /// # Errors
     /// The shell could not be started.
-    pub fn run(text: &str, output: Option<File>, record: Option<File>, now: Time) -> io::Result<Self> {
+    pub fn run(
+        text: &str,
+        directory: &Path,
+        added: &[(&'static str, OsString)],
+        output: Option<File>,
+        record: Option<File>,
+        now: Time,
+    ) -> io::Result<Self> {
         let output_from = output.as_ref().and_then(|file| file.metadata().ok()).map(|file| file.len());
         let output = output.map_or(Output::Null, Output::File);
-        let note = move || {
+        let directory = CString::new(directory.as_os_str().as_bytes())?;
+        let mut command = task::shell(text);
+        command.envs(added.iter().map(|(name, value)| (name, value)));
+        let prepare = move || {
+            // If it is gone, the process is to be started all the same.
+            let _ = rustix::process::chdir(&directory);
             // Without the note, the next watchdog may not find this command: no reason not to start.
             let _ = record.as_ref().map(note_start);
         };
-        let process = Process::Own(Task::run(task::shell(text), output, None, now, note)?);
+        let process = Process::Own(Task::run(command, output, None, now, prepare)?);
         Ok(StartCommand { process, began: now, output_from })
     }
 

@@ -8,19 +8,28 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, killpg};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::process::{WaitOptions, waitpid};
 
 use crate::sys::{self, Pid};
-use crate::time::Time;
+use crate::time::{Time, now};
 
 pub mod environment;
+pub mod login;
 
+/// What has nothing to read, and takes whatever is written to it. A chroot may have none.
+pub const NULL: &str = "/dev/null";
 /// How much of a captured output is kept: its end.
 const TAIL: usize = 4096;
 /// How often it is read at a time: what writes without end must not hold up the watch.
 const MOST_READS: usize = 64;
+/// How often it is asked after an end that nothing else tells of.
+const LOOK_AGAIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+/// How long a task that was killed is waited for.
+const LAST_WAIT: Duration = Duration::from_secs(1);
 
 /// A child at work.
 #[derive(Debug)]
@@ -88,15 +97,12 @@ impl Task {
         now: Time,
         before_exec: impl FnMut() + Send + Sync + 'static,
     ) -> io::Result<Self> {
-        command.stdin(Stdio::null());
+        command.stdin(nothing()?);
         let is_captured = matches!(output, Output::Captured);
         match output {
-            Output::Null => command.stdout(Stdio::null()).stderr(Stdio::null()),
-            Output::File(file) => {
-                let second = file.try_clone().map_or_else(|_| Stdio::null(), Stdio::from);
-                command.stdout(second).stderr(file)
-            }
-            Output::Captured => command.stdout(Stdio::piped()).stderr(Stdio::null()),
+            Output::Null => command.stdout(nowhere()?).stderr(nowhere()?),
+            Output::File(file) => command.stdout(file.try_clone()?).stderr(file),
+            Output::Captured => command.stdout(Stdio::piped()).stderr(nowhere()?),
         };
         sys::detach(&mut command, before_exec);
         let mut child = command.spawn()?;
@@ -169,6 +175,22 @@ impl Task {
         Some(ended)
     }
 
+    /// Waits for its end, as those may who have nothing else to wait for. `None` if it has none even when it is
+    /// killed.
+    pub fn wait(&mut self) -> Option<Ended> {
+        loop {
+            let now = now();
+            if let Some(ended) = self.ended(now, |_| false) {
+                return Some(ended);
+            }
+            if self.deadline.is_some_and(|deadline| now > deadline + LAST_WAIT) {
+                return None;
+            }
+            let output = self.output_fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+            let _ = poll(output.into_iter().collect::<Vec<_>>().as_mut_slice(), Some(&LOOK_AGAIN));
+        }
+    }
+
     fn was_reaped(&mut self, ended: Ended) {
         self.drain();
         self.stage = Stage::Reaped(ended);
@@ -185,6 +207,23 @@ impl Task {
     pub fn output(&self) -> String {
         let captured = self.captured.as_ref().map(|captured| captured.tail.as_slice());
         String::from_utf8_lossy(captured.unwrap_or_default()).into_owned()
+    }
+}
+
+/// Where there is nothing to read; without [`NULL`], a pipe that nobody writes to.
+fn nothing() -> io::Result<Stdio> {
+    match File::open(NULL) {
+        Ok(null) => Ok(null.into()),
+        Err(_) => Ok(nix::unistd::pipe2(OFlag::O_CLOEXEC)?.0.into()),
+    }
+}
+
+/// Where nobody reads; without [`NULL`], where the watchdog's own errors go. A pipe without a reader would end who
+/// writes to it.
+fn nowhere() -> io::Result<Stdio> {
+    match File::options().write(true).open(NULL) {
+        Ok(null) => Ok(null.into()),
+        Err(_) => Ok(io::stderr().as_fd().try_clone_to_owned()?.into()),
     }
 }
 
@@ -250,21 +289,13 @@ impl Capture {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::now;
 
     fn run(text: &str, timeout: Option<Duration>) -> Task {
         Task::run(shell(text), Output::Captured, timeout, now(), || ()).unwrap()
     }
 
     fn end(task: &mut Task) -> Option<ExitStatus> {
-        let deadline = now() + Duration::from_secs(30);
-        while now() < deadline {
-            if let Some(Ended(status)) = task.ended(now(), |_| false) {
-                return status;
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        panic!("it has not ended");
+        task.wait().expect("it ends").0
     }
 
     #[test]
