@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use super::{Action, Decision, Failure, KILL_AFTER, LONGEST_RETRY, Memory, News, Outcome, REAP_GRACE, Seen};
+use super::{
+    Action, Decision, Failure, KILL_AFTER, LONGEST_RETRY, Lost, Memory, News, Outcome, REAP_GRACE, Seen,
+};
 use super::{DEFAULT_RETRY, END_LOOK, FIRST_LOOK, SETTLE};
 use crate::process::termination::Cause;
 use crate::settings::Limits;
@@ -18,9 +20,9 @@ enum State {
     /// It is gone, and is started at `until` unless it is back.
     Down { until: Time, cause: DownCause },
     /// The start command was run at `at` and is to be judged.
-    Starting { at: Time, sight: Sight },
+    Starting { at: Since, sight: Sight },
     /// The start command overran and is being ended.
-    EndingCommand { since: Time, killed: bool },
+    EndingCommand { since: Since, killed: bool },
     /// Enough failures; a fresh round begins at `until`.
     GaveUp { until: Time },
 }
@@ -44,6 +46,33 @@ enum Sight {
     Gone { at: Time, ran: Duration, cause: Option<Cause> },
 }
 
+/// The beginning of something that has its time, and the time that was lost since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Since {
+    at: Time,
+    lost: Lost,
+}
+
+impl Since {
+    fn new(at: Time) -> Self {
+        Since { at, lost: Lost::default() }
+    }
+
+    /// When it has lasted for `length`. Sleep does not count, and being stalled not for more than once the
+    /// length: whatever stalls the watch, it does not wait for ever.
+    fn plus(self, length: Duration) -> Time {
+        self.at + length + self.lost.slept + self.lost.stalled.min(length)
+    }
+
+    fn lose(self, Lost { slept, stalled }: Lost) -> Self {
+        let lost = Lost {
+            slept: self.lost.slept.saturating_add(slept),
+            stalled: self.lost.stalled.saturating_add(stalled),
+        };
+        Since { lost, ..self }
+    }
+}
+
 /// The state of one watch.
 #[derive(Debug, Clone)]
 pub struct Policy {
@@ -55,7 +84,7 @@ pub struct Policy {
     /// turns into a failure.
     on_probation: bool,
     /// The start command is at work, and is waited for since then.
-    command: Option<Time>,
+    command: Option<Since>,
     /// When the start command of the last attempt ended.
     command_ended: Option<Time>,
     last_attempt: Option<Time>,
@@ -90,9 +119,10 @@ impl Policy {
         let Memory { failures, on_probation, last_attempt, judging, rounds, gave_up_until } = memory;
         let state = match (gave_up_until, last_attempt) {
             (Some(until), _) => State::GaveUp { until },
-            (None, Some(at)) if judging => State::Starting { at, sight: Sight::NotYet },
+            (None, Some(at)) if judging => State::Starting { at: Since::new(at), sight: Sight::NotYet },
             _ => State::Fresh,
         };
+        let command = command.map(Since::new);
         Policy { state, failures, on_probation, command, last_attempt, rounds, ..Policy::new(limits) }
     }
 
@@ -155,7 +185,9 @@ impl Policy {
     /// When the attempt is judged whose process has ended.
     pub fn verdict(&self) -> Option<Time> {
         match self.state {
-            State::Starting { at, sight: Sight::Gone { .. } } => Some(at + self.limits.restart_wait_interval),
+            State::Starting { at, sight: Sight::Gone { .. } } => {
+                Some(at.plus(self.limits.restart_wait_interval))
+            }
             _ => None,
         }
     }
@@ -173,6 +205,9 @@ impl Policy {
         if seen == Seen::CommandEnded {
             self.command = None;
             self.command_ended = Some(now);
+        }
+        if let Seen::Lost(lost) = seen {
+            self.command = self.command.map(|since| since.lose(lost));
         }
         match self.state {
             State::Fresh => self.fresh(now, seen),
@@ -200,13 +235,14 @@ impl Policy {
             | Seen::Ended(_)
             | Seen::Started
             | Seen::CommandEnded
-            | Seen::CommandRefused => Action::Look.into(),
+            | Seen::CommandRefused
+            | Seen::Lost(_) => Action::Look.into(),
         }
     }
 
     fn up(&mut self, now: Time, seen: Seen, started: Time) -> Decision {
         match seen {
-            Seen::Nothing => Action::Look.into(),
+            Seen::Nothing | Seen::Lost(_) => Action::Look.into(),
             Seen::Running { .. } if now >= started + self.limits.stable_after => self.stable(now),
             // It lives, but is no longer what is looked for.
             Seen::Missing => self.died(now, started),
@@ -249,14 +285,15 @@ impl Policy {
                 | Seen::Ended(_)
                 | Seen::Started
                 | Seen::CommandEnded
-                | Seen::CommandRefused,
+                | Seen::CommandRefused
+                | Seen::Lost(_),
                 _,
             ) => look_or_wait(now, until),
         }
     }
 
-    fn starting(&mut self, now: Time, seen: Seen, at: Time, sight: Sight) -> Decision {
-        let judged_at = at + self.limits.restart_wait_interval;
+    fn starting(&mut self, now: Time, seen: Seen, at: Since, sight: Sight) -> Decision {
+        let judged_at = at.plus(self.limits.restart_wait_interval);
         match seen {
             Seen::CommandRefused => {
                 self.command = None;
@@ -272,14 +309,14 @@ impl Policy {
                 match sight {
                     Sight::Present => wait.into(),
                     Sight::NotYet | Sight::Gone { .. } => {
-                        wait.with(News::Appeared { after: now.saturating_sub(at) })
+                        wait.with(News::Appeared { after: now.saturating_sub(at.at) })
                     }
                 }
             }
             Seen::Died { at: died, started } => {
                 let ran = died.saturating_sub(started);
                 self.state = State::Starting { at, sight: Sight::Gone { at: died, ran, cause: None } };
-                self.next_look(now, at, judged_at)
+                self.next_look(now, at.at, judged_at)
             }
             Seen::Ended(cause) => {
                 if let Sight::Gone { at: died, ran, .. } = sight {
@@ -289,29 +326,33 @@ impl Policy {
                         return Action::Look.into();
                     }
                 }
-                self.next_look(now, at, judged_at)
+                self.next_look(now, at.at, judged_at)
             }
-            Seen::Started => self.next_look(now, at, judged_at),
-            Seen::Missing if now < judged_at => self.next_look(now, at, judged_at),
+            Seen::Started => self.next_look(now, at.at, judged_at),
+            Seen::Missing if now < judged_at => self.next_look(now, at.at, judged_at),
             Seen::Missing => self.judge_missing(now, at, judged_at, sight),
-            Seen::Unknown if self.limits.once && now >= at + self.limits.start_timeout => {
+            Seen::Unknown if self.limits.once && now >= at.plus(self.limits.start_timeout) => {
                 Action::End(Outcome::Unknown).into()
             }
-            Seen::Unknown if now < judged_at => self.next_look(now, at, judged_at),
+            Seen::Unknown if now < judged_at => self.next_look(now, at.at, judged_at),
             Seen::Unknown => self.next_check(now),
+            Seen::Lost(lost) => {
+                self.state = State::Starting { at: at.lose(lost), sight };
+                Action::Look.into()
+            }
             Seen::Nothing | Seen::CommandEnded => Action::Look.into(),
         }
     }
 
     /// It is missing when the attempt is to be judged.
-    fn judge_missing(&mut self, now: Time, at: Time, judged_at: Time, sight: Sight) -> Decision {
+    fn judge_missing(&mut self, now: Time, at: Since, judged_at: Time, sight: Sight) -> Decision {
         if self.command.is_some() {
             return self.outwait(now);
         }
         let settle = self.limits.restart_wait_interval.clamp(SETTLE.0, SETTLE.1);
         let settled_at = self.command_ended.map_or(judged_at, |ended| judged_at.max(ended + settle));
         if now < settled_at {
-            return self.next_look(now, self.command_ended.unwrap_or(at), settled_at);
+            return self.next_look(now, self.command_ended.unwrap_or(at.at), settled_at);
         }
         match sight {
             // One run has to end some time, whoever goes on killing what it starts.
@@ -327,7 +368,11 @@ impl Policy {
         }
     }
 
-    fn ending_command(&mut self, now: Time, seen: Seen, since: Time, killed: bool) -> Decision {
+    fn ending_command(&mut self, now: Time, seen: Seen, mut since: Since, killed: bool) -> Decision {
+        if let Seen::Lost(lost) = seen {
+            since = since.lose(lost);
+            self.state = State::EndingCommand { since, killed };
+        }
         match seen {
             Seen::CommandEnded => self.failed(now, Failure::Overran),
             Seen::Nothing
@@ -337,8 +382,9 @@ impl Policy {
             | Seen::Died { .. }
             | Seen::Ended(_)
             | Seen::Started
-            | Seen::CommandRefused => {
-                let kill_at = since + KILL_AFTER;
+            | Seen::CommandRefused
+            | Seen::Lost(_) => {
+                let kill_at = since.plus(KILL_AFTER);
                 if killed {
                     self.next_check(now)
                 } else if now < kill_at {
@@ -366,7 +412,7 @@ impl Policy {
                 Action::Wait(until.min(now + self.limits.health_check_interval)).into()
             }
             Seen::Unknown => self.cannot_tell(now),
-            Seen::Nothing => Action::Look.into(),
+            Seen::Nothing | Seen::Lost(_) => Action::Look.into(),
             Seen::Missing
             | Seen::Died { .. }
             | Seen::Ended(_)
@@ -420,7 +466,7 @@ impl Policy {
         let until = self.earliest_start(at + self.limits.after_stop.max(REAP_GRACE));
         let ran = at.saturating_sub(started);
         // A command that stayed with the process has its time to end from here on.
-        self.command = self.command.map(|_| at);
+        self.command = self.command.map(|_| Since::new(at));
         self.state = State::Down { until, cause: DownCause::Awaited { at, ran } };
         Action::Wait(until).into()
     }
@@ -473,21 +519,21 @@ impl Policy {
         if self.command.is_some() {
             return self.outwait(now);
         }
-        self.command = Some(now);
+        self.command = Some(Since::new(now));
         self.command_ended = None;
         self.has_started = true;
         self.last_attempt = Some(now);
-        self.state = State::Starting { at: now, sight: Sight::NotYet };
+        self.state = State::Starting { at: Since::new(now), sight: Sight::NotYet };
         Action::Start { attempt: self.failures.saturating_add(1) }.into()
     }
 
     /// The process is missing and the start command at work: wait on, but not for ever.
     fn outwait(&mut self, now: Time) -> Decision {
-        let patience_ends = self.command.map_or(now, |since| since + self.limits.start_timeout);
+        let patience_ends = self.command.map_or(now, |since| since.plus(self.limits.start_timeout));
         if now < patience_ends {
             return Action::Wait(patience_ends.min(now + self.limits.health_check_interval)).into();
         }
-        self.state = State::EndingCommand { since: now, killed: false };
+        self.state = State::EndingCommand { since: Since::new(now), killed: false };
         Action::StopCommand.with(News::Overran)
     }
 

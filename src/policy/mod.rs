@@ -111,6 +111,17 @@ pub enum Seen {
     CommandEnded,
     /// The start command could not even be created, for want of resources.
     CommandRefused,
+    /// Time was lost: what has its time has more of it.
+    Lost(Lost),
+}
+
+/// Time that was lost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// The machine slept.
+    pub slept: Duration,
+    /// The watchdog could not run.
+    pub stalled: Duration,
 }
 
 /// What to do now.

@@ -10,6 +10,7 @@ pub mod setup;
 pub mod signals;
 mod start;
 pub mod start_command;
+mod turn;
 mod unit;
 
 use std::path::PathBuf;
@@ -39,6 +40,7 @@ use crate::supervise::events::{Facts, doubt_settings};
 use crate::supervise::service_unit::Unit;
 use crate::supervise::signals::Signals;
 use crate::supervise::start_command::{StartCommand, StartRecord};
+use crate::supervise::turn::Turn;
 use crate::sys::{self, Pid};
 use crate::task::login::Login;
 use crate::text::{plural, span};
@@ -109,6 +111,7 @@ pub struct Supervisor {
     doubts: Option<Doubts>,
     /// Who start commands run as, once that is asked.
     login: Option<Login>,
+    turn: Turn,
     /// What the service manager was shown last.
     shown: Option<Snapshot>,
     /// What people wanted when a start was last considered.
@@ -165,6 +168,7 @@ impl Supervisor {
             chores_done: Time::ZERO,
             doubts: None,
             login: None,
+            turn: Turn::default(),
             shown: None,
             leave: Leave::Given { resumed: None },
             facts,
@@ -176,6 +180,10 @@ impl Supervisor {
     pub fn run(mut self) -> ExitCode {
         let mut seen = Seen::Nothing;
         loop {
+            self.turn.begin(Duration::ZERO);
+            if self.turn.has_lost() && may_be_late(seen) {
+                seen = Seen::Lost(self.turn.take_lost());
+            }
             let may_start = seen != Seen::Missing || self.may_start();
             let decision = self.policy.decide(now(), seen, may_start);
             if let Some(news) = decision.news {
@@ -420,6 +428,16 @@ impl Supervisor {
             ExitCode::Success
         } else {
             ExitCode::Signal(signal)
+        }
+    }
+}
+
+/// Whether a decision on this may be that something has taken too long. It is seen again by another look.
+fn may_be_late(seen: Seen) -> bool {
+    match seen {
+        Seen::Nothing | Seen::Running { .. } | Seen::Missing | Seen::Unknown | Seen::Lost(_) => true,
+        Seen::Died { .. } | Seen::Ended(_) | Seen::Started | Seen::CommandEnded | Seen::CommandRefused => {
+            false
         }
     }
 }

@@ -87,7 +87,9 @@ impl Supervisor {
         for question in questions(&mut self.parts.unit, &mut self.doubts, &mut self.login) {
             poll.add(Token::Output, question.output_fd());
         }
+        self.turn.begin(time);
         let ready = poll.wait(time);
+        self.turn.begin(Duration::ZERO);
         if ready.contains(&Token::Output) {
             self.tasks().into_iter().for_each(Task::drain);
         }

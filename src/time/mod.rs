@@ -27,6 +27,12 @@ pub fn now() -> Time {
     Time::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs().try_into().unwrap_or(0))
 }
 
+/// The time now on a clock that stands while the machine sleeps (`CLOCK_MONOTONIC`).
+pub fn awake() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs().try_into().unwrap_or(0))
+}
+
 /// This boot (random(4)). Empty where it cannot be read, which is like no other.
 pub fn boot_id(proc: &Path) -> String {
     let id = std::fs::read_to_string(proc.join("sys/kernel/random/boot_id")).unwrap_or_default();
