@@ -17,7 +17,7 @@ use crate::report::words::{ambiguity, list, user_name};
 use crate::settings::doubts::Doubts;
 use crate::settings::{Settings, program};
 use crate::state::{Files, State, store};
-use crate::supervise::admission::{Admission, Facts, Other, is_resumed};
+use crate::supervise::admission::{Admission, Facts, Forgets, Other, is_resumed};
 use crate::supervise::start_command::{StartCommand, StartRecord};
 use crate::sys::{PROC, Pid};
 use crate::task::login::Login;
@@ -171,7 +171,8 @@ impl Standing {
         {
             return Standing::Starting { command: command.pid() };
         }
-        let is_forgotten = facts.is_resumed || admission == Admission::Watch { forgets_give_up: true };
+        let forgets = matches!(admission, Admission::Watch { forgets: Forgets::GiveUp | Forgets::All });
+        let is_forgotten = facts.is_resumed || forgets;
         let until = next.memory.gave_up_until.filter(|until| now < *until && !is_forgotten);
         until.map_or(Standing::Free, |until| Standing::GivenUp { left: until.saturating_sub(now) })
     }

@@ -94,6 +94,8 @@ pub struct Policy {
     leave: bool,
     /// There was an attempt in this run.
     has_started: bool,
+    /// What is remembered is of another series of runs.
+    begins_series: bool,
 }
 
 impl Policy {
@@ -110,6 +112,7 @@ impl Policy {
             rounds: 0,
             leave: false,
             has_started: false,
+            begins_series: false,
         }
     }
 
@@ -148,9 +151,19 @@ impl Policy {
         self.failures = 0;
         self.rounds = 0;
         self.on_probation = false;
-        if let State::GaveUp { .. } = self.state {
-            self.state = State::Down { until: self.earliest_start(now), cause: DownCause::Known };
+        match self.state {
+            State::GaveUp { .. } => {
+                self.state = State::Down { until: self.earliest_start(now), cause: DownCause::Known };
+            }
+            // The attempt is not judged any more.
+            State::Starting { .. } => self.state = State::Fresh,
+            State::Fresh | State::Up { .. } | State::Down { .. } | State::EndingCommand { .. } => {}
         }
+    }
+
+    /// What is remembered is of another series of runs: nothing is given up because of that alone.
+    pub fn begin_series(&mut self) {
+        self.begins_series = true;
     }
 
     /// What was followed and counted is forgotten, for another process is watched from here on, or none. Two
@@ -491,7 +504,11 @@ impl Policy {
         self.on_probation = false;
         self.failures = self.failures.saturating_add(1);
         let failures = self.failures;
-        let Some(_) = self.limits.max_fail_count.filter(|max| failures >= *max) else {
+        let may_give_up = self.has_started || !self.begins_series;
+        let Some(_) = self.limits.max_fail_count.filter(|max| may_give_up && failures >= *max) else {
+            // One more of its own is enough.
+            let most = self.limits.max_fail_count.map(|max| max.saturating_sub(1));
+            self.failures = most.map_or(failures, |most| failures.min(most));
             self.state = State::Down { until, cause: DownCause::Known };
             let action = if now >= until { Action::Look } else { Action::Wait(until) };
             return action.with(News::Failed { failures, why });

@@ -68,6 +68,11 @@ impl Memory {
         }
     }
 
+    /// Of one who begins afresh: nothing was counted, and no attempt is to be judged.
+    pub fn afresh(self) -> Self {
+        Memory { failures: 0, on_probation: false, judging: false, rounds: 0, gave_up_until: None, ..self }
+    }
+
     /// With the attempt that was made at `at`, should it not be known: a watch that is killed just after
     /// the start command was run cannot write that down any more. `is_at_work` is that command.
     pub fn with_attempt(self, at: Time, is_at_work: bool) -> Self {

@@ -78,6 +78,9 @@ pub struct State {
     /// The last `resume` that was heeded.
     #[serde(with = "millis")]
     pub resumed_ms: Time,
+    /// Who began the watch; a state of an older version does not say it.
+    #[serde(default)]
+    pub begun_by: Option<Origin>,
     /// What has been said, and is not to be said again.
     pub said: Said,
     /// How the process ended last.
@@ -99,6 +102,23 @@ impl State {
     pub fn digest(&self) -> Digest {
         Digest { version: self.settings_version, number: self.settings }
     }
+}
+
+/// Who began a run. Those that the same begins are a series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Origin {
+    /// Somebody at a terminal.
+    #[serde(rename = "hand")]
+    Terminal,
+    /// A container: this is its process 1.
+    #[serde(rename = "container")]
+    Container,
+    /// A service manager (`INVOCATION_ID`, systemd.exec(5)).
+    #[serde(rename = "systemd")]
+    ServiceManager,
+    /// A line in a crontab, or another program.
+    #[serde(rename = "cron")]
+    Line,
 }
 
 /// What an instance sees.
@@ -334,6 +354,7 @@ mod tests {
             max_fail_count: None,
             told: false,
             resumed_ms: ms(0),
+            begun_by: Some(Origin::Line),
             said: Said::default(),
             last_exit: None,
             deaths: Deaths::default(),

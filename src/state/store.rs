@@ -12,7 +12,7 @@ use crate::settings::Settings;
 use crate::settings::digest::Digest;
 use crate::state::history::{Deaths, LastExit, LastStart, Tally};
 use crate::state::said::{Notice, Said, Told};
-use crate::state::{Files, Sight, State, StoredProcess, Unread, VERSION};
+use crate::state::{Files, Origin, Sight, State, StoredProcess, Unread, VERSION};
 use crate::task::CommandEnd;
 use crate::time::Time;
 
@@ -75,6 +75,13 @@ impl Store {
         if self.state.memory.gave_up_until.is_some() {
             self.state.memory = Memory { last_attempt, ..Memory::default() };
         }
+    }
+
+    /// Notes who began this watch. Whether what is remembered is of the same series, as far as anybody knows.
+    pub fn begins(&mut self, by: Origin) -> bool {
+        let before = self.state.begun_by;
+        self.change(|state| state.begun_by = Some(by));
+        before.is_none_or(|before| before == by)
     }
 
     /// The process that died last.
@@ -328,6 +335,7 @@ fn take_over(state: &mut State, old: State, settings: &Settings) {
     let is_same_process = old.process_name == state.process_name;
     let is_same = old.digest().is_same(state.digest());
     state.resumed_ms = old.resumed_ms.min(state.since_ms);
+    state.begun_by = old.begun_by;
     // Other settings are a new beginning; but never two start commands too close to each other.
     let Memory { last_attempt, .. } = old.memory;
     let memory = if is_same { old.memory } else { Memory { last_attempt, ..Memory::default() } };

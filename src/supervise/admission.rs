@@ -11,22 +11,9 @@ use crate::settings::Settings;
 use crate::settings::digest::Digest;
 use crate::settings::name::Name;
 use crate::state::lock::Holder;
-use crate::state::{Files, State};
+use crate::state::{Files, Origin, State};
 use crate::sys::Pid;
 use crate::time::{Time, now};
-
-/// Who began this run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// Somebody at a terminal.
-    Terminal,
-    /// A container: this is its process 1.
-    Container,
-    /// A service manager (`INVOCATION_ID`, systemd.exec(5)).
-    ServiceManager,
-    /// A line in a crontab, or another program.
-    Line,
-}
 
 /// The watchdog of the same name that is running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,11 +39,20 @@ pub struct Facts {
     pub now: Time,
 }
 
+/// What a run forgets of what was counted before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forgets {
+    Nothing,
+    GiveUp,
+    /// Failures and the attempt that is not judged, too.
+    All,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
     /// It watches.
     Watch {
-        forgets_give_up: bool,
+        forgets: Forgets,
     },
     /// It only looks, since another one watches.
     LookBeside(Other),
@@ -80,13 +76,14 @@ impl Origin {
         }
     }
 
-    /// Whether whoever began this run has decided so after a give-up. The service manager begins it after a
-    /// crash too, which nobody has decided.
-    fn begins_anew(self, was_cut_off: bool) -> bool {
+    /// Whoever begins a run after a give-up has decided so; by hand, that it begins afresh. The service manager
+    /// begins it after a crash too, which nobody has decided.
+    fn forgets(self, was_cut_off: bool) -> Forgets {
         match self {
-            Origin::Terminal | Origin::Container => true,
-            Origin::ServiceManager => !was_cut_off,
-            Origin::Line => false,
+            Origin::Terminal | Origin::Container => Forgets::All,
+            Origin::ServiceManager if was_cut_off => Forgets::Nothing,
+            Origin::ServiceManager => Forgets::GiveUp,
+            Origin::Line => Forgets::Nothing,
         }
     }
 }
@@ -124,15 +121,16 @@ impl Admission {
                 Admission::Repeated(other)
             }
             Some(other) => Admission::Refused(other),
-            None if facts.once => Admission::Watch { forgets_give_up: false },
+            None if facts.once => Admission::Watch { forgets: Forgets::Nothing },
             None => {
-                let forgets_give_up = facts.is_resumed || facts.origin.begins_anew(facts.was_cut_off);
+                let forgets =
+                    if facts.is_resumed { Forgets::All } else { facts.origin.forgets(facts.was_cut_off) };
                 let is_given_up = facts.round_in().is_some();
                 // A crontab line that begins a long-running watch: given up is given up, for a while.
-                if is_given_up && !forgets_give_up && facts.origin == Origin::Line {
+                if is_given_up && forgets == Forgets::Nothing && facts.origin == Origin::Line {
                     Admission::LookGivenUp
                 } else {
-                    Admission::Watch { forgets_give_up }
+                    Admission::Watch { forgets }
                 }
             }
         }
@@ -190,20 +188,25 @@ mod tests {
     fn who_may_watch_depends_on_the_others_and_on_who_began_it() {
         let stranger = Other { has_same_settings: false, ..OTHER };
         let given_up = Facts { gave_up_until: Some(Time::from_secs(11)), ..FACTS };
-        let watch = |forgets_give_up| Admission::Watch { forgets_give_up };
+        let watch = |forgets| Admission::Watch { forgets };
         for (facts, expected) in [
-            (FACTS, watch(false)),
+            (FACTS, watch(Forgets::Nothing)),
+            (Facts { origin: Origin::Container, ..FACTS }, watch(Forgets::All)),
             (Facts { once: true, other: Some(OTHER), ..FACTS }, Admission::LookBeside(OTHER)),
             (Facts { other: Some(OTHER), ..FACTS }, Admission::Repeated(OTHER)),
             (Facts { other: Some(stranger), ..FACTS }, Admission::Refused(stranger)),
             (Facts { other: Some(OTHER), origin: Origin::Terminal, ..FACTS }, Admission::Refused(OTHER)),
             (given_up, Admission::LookGivenUp),
-            (Facts { once: true, ..given_up }, watch(false)),
-            (Facts { is_resumed: true, ..given_up }, watch(true)),
-            (Facts { now: Time::from_secs(11), ..given_up }, watch(false)),
-            (Facts { origin: Origin::Terminal, was_cut_off: true, ..given_up }, watch(true)),
-            (Facts { origin: Origin::ServiceManager, ..given_up }, watch(true)),
-            (Facts { origin: Origin::ServiceManager, was_cut_off: true, ..given_up }, watch(false)),
+            (Facts { once: true, ..given_up }, watch(Forgets::Nothing)),
+            (Facts { once: true, origin: Origin::Terminal, ..FACTS }, watch(Forgets::Nothing)),
+            (Facts { is_resumed: true, ..given_up }, watch(Forgets::All)),
+            (Facts { now: Time::from_secs(11), ..given_up }, watch(Forgets::Nothing)),
+            (Facts { origin: Origin::Terminal, was_cut_off: true, ..given_up }, watch(Forgets::All)),
+            (Facts { origin: Origin::ServiceManager, ..given_up }, watch(Forgets::GiveUp)),
+            (
+                Facts { origin: Origin::ServiceManager, was_cut_off: true, ..given_up },
+                watch(Forgets::Nothing),
+            ),
         ] {
             assert_eq!(Admission::decide(&facts), expected, "{facts:?}");
         }

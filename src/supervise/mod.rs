@@ -82,6 +82,10 @@ pub struct Parts {
     pub unit: Unit,
     /// Where start commands run: where this program was started, while it works in `/` itself.
     pub directory: PathBuf,
+    /// Nothing that was counted before holds.
+    pub afresh: bool,
+    /// What is remembered is of the same series of runs.
+    pub is_of_series: bool,
     /// Standard input was a terminal at the start, so that SIGHUP means that it is gone.
     pub has_terminal: bool,
 }
@@ -149,13 +153,19 @@ impl Supervisor {
             Some(noted) => parts.record.memory().with_attempt(noted.attempt, command.is_some()),
             None => parts.record.memory(),
         };
+        let memory = if parts.afresh { memory.afresh() } else { memory };
         let mut facts = Facts::default();
         facts.attempt.began = match (&command, memory.last_attempt) {
             (_, Some(began)) if memory.judging => began,
             (command, _) => command.as_ref().map_or(Time::ZERO, StartCommand::began),
         };
+        let mut policy =
+            Policy::recall(parts.settings.limits, memory, command.as_ref().map(StartCommand::began));
+        if !parts.is_of_series {
+            policy.begin_series();
+        }
         Supervisor {
-            policy: Policy::recall(parts.settings.limits, memory, command.as_ref().map(StartCommand::began)),
+            policy,
             followed: None,
             last_alive: Time::ZERO,
             dying: None,

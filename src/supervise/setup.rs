@@ -22,7 +22,7 @@ use crate::state::Files;
 use crate::state::lock::{Lock, Locking};
 use crate::state::said::Notice;
 use crate::state::store::{self, Recalled, Store};
-use crate::supervise::admission::{self, Admission, Facts, Other, is_resumed};
+use crate::supervise::admission::{self, Admission, Facts, Forgets, Other, is_resumed};
 use crate::supervise::events::{doubt_settings, emit};
 use crate::supervise::service_unit::Unit;
 use crate::supervise::signals::{self, Signals};
@@ -64,15 +64,8 @@ pub fn watch(settings: Settings, reload: Reload, stderr: &mut Stderr) -> ExitCod
         }
     }
     let mut report = LogLines::new(&settings);
-    say_what_was_found(&found, &lock, &mut record, &mut report);
-    doubt_settings(&settings, &mut record, &mut report);
-    if admission == (Admission::Watch { forgets_give_up: true }) {
-        record.forget_give_up();
-    }
-    if let Some(retry) = facts.round_in().filter(|_| admission == Admission::Watch { forgets_give_up: false })
-    {
-        emit(WatchEvent::RemainsGivenUp { retry }, &mut record, &mut report);
-    }
+    say_what_was_found(&settings, &found, &lock, &mut record, &mut report);
+    take_up(admission, &facts, &mut record, &mut report);
     let signals = match Signals::catch() {
         Ok(signals) => signals,
         Err(error) => return cannot_tell(&format!("signals cannot be caught: {error}"), stderr),
@@ -80,6 +73,8 @@ pub fn watch(settings: Settings, reload: Reload, stderr: &mut Stderr) -> ExitCod
     start_log(&settings, record.was_told());
     let parts = Parts {
         reload,
+        afresh: admission == (Admission::Watch { forgets: Forgets::All }),
+        is_of_series: record.begins(facts.origin),
         lock: lock.ok(),
         record,
         open_pidfd,
@@ -95,6 +90,16 @@ pub fn watch(settings: Settings, reload: Reload, stderr: &mut Stderr) -> ExitCod
         proc,
     };
     Supervisor::new(parts).run()
+}
+
+/// Takes up what the watch before this one has left, as far as it still holds.
+fn take_up(admission: Admission, facts: &Facts, record: &mut Store, report: &mut LogLines) {
+    let Admission::Watch { forgets } = admission else { return };
+    if forgets != Forgets::Nothing {
+        record.forget_give_up();
+    } else if let Some(retry) = facts.round_in() {
+        emit(WatchEvent::RemainsGivenUp { retry }, record, report);
+    }
 }
 
 /// What a run does beside another watchdog of its name.
@@ -142,7 +147,13 @@ fn start_log(settings: &Settings, give_up_was_told: bool) {
     log::start(LogFile::of(settings), Stderr::new(verbosity(settings, give_up_was_told)));
 }
 
-fn say_what_was_found(found: &Recalled, lock: &io::Result<Lock>, record: &mut Store, report: &mut LogLines) {
+fn say_what_was_found(
+    settings: &Settings,
+    found: &Recalled,
+    lock: &io::Result<Lock>,
+    record: &mut Store,
+    report: &mut LogLines,
+) {
     if let Some(unusable) = &found.unusable {
         emit(Lasting::StateUnusable(unusable), record, report);
     }
@@ -161,6 +172,7 @@ fn say_what_was_found(found: &Recalled, lock: &io::Result<Lock>, record: &mut St
             emit(Lasting::NoLock { folder: &folder, error }, record, report);
         }
     }
+    doubt_settings(settings, record, report);
     if let Err(error) = sys::keep_inherited_descriptors() {
         emit(Lasting::Inherits(&error), record, report);
     }
