@@ -94,8 +94,16 @@ pub struct Policy {
     leave: bool,
     /// There was an attempt in this run.
     has_started: bool,
-    /// What is remembered is of another series of runs.
-    begins_series: bool,
+    counted_by: CountedBy,
+}
+
+/// Whose failures are remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CountedBy {
+    /// Those of this run's series.
+    Ours,
+    /// Those of other runs.
+    Others,
 }
 
 impl Policy {
@@ -112,7 +120,7 @@ impl Policy {
             rounds: 0,
             leave: false,
             has_started: false,
-            begins_series: false,
+            counted_by: CountedBy::Ours,
         }
     }
 
@@ -163,7 +171,7 @@ impl Policy {
 
     /// What is remembered is of another series of runs: nothing is given up because of that alone.
     pub fn begin_series(&mut self) {
-        self.begins_series = true;
+        self.counted_by = CountedBy::Others;
     }
 
     /// What was followed and counted is forgotten, for another process is watched from here on, or none. Two
@@ -504,7 +512,7 @@ impl Policy {
         self.on_probation = false;
         self.failures = self.failures.saturating_add(1);
         let failures = self.failures;
-        let may_give_up = self.has_started || !self.begins_series;
+        let may_give_up = self.has_started || self.counted_by == CountedBy::Ours;
         let Some(_) = self.limits.max_fail_count.filter(|max| may_give_up && failures >= *max) else {
             // One more of its own is enough.
             let most = self.limits.max_fail_count.map(|max| max.saturating_sub(1));

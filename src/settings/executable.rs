@@ -19,16 +19,16 @@ const LOADER: usize = 3;
 /// Why the file at `path` cannot be executed, where that is certain; programs are looked for from `folder`.
 pub fn doubt(path: &Path, folder: &Path) -> Option<String> {
     let head = head(path)?;
-    match head.strip_prefix(b"#!") {
-        Some(line) => script(path, line.split(|byte| *byte == b'\n').next()?, folder),
-        None => {
-            let loader = Path::new(OsStr::from_bytes(loader(&head)?));
-            is_missing(loader).then(|| {
-                let (path, loader) = (path.display(), loader.display());
-                format!("{path} needs the loader {loader}, which does not exist; install it, or a build for this system")
-            })
-        }
+    if let Some(script_head) = head.strip_prefix(b"#!") {
+        return script(path, script_head.split(|byte| *byte == b'\n').next()?, folder);
     }
+    let loader = Path::new(OsStr::from_bytes(loader(&head)?));
+    let (shown, name) = (path.display(), loader.display());
+    is_missing(loader).then(|| {
+        format!(
+            "{shown} needs the loader {name}, which does not exist; install it, or a build for this system"
+        )
+    })
 }
 
 /// The first bytes of a file that may be anybody's.

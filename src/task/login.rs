@@ -32,14 +32,13 @@ impl Login {
         }
         let users = read_file(Path::new("/etc/passwd")).unwrap_or_default();
         let is_it = |line: &&str| line.split(':').nth(2) == Some(&uid.to_string());
-        match users.lines().find(is_it) {
-            Some(line) => login.add(line),
-            None => {
-                let mut getent = Command::new("getent");
-                getent.args(["passwd", &uid.to_string()]);
-                environment::complete(&mut getent);
-                login.getent = Task::run(getent, Output::Captured, Some(PATIENCE), now, || ()).ok();
-            }
+        if let Some(line) = users.lines().find(is_it) {
+            login.add(line);
+        } else {
+            let mut getent = Command::new("getent");
+            getent.args(["passwd", &uid.to_string()]);
+            environment::complete(&mut getent);
+            login.getent = Task::run(getent, Output::Captured, Some(PATIENCE), now, || ()).ok();
         }
         login
     }

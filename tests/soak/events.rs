@@ -32,6 +32,7 @@ pub enum Event {
     KillAllTwice,
     TerminateWatchdog,
     FreezeWatchdog,
+    Frozen,
     HangUpStorm,
     LookNow,
     Broken,
@@ -65,10 +66,10 @@ pub enum Event {
 
 use Event::{
     AddressSpace, Broken, ByHand, ClockSet, CommandsNumberReused, ConfigurationChanged, ConfigurationWrong,
-    ControlGroup, CrashProcess, Crashing, Descriptors, FreezeWatchdog, HangUpStorm, Hanging, Hundreds,
-    KillAllTwice, KillProcess, KillStartCommand, KillWatchdog, LeftOver, LogFolderIsFile, LogFolderRemoved,
-    LogsFull, LogsReadOnly, LookNow, NumberReused, Pause, ProcHidden, ProcNotMounted, SecondWatchdogs, Slow,
-    StateFull, StateReadOnly, StopProcess, Storm, TerminateWatchdog, TimeNamespace,
+    ControlGroup, CrashProcess, Crashing, Descriptors, FreezeWatchdog, Frozen, HangUpStorm, Hanging,
+    Hundreds, KillAllTwice, KillProcess, KillStartCommand, KillWatchdog, LeftOver, LogFolderIsFile,
+    LogFolderRemoved, LogsFull, LogsReadOnly, LookNow, NumberReused, Pause, ProcHidden, ProcNotMounted,
+    SecondWatchdogs, Slow, StateFull, StateReadOnly, StopProcess, Storm, TerminateWatchdog, TimeNamespace,
 };
 
 /// An event, and how likely it is.
@@ -84,6 +85,7 @@ const ALL: [Weighed; 37] = [
     (6, KillAllTwice),
     (3, TerminateWatchdog),
     (4, FreezeWatchdog),
+    (4, Frozen),
     (2, HangUpStorm),
     (2, LookNow),
     (4, Broken),
@@ -151,6 +153,8 @@ impl Event {
         match self {
             // Long enough for a round of attempts, or for the end of an attempt that takes too long.
             Broken | Crashing | Hanging => (1_000, 6_500),
+            // So that time is lost.
+            Frozen => (1_500, 4_000),
             _ => (150, 2_000),
         }
     }
@@ -183,6 +187,7 @@ impl Event {
                 world.end_watchdogs(mortal, signal, Duration::from_millis(chance.between(0, 500)));
             }
             FreezeWatchdog => return Some(freeze(world, at, chance)),
+            Frozen => return Some(freeze_all(world, at)),
             HangUpStorm => {
                 let count = chance.between(20, 400);
                 flood(&catching(world, at, Signal::SIGHUP), Signal::SIGHUP, count);
@@ -349,6 +354,23 @@ fn freeze(world: &mut World, at: usize, chance: &mut Chance) -> Undo {
     if chance.between(0, 1) == 0 {
         world.kill_processes(at, Signal::SIGKILL);
     }
+    Box::new(move |world| {
+        let until = world.clock.now();
+        world.instances[at].known.stops.push((from, until));
+        send_all(&pids, Signal::SIGCONT);
+    })
+}
+
+/// Stops the watchdog with all that is its business, as a suspended machine does.
+fn freeze_all(world: &mut World, at: usize) -> Undo {
+    let from = world.clock.now();
+    let mut pids = world.watchdogs(at);
+    send_all(&pids, Signal::SIGSTOP);
+    let name = world.instances[at].name.clone();
+    let others = world.starting(&name).into_iter().chain(world.running(&name)).map(|live| live.pid);
+    let others: Vec<_> = others.collect();
+    send_all(&others, Signal::SIGSTOP);
+    pids.splice(0..0, others);
     Box::new(move |world| {
         let until = world.clock.now();
         world.instances[at].known.stops.push((from, until));
