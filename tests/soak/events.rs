@@ -76,7 +76,7 @@ use Event::{
 pub type Weighed = (u64, Event);
 
 /// All of them, the more likely ones with a greater weight.
-const ALL: [Weighed; 37] = [
+const ALL: [Weighed; 38] = [
     (12, KillProcess),
     (4, StopProcess),
     (4, CrashProcess),
