@@ -43,9 +43,11 @@ fn by_file<'a>(scene: &'a Scene, start_command: &str, more: &str) -> Invocation<
 /// Lets it read the file anew, and waits until it has said so.
 #[track_caller]
 fn reload(scene: &Scene, watchdog: &Watchdog) {
-    let before = scene.count("SIGHUP: ");
+    let before = scene.count("configuration (not )?reloaded");
     watchdog.send(SIGHUP);
-    scene.wait_until("the file is read", || (scene.count("SIGHUP: ") > before).then_some(()));
+    scene.wait_until("the file is read", || {
+        (scene.count("configuration (not )?reloaded") > before).then_some(())
+    });
 }
 
 #[test]
@@ -53,7 +55,7 @@ fn what_the_file_says_is_done() {
     let scene = Scene::new();
     let watchdog =
         by_file(&scene, "$ACTOR sleep &", "health_check_interval = 0.1\nmax_fail_count = 7").spawn();
-    let first = scene.wait_for("watching for");
+    let first = scene.wait_for("INFO settings: ");
     for said in ["health_check_interval 100ms", "restart_wait_interval 500ms", "max_fail_count 7"] {
         assert!(first.text.contains(said), "{said}: {first:?}");
     }
@@ -103,10 +105,10 @@ fn all_that_is_wrong_is_said_at_once_and_where() {
         (
             wrong,
             &[
-                "1: there is no setting 'proces_name'; the nearest is process_name",
+                "1: unknown setting 'proces_name'; did you mean process_name?",
                 "2: log_max_size 'big'",
-                "4: exact ",
-                "5: user ",
+                "4: exact: ",
+                "5: user: ",
                 "6: max_fail_count '0'",
             ][..],
         ),
@@ -122,7 +124,7 @@ fn all_that_is_wrong_is_said_at_once_and_where() {
     fs::write(scene.path("x.toml"), "process_name = 'x\n").unwrap();
     let ended = line().run();
     assert!(ended.code() == Some(2) && ended.stderr.contains("x.toml:1: "), "{ended}");
-    for (file, said) in [("none.toml", "cannot be read"), ("", "not a configuration file")] {
+    for (file, said) in [("none.toml", "cannot read it"), ("", "not a configuration file")] {
         let ended = scene.watchdog().with("--config", scene.path(file)).run();
         assert!(ended.code() == Some(2) && ended.stderr.contains(said), "{ended}");
     }
@@ -157,8 +159,8 @@ fn a_changed_start_command_is_doubted_before_it_is_needed() {
     let text = format!("process_name = '{}'\nstart_command = 'no-such-program -x'\n", scene.name());
     fs::write(scene.path("x.toml"), text).unwrap();
     reload(&scene, &watchdog);
-    scene.wait_for("^INFO SIGHUP: .*start_command 'no-such-program -x'");
-    scene.wait_for("^WARN the start command's 'no-such-program' is not found in PATH");
+    scene.wait_for("^INFO configuration reloaded: .*start_command 'no-such-program -x'");
+    scene.wait_for("^WARN start command: 'no-such-program' not found in PATH");
     watchdog.terminate();
 }
 
@@ -173,9 +175,7 @@ fn another_process_name_is_looked_for_at_once() {
     let file = scene.read("x.toml").replacen(scene.name(), "the-other", 1);
     fs::write(scene.path("x.toml"), file.replace("$ACTOR", "$HERE/the-other")).unwrap();
     reload(&scene, &watchdog);
-    scene.wait_for(&format!(
-        r"other processes are looked for from here on; .*\(pid {old}\) is left to itself"
-    ));
+    scene.wait_for(&format!(r"now looking for other processes; .*\(pid {old}\) is left alone"));
     scene.wait_until("the other is started, and succeeds", || {
         (scene.count("attempt 1 succeeded") == 2).then_some(())
     });
@@ -204,7 +204,7 @@ fn another_process_has_no_history() {
     fs::write(scene.path("x.toml"), file.replace("$ACTOR sleep &", "true")).unwrap();
     reload(&scene, &watchdog);
     // As if nothing had ever been seen: nothing has, of this one.
-    scene.wait_for(&format!("the start command succeeded but nothing named '{other}' appeared"));
+    scene.wait_for(&format!("the start command succeeded, but nothing that matches '{other}' appeared"));
     let state = scene.state();
     assert_eq!(
         (&state["restarts"], &state["deaths_ms"], &state["last_exit"], &state["gone"]),
@@ -227,11 +227,11 @@ fn a_file_that_others_may_write_is_doubted_when_it_is_read_again() {
     for _ in 0..2 {
         fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
         reload(&scene, &watchdog);
-        scene.wait_for("^WARN others than root may write .*x.toml");
+        scene.wait_for("^WARN users other than root can change .*x.toml");
         fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
         reload(&scene, &watchdog);
     }
-    assert_eq!(scene.count("^WARN others than root may write"), 2, "{:#?}", scene.log());
+    assert_eq!(scene.count("^WARN users other than root can change"), 2, "{:#?}", scene.log());
     watchdog.terminate();
 }
 
@@ -244,8 +244,8 @@ fn no_other_process_name_while_the_start_command_is_the_process() {
     let pid = scene.wait_running();
     fs::write(scene.path("x.toml"), scene.read("x.toml").replacen(scene.name(), "the-other", 1)).unwrap();
     reload(&scene, &watchdog);
-    let told = scene.wait_for("^WARN SIGHUP: ");
-    assert!(told.text.contains("while a start command is at work; start this watchdog again"), "{told:?}");
+    let told = scene.wait_for("^WARN configuration not reloaded");
+    assert!(told.text.contains("while a start command runs; restart this watchdog"), "{told:?}");
     watchdog.wait_checks(10);
     assert_eq!(scene.all(), [pid]);
     watchdog.terminate();
@@ -270,7 +270,7 @@ fn a_wrong_file_is_refused_and_the_old_one_stays() {
     let watchdog = by_file(&scene, "$ACTOR sleep &", "health_check_interval = 0.1").spawn();
     scene.wait_for("attempt 1 succeeded");
     for (wrong, said) in [
-        ("max_fail_cuont = 5", "x.toml:6: there is no setting 'max_fail_cuont'"),
+        ("max_fail_cuont = 5", "x.toml:6: unknown setting 'max_fail_cuont'"),
         ("health_check_interval = 'soon'", "x.toml:6: health_check_interval 'soon'"),
         ("[", "x.toml:6: "),
         ("once = true", "once"),
@@ -278,11 +278,14 @@ fn a_wrong_file_is_refused_and_the_old_one_stays() {
         write(&scene, "touch $HERE/other", wrong);
         reload(&scene, &watchdog);
         let told = scene.log().pop().unwrap();
-        assert!(told.text.starts_with("WARN SIGHUP: ") && told.text.contains(said), "{said}: {told:?}");
+        assert!(
+            told.text.starts_with("WARN configuration not reloaded") && told.text.contains(said),
+            "{said}: {told:?}"
+        );
     }
     fs::remove_file(scene.path("x.toml")).unwrap();
     reload(&scene, &watchdog);
-    assert!(scene.log().pop().unwrap().text.contains("cannot be read"), "{:#?}", scene.log());
+    assert!(scene.log().pop().unwrap().text.contains("cannot read it"), "{:#?}", scene.log());
     scene.assert_watched();
     assert!(!scene.path("other").exists());
     watchdog.terminate();
@@ -301,11 +304,11 @@ fn root_is_warned_of_a_file_that_others_may_write() {
         std::os::unix::fs::chown(scene.path("x.toml"), Some(owner), None).unwrap();
         let dry = DryRun::of(line.clone());
         let told =
-            dry.rows("warning").filter(|row| row[0].starts_with("others than root may write ")).count();
+            dry.rows("warning").filter(|row| row[0].starts_with("users other than root can change ")).count();
         assert_eq!(told, warnings, "{mode:o} {owner}: {}", dry.ended);
         assert_eq!(line.clone().run().code(), Some(0));
         assert_eq!(line.run().code(), Some(0));
-        let told = scene.count("^WARN others than root may write .*x.toml");
+        let told = scene.count("^WARN users other than root can change .*x.toml");
         assert_eq!(told, warnings, "{mode:o} {owner}: {:#?}", scene.log());
     }
 }
@@ -350,12 +353,12 @@ fn a_line_end_of_windows_is_one_in_a_text_too() {
         assert_eq!(shown[1].trim_end_matches("\\n"), "echo >> $HERE/starts\\n$ACTOR sleep &");
         let ended = line.run();
         assert_eq!((ended.code(), scene.starts()), (Some(0), 1), "{ended}\n{}", scene.story());
-        assert_eq!(scene.count("ended with status 127"), 0, "{:#?}", scene.log());
+        assert_eq!(scene.count("exited with status 127"), 0, "{:#?}", scene.log());
     }
     // Lines are counted as before.
     let scene = Scene::new();
     let ended = as_an_editor_leaves_it(&scene, b"# one\r\n\r\nthree = 3\r\n").run();
-    assert!(ended.stderr.contains("x.toml:3: there is no setting 'three'"), "{ended}");
+    assert!(ended.stderr.contains("x.toml:3: unknown setting 'three'"), "{ended}");
 }
 
 /// Its text is fit to be read, were it only written otherwise.
@@ -425,9 +428,9 @@ fn a_file_may_be_a_link_to_another() {
     assert_eq!(line.clone().without("--name").flag("--once").run().code(), Some(0));
     assert!(scene.path("state/x.json").exists());
     let watchdog = line.spawn();
-    scene.wait_for("watching for");
+    scene.wait_for("INFO watching ");
     point("new", "etc/data");
     reload(&scene, &watchdog);
-    scene.wait_for("^INFO SIGHUP: .*health_check_interval 50ms");
+    scene.wait_for("^INFO configuration reloaded: .*health_check_interval 50ms");
     watchdog.terminate();
 }

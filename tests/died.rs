@@ -12,9 +12,8 @@ use crate::harness::{Captured, Invocation, Scene};
 use crate::machine::{is_root, is_there, kernel_tells, send, skip};
 use crate::refused::without_an_answer;
 
-const RESTARTED: &str = "; starting it in 50ms unless it is back";
-const LEFT: &str =
-    "; starting it in 300ms unless it is back; 'watchdog pause NAME --state-dir DIR' leaves it stopped";
+const RESTARTED: &str = "; restarting in 50ms";
+const LEFT: &str = "; restarting in 300ms unless it is back by then; to keep it stopped: watchdog pause NAME --state-dir DIR";
 
 /// The record of this process's end, with `NAME`, `PID`, `T` for each time and `M` for the memory.
 #[track_caller]
@@ -29,7 +28,7 @@ fn record(scene: &Scene, pid: i32) -> String {
 }
 
 fn watches(scene: &Scene, pid: i32) {
-    scene.wait_for(&format!(r"following {} \(pid {pid}\)", scene.name()));
+    scene.wait_for(&format!(r"following {} \(pid {pid},", scene.name()));
 }
 
 /// Waits until the state file says that this process is followed.
@@ -89,7 +88,7 @@ fn the_end_of_a_process_that_is_no_child_is_told_in_one_line() {
         let watchdog = scene.watchdog().spawn();
         watches(&scene, pid);
         end.of(&scene, pid);
-        let expected = format!("{level} NAME (pid PID) {how} after T (M at the last check){then}");
+        let expected = format!("{level} NAME (pid PID) {how} after T (used M at the last check){then}");
         assert_eq!(record(&scene, pid), expected);
         scene.wait_replaced(pid);
         watchdog.terminate();
@@ -106,10 +105,10 @@ fn a_stopped_process_that_is_killed_was_killed() {
     let _watchdog = scene.watchdog().spawn();
     watches(&scene, pid);
     send(pid, SIGSTOP);
-    scene.wait_for("is stopped, by a signal");
+    scene.wait_for("is suspended by a signal");
     send(pid, SIGKILL);
     let expected =
-        format!("WARN NAME (pid PID) was killed by SIGKILL after T (M at the last check){RESTARTED}");
+        format!("WARN NAME (pid PID) was killed by SIGKILL after T (used M at the last check){RESTARTED}");
     assert_eq!(record(&scene, pid), expected);
 }
 
@@ -145,7 +144,7 @@ fn an_orphan_tells_its_end() {
     watches(&scene, pid);
     Told.of(&scene, pid);
     let expected =
-        format!("WARN NAME (pid PID) exited with status 3 after T (M at the last check){RESTARTED}");
+        format!("WARN NAME (pid PID) exited with status 3 after T (used M at the last check){RESTARTED}");
     assert_eq!(record(&scene, pid), expected);
 }
 
@@ -173,7 +172,7 @@ fn a_child_tells_its_end_on_any_kernel() {
             let pid = scene.wait_running();
             end.of(&scene, pid);
             // An attempt whose process crashes so soon turns into a failure, which is not the last one.
-            let expected = format!("{level} NAME (pid PID) {how} after T (M at the last check){then}");
+            let expected = format!("{level} NAME (pid PID) {how} after T (used M at the last check){then}");
             assert_eq!(record(&scene, pid), expected, "on an old kernel: {is_old}");
             watchdog.terminate();
         }
@@ -188,12 +187,12 @@ fn a_death_before_the_verdict_says_when_that_is() {
     }
     let scene = Scene::new();
     let watchdog = scene.watchdog().with("--restart-wait-interval", "20s").spawn();
-    scene.wait_for("^INFO is running");
+    scene.wait_for("^INFO running: ");
     let pid = scene.wait_running();
     send(pid, SIGKILL);
     let text = record(&scene, pid);
     let said = Regex::new(
-        r"^WARN NAME \(pid PID\) was killed by SIGKILL after T \(M at the last check\); the attempt is judged in [0-9.]+s$",
+        r"^WARN NAME \(pid PID\) was killed by SIGKILL after T \(used M at the last check\); restarting in [0-9.]+s$",
     );
     assert!(said.unwrap().is_match(&text), "{text}");
     watchdog.terminate();
@@ -216,7 +215,7 @@ fn a_shell_that_stays_with_the_process_says_nothing_of_its_end() {
         scene.wait_until("a second attempt succeeded", || {
             (scene.count("attempt 1 succeeded") == 2).then_some(())
         });
-        assert_eq!(scene.count("the start command ended with status 1"), 0, "{}", scene.story());
+        assert_eq!(scene.count("the start command exited with status 1"), 0, "{}", scene.story());
         watchdog.terminate();
     }
 }
@@ -236,7 +235,7 @@ fn on_an_old_kernel_a_zombie_tells() {
         let _watchdog = scene.spawn(command, Captured::All);
         watches(&scene, pid);
         end.of(&scene, pid);
-        let expected = format!("{level} NAME (pid PID) {how} after T (M at the last check){then}");
+        let expected = format!("{level} NAME (pid PID) {how} after T (used M at the last check){then}");
         assert_eq!(record(&scene, pid), expected);
     }
 }
@@ -279,12 +278,12 @@ fn what_is_waited_for_late_is_told_late_and_started_in_time() {
     let _watchdog = scene.spawn(of_a_stranger(scene.watchdog(), &scene), Captured::All);
     watches(&scene, pid);
     send(pid, SIGKILL);
-    scene.wait_for("running start command");
+    scene.wait_for("not running; starting it");
     assert!(is_there(pid), "nobody has waited for it");
     send(parent, SIGKILL);
     assert_eq!(
         record(&scene, pid),
-        "WARN NAME (pid PID) was killed by SIGKILL after T (M at the last check)"
+        "WARN NAME (pid PID) was killed by SIGKILL after T (used M at the last check)"
     );
 }
 
@@ -300,7 +299,7 @@ fn what_is_never_waited_for_is_told_so() {
     send(pid, SIGKILL);
     assert_eq!(
         record(&scene, pid),
-        "WARN NAME (pid PID) died after T (its parent has not waited for it, so that nobody knows how; M at the \
+        "WARN NAME (pid PID) died after T (cause unknown: its parent has not collected its exit status; used M at the \
          last check)"
     );
 }
@@ -314,7 +313,10 @@ fn that_a_kernel_does_not_tell_is_said_once() {
     let mut command = of_a_stranger(scene.watchdog().with("--max-fail-count", "unlimited"), &scene);
     without_an_answer(&mut command);
     let watchdog = scene.spawn(command, Captured::All);
-    for untold in ["this kernel does not tell how; M at the last check", "M at the last check"] {
+    for untold in [
+        "cause unknown: this kernel does not report it; used M at the last check",
+        "used M at the last check",
+    ] {
         let pid = scene.start_actor(&["sleep"]);
         follows(&scene, pid);
         send(pid, SIGKILL);
@@ -340,11 +342,10 @@ fn what_dies_again_and_again_is_called_flapping() {
         send(pid, SIGKILL);
         let text = record(&scene, pid);
         // Whether there is more depends on whether the attempt before has been judged.
-        let told =
-            text.split("; starting it").next().unwrap().split("; the attempt is judged").next().unwrap();
+        let told = text.split("; restarting").next().unwrap();
         assert_eq!(
             told,
-            format!("WARN NAME (pid PID) was killed by SIGKILL after T (M at the last check){often}")
+            format!("WARN NAME (pid PID) was killed by SIGKILL after T (used M at the last check){often}")
         );
         pid = scene.wait_replaced(pid);
     }
@@ -360,7 +361,7 @@ fn the_end_of_a_launcher_is_no_death_of_what_it_launched() {
     let watchdog =
         scene.watchdog().starting("$ACTOR launch told").with("--restart-wait-interval", "8").spawn();
     // The launcher is followed first.
-    scene.wait_for("is running: ");
+    scene.wait_for("^INFO running: ");
     scene.send_when_caught(scene.all()[0], SIGUSR2);
     scene.wait_for("exited with status 0");
     scene.wait_for("attempt 1 succeeded");
@@ -410,7 +411,7 @@ fn the_last_exit_and_the_last_start_are_kept_and_shown() {
     assert!(shown["seconds_ago"].as_u64().is_some_and(|ago| ago < 300), "{shown}");
     let table = scene.say(&["status"]).stdout;
     let rows: Vec<_> = table.lines().collect();
-    assert!(rows[0].ends_with("LAST EXIT") && rows[1].ends_with(" ago: status 7"), "{table}");
+    assert!(rows[0].ends_with("NOTE") && rows[1].ends_with(" ago: status 7"), "{table}");
 }
 
 /// A control group with little memory, for one process of a test.
@@ -475,7 +476,7 @@ fn out_of_memory_is_told_as_a_fact() {
         record(&scene, pid),
         format!(
             "WARN NAME (pid PID) was killed by SIGKILL after T (the kernel ran out of memory: 1 OOM kill in its \
-             control group; M at the last check){RESTARTED}"
+             control group; used M at the last check){RESTARTED}"
         )
     );
     let exit = scene.state()["last_exit"].clone();
@@ -496,11 +497,10 @@ fn out_of_memory_is_told_as_a_fact() {
     Told.of(&scene, pid);
     scene.wait_gone(pid);
     let mail = check.run().stderr;
-    let told =
-        " was not running (the kernel ran out of memory: 1 OOM kill in its control group), and is again: ";
+    let told = " was not running (the kernel ran out of memory: 1 OOM kill in its control group); running again after ";
     assert!(mail.contains(told), "{mail}");
     scene.wait_for(&format!(
-        r"^INFO {} \(pid {pid}\) has ended since the last check \(the kernel ran out",
+        r"^INFO {} \(pid {pid}\) ended since the last check \(the kernel ran out",
         scene.name()
     ));
 }

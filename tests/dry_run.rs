@@ -93,10 +93,10 @@ fn what_runs_would_be_followed() {
     let started = chrono::DateTime::parse_from_rfc3339(started).unwrap();
     let age = chrono::Local::now().signed_duration_since(started).num_seconds();
     assert!((-2..60).contains(&age), "{age} s: {started}");
-    assert_eq!(dry.would(), format!("follow {} (pid {pid}); nothing is started", scene.name()));
+    assert_eq!(dry.would(), format!("follow {} (pid {pid}); start nothing", scene.name()));
     assert_eq!((dry.warnings().as_str(), dry.ended.stderr.as_str()), ("", ""), "{}", dry.ended);
     let once = DryRun::of(scene.watchdog().flag("--once"));
-    assert_eq!(once.would(), format!("nothing: {} (pid {pid}) is running", scene.name()));
+    assert_eq!(once.would(), format!("start nothing: running: {} (pid {pid})", scene.name()));
 }
 
 /// A process may change between two looks: this one takes the name and leaves it for a near one all the time.
@@ -125,7 +125,7 @@ fn what_is_missing_would_be_started_and_nothing_is_done() {
     let scene = Scene::new();
     let dry = DryRun::of(scene.watchdog().with("--start-command", "touch \"$HERE/harm\""));
     assert_eq!((dry.ended.code(), dry.matching()), (Some(1), vec![]), "{}", dry.ended);
-    assert_eq!(dry.would(), "it is not running; run: touch \"$HERE/harm\"");
+    assert_eq!(dry.would(), "not running; start it with: touch \"$HERE/harm\"");
     for file in ["harm", "state", "log", "home"] {
         assert!(!scene.path(file).exists(), "{file}: {}", dry.ended);
     }
@@ -158,19 +158,19 @@ fn what_is_paused_or_given_up_would_not_be_started() {
     };
     let resume = format!("watchdog resume {name} --state-dir {}", scene.path("state").display());
     let given_up =
-        format!(r"start nothing: it is not running, and given up, 9m 5\ds left; to try now: {resume}");
-    let starts = "it is not running; run: .*";
+        format!(r"start nothing: not running, but gave up; next try in 9m 5\ds; to try now: {resume}");
+    let starts = "not running; start it with: .*";
     for flags in [&["--once"][..], &[]] {
         let line = || flags.iter().fold(line(), |line, flag| line.flag(flag));
         assert_eq!(line().run().code(), Some(1), "it is given up: {}", scene.story());
         would(line(), &given_up);
         would(line().with("--stable-after", "7"), starts);
         scene.say(&["pause", name]);
-        let paused = format!("paused until '{resume}' or a boot");
-        would(line(), &format!("start nothing: it is not running, and {paused}"));
+        let paused = format!("paused until '{resume}' or a reboot");
+        would(line(), &format!("start nothing: not running, but {paused}"));
         scene.say(&["pause", name, "--for", "30m"]);
-        let paused = format!(r"paused for another 29m \d+s; to end that: {resume}");
-        would(line(), &format!("start nothing: it is not running, and {paused}"));
+        let paused = format!(r"paused for another 29m \d+s; to end the pause: {resume}");
+        would(line(), &format!("start nothing: not running, but {paused}"));
         scene.say(&["resume", name]);
         would(line(), starts);
     }
@@ -179,7 +179,7 @@ fn what_is_paused_or_given_up_would_not_be_started() {
     would(line(), &given_up);
     let mut terminal = Terminal::new();
     let watchdog = terminal.start(&scene, line().flag("--dry-run").command());
-    terminal.expect("it is not running; run: ");
+    terminal.expect("not running; start it with: ");
     assert_eq!(watchdog.ends().code(), Some(1));
 }
 
@@ -202,12 +202,15 @@ fn what_is_left_over_would_not_be_followed() {
     scene.wait_gone(master);
     for line in [line(), line().flag("--once")] {
         let dry = DryRun::of(line);
-        dry.assert_near(worker.pid(), "left over from one that has died");
-        assert!(dry.would().starts_with("it is not running; run: "), "{}", dry.ended);
+        dry.assert_near(worker.pid(), "left over from the dead process");
+        assert!(dry.would().starts_with("not running; start it with: "), "{}", dry.ended);
     }
     // And so it is.
     assert_eq!(line().flag("--once").run().code(), Some(1), "{}", scene.story());
-    scene.wait_for(&format!(r"^WARN left over, and not taken for it: .*\(pid {}\)", worker.pid()));
+    scene.wait_for(&format!(
+        r"^WARN left over from the dead process, not counted: .*\(pid {}\)",
+        worker.pid()
+    ));
     // A run beside one that waits to start can tell too.
     let watchdog = line().starting("sleep 250").with("--stable-after", "7").spawn();
     scene.wait_until("it starts", || (scene.starts() == 2).then_some(()));
@@ -219,20 +222,20 @@ fn what_is_left_over_would_not_be_followed() {
 fn a_second_watchdog_would_end() {
     let scene = Scene::new();
     let (name, first) = (scene.name(), scene.watchdog().starting("sleep 250").spawn());
-    scene.wait_for("running start command");
+    scene.wait_for("not running; starting it");
     let has_word = || scene.kept("json").exists() && !scene.state()["command"].is_null();
     scene.wait_until("its state says so", || has_word().then_some(()));
     let (before, pid) = (kept(&scene), first.pid());
     let busy = format!(
-        "end with status 4: pid {pid} watches '{name}' already; to run another, give it another name, such as --name {name}-2"
+        "exit with status 4: pid {pid} already watches '{name}'; to run another, add --name {name}-2"
     );
     let line = || scene.watchdog().starting("sleep 250");
     for (line, said) in [
-        (line(), &format!("end at once: pid {pid} watches '{name}' already")),
+        (line(), &format!("exit at once: pid {pid} already watches '{name}'")),
         (line().with("--max-fail-count", "7"), &busy),
         (
             line().flag("--once"),
-            &format!("start nothing: it is not running, and pid {pid} watches '{name}' already"),
+            &format!("start nothing: not running, but pid {pid} already watches '{name}'"),
         ),
     ] {
         let dry = DryRun::of(line);
@@ -249,13 +252,13 @@ fn a_second_watchdog_would_end() {
     first.ends();
     let wait = || {
         let dry = DryRun::of(line());
-        let said = format!("wait: it is not running, and the start command is at work (pid {command})");
+        let said = format!("wait: not running, and the start command runs already (pid {command})");
         assert_eq!(dry.would(), said, "{}", dry.ended);
     };
     wait();
     // Nor does the next one forget it.
     let next = line().spawn();
-    scene.wait_for(r"is at work, since");
+    scene.wait_for(r"has been running for .*waiting for it");
     next.send(SIGKILL);
     next.ends();
     wait();
@@ -278,7 +281,7 @@ fn a_give_up_that_was_cut_off_is_not_forgotten() {
     watchdog.send(SIGKILL);
     watchdog.ends();
     let dry = by_systemd(line().flag("--dry-run")).ends();
-    assert!(dry.stdout.contains("not running, and given up, 9m 5"), "{dry}");
+    assert!(dry.stdout.contains("not running, but gave up; next try in 9m 5"), "{dry}");
     assert_eq!(dry.code(), Some(1));
 }
 
@@ -369,7 +372,7 @@ fn in_a_terminal_it_is_in_columns() {
     let mut terminal = Terminal::new();
     let command = scene.watchdog().flag("--dry-run").command();
     let watchdog = terminal.start(&scene, command);
-    let text = terminal.expect(r"(?s)Settings.*nothing is started\n");
+    let text = terminal.expect(r"(?s)Settings.*start nothing\n");
     assert_eq!(watchdog.ends().code(), Some(0), "{text}");
     assert!(!text.contains(['\t', '\u{1b}']), "{text}");
     let lines: Vec<_> = text.lines().collect();
@@ -385,10 +388,16 @@ fn in_a_terminal_it_is_in_columns() {
             "{column}:\n{text}"
         );
     }
-    // The values of the settings, and where they come from, stand below each other.
+    // Of the settings, those that are not as by default; where they come from stands below each other.
+    let (settings, _) = text.split_once("\n\n").unwrap();
+    let shown: Vec<_> =
+        settings.lines().skip(1).map(|line| line.split_whitespace().next().unwrap()).collect();
+    let changed =
+        ["process_name", "start_command", "health_check_interval", "restart_wait_interval", "restart_delay"];
+    assert_eq!(shown, [&changed[..], &["after_stop", "state_dir", "log_dir"]].concat(), "{text}");
     let setting = |key: &str| *lines.iter().find(|line| line.trim_start().starts_with(key)).unwrap();
-    let column = |line: &str| line.find("default").unwrap();
-    assert_eq!(column(setting("full")), column(setting("stable_after")), "{text}");
+    let column = |line: &str| line.find("command line").unwrap();
+    assert_eq!(column(setting("after_stop")), column(setting("log_dir")), "{text}");
 }
 
 #[test]
@@ -397,11 +406,11 @@ fn no_text_is_too_wide_for_a_column() {
     let mut terminal = Terminal::new();
     let command = scene.watchdog().starting(&format!("true {}", "x".repeat(70_000))).flag("--dry-run");
     let watchdog = terminal.start(&scene, command.command());
-    let text = terminal.expect(r"(?s)Settings.*it is not running; run: [^\n]*x\r?\n");
+    let text = terminal.expect(r"(?s)Settings.*not running; start it with: [^\n]*x\r?\n");
     assert_eq!(watchdog.ends().code(), Some(1));
     // That one row is too long makes no other so.
-    let row = text.lines().find(|line| line.trim_start().starts_with("stable_after")).unwrap();
-    assert!(row.trim_end().ends_with("default") && row.len() < 300, "{row}");
+    let row = text.lines().find(|line| line.trim_start().starts_with("log_dir")).unwrap();
+    assert!(row.trim_end().ends_with("command line") && row.len() < 300, "{row}");
 }
 
 #[test]
@@ -422,11 +431,11 @@ fn a_pattern_that_cannot_be_meant_is_warned_of() {
     let scene = Scene::new();
     let own_text = format!("start-{}", scene.name());
     for (pattern, full, said) in [
-        ("/usr/sbin/nginx", false, "give nginx, or add --full"),
-        ("a\tb", false, "put . in their place"),
+        ("/usr/sbin/nginx", false, "use nginx, or add --full"),
+        ("a\tb", false, "use . for them"),
         (&"x".repeat(256), false, "add --full"),
         ("nginx: master process", false, "add --full"),
-        (&own_text, true, "the start command's own text matches"),
+        (&own_text, true, "also matches the start command"),
     ] {
         let mut watchdog =
             scene.watchdog().with("--process-name", pattern).with("--start-command", &own_text);

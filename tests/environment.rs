@@ -145,7 +145,7 @@ fn a_parent_that_wants_no_zombies_hides_no_status() {
         });
     }
     assert_eq!(scene.spawn(command, Captured::All).ends().code(), Some(1));
-    scene.wait_for("ended with status 7");
+    scene.wait_for("exited with status 7");
 }
 
 /// What a process has open, and where it works.

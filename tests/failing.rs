@@ -16,7 +16,7 @@ fn a_status_and_the_last_lines_are_logged_as_soon_as_it_ends() {
         .starting("echo first; echo 'port 80 is taken' >&2; exit 7")
         .run();
     assert_eq!(ended.code(), Some(1), "{ended}");
-    let said = scene.wait_for("^WARN .*ended with status 7 .*port 80 is taken");
+    let said = scene.wait_for("^WARN .*exited with status 7 .*port 80 is taken");
     let judged = scene.wait_for("failed|gave up");
     assert!(judged.time - said.time > TimeDelta::milliseconds(500), "{:#?}", scene.log());
     assert_eq!(scene.read(&format!("log/{}.output.log", scene.name())), "first\nport 80 is taken\n");
@@ -29,7 +29,7 @@ fn strangers_were_not_left_running_by_it() {
     let stranger = scene.link_actor("stranger");
     let watchdog = scene.watchdog().with("--restart-wait-interval", "2s").with("--max-fail-count", "1");
     let watchdog = watchdog.starting("true").spawn();
-    scene.wait_for("running start command");
+    scene.wait_for("not running; starting it");
     let stranger = scene.start_child(&stranger, &["sleep"]);
     assert_eq!(watchdog.ends().code(), Some(1));
     assert!(is_there(stranger));
@@ -41,7 +41,7 @@ fn a_command_that_cannot_be_run() {
     let scene = Scene::new();
     let ended = scene.watchdog().with("--max-fail-count", "1").starting("/no/such/program").run();
     assert_eq!(ended.code(), Some(1), "{ended}");
-    scene.wait_for("^WARN .*ended with status 127 .*/no/such/program: not found|No such file");
+    scene.wait_for("^WARN .*exited with status 127 .*/no/such/program: not found|No such file");
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn attempts_are_apart_and_counted() {
     assert_eq!((ended.code(), scene.starts()), (Some(1), 3), "{ended}");
     let log = scene.log();
     let attempts: Vec<_> =
-        log.iter().filter(|record| record.text.contains("running start command")).collect();
+        log.iter().filter(|record| record.text.contains("not running; starting it")).collect();
     for (attempt, number) in attempts.iter().zip(1..) {
         assert!(attempt.text.contains(&format!("(attempt {number} of 3)")), "{log:#?}");
     }
@@ -68,9 +68,37 @@ fn attempts_are_apart_and_counted() {
         assert!(pair[1].time - pair[0].time > TimeDelta::milliseconds(450), "{log:#?}");
     }
     assert_eq!((attempts.len(), scene.count("^WARN attempt [12] of 3 failed")), (3, 2), "{log:#?}");
-    let last = log.last().unwrap();
-    assert!(last.text.starts_with("ERROR gave up after 3 failures in a row"), "{log:#?}");
-    assert!(last.text.contains("NOT watched"), "{log:#?}");
+    let [.., why, what_to_do] = &log[..] else { panic!("{log:#?}") };
+    assert!(why.text.starts_with("ERROR gave up after 3 failures in a row. attempts 1 to 3: "), "{log:#?}");
+    assert!(what_to_do.text.starts_with("ERROR NOT watching any more; fix the cause, then "), "{log:#?}");
+}
+
+/// What a start command wrote is quoted in the record of its end, and once more where the watch gives up.
+#[test]
+fn an_error_is_quoted_once_per_attempt() {
+    let scene = Scene::new();
+    let broken = scene.watchdog().with("--max-fail-count", "2").with("--restart-wait-interval", "0.1");
+    let broken = broken.starting("echo broken; exit 3");
+    assert_eq!(broken.run().code(), Some(1));
+    assert_eq!(scene.count("^WARN the start command exited .*; it wrote: 'broken'"), 2, "{}", scene.story());
+    assert_eq!(scene.count("it wrote: 'broken'"), 3, "{}", scene.story());
+    assert_eq!(scene.count("^ERROR gave up .*it wrote: 'broken'"), 1, "{}", scene.story());
+}
+
+/// A plain start is a new beginning under a service manager, and nothing is to be said to the watchdog first.
+#[test]
+fn what_to_do_after_a_give_up_fits_the_case() {
+    for (manager, resumes) in
+        [(&["env", "-u", "INVOCATION_ID"][..], true), (&["env", "INVOCATION_ID=x"], false)]
+    {
+        let scene = Scene::new();
+        let broken = scene.watchdog().with("--max-fail-count", "1").with("--restart-wait-interval", "0.1");
+        assert_eq!(broken.starting("false").through(manager).run().code(), Some(1));
+        let what_to_do = scene.log().pop().unwrap().text;
+        let resume = format!("then run: watchdog resume {} --state-dir ", scene.name());
+        assert_eq!(what_to_do.contains(&resume), resumes, "{what_to_do}");
+        assert_eq!(what_to_do.contains("then start this watchdog again"), !resumes, "{what_to_do}");
+    }
 }
 
 #[test]
@@ -78,7 +106,10 @@ fn success_without_the_process_questions_the_name() {
     let scene = Scene::new();
     let ended = scene.watchdog().with("--max-fail-count", "1").starting("true").run();
     assert_eq!(ended.code(), Some(1), "{ended}");
-    scene.wait_for(&format!("the start command succeeded but nothing named '{}' appeared", scene.name()));
+    scene.wait_for(&format!(
+        "the start command succeeded, but nothing that matches '{}' appeared",
+        scene.name()
+    ));
 }
 
 #[test]
@@ -93,8 +124,11 @@ fn something_of_another_name_is_named() {
             .starting(&format!("{start} # it is not called {}", scene.name()))
             .run();
         assert_eq!(ended.code(), Some(1), "{start}: {ended}");
-        let record = scene.wait_for(r"left running: .*java \(pid [0-9]+\)");
-        assert!(record.text.contains(&format!("nothing named '{}'", scene.name())), "{start}: {record:?}");
+        let record = scene.wait_for(r"left running: .*java \(pid [0-9]+\).*; is the name right\?");
+        assert!(
+            record.text.contains(&format!("nothing that matches '{}'", scene.name())),
+            "{start}: {record:?}"
+        );
     }
 }
 
@@ -112,7 +146,7 @@ fn a_command_that_hangs_is_ended() {
         assert!(!is_there(pid.parse().unwrap()), "{pid}: {}", scene.story());
     }
     let (start, end) =
-        (scene.wait_for("running start command"), scene.wait_for("^WARN the start command is still"));
+        (scene.wait_for("not running; starting it"), scene.wait_for("^WARN the start command still"));
     assert!(end.time - start.time > TimeDelta::milliseconds(900), "it was waited for: {:#?}", scene.log());
     // Nothing of its group is left to be given five seconds.
     scene.wait_for(r"the start command was ended by SIGTERM after [1-4](\.\d)?s");
@@ -164,7 +198,7 @@ fn a_slow_command_is_waited_for() {
         .with("--restart-wait-interval", "0.2")
         .starting("until [ -e $HERE/ready ]; do sleep 0.05; done; $ACTOR sleep &")
         .spawn();
-    scene.wait_for("running start command");
+    scene.wait_for("not running; starting it");
     watchdog.wait_checks(20);
     std::fs::write(scene.path("ready"), "").unwrap();
     scene.wait_for("attempt 1 succeeded");
@@ -188,7 +222,7 @@ fn there_are_never_two_start_commands_at_once() {
     assert!(is_there(shell), "it is left alone");
 
     let second = invocation().spawn();
-    scene.wait_until("the second has begun", || (scene.count("watching for") == 2).then_some(()));
+    scene.wait_until("the second has begun", || (scene.count("INFO watching ") == 2).then_some(()));
     second.wait_checks(20);
     assert_eq!(scene.starts(), 1, "{}", scene.story());
     send(shell, Signal::SIGKILL);
@@ -218,7 +252,7 @@ fn nothing_that_is_quoted_forges_a_record() {
 fn a_start_command_of_several_lines_is_one_record() {
     let scene = Scene::new();
     let _watchdog = scene.watchdog().starting("true\n# of two lines\n$ACTOR sleep &").spawn();
-    scene.wait_for("running start command .*of two lines");
+    scene.wait_for("starting it .*of two lines");
     scene.wait_for("attempt 1 succeeded");
     scene.log();
 }

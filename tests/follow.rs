@@ -18,13 +18,13 @@ fn a_death_is_noticed_at_once() {
     let pid = scene.start_actor(&["sleep"]);
     let _watchdog =
         scene.watchdog().with("--health-check-interval", "30s").with("--restart-delay", "0").spawn();
-    scene.wait_for("watching for");
+    scene.wait_for("INFO watching ");
     let killed = std::time::Instant::now();
     send(pid, SIGKILL);
     scene.wait_replaced(pid);
     assert!(killed.elapsed() < Duration::from_secs(10), "{:?}\n{}", killed.elapsed(), scene.story());
     let death = scene.wait_for(r"was killed by SIGKILL");
-    let start = scene.wait_for("running start command");
+    let start = scene.wait_for("not running; starting it");
     assert!(start.time - death.time < TimeDelta::seconds(2), "{:#?}", scene.log());
 }
 
@@ -34,9 +34,9 @@ fn a_kill_is_waited_for_shortly_and_a_stop_longer() {
         let scene = Scene::new();
         let pid = scene.start_actor(&["sleep"]);
         let _watchdog = scene.watchdog().with("--after-stop", "1.5s").spawn();
-        scene.wait_for("watching for");
+        scene.wait_for("INFO watching ");
         send(pid, signal);
-        let start = scene.wait_for("running start command");
+        let start = scene.wait_for("not running; starting it");
         let death = scene.wait_for(&format!("{signal}"));
         let waited = start.time - death.time;
         // The first record is written a moment after the death.
@@ -52,8 +52,8 @@ fn a_leader_thread_that_has_exited_is_no_death() {
     let pid = scene.start_actor(&["leader-exits"]);
     scene.wait_until("its leader is a zombie", || (state(pid) == Some('Z')).then_some(()));
     let watchdog = scene.watchdog().spawn();
-    let first = scene.wait_for("watching for");
-    assert!(first.text.contains(&format!("following {} (pid {pid})", scene.name())), "{first:?}");
+    let first = scene.wait_for("INFO watching ");
+    assert!(first.text.contains(&format!("following {} (pid {pid}, ", scene.name())), "{first:?}");
     watchdog.wait_checks(5);
     assert_eq!((scene.starts(), scene.all()), (0, vec![pid]), "{}", scene.story());
     // And its death is one.
@@ -79,9 +79,9 @@ fn a_stopped_process_is_running() {
     let scene = Scene::new();
     let pid = scene.start_actor(&["sleep"]);
     let watchdog = scene.watchdog().spawn();
-    scene.wait_for("watching for");
+    scene.wait_for("INFO watching ");
     send(pid, SIGSTOP);
-    scene.wait_for(&format!("^WARN .*pid {pid}.* stopped"));
+    scene.wait_for(&format!("^WARN .*pid {pid}.* is suspended"));
     watchdog.wait_checks(5);
     assert_eq!((scene.starts(), scene.count("^WARN")), (0, 1), "{}", scene.story());
     send(pid, SIGCONT);
@@ -99,7 +99,7 @@ fn a_stopped_process_is_told_by_once_too() {
         scene.wait_until("it is stopped", || (state(pid) == Some('T')).then_some(()));
         run();
         run();
-        assert_eq!(scene.count(&format!(r"^WARN .*\(pid {pid}\) is stopped")), round, "{:#?}", scene.log());
+        assert_eq!(scene.count(&format!(r"^WARN .*\(pid {pid}\) is suspended")), round, "{:#?}", scene.log());
         send(pid, SIGCONT);
         scene.wait_until("it goes on", || (state(pid) == Some('S')).then_some(()));
         run();
@@ -134,9 +134,9 @@ fn a_server_goes_before_a_client_and_the_oldest_before_the_rest() {
     };
     let (oldest, _youngest) = (server(2), server(3));
     let _watchdog = scene.watchdog().spawn();
-    let first = scene.wait_for("watching for");
+    let first = scene.wait_for("INFO watching ");
     assert_eq!(scene.all()[0], client);
-    assert!(first.text.contains(&format!("following {} (pid {oldest})", scene.name())), "{first:?}");
+    assert!(first.text.contains(&format!("following {} (pid {oldest}, ", scene.name())), "{first:?}");
 }
 
 /// nginx's binary upgrade: the old master starts a new one and goes.
@@ -155,7 +155,7 @@ fn a_successor_that_was_there_before_is_followed() {
     scene.wait_until("it has run for a while", || (age(old) > Duration::from_millis(500)).then_some(()));
     send(old, SIGQUIT);
     scene.wait_for(&format!(
-        r"^INFO (?:is running again by itself|has been handed over): .*\(pid {new}\).* in place of pid {old}"
+        r"^INFO (?:running again, not started by this watchdog|handed over): .*\(pid {new}\).* replaces pid {old}"
     ));
     assert_eq!(scene.all(), [new]);
     watchdog.wait_checks(5);
@@ -191,7 +191,7 @@ fn a_successor_is_known_by_what_the_process_calls_itself_now() {
     let new = start_retitled(&scene);
     scene.wait_until("it has run for a while", || (age(old) > Duration::from_millis(500)).then_some(()));
     send(old, SIGKILL);
-    scene.wait_for(&format!(r"^INFO .*\(pid {new}\).* in place of pid {old}"));
+    scene.wait_for(&format!(r"^INFO .*\(pid {new}\).* replaces pid {old}"));
     assert_eq!((scene.starts(), scene.count("left over")), (0, 0), "{:#?}", scene.log());
     watchdog.terminate();
 }
@@ -235,7 +235,7 @@ fn left_overs_do_not_count() {
         log.iter().any(|record| !record.text.starts_with("INFO") && record.text.contains(&pid.to_string()))
     };
     assert!(workers.iter().all(named), "{log:#?}");
-    scene.wait_for("ended with status 1.*Address already in use");
+    scene.wait_for("exited with status 1.*Address already in use");
     scene.wait_for("^ERROR gave up after 3 failures");
 }
 

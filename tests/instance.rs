@@ -51,11 +51,11 @@ fn who_has_lost_his_lock_to_another_starts_nothing() {
     scene.wait_for("attempt 1 succeeded");
     fs::remove_file(scene.kept("lock")).unwrap();
     let second = line().spawn();
-    scene.wait_for(&format!(r"watchdog .*\(pid {}\): watching for", second.pid()));
+    scene.wait_for(&format!(r"^INFO settings: watchdog .*, pid {}; ", second.pid()));
     let pid = scene.wait_running();
     send(pid, SIGKILL);
     scene.wait_for(&format!(
-        r"^WARN its lock was removed, and another watchdog \(pid {}\) has it",
+        r"^WARN the lock file was removed, and another watchdog \(pid {}\) holds",
         second.pid()
     ));
     scene.wait_replaced(pid);
@@ -83,7 +83,7 @@ fn who_has_lost_his_lock_to_another_keeps_nothing() {
     second.send(SIGSTOP);
     let pid = scene.wait_running();
     send(pid, SIGKILL);
-    scene.wait_for(r"^WARN its lock was removed, and another watchdog \(pid \d+\) has it");
+    scene.wait_for(r"^WARN the lock file was removed, and another watchdog \(pid \d+\) holds");
     assert_eq!((watched_by(), scene.starts()), (Some(second.pid()), 1), "{}", scene.story());
     first.terminate();
     assert_eq!(watched_by(), Some(second.pid()), "{}", scene.story());
@@ -119,11 +119,11 @@ fn a_run_of_cron_s_is_no_reason_for_another_name() {
     let scene = Scene::new();
     let line = scene.watchdog().starting("until [ -e $HERE/ready ]; do sleep 0.05; done; $ACTOR sleep &");
     let run = line.clone().flag("--once").spawn();
-    scene.wait_for("running start command");
+    scene.wait_for("not running; starting it");
     scene.wait_until("the state is written", || scene.kept("json").exists().then_some(()));
     let second = line.run();
     assert_eq!(second.code(), Some(4), "{second}");
-    let said = format!("a --once run of '{}' is at work (pid {})", scene.name(), run.pid());
+    let said = format!("a --once run of '{}' is running (pid {})", scene.name(), run.pid());
     assert!(second.stderr.contains(&said) && !second.stderr.contains("--name"), "{second}");
     fs::write(scene.path("ready"), "").unwrap();
     assert_eq!(run.ends().code(), Some(0), "{}", scene.story());
@@ -134,10 +134,10 @@ fn under_another_name_it_is_another_one() {
     let scene = Scene::new();
     let pid = scene.start_actor(&["sleep"]);
     let _first = scene.watchdog().spawn();
-    scene.wait_for("watching for");
+    scene.wait_for("INFO watching ");
     let second = scene.watchdog().with("--name", "second").spawn();
     scene.wait_until("its own log and lock", || {
-        (scene.read("log/second.log").contains(&format!("(pid {pid})"))
+        (scene.read("log/second.log").contains(&format!("(pid {pid}, up "))
             && scene.path("state/second.lock").exists())
         .then_some(())
     });
@@ -149,7 +149,7 @@ fn a_lock_goes_with_its_holder_and_not_with_what_it_started() {
     let scene = Scene::new();
     for round in 1..4 {
         let watchdog = scene.watchdog().starting("exec $ACTOR sleep").spawn();
-        scene.wait_until("a watch more", || (scene.count("watching for") == round).then_some(()));
+        scene.wait_until("a watch more", || (scene.count("INFO watching ") == round).then_some(()));
         scene.wait_running();
         watchdog.send(SIGKILL);
         assert_eq!(watchdog.ends().signal(), Some(SIGKILL));
@@ -168,7 +168,7 @@ fn a_deleted_lock_file_is_no_lock() {
     fs::remove_file(&lock).unwrap();
     let second = scene.watchdog().spawn();
     scene.wait_until("there is a lock again", || lock.exists().then_some(()));
-    scene.wait_until("it is the second's", || (scene.count("watching for") == 2).then_some(()));
+    scene.wait_until("it is the second's", || (scene.count("INFO watching ") == 2).then_some(()));
     assert_eq!(scene.watchdog().with("--max-fail-count", "7").run().code(), Some(4));
     second.terminate();
 }
@@ -224,7 +224,7 @@ fn an_instance_name_never_leaves_its_folder() {
 fn a_single_check_beside_it_only_looks() {
     let scene = Scene::new();
     let _first = scene.watchdog().starting("sleep 250").spawn();
-    scene.wait_for("running start command");
+    scene.wait_for("not running; starting it");
     let single = || {
         let ended = scene.watchdog().starting("sleep 250").flag("--once").run();
         assert_eq!((&*ended.stdout, &*ended.stderr, scene.starts()), ("", "", 1), "{ended}");

@@ -47,12 +47,12 @@ fn rotation_tears_and_loses_no_record() {
     let scene = Scene::new();
     scene.start_actor(&["sleep"]);
     let watchdog = scene.watchdog().with("--log-max-size", "4KiB").with("--log-max-files", "100").spawn();
-    scene.wait_for("watching for");
+    scene.wait_for("INFO watching ");
     write_records(&scene, &watchdog, 200);
     let ended = watchdog.terminate();
     let records = all_records(&scene, "log");
     let checks = records.iter().filter(|record| record.text.starts_with("INFO checked: ")).count();
-    assert_eq!((checks, records.len()), (200, 202), "{ended}");
+    assert_eq!((checks, records.len()), (200, 203), "{ended}");
     let files = log_files(&scene, "log");
     assert!(files.len() > 3, "it was rotated: {files:?}");
     for file in files {
@@ -66,7 +66,7 @@ fn only_so_many_older_files_are_kept() {
     let scene = Scene::new();
     scene.start_actor(&["sleep"]);
     let watchdog = scene.watchdog().with("--log-max-size", "4KiB").with("--log-max-files", "2").spawn();
-    scene.wait_for("watching for");
+    scene.wait_for("INFO watching ");
     write_records(&scene, &watchdog, 150);
     watchdog.terminate();
     let name = scene.name();
@@ -81,10 +81,10 @@ fn a_new_watch_goes_on_in_the_same_file() {
     scene.start_actor(&["sleep"]);
     for round in 1..4 {
         let watchdog = scene.watchdog().spawn();
-        scene.wait_until("a watch more", || (scene.count("watching for") == round).then_some(()));
+        scene.wait_until("a watch more", || (scene.count("INFO watching ") == round).then_some(()));
         watchdog.terminate();
     }
-    assert_eq!(scene.count("ended by SIGTERM"), 3);
+    assert_eq!(scene.count("stopped by SIGTERM"), 3);
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn times_are_local_and_say_so() {
     let mut command = scene.watchdog().command();
     command.env("TZ", "TST-05:45");
     let watchdog = scene.spawn(command, Captured::All);
-    let record = scene.wait_for("watching for");
+    let record = scene.wait_for("INFO watching ");
     assert_eq!(record.time.offset().local_minus_utc(), (5 * 60 + 45) * 60);
     assert!((Local::now().to_utc() - record.time.to_utc()).num_seconds().abs() < 60, "{record:?}");
     watchdog.terminate();
@@ -114,7 +114,7 @@ fn a_damaged_time_zone_costs_the_offset_and_no_watch() {
     command.env("NOTIFY_SOCKET", scene.path("notify"));
     let watchdog = scene.spawn(command, Captured::All);
     scene.wait_running();
-    let record = scene.wait_for("running start command");
+    let record = scene.wait_for("not running; starting it");
     assert_eq!(record.time.offset().local_minus_utc(), 0);
     assert!(!watchdog.stderr().contains("panicked"), "{}", watchdog.stderr());
     drop(socket);
@@ -134,7 +134,7 @@ fn a_time_zone_that_is_a_pipe_blocks_nobody() {
         command.env("TZ", &zone);
         assert_eq!(scene.spawn(command, Captured::All).ends().code(), Some(0), "{zone}");
     }
-    assert_eq!(scene.wait_for("running start command").time.offset().local_minus_utc(), 0);
+    assert_eq!(scene.wait_for("not running; starting it").time.offset().local_minus_utc(), 0);
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn a_folder_that_vanishes_is_made_again() {
     scene.wait_for("succeeded");
     fs::remove_dir_all(scene.path("log")).unwrap();
     scene.assert_watched();
-    scene.wait_for("running start command");
+    scene.wait_for("not running; starting it");
     scene.wait_for("succeeded");
 }
 
@@ -213,7 +213,7 @@ fn a_file_in_place_of_the_folder() {
     let path = scene.path("log").display().to_string();
     scene.wait_until("records go to standard error", || {
         let stderr = watchdog.stderr();
-        (stderr.matches("running start command").count() == 3).then_some(())
+        (stderr.matches("not running; starting it").count() == 3).then_some(())
     });
     let stderr = watchdog.stderr();
     let warnings =
@@ -222,7 +222,7 @@ fn a_file_in_place_of_the_folder() {
 
     fs::remove_file(scene.path("log")).unwrap();
     scene.assert_watched();
-    scene.wait_for("running start command");
+    scene.wait_for("not running; starting it");
 }
 
 #[test]
@@ -239,10 +239,11 @@ fn a_folder_that_is_moved_away() {
             log_files(&scene, "moved").iter().map(|name| scene.read(&format!("moved/{name}"))).collect();
         let new: String =
             log_files(&scene, "log").iter().map(|name| scene.read(&format!("log/{name}"))).collect();
-        (moved + &new).matches("running start command").count()
+        (moved + &new).matches("not running; starting it").count()
     };
     scene.wait_until("no record is lost", || {
-        (everything() >= 9 || watchdog.stderr().matches("running start command").count() >= 9).then_some(())
+        (everything() >= 9 || watchdog.stderr().matches("not running; starting it").count() >= 9)
+            .then_some(())
     });
     watchdog.terminate();
 }
@@ -254,7 +255,7 @@ fn a_log_that_cannot_be_made_is_no_reason_not_to_watch() {
     let watchdog = scene.watchdog().spawn();
     scene.assert_watched();
     scene.wait_until("records go to standard error", || {
-        (watchdog.stderr().matches("running start command").count() == 2).then_some(())
+        (watchdog.stderr().matches("not running; starting it").count() == 2).then_some(())
     });
     watchdog.terminate();
     assert_eq!(scene.read("log"), "in the way");
@@ -285,7 +286,7 @@ fn a_full_disk_is_no_reason_to_stop_watching() {
     for _ in 0..3 {
         scene.assert_watched();
     }
-    let starts = || watchdog.stderr().matches("running start command").count();
+    let starts = || watchdog.stderr().matches("not running; starting it").count();
     scene.wait_until("records go to standard error", || (starts() == 4).then_some(()));
     let stderr = watchdog.stderr();
     assert_eq!(stderr.lines().filter(|line| line.contains("No space left")).count(), 1, "{stderr}");
@@ -395,11 +396,11 @@ fn a_watchdog_that_was_killed_is_remembered() {
     let scene = Scene::new();
     scene.start_actor(&["sleep"]);
     let killed = scene.watchdog().spawn();
-    scene.wait_for("watching for");
+    scene.wait_for("INFO watching ");
     killed.send(nix::sys::signal::Signal::SIGKILL);
     killed.ends();
     let _next = scene.watchdog().spawn();
-    scene.wait_for(&format!("before this one .*pid {}", killed.pid()));
+    scene.wait_for(&format!("the previous watchdog \\(pid {}\\) was killed", killed.pid()));
 }
 
 #[test]
@@ -407,12 +408,12 @@ fn without_older_files_the_log_goes_on() {
     let scene = Scene::new();
     scene.start_actor(&["sleep"]);
     let watchdog = scene.watchdog().with("--log-max-size", "4KiB").with("--log-max-files", "0").spawn();
-    scene.wait_for("watching for");
+    scene.wait_for("INFO watching ");
     write_records(&scene, &watchdog, 100);
     let ended = watchdog.terminate();
     assert_eq!((ended.stderr.as_str(), log_files(&scene, "log").len()), ("", 1), "{ended}");
     assert!(fs::metadata(scene.path(&format!("log/{}.log", scene.name()))).unwrap().len() <= 4096 + 512);
-    assert!(all_records(&scene, "log").pop().unwrap().text.contains("ended by SIGTERM"));
+    assert!(all_records(&scene, "log").pop().unwrap().text.contains("stopped by SIGTERM"));
 }
 
 #[test]
@@ -444,7 +445,7 @@ fn pipes_in_place_of_the_logs_block_nobody() {
     let watchdog = scene.watchdog().starting("echo said; $ACTOR sleep &").spawn();
     scene.assert_watched();
     scene.wait_until("records go to standard error", || {
-        (watchdog.stderr().matches("running start command").count() == 2).then_some(())
+        (watchdog.stderr().matches("not running; starting it").count() == 2).then_some(())
     });
     watchdog.terminate();
 }
@@ -466,9 +467,32 @@ fn places_of_an_ordinary_user() {
         }
         let watchdog = scene.spawn(command, Captured::All);
         let file = |ending: &str| format!("{expected}/{}.{ending}", scene.name());
-        scene
-            .wait_until("there is a log", || scene.read(&file("log")).contains("watching for").then_some(()));
+        scene.wait_until("there is a log", || scene.read(&file("log")).contains(": watching ").then_some(()));
         assert!(scene.path(&file("lock")).exists());
         watchdog.terminate();
     }
+}
+
+#[test]
+fn the_first_record_is_short_and_the_file_has_all_settings() {
+    let scene = Scene::new();
+    let pid = scene.start_actor(&["sleep"]);
+    let watchdog = scene.watchdog().flag("-v").flag("--exact").spawn();
+    scene.wait_for("INFO settings: ");
+    watchdog.terminate();
+    let [first, settings, ..] = &scene.log()[..] else { panic!("{}", scene.story()) };
+    let name = scene.name();
+    let start = format!("INFO watching '{name}' every 100ms; following {name} (pid {pid}, up ");
+    assert!(first.text.starts_with(&start), "{first:?}");
+    let path = format!("log/{name}.log");
+    assert!(first.text.ends_with(&format!("; log {}", scene.path(&path).display())), "{first:?}");
+    assert!(first.text.len() < 100 + scene.path(&path).as_os_str().len(), "{first:?}");
+    let start = format!(
+        "INFO settings: watchdog {}, pid {}; process_name '{name}', exact yes",
+        env!("CARGO_PKG_VERSION"),
+        watchdog.pid()
+    );
+    assert!(settings.text.starts_with(&start) && settings.text.contains("stable_after 1m"), "{settings:?}");
+    assert!(!settings.text.contains("retry_after") && !settings.text.contains("full"), "{settings:?}");
+    assert!(!watchdog.stderr().contains("settings: "), "{}", watchdog.stderr());
 }

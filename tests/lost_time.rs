@@ -34,7 +34,7 @@ fn outlives_the_frost(
     thaw: impl FnOnce(),
 ) {
     let watchdog = line.spawn();
-    scene.wait_for("running start command");
+    scene.wait_for("not running; starting it");
     scene.wait_until("it is the time", || is_time().then_some(()));
     freeze();
     thread::sleep(PATIENCE + MORE);

@@ -128,7 +128,7 @@ fn a_start_command_at_work_is_waited_for_by_the_next_watchdog() {
         first.send(SIGKILL);
         first.ends();
         let second = line.spawn();
-        scene.wait_for("the start command that the watchdog before this one ran .* is at work");
+        scene.wait_for("the previous watchdog's start command .* has been running for");
         second.wait_checks(10);
         fs::write(scene.path("go"), "").unwrap();
         scene.wait_running();
@@ -193,14 +193,23 @@ fn who_has_the_start_commands_number_later_is_a_stranger() {
         fs::create_dir_all(scene.path("state")).unwrap();
         fs::write(scene.kept("start"), format!("{} 0\n{leader} {}\n", boot.trim(), started - later)).unwrap();
         let watchdog = scene.watchdog().with("--start-timeout", "0.5").spawn();
-        scene.wait_for(if is_stranger { "attempt 1 succeeded" } else { "is at work, since" });
+        scene.wait_for(if is_stranger {
+            "attempt 1 succeeded"
+        } else {
+            "has been running for .*waiting for it"
+        });
         if !is_stranger {
             scene.wait_until("the state says so", || {
                 (scene.state()["command"]["pid"] == leader).then_some(())
             });
-            scene.wait_for("still at work .*; ending it");
+            scene.wait_for("still runs after .*; ending the start command");
         }
-        assert_eq!(scene.count("is at work, since"), usize::from(!is_stranger), "{}", scene.story());
+        assert_eq!(
+            scene.count("has been running for .*waiting for it"),
+            usize::from(!is_stranger),
+            "{}",
+            scene.story()
+        );
         if is_stranger {
             assert!(is_there(leader), "{}", scene.story());
         } else {
@@ -228,7 +237,7 @@ fn a_give_up_outlives_a_watchdog_that_is_killed() {
     first.send(SIGKILL);
     first.ends();
     let second = service();
-    scene.wait_for("^INFO the watchdog before this one gave up; trying again in 1m [34]");
+    scene.wait_for("^INFO the previous watchdog gave up; trying again in 1m [34]");
     second.wait_checks(5);
     assert_eq!((scene.starts(), given_up()), (1, true), "{}", scene.story());
     // Whoever stops and starts it wants it to begin anew.
@@ -265,7 +274,7 @@ fn from_cron_a_broken_service_costs_one_mail_and_a_mended_one_another() {
     let pid = scene.start_actor(&["sleep"]);
     let (code, mail) = from_cron(&scene, &line);
     assert_eq!((code, mail.lines().count()), (Some(0), 1), "{mail}");
-    assert!(mail.contains("is running again") && mail.contains(&format!("(pid {pid})")), "{mail}");
+    assert!(mail.contains("running again: ") && mail.contains(&format!("(pid {pid})")), "{mail}");
     for _ in 0..3 {
         assert_eq!(from_cron(&scene, &line), (Some(0), String::new()));
     }
@@ -445,7 +454,7 @@ fn a_state_file_that_cannot_be_used_is_put_aside_and_told_once() {
         let line = scene.watchdog().flag("--once");
         assert_eq!(line.clone().run().code(), Some(0), "{}", scene.story());
         assert_eq!(line.run().code(), Some(0));
-        assert_eq!(scene.count("^WARN the state file could not be used"), 1, "{:#?}", scene.log());
+        assert_eq!(scene.count("^WARN the state file is damaged"), 1, "{:#?}", scene.log());
         assert_eq!(fs::read_to_string(scene.kept("json.damaged")).unwrap(), text);
         assert_eq!((&scene.state()["version"], scene.starts()), (&json!(1), 1));
     }
@@ -464,7 +473,7 @@ fn watches_on(mount: &str, said: &str) {
         scene.wait_until("it is judged", || (scene.count("attempt 1 succeeded") == round).then_some(()));
         scene.assert_watched();
     }
-    assert_eq!(scene.count("^WARN nothing can be kept in "), 1, "{:#?}", scene.log());
+    assert_eq!(scene.count("^WARN cannot save state in "), 1, "{:#?}", scene.log());
     assert_eq!(scene.count(said), 1, "{said}: {:#?}", scene.log());
     watchdog.terminate();
 }
@@ -474,7 +483,7 @@ fn a_full_state_folder_ends_no_watch() {
     watches_on(
         "mount -t tmpfs -o size=16k,mode=0755 none $HERE/state && cat /dev/zero >$HERE/state/full 2>/dev/null; \
          exec \"$@\"",
-        r"No space left on device \(os error 28\)\): the next one will know nothing of this one",
+        r"No space left on device \(os error 28\)\): failures and pauses will be forgotten",
     );
 }
 
@@ -550,7 +559,7 @@ fn another_user_keeps_nobody_from_his_work() {
 fn a_read_only_state_folder_ends_no_watch() {
     watches_on(
         "mount -t tmpfs -o ro none $HERE/state && exec \"$@\"",
-        r"Read-only file system \(os error 30\)\): no second watchdog of this name is kept away",
+        r"Read-only file system \(os error 30\)\): a second watchdog could start the same process",
     );
 }
 
@@ -565,7 +574,7 @@ fn a_lock_that_cannot_be_had_is_said_once() {
         for _ in 0..2 {
             assert_eq!(line().run().code(), Some(0), "{}", scene.story());
         }
-        let said = "^WARN no lock is to be had in .*is kept away";
+        let said = "^WARN cannot lock .*could start the same process";
         assert_eq!(scene.count(said), times, "{:#?}", scene.log());
         assert_eq!(scene.log().len(), times, "and nothing else: {:#?}", scene.log());
     };

@@ -40,7 +40,7 @@ fn a_run_that_hangs_is_named_once() {
     for said in [1, 0] {
         let ended = line.clone().run();
         let named =
-            ended.stderr.matches("(pid 1) has been so for far longer than its settings allow").count();
+            ended.stderr.matches("(pid 1) has been running for far longer than its settings allow").count();
         assert_eq!((ended.code(), named, ended.stderr.lines().count()), (Some(0), said, said), "{ended}");
     }
     assert_eq!(scene.count("far longer"), 1, "{:#?}", scene.log());
@@ -54,7 +54,7 @@ fn what_is_brought_back_is_worth_one_line() {
     let record = Record::parse(ended.stderr.trim_end(), scene.name());
     let pid = scene.wait_running();
     assert!(record.text.contains(&format!("(pid {pid})")), "{record:?}");
-    scene.wait_for("running start command"); // the details are in the log
+    scene.wait_for("not running; starting it"); // the details are in the log
     assert_eq!(scene.starts(), 1);
 }
 
@@ -66,7 +66,7 @@ fn what_is_not_brought_back_is_worth_one_line() {
     assert_eq!((ended.code(), &*ended.stdout, ended.stderr.lines().count()), (Some(1), "", 1), "{ended}");
     let record = Record::parse(ended.stderr.trim_end(), scene.name());
     assert!(record.text.starts_with("ERROR gave up after 2 failures"), "{record:?}");
-    scene.wait_for("ended with status 3.*broken");
+    scene.wait_for("exited with status 3.*broken");
     assert_eq!(scene.starts(), 2);
 }
 
@@ -88,7 +88,7 @@ fn a_signal_ends_it_as_if_it_were_not_caught() {
     for signal in [SIGTERM, SIGINT] {
         let scene = Scene::new();
         let watchdog = scene.watchdog().flag("--once").with("--restart-wait-interval", "100s").spawn();
-        scene.wait_for("^INFO is running");
+        scene.wait_for("^INFO running: ");
         let pid = scene.wait_running();
         watchdog.send(signal);
         let ended = watchdog.ends();

@@ -50,10 +50,11 @@ fn a_terminal_is_asked_in_the_contract_s_order() {
     terminal.expect(QUESTIONS[4]);
     terminal.enter("7");
     terminal.expect(r"watchdog .*--max-fail-count[= ]7");
-    terminal.expect("watching for");
-    let first = scene.wait_for("watching for");
-    assert!(first.text.contains(&format!("following {} (pid {pid})", scene.name())), "{first:?}");
-    assert!(first.text.contains("100ms") && first.text.contains("5s"), "{first:?}");
+    terminal.expect(": watching ");
+    let first = scene.wait_for("INFO watching ");
+    assert!(first.text.contains(&format!("following {} (pid {pid}, ", scene.name())), "{first:?}");
+    let settings = scene.wait_for("INFO settings: ");
+    assert!(settings.text.contains("100ms") && settings.text.contains("5s"), "{settings:?}");
     scene.assert_watched();
     scene.wait_for(r"\(attempt 1 of 7\)");
     watchdog.terminate();
@@ -75,7 +76,7 @@ fn a_wrong_answer_is_explained_and_asked_again() {
             terminal.enter(answer);
         }
     }
-    let said = terminal.expect("watching for");
+    let said = terminal.expect(": watching ");
     assert!(said.contains("watchdog "), "{said}");
     for why in ["a(b", "character 2", "soon", "many"] {
         assert!(terminal.transcript().contains(why), "{why} in\n{}", terminal.transcript());
@@ -96,7 +97,7 @@ fn only_what_was_not_given_is_asked_for() {
     terminal.enter("0.3");
     terminal.expect(QUESTIONS[4]);
     terminal.enter("");
-    terminal.expect("watching for");
+    terminal.expect(": watching ");
     let asked = |question: &str| regex_lite::Regex::new(&format!(r"{question}[^\n]*\[")).unwrap();
     assert!(!asked("(?i)health check interval").is_match(terminal.transcript()), "{}", terminal.transcript());
     watchdog.terminate();
@@ -107,7 +108,7 @@ fn where_nothing_required_is_missing_nothing_is_asked() {
     let scene = Scene::new();
     let watchdog = scene.watchdog().without("--health-check-interval").without("--restart-wait-interval");
     let (mut terminal, watchdog) = watchdog.in_terminal();
-    terminal.expect("watching for");
+    terminal.expect(": watching ");
     assert!(!terminal.transcript().contains("[1s]"), "{}", terminal.transcript());
     watchdog.terminate();
 }
@@ -184,6 +185,17 @@ fn empty_answers_are_the_defaults() {
     assert_eq!(ended.code(), Some(0), "{ended}");
     let line = ended.stderr.lines().find(|line| line.contains("--process-name")).unwrap();
     assert!(line.contains(scene.name()) && line.contains("--max-fail-count") && line.contains('4'), "{line}");
+}
+
+#[test]
+fn what_is_missing_is_named_and_nothing_that_has_a_default() {
+    let scene = Scene::new();
+    let ended = answer(unset(&scene).with("--process-name", scene.name()), &scene, "");
+    let missing = ended.stderr.lines().filter(|line| line.starts_with("watchdog: "));
+    let missing: Vec<_> = missing.collect();
+    let expected =
+        "watchdog: --start-command: missing; add it, for example: --start-command 'service docker start'";
+    assert_eq!((ended.code(), missing), (Some(2), vec![expected]), "{ended}");
 }
 
 #[test]

@@ -219,7 +219,7 @@ fn without_an_answer_the_cause_is_unknown() {
     send(pid, SIGKILL);
     // If it is quick, it sees the zombie, which tells root and its own user.
     let death = scene.wait_for(&format!(r"\(pid {pid}\) (died|was killed by SIGKILL)"));
-    let start = scene.wait_for("running start command");
+    let start = scene.wait_for("not running; starting it");
     if death.text.contains("died") {
         let waited = start.time - death.time;
         assert!(

@@ -72,7 +72,7 @@ fn it_is_ready_once_it_has_looked() {
     // One message has both, and what was seen was written to the log before.
     let (name, first) = (scene.name(), &manager.messages[0].1);
     assert!(
-        first.starts_with(&format!("READY=1\nSTATUS=running: {name} (pid {pid}), since 2")),
+        first.starts_with(&format!("READY=1\nSTATUS=running: {name} (pid {pid}) since 2")),
         "{:?}",
         manager.messages
     );
@@ -89,7 +89,7 @@ fn it_is_ready_before_the_process_is() {
     manager.wait_for(0, "^READY=1$");
     scene.wait_for("nothing matches");
     assert!(scene.all().is_empty());
-    manager.wait_for(0, "^STATUS=not running, since [^;]*; start command at work$");
+    manager.wait_for(0, "^STATUS=not running since [^;]*; start command running$");
 }
 
 /// Whatever it waits for, and however long that is.
@@ -146,18 +146,17 @@ fn the_status_is_told_as_it_changes_and_not_else() {
     let mut manager = Manager::new(&scene);
     let watchdog = manager.start(scene.watchdog(), |_| {});
     let first = scene.wait_running();
-    let at =
-        manager.wait_for(0, &format!(r"^STATUS=running: {} \(pid {first}\), since [^;]*$", scene.name()));
+    let at = manager.wait_for(0, &format!(r"^STATUS=running: {} \(pid {first}\) since [^;]*$", scene.name()));
     scene.wait_for("succeeded");
     watchdog.wait_checks(10);
     manager.read();
     let before = manager.messages.len();
     assert_eq!(before, at + 1, "{:?}", manager.messages);
     send(first, SIGKILL);
-    let missing = manager.wait_for(before, "^STATUS=not running, since [^;]*$");
+    let missing = manager.wait_for(before, "^STATUS=not running since [^;]*$");
     let second = scene.wait_replaced(first);
     manager
-        .wait_for(missing + 1, &format!(r"^STATUS=running: {} \(pid {second}\), since [^;]*$", scene.name()));
+        .wait_for(missing + 1, &format!(r"^STATUS=running: {} \(pid {second}\) since [^;]*$", scene.name()));
 }
 
 #[test]
@@ -167,12 +166,12 @@ fn the_status_says_why_nothing_is_started() {
     let invocation =
         scene.watchdog().with("--max-fail-count", "2").with("--retry-after", "1h").starting("false");
     let watchdog = manager.start(invocation, |_| {});
-    manager.wait_for(0, "^STATUS=not running, since [^;]*; failures 1 of 2$");
-    manager.wait_for(0, "^STATUS=not running, since [^;]*; failures 2 of 2; given up until 2[^;]*$");
+    manager.wait_for(0, "^STATUS=not running since [^;]*; failures: 1 of 2$");
+    manager.wait_for(0, "^STATUS=not running since [^;]*; failures: 2 of 2; gave up, retry at 2[^;]*$");
     watchdog.terminate();
     manager.wait_for(
         0,
-        "^STOPPING=1\nSTATUS=not watched any more; at the end: not running, since [^;]*; failures 2 of 2; given up$",
+        "^STOPPING=1\nSTATUS=no longer watched; last state: not running since [^;]*; failures: 2 of 2; gave up$",
     );
 
     let scene = Scene::new();
@@ -182,7 +181,7 @@ fn the_status_says_why_nothing_is_started() {
     manager.wait_for(0, "^STATUS=running");
     assert_eq!(scene.say(&["pause", scene.name(), "--for", "1h"]).code(), Some(0));
     send(scene.wait_running(), SIGKILL);
-    manager.wait_for(0, "^STATUS=not running, since [^;]*; paused until 2[^;]*$");
+    manager.wait_for(0, "^STATUS=not running since [^;]*; paused until 2[^;]*$");
     assert_eq!(scene.say(&["resume", scene.name()]).code(), Some(0));
     manager.wait_for(0, &format!(r"^STATUS=running: {} ", scene.name()));
     watchdog.terminate();
@@ -200,7 +199,7 @@ fn a_reload_is_told_from_beginning_to_end() {
     let begins = manager.wait_for(before, "^RELOADING=1\nMONOTONIC_USEC=[0-9]+$");
     let ends = manager.wait_for(before, "^READY=1$");
     assert_eq!((begins, ends), (before, before + 1), "{:?}", manager.messages);
-    assert_eq!(scene.count("SIGHUP: the settings are read anew"), 1);
+    assert_eq!(scene.count("configuration reloaded: "), 1);
 }
 
 #[test]
@@ -240,7 +239,7 @@ fn a_service_manager_that_does_not_read_delays_nothing() {
     scene.wait_for("succeeded");
     scene.assert_watched();
     watchdog.send(SIGHUP);
-    scene.wait_for("SIGHUP: ");
+    scene.wait_for("configuration (not )?reloaded");
     // What matters is told when it reads again.
     manager.wait_for(0, "^READY=1\nSTATUS=running: ");
     watchdog.terminate();
@@ -266,7 +265,7 @@ fn what_could_not_be_said_is_said_later() {
     let mut command = scene.watchdog().with("--health-check-interval", "200s").command();
     command.env("NOTIFY_SOCKET", scene.path("notify"));
     let _watchdog = scene.spawn(command, Captured::All);
-    scene.wait_for("running start command");
+    scene.wait_for("not running; starting it");
     let mut manager = Manager::new(&scene);
     manager.wait_for(0, "^READY=1$");
 }

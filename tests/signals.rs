@@ -18,7 +18,7 @@ fn sigterm_ends_it_with_0_and_leaves_the_process() {
     let ended = watchdog.terminate();
     assert_eq!(scene.all(), [pid], "{ended}");
     let last = scene.log().pop().unwrap();
-    assert!(last.text.starts_with("INFO ended by SIGTERM"), "{last:?}");
+    assert!(last.text.starts_with("INFO stopped by SIGTERM"), "{last:?}");
 
     // Started again, it finds the process and goes on.
     let _watchdog = scene.watchdog().spawn();
@@ -32,7 +32,7 @@ fn sigint_ends_it_as_a_shell_expects() {
     let scene = Scene::new();
     let pid = scene.start_actor(&["sleep"]);
     let watchdog = scene.watchdog().spawn();
-    scene.wait_for("watching for");
+    scene.wait_for("INFO watching ");
     watchdog.send(SIGINT);
     let ended = watchdog.ends();
     assert_eq!((ended.signal(), scene.all()), (Some(SIGINT), vec![pid]), "{ended}");
@@ -42,7 +42,9 @@ fn sigint_ends_it_as_a_shell_expects() {
 /// Whatever it waits for: the interval, a start, a verdict, a pause before a start.
 #[test]
 fn sigterm_ends_it_at_once() {
-    for (start_command, seen) in [("sleep 250", "running start command"), ("false", "ended with status 1")] {
+    for (start_command, seen) in
+        [("sleep 250", "not running; starting it"), ("false", "exited with status 1")]
+    {
         let scene = Scene::new();
         let watchdog = scene
             .watchdog()
@@ -54,12 +56,15 @@ fn sigterm_ends_it_at_once() {
         scene.wait_until("the start command runs", || scene.read("shell").ends_with('\n').then_some(()));
         watchdog.terminate();
         let shell = scene.read("shell").trim().parse().unwrap();
-        assert_eq!(is_there(shell), start_command != "false", "a start command at work is left alone");
+        assert_eq!(is_there(shell), start_command != "false", "a start command that runs is left alone");
+        let left = format!("INFO stopped by SIGTERM; the start command (pid {shell}) keeps running");
+        let last = scene.log().pop().unwrap();
+        assert_eq!(last.text == left, start_command != "false", "{last:?}");
     }
     let scene = Scene::new();
     let pid = scene.start_actor(&["sleep"]);
     let watchdog = scene.watchdog().with("--after-stop", "200s").spawn();
-    scene.wait_for("watching for");
+    scene.wait_for("INFO watching ");
     send(pid, SIGTERM);
     scene.wait_for("was stopped");
     watchdog.terminate();
@@ -77,7 +82,7 @@ fn blocked_signals_are_heard() {
         command.pre_exec(move || Ok(all.thread_block()?));
     }
     let watchdog = scene.spawn(command, Captured::All);
-    scene.wait_for("ended with status 7");
+    scene.wait_for("exited with status 7");
     watchdog.terminate();
 }
 
@@ -86,7 +91,7 @@ fn sigusr1_checks_now_and_says_what_it_sees() {
     let scene = Scene::new();
     let pid = scene.start_actor(&["sleep"]);
     let watchdog = scene.watchdog().with("--health-check-interval", "200s").spawn();
-    scene.wait_for("watching for");
+    scene.wait_for("INFO watching ");
     let before = scene.log().len();
     watchdog.send(SIGUSR1);
     let seen = scene.wait_until("a record more", || scene.log().get(before).cloned());
@@ -129,7 +134,7 @@ fn sighup_ends_it_in_a_terminal() {
     let scene = Scene::new();
     let pid = scene.start_actor(&["sleep"]);
     let (_terminal, watchdog) = scene.watchdog().in_terminal();
-    scene.wait_for("watching for");
+    scene.wait_for("INFO watching ");
     watchdog.send(SIGHUP);
     watchdog.ends();
     assert_eq!(scene.all(), [pid]);
@@ -141,7 +146,7 @@ fn sighup_does_not_end_a_service() {
     let scene = Scene::new();
     scene.start_actor(&["sleep"]);
     let watchdog = scene.watchdog().spawn();
-    scene.wait_for("watching for");
+    scene.wait_for("INFO watching ");
     watchdog.send(SIGHUP);
     scene.assert_watched();
     watchdog.terminate();
@@ -152,7 +157,7 @@ fn a_terminal_that_is_closed_ends_it() {
     let scene = Scene::new();
     let pid = scene.start_actor(&["sleep"]);
     let (mut terminal, watchdog) = scene.watchdog().in_terminal();
-    terminal.expect("watching for");
+    terminal.expect(": watching ");
     terminal.hang_up();
     watchdog.ends();
     assert_eq!((scene.all(), scene.starts()), (vec![pid], 0));
@@ -172,7 +177,7 @@ fn under_nohup_a_terminal_that_is_closed_does_not() {
     }
     let mut terminal = Terminal::new();
     let watchdog = terminal.start(&scene, command);
-    terminal.expect("watching for");
+    terminal.expect(": watching ");
     terminal.hang_up();
     scene.assert_watched();
     scene.wait_for("succeeded");
@@ -188,7 +193,7 @@ fn a_terminal_that_is_gone_from_beneath_it_is_no_end() {
     let mut command = scene.watchdog().command();
     command.stdout(terminal.open()).stderr(terminal.open());
     let watchdog = scene.spawn(command, Captured::Nothing);
-    terminal.expect("watching for");
+    terminal.expect(": watching ");
     terminal.hang_up();
     scene.assert_watched();
     scene.wait_for("succeeded");
@@ -201,7 +206,7 @@ fn quiet_is_quiet() {
     let scene = Scene::new();
     scene.start_actor(&["sleep"]);
     let watchdog = scene.watchdog().with("--health-check-interval", "0.02").spawn();
-    scene.wait_for("watching for");
+    scene.wait_for("INFO watching ");
     // What is done once a minute is done with the first.
     watchdog.wait_checks(2);
     let files = || -> Vec<_> {
@@ -212,7 +217,7 @@ fn quiet_is_quiet() {
     let (before, reads_before) = (files(), reads(watchdog.pid()));
     watchdog.wait_checks(50);
     let reads = reads(watchdog.pid()).zip(reads_before).map(|(after, before)| after - before);
-    assert_eq!((files(), scene.log().len(), watchdog.stderr().as_str()), (before, 1, ""));
+    assert_eq!((files(), scene.log().len(), watchdog.stderr().as_str()), (before, 2, ""));
     // Where the kernel counts them. A look through /proc would be one for each process.
     assert!(reads.is_none_or(|reads| reads <= 2 * 60), "{reads:?} reads in some 50 checks");
     watchdog.send(SIGKILL);
@@ -228,7 +233,7 @@ fn a_watchdog_that_was_stopped_goes_on() {
     let scene = Scene::new();
     let pid = scene.start_actor(&["sleep"]);
     let watchdog = scene.watchdog().spawn();
-    scene.wait_for("watching for");
+    scene.wait_for("INFO watching ");
     watchdog.send(SIGSTOP);
     send(pid, SIGKILL);
     scene.wait_gone(pid);

@@ -24,7 +24,7 @@ fn what_is_missing_is_started_and_followed() {
     let record = scene.wait_for("^INFO attempt 1 succeeded");
     let pid = scene.wait_running();
     let log = scene.log();
-    assert_eq!(scene.wait_for("^INFO is running").number_after("pid"), Some(pid), "{log:#?}");
+    assert_eq!(scene.wait_for("^INFO running: ").number_after("pid"), Some(pid), "{log:#?}");
     assert_eq!(scene.starts(), 1);
 
     let name = scene.name();
@@ -32,12 +32,9 @@ fn what_is_missing_is_started_and_followed() {
         let found = scene.wait_for(pattern);
         log.iter().position(|record| *record == found).unwrap()
     };
-    let first = at(&format!(
-        "^INFO watchdog [0-9.]+ \\(pid {}\\): watching .*{name}.*nothing matches",
-        watchdog.pid()
-    ));
-    let missing = at(r"^WARN is not running; running start command \(attempt 1 of 3\): .*250 &");
-    let running = at(&format!(r"^INFO is running: {name} \(pid {pid}\)"));
+    let first = at(&format!("^INFO watching '{name}' every .*; nothing matches; log "));
+    let missing = at(r"^WARN not running; starting it \(attempt 1 of 3\): .*250 &");
+    let running = at(&format!(r"^INFO running: {name} \(pid {pid}\)"));
     assert_eq!((first, missing < running, log[running] < record.clone()), (0, true, true), "{log:#?}");
 
     let ended = watchdog.terminate();
@@ -51,8 +48,8 @@ fn what_runs_is_left_alone() {
     let scene = Scene::new();
     let pid = scene.start_actor(&["sleep"]);
     let watchdog = scene.watchdog().spawn();
-    let first = scene.wait_for("watching for");
-    assert!(first.text.contains(&format!("following {} (pid {pid})", scene.name())), "{first:?}");
+    let first = scene.wait_for("INFO watching ");
+    assert!(first.text.contains(&format!("following {} (pid {pid}, ", scene.name())), "{first:?}");
     watchdog.wait_checks(5);
     assert_eq!(scene.starts(), 0);
     assert_eq!(watchdog.terminate().stderr, "");
@@ -138,7 +135,7 @@ fn a_slow_launcher_is_no_death() {
     scene.send_when_caught(launcher, Signal::SIGUSR2);
     scene.wait_gone(launcher);
     let daemon = scene.wait_running();
-    scene.wait_for(&format!(r"(?:is running again by itself|has been handed over): .*\(pid {daemon}\).* in place of pid {launcher}"));
+    scene.wait_for(&format!(r"(?:running again, not started by this watchdog|handed over): .*\(pid {daemon}\).* replaces pid {launcher}"));
     watchdog.wait_checks(5);
     assert_eq!((scene.starts(), scene.count("^(WARN|ERROR).*failed")), (1, 0), "{}", scene.story());
 }
@@ -148,12 +145,12 @@ fn a_process_that_was_started_by_somebody_else_in_time_is_not_started_twice() {
     let scene = Scene::new();
     let pid = scene.start_actor(&["sleep"]);
     let watchdog = scene.watchdog().with("--after-stop", "3s").spawn();
-    scene.wait_for("watching for");
+    scene.wait_for("INFO watching ");
     send(pid, Signal::SIGTERM);
     scene.wait_for(r"was stopped by SIGTERM");
     let successor = scene.start_actor(&["sleep"]);
     scene.wait_for(&format!(
-        r"^INFO (?:is running again by itself|has been handed over): .*\(pid {successor}\)"
+        r"^INFO (?:running again, not started by this watchdog|handed over): .*\(pid {successor}\)"
     ));
     watchdog.wait_checks(5);
     assert_eq!(scene.starts(), 0);
@@ -162,7 +159,7 @@ fn a_process_that_was_started_by_somebody_else_in_time_is_not_started_twice() {
 /// What cannot be found is said before it is needed, and once by all runs together.
 #[test]
 fn a_program_that_is_not_there_is_warned_of_in_time() {
-    const DOUBT: &str = "the start command's 'no-such-program-here' is not found in PATH \\(/";
+    const DOUBT: &str = "start command: 'no-such-program-here' not found in PATH \\(/";
     let scene = Scene::new();
     let pid = scene.start_actor(&["sleep"]);
     // Where a folder in PATH cannot be searched, nobody could tell.

@@ -201,7 +201,7 @@ fn doubts_are_said_before_a_start_and_once() {
         assert_eq!(line.clone().flag("--once").run().code(), Some(1));
         let log = scene.log();
         let place = |text: &str| log.iter().position(|record| record.text.contains(text));
-        let (doubt, start) = (place("Windows"), place("running start command"));
+        let (doubt, start) = (place("Windows"), place("not running; starting it"));
         assert!(doubt.is_some() && doubt < start, "{log:#?}");
         assert_eq!(scene.count(DOUBT), 1, "{log:#?}");
         scene.say(&["resume", scene.name()]);

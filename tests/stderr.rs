@@ -29,7 +29,8 @@ fn assert_watch_of(prepare: impl FnOnce(&mut Command), start_command: &str) {
         scene.assert_watched();
     }
     scene.wait_until("the log has it all", || {
-        ((scene.count("was killed|died, and"), scene.count("running start command")) == (3, 4)).then_some(())
+        ((scene.count("was killed|died, and"), scene.count("not running; starting it")) == (3, 4))
+            .then_some(())
     });
     watchdog.terminate();
 }

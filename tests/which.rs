@@ -312,7 +312,7 @@ fn verdicts_are_those_of_pgrep() {
             }
             if theirs.contains(&zombie) {
                 // Where there is no command line, pgrep shows more than the name in brackets.
-                let said = dry.why_not(zombie) == Some("is dead, a zombie");
+                let said = dry.why_not(zombie) == Some("is dead (zombie)");
                 assert!(said || flags.contains(&"-f"), "{}", story(b"zombie"));
                 zombies += 1;
             }
@@ -387,14 +387,24 @@ fn an_init_script_is_not_the_service() {
         [("--exact", scene.name().to_owned()), ("--full", format!("init.d/{}", scene.name()))]
     {
         let dry = DryRun::of(scene.watchdog().flag(flag).with("--process-name", pattern));
-        assert_eq!(dry.why_not(at_work), Some("is a script of init or dpkg"), "{flag}: {}", dry.ended);
+        assert_eq!(
+            dry.why_not(at_work),
+            Some("is an init script or a package's script"),
+            "{flag}: {}",
+            dry.ended
+        );
         assert!(!dry.matching().contains(&at_work), "{flag}: {}", dry.ended);
     }
     watchdog.wait_checks(8);
     fs::write(scene.path("go"), "").unwrap();
     assert_eq!(watchdog.ends().code(), Some(1), "{}", scene.story());
-    scene.wait_for("^WARN attempt 1 of 1 failed: .*ended with status 3 .*no such port");
-    assert_eq!((scene.starts(), scene.count("is running:|succeeded:|has been")), (1, 0), "{}", scene.story());
+    scene.wait_for("^WARN the start command exited with status 3 .*no such port");
+    assert_eq!(
+        (scene.starts(), scene.count("^INFO (running|handed over|attempt . succeeded)")),
+        (1, 0),
+        "{}",
+        scene.story()
+    );
 }
 
 /// `[watchdogd]` is on every machine.
@@ -406,7 +416,7 @@ fn a_kernel_thread_counts_for_an_exact_name_only() {
     }
     let scene = Scene::new();
     let watchdog = || scene.watchdog().with("--process-name", "kthreadd");
-    DryRun::of(watchdog()).assert_near(2, "is a kernel thread; --exact counts it");
+    DryRun::of(watchdog()).assert_near(2, "is a kernel thread; --exact makes it count");
     DryRun::of(watchdog().flag("--exact")).assert_found(2);
 }
 
@@ -466,7 +476,7 @@ fn a_shell_that_runs_the_start_command_is_not_what_it_starts() {
     let other = run(&format!("{command}; :"));
     let dry = DryRun::of(watchdog());
     assert_eq!((dry.matching(), dry.ended.code()), (vec![other.pid()], Some(0)), "{}", dry.ended);
-    assert!(dry.warnings().contains("the start command's own text"), "{}", dry.ended);
+    assert!(dry.warnings().contains("also matches the start command"), "{}", dry.ended);
 }
 
 /// Cron can be watched from cron: it is an ancestor, and is found by its name.
@@ -511,7 +521,7 @@ fn a_container_s_process_is_not_ours() {
     container.args(&way[1..]).arg(scene.path(scene.name())).arg("sleep");
     let _container = scene.spawn(container, Captured::All);
     let inside = scene.wait_running();
-    let why = "is in a container; --pid-namespace any counts it";
+    let why = "is in a container; --pid-namespace any makes it count";
     let nobody = NOBODY.to_string();
     let as_nobody = ["setpriv", "--reuid", &nobody, "--regid", &nobody, "--clear-groups"];
     for through in [&[][..], &as_nobody] {
@@ -528,7 +538,7 @@ fn a_container_s_process_is_not_ours() {
     }
     let watchdog = scene.watchdog().with("--start-command", "false").with("--max-fail-count", "1").spawn();
     let name = scene.name();
-    scene.wait_for(&format!(r"^WARN no process is named '{name}'; close: '{name}' \(pid {inside}, {why}\)"));
+    scene.wait_for(&format!(r"^WARN nothing matches '{name}'; similar: '{name}' \(pid {inside}, {why}\)"));
     assert_eq!(watchdog.ends().code(), Some(1));
 }
 
@@ -539,13 +549,13 @@ fn several_names_are_named_with_what_to_type() {
     let proxy = play(&scene, scene.link_actor(&format!("{}-proxy", scene.name())), &["sleep"]);
     let watchdog = scene.watchdog().spawn();
     let (name, first, second) = (scene.name(), daemon.pid(), proxy.pid());
-    let said = scene.wait_for("^WARN matches processes of several names");
+    let said = scene.wait_for("^WARN processes of several names match");
     let d = format!("{name}d");
     assert_eq!(
         said.text,
         format!(
-            "WARN matches processes of several names: {d} (pid {first}), {name}-proxy (pid {second}); {d} (pid {first}) is \
-         followed; for {d} alone: --exact --process-name {d}"
+            "WARN processes of several names match: {d} (pid {first}), {name}-proxy (pid {second}); \
+             following {d} (pid {first}); for {d} alone: --exact --process-name {d}"
         )
     );
     watchdog.wait_checks(5);
@@ -572,10 +582,10 @@ fn strangers_of_one_name_are_named_with_what_to_type_and_a_family_is_not() {
     scene.wait_until("the stranger is there", || (scene.all().len() >= 4).then_some(()));
     let dry = DryRun::of(scene.watchdog());
     let warning = dry.warnings();
-    assert!(warning.contains("several processes that are not one family"), "{}", dry.ended);
+    assert!(warning.contains("several unrelated processes match"), "{}", dry.ended);
     assert_eq!(dry.matching()[0], master, "{}", dry.ended);
     // What it says to type is what is typed.
-    let stricter = warning.split("for the first alone: ").nth(1).unwrap().to_owned();
+    let stricter = warning.split(" alone: ").nth(1).unwrap().to_owned();
     let again = format!("exec \"$@\" {stricter}");
     let dry = DryRun::of(scene.watchdog().without("--process-name").through(&["sh", "-c", &again, "sh"]));
     assert_eq!((dry.matching(), dry.warnings().as_str()), (vec![master], ""), "{stricter}: {}", dry.ended);
@@ -603,24 +613,25 @@ fn what_is_close_is_named_with_the_reason() {
         let instance = format!("i{round}");
         let watchdog = scene.watchdog().with("--process-name", pattern).with("--start-command", command);
         let watchdog = watchdog.with("--max-fail-count", "1").with("--name", &instance);
-        DryRun::of(watchdog.clone()).assert_near(pid, "has another name");
+        DryRun::of(watchdog.clone()).assert_near(pid, "has a different name");
         let ended = watchdog.run();
-        let said = format!("no process is named '{pattern}'; close: '{name}' (pid {pid})");
+        let said = format!("nothing matches '{pattern}'; similar: '{name}' (pid {pid})");
         assert!(ended.code() == Some(1) && ended.stderr.contains(&said), "{said}: {ended}");
     }
     if is_root() {
-        DryRun::of(scene.watchdog().with("--user", NOBODY.to_string())).assert_near(pid, "is another user's");
+        DryRun::of(scene.watchdog().with("--user", NOBODY.to_string()))
+            .assert_near(pid, "belongs to another user; counts without --user");
     }
     let exact = DryRun::of(scene.watchdog().with("--process-name", &name[1..]).flag("--exact"));
-    exact.assert_near(pid, "has another name");
+    exact.assert_near(pid, "has a different name");
     // A path, and what was given as it was typed, are no names.
     let line = format!("^{} sleep$", scene.path(&name).display());
     let watchdog = scene.watchdog().with("--process-name", &line).with("--start-command", "false");
     let watchdog = watchdog.with("--max-fail-count", "1").with("--name", "line");
-    let why = "its command line matches; --full counts it";
+    let why = "its command line matches; --full makes it count";
     DryRun::of(watchdog.clone()).assert_near(pid, why);
     let ended = watchdog.clone().run();
-    let said = format!("no process is named '{line}'; close: '{name}' (pid {pid}, {why})");
+    let said = format!("nothing matches '{line}'; similar: '{name}' (pid {pid}, {why})");
     assert!(ended.code() == Some(1) && ended.stderr.contains(&said), "{said}: {ended}");
     DryRun::of(watchdog.flag("--full")).assert_found(pid);
     // What is not close is not named.
@@ -661,15 +672,20 @@ fn a_number_that_is_used_again_is_not_the_process_that_had_it() {
     let scene = Scene::new();
     let script = r#"$ACTOR sleep & service=$!
         "$@" & dog=$!
-        until_there "following .*pid $service)"
+        until_there "following .*pid $service,"
         kill -STOP $dog; kill -KILL $service; wait $service
         as_number $service
         kill -CONT $dog
         until_there succeeded"#;
     let Some(_running) = with_numbers(&scene, scene.watchdog(), script) else { return };
     scene.wait_running();
-    assert_eq!((scene.starts(), scene.count("running start command")), (1, 1), "{}", scene.story());
-    assert_eq!(scene.count("has been handed over|by itself|taken another name"), 0, "{}", scene.story());
+    assert_eq!((scene.starts(), scene.count("not running; starting it")), (1, 1), "{}", scene.story());
+    assert_eq!(
+        scene.count("handed over|not started by this watchdog|no longer matches"),
+        0,
+        "{}",
+        scene.story()
+    );
 }
 
 #[test]
@@ -733,7 +749,11 @@ fn what_is_hidden_is_unknown() {
         let watchdog = || scene.watchdog().through(&through);
         let dry = DryRun::of(watchdog());
         assert_eq!((dry.ended.code(), dry.matching()), (Some(3), vec![]), "hidepid={hidden}: {}", dry.ended);
-        assert!(dry.would().starts_with("nothing: ") && dry.would().contains("hidepid"), "{}", dry.ended);
+        assert!(
+            dry.would().starts_with("start nothing: ") && dry.would().contains("hidepid"),
+            "{}",
+            dry.ended
+        );
         let full = DryRun::of(watchdog().flag("--full"));
         assert_eq!(full.ended.code(), Some(3), "hidepid={hidden}: {}", full.ended);
         let once = watchdog().flag("--once").run();
@@ -771,10 +791,10 @@ fn what_vanishes_meanwhile_is_no_trouble() {
 fn assert_left_over(scene: &Scene, watchdog: Invocation, server: &Watchdog, left_over: &[(i32, String)]) {
     let once = watchdog.clone().flag("--once");
     let watchdog = watchdog.spawn();
-    scene.wait_for(&format!(r"following [^ ]+ \(pid {}\)", server.pid()));
+    scene.wait_for(&format!(r"following [^ ]+ \(pid {},", server.pid()));
     send(server.pid(), SIGKILL);
     let said = scene
-        .wait_for("^WARN left over, and not taken for it: .*; if the start fails, they are the likely cause");
+        .wait_for("^WARN left over from the dead process, not counted: .*; if the start fails, they are the likely cause");
     for (pid, name) in left_over {
         assert!(said.text.contains(&format!("{name} (pid {pid})")), "{said:?}\n{}", scene.story());
     }
@@ -851,5 +871,5 @@ fn mysqld_is_not_mysqldump() {
     // Where it is dead already, the whole name tells them apart.
     send(scene.wait_running(), SIGKILL);
     scene.wait_until("it is dead", || scene.all().is_empty().then_some(()));
-    DryRun::of(scene.watchdog().flag("--exact")).assert_near(dump.pid(), "has another name");
+    DryRun::of(scene.watchdog().flag("--exact")).assert_near(dump.pid(), "has a different name");
 }

@@ -134,12 +134,12 @@ attempts() {
         echo 0
         return
     fi
-    grep -c 'running start command' "/var/log/watchdog/$1.log" || true
+    grep -c 'not running; starting it' "/var/log/watchdog/$1.log" || true
 }
 
 # succeeded NAME: all attempts in the log have been judged, and the last was a success.
 succeeded() {
-    grep -E 'running start command|attempt [0-9]+ succeeded' "/var/log/watchdog/$1.log" | tail -n 1 |
+    grep -E 'starting it .attempt|attempt [0-9]+ succeeded' "/var/log/watchdog/$1.log" | tail -n 1 |
         grep -q succeeded
 }
 

@@ -48,7 +48,7 @@ pub fn run(job: &Job, stderr: &mut Stderr) -> ExitCode {
 }
 
 /// Why what is left over does not count.
-const LEFT_OVER: &str = "left over from one that has died";
+const LEFT_OVER: &str = "left over from the dead process";
 
 /// How it is written: in columns for people, or with tabs and the kind of row in front for scripts.
 struct Page {
@@ -67,15 +67,15 @@ impl Page {
     ) -> String {
         let Job { settings, given, .. } = job;
         let mut text = String::new();
-        let rows = settings.in_force(given);
-        self.table(&mut text, "setting", "Settings, each with where it comes from", &[], &rows);
+        let rows = settings.in_force(given, !self.aligned);
+        self.table(&mut text, "setting", "Settings, and where each comes from", &[], &rows);
 
         // What is decided by is what is shown: the near ones were looked for before, and processes change.
         let (counting, left_over) =
             found.as_ref().map_or((&[][..], &[][..]), |found| (&found.counting, &found.left_over));
         let head = ["PID", "USER", "STARTED", "NAME", "COMMAND LINE"];
         let rows: Vec<_> = counting.iter().map(|process| self.process(process, None)).collect();
-        self.table(&mut text, "match", "Processes that match, the one to follow first", &head, &rows);
+        self.table(&mut text, "match", "Processes that match; the first one is followed", &head, &rows);
 
         let is_found = |pid| counting.iter().chain(left_over).any(|process| process.pid == pid);
         let near = candidates.iter().filter(|candidate| !is_found(candidate.process.pid));
@@ -83,7 +83,7 @@ impl Page {
         let near = left_over.iter().map(|process| (process, LEFT_OVER.to_owned())).chain(near);
         let head = ["PID", "USER", "STARTED", "NAME", "WHY NOT", "COMMAND LINE"];
         let rows: Vec<_> = near.map(|(process, why)| self.process(process, Some(why))).collect();
-        self.table(&mut text, "near", "Processes that nearly match", &head, &rows);
+        self.table(&mut text, "near", "Processes that nearly match, and do not count", &head, &rows);
 
         let added = Login::look_up(now()).completed(now()).into_iter();
         let rows: Vec<_> =
@@ -98,7 +98,13 @@ impl Page {
         warnings.extend(found.as_ref().ok().and_then(|found| ambiguity(&found.counting)));
         let rows: Vec<_> = warnings.into_iter().map(|warning| vec![warning]).collect();
         self.table(&mut text, "warning", "Warnings", &[], &rows);
-        self.table(&mut text, "would", "What would be done", &[], &[vec![would(settings, found, standing)]]);
+        self.table(
+            &mut text,
+            "would",
+            "What this command would do now",
+            &[],
+            &[vec![would(settings, found, standing)]],
+        );
         text
     }
 
@@ -179,37 +185,33 @@ impl Standing {
 }
 
 fn would(settings: &Settings, found: &Result<Matches, Unknown>, standing: Standing) -> String {
-    const NOTHING: &str = "start nothing: it is not running, and";
+    const NOTHING: &str = "start nothing: not running, but";
     let (name, once, resume) = (&settings.name, settings.limits.once, settings.order("resume"));
     match (found.as_ref().map(|found| &found.counting), standing) {
         (_, Standing::Watched(Admission::Repeated(_), by)) => {
-            format!("end at once: pid {by} watches '{name}' already")
+            format!("exit at once: pid {by} already watches '{name}'")
         }
         (_, Standing::Watched(Admission::Refused(_), by)) => format!(
-            "end with status 4: pid {by} watches '{name}' already; to run another, give it another name, such as \
-             --name {name}-2"
+            "exit with status 4: pid {by} already watches '{name}'; to run another, add --name {name}-2"
         ),
-        (Err(Unknown(why)), _) => format!("nothing: whether it runs cannot be told ({why})"),
-        (Ok(found), _) if once && !found.is_empty() => format!("nothing: {} is running", list(found)),
+        (Err(Unknown(why)), _) => format!("start nothing: cannot tell whether it is running ({why})"),
+        (Ok(found), _) if once && !found.is_empty() => format!("start nothing: running: {}", list(found)),
         (Ok(found), _) if !found.is_empty() => {
-            format!(
-                "follow {}; nothing is started",
-                found.first().map(ToString::to_string).unwrap_or_default()
-            )
+            format!("follow {}; start nothing", found.first().map(ToString::to_string).unwrap_or_default())
         }
-        (_, Standing::Watched(_, by)) => format!("{NOTHING} pid {by} watches '{name}' already"),
+        (_, Standing::Watched(_, by)) => format!("{NOTHING} pid {by} already watches '{name}'"),
         (_, Standing::Paused { left: None }) => {
-            format!("{NOTHING} paused until '{resume}' or a boot")
+            format!("{NOTHING} paused until '{resume}' or a reboot")
         }
         (_, Standing::Paused { left: Some(left) }) => {
-            format!("{NOTHING} paused for another {}; to end that: {resume}", span(left))
+            format!("{NOTHING} paused for another {}; to end the pause: {resume}", span(left))
         }
         (_, Standing::Starting { command }) => {
-            format!("wait: it is not running, and the start command is at work (pid {command})")
+            format!("wait: not running, and the start command runs already (pid {command})")
         }
         (_, Standing::GivenUp { left }) => {
-            format!("{NOTHING} given up, {} left; to try now: {resume}", span(left))
+            format!("{NOTHING} gave up; next try in {}; to try now: {resume}", span(left))
         }
-        (_, Standing::Free) => format!("it is not running; run: {}", settings.criteria.start_command),
+        (_, Standing::Free) => format!("not running; start it with: {}", settings.criteria.start_command),
     }
 }

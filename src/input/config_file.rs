@@ -62,7 +62,7 @@ pub fn names(folder: &Path) -> Vec<Name> {
 /// All that is wrong with the file, each with its line.
 pub fn fill(given: &mut Given, at: &OsStr, user: &User) -> Result<(), Vec<Complaint>> {
     if at.is_empty() {
-        return Err(vec!["--config '': is empty; give a name, such as docker, or a path".to_owned()]);
+        return Err(vec!["--config '': empty; give a name, such as docker, or a path".to_owned()]);
     }
     let path = path(at, user);
     let (text, file) = read_file(&path).map_err(|what| {
@@ -90,14 +90,14 @@ fn nearest(given: &OsStr, at: &Path, user: &User) -> Option<String> {
     };
     let names: Vec<_> = names.filter(|name| path(&instead(name), user).is_file()).collect();
     let nearest = meant(typed, names.iter().map(String::as_str)).filter(|_| !at.exists())?;
-    Some(format!("; the nearest is {}", escaped(&quoted(&instead(nearest)))))
+    Some(format!("; did you mean {}?", escaped(&quoted(&instead(nearest)))))
 }
 
 /// Reads a file that may be anybody's: neither a pipe nor a file without an end holds us up. What is wrong with
 /// it follows its path.
 fn read_file(path: &Path) -> Result<(String, Metadata), String> {
-    const NONE: &str = ": is not a configuration file";
-    let cannot = |error: io::Error| format!(": cannot be read: {error}");
+    const NONE: &str = ": not a configuration file";
+    let cannot = |error: io::Error| format!(": cannot read it: {error}");
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(cannot)?;
     let about = file.metadata().map_err(cannot)?;
@@ -113,12 +113,12 @@ fn read_file(path: &Path) -> Result<(String, Metadata), String> {
 /// it for a part of its last word.
 fn decode(bytes: Vec<u8>) -> Result<String, String> {
     if let [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..] = bytes.as_slice() {
-        return Err(":1: is written in UTF-16; save it as UTF-8: iconv -f UTF-16 -t UTF-8".to_owned());
+        return Err(":1: written in UTF-16; save it as UTF-8: iconv -f UTF-16 -t UTF-8".to_owned());
     }
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
         let line = valid.filter(|byte| **byte == b'\n').count() + 1;
-        format!(":{line}: is not written in UTF-8 (Latin-1?); save it as UTF-8: iconv -f LATIN1 -t UTF-8")
+        format!(":{line}: not written in UTF-8 (Latin-1?); save it as UTF-8: iconv -f LATIN1 -t UTF-8")
     })?;
     Ok(text.replace("\r\n", "\n"))
 }
@@ -156,7 +156,7 @@ pub fn read(given: &mut Given, path: &Path, text: &str, user: &User) -> Result<(
         let (key, value) = (key.get_ref(), value.get_ref());
         match settings().find(|row| row.key == key.as_ref()).map(|row| (row.key, written(row, value))) {
             Some((key, Ok(value))) => given.add(key, value, Source::File(line)),
-            Some((key, Err(what))) => complaints.push((Some(line), at(line, format!("{key} {what}")))),
+            Some((key, Err(what))) => complaints.push((Some(line), at(line, format!("{key}: {what}")))),
             None => complaints.push((Some(line), at(line, unknown(key, value)))),
         }
     }
@@ -174,8 +174,7 @@ pub fn read(given: &mut Given, path: &Path, text: &str, user: &User) -> Result<(
 /// What is wrong with a line that is no TOML.
 fn syntax(said: &str) -> String {
     // As in "\.": patterns are full of them.
-    let hint =
-        if said.contains("escape") { "; between single quotes a backslash stands for itself" } else { "" };
+    let hint = if said.contains("escape") { "; in single quotes a backslash is literal" } else { "" };
     format!("{said}{hint}")
 }
 
@@ -205,7 +204,7 @@ fn unquoted(key: &str, value: &str) -> Option<String> {
         return None;
     }
     if settings().any(|row| row.key == key && row.is_flag()) {
-        return Some(format!("{key} is a text; give true or false"));
+        return Some(format!("{key}: a text does not fit; give true or false"));
     }
     let quote = match (value.contains(['"', '\\']), value.contains('\'')) {
         (false, _) => "\"",
@@ -215,18 +214,18 @@ fn unquoted(key: &str, value: &str) -> Option<String> {
     // What is shown is copied, and half of a command is another one.
     let is_short = key.chars().count() <= LONGEST_KEY && value.chars().count() <= LONGEST_VALUE;
     let shown = is_short.then(|| format!(": {key} = {quote}{}{quote}", escaped(value)));
-    Some(format!("a text stands in quotes{}", shown.unwrap_or_default()))
+    Some(format!("put the text in quotes{}", shown.unwrap_or_default()))
 }
 
 /// The value of a setting as it could be typed.
 fn written(row: &Row, value: &DeValue) -> Result<OsString, String> {
     match value {
         DeValue::Boolean(is_on) if row.is_flag() => Ok(if *is_on { ON } else { OFF }.into()),
-        other if row.is_flag() => Err(format!("is {}; give true or false", a_kind(other))),
+        other if row.is_flag() => Err(format!("{} does not fit; give true or false", a_kind(other))),
         DeValue::String(text) => Ok(text.as_ref().into()),
         DeValue::Integer(number) if number.radix() == 10 => Ok(number.as_str().replace('_', "").into()),
         DeValue::Float(number) => Ok(number.as_str().replace('_', "").into()),
-        other => Err(format!("is {}; give a text in quotes, or a number", a_kind(other))),
+        other => Err(format!("{} does not fit; give a text in quotes or a number", a_kind(other))),
     }
 }
 
@@ -245,14 +244,16 @@ fn unknown(key: &str, value: &DeValue) -> String {
     let shown: String = key.chars().take(LONGEST_KEY).collect();
     let typed = shown.replace('-', "_");
     if let Some(row) = row(&typed).filter(|row| row.place != Place::Anywhere) {
-        return format!("{} is for the command line alone: {}", row.key, row.option());
+        return format!("{} works on the command line only: {}", row.key, row.option());
     }
     let instead = match meant(&typed, settings().map(|row| row.key)) {
-        Some(nearest) => format!("the nearest is {nearest}"),
-        None if matches!(value, DeValue::Table(_)) => "settings stand in no section".to_owned(),
-        None => "settings are the long options that --help shows".to_owned(),
+        Some(nearest) => format!("did you mean {nearest}?"),
+        None if matches!(value, DeValue::Table(_)) => {
+            "remove the [section], settings stand at the top".to_owned()
+        }
+        None => "the settings are the long options that --help shows, with _ for -".to_owned(),
     };
-    format!("there is no setting '{}'; {instead}", escaped(&shown))
+    format!("unknown setting '{}'; {instead}", escaped(&shown))
 }
 
 #[cfg(test)]
@@ -313,20 +314,20 @@ mod tests {
             said("proces_name = 'x'\nexact = 1\n\nstart_command = ['a']\nuser = true\n[when]\nx = 1\n")
                 .unwrap_err(),
             [
-                "x.toml:1: there is no setting 'proces_name'; the nearest is process_name",
-                "x.toml:2: exact is a number; give true or false",
-                "x.toml:4: start_command is a list; give a text in quotes, or a number",
-                "x.toml:5: user is true or false; give a text in quotes, or a number",
-                "x.toml:6: there is no setting 'when'; settings stand in no section",
+                "x.toml:1: unknown setting 'proces_name'; did you mean process_name?",
+                "x.toml:2: exact: a number does not fit; give true or false",
+                "x.toml:4: start_command: a list does not fit; give a text in quotes or a number",
+                "x.toml:5: user: true or false does not fit; give a text in quotes or a number",
+                "x.toml:6: unknown setting 'when'; remove the [section], settings stand at the top",
             ]
         );
         assert_eq!(
             said("config = 'x'\ndry-run = true\nwatch = 'x'\nmax_fail = 3\n").unwrap_err(),
             [
-                "x.toml:1: config is for the command line alone: --config",
-                "x.toml:2: dry_run is for the command line alone: --dry-run",
-                "x.toml:3: there is no setting 'watch'; settings are the long options that --help shows",
-                "x.toml:4: there is no setting 'max_fail'; the nearest is max_fail_count",
+                "x.toml:1: config works on the command line only: --config",
+                "x.toml:2: dry_run works on the command line only: --dry-run",
+                "x.toml:3: unknown setting 'watch'; the settings are the long options that --help shows, with _ for -",
+                "x.toml:4: unknown setting 'max_fail'; did you mean max_fail_count?",
             ]
         );
         // What is wrong with a value is said beside that, and what is missing is not.
@@ -365,16 +366,16 @@ mod tests {
             ("name = naught\u{1b}[2J", r#"name = "naught\u{1b}[2J""#),
         ] {
             let said = said(&format!("# why\n{line}\n")).unwrap_err();
-            assert_eq!(said, [format!("x.toml:2: a text stands in quotes: {shown}")], "{line}");
+            assert_eq!(said, [format!("x.toml:2: put the text in quotes: {shown}")], "{line}");
         }
         for (key, value) in [("start_command", "x ".repeat(101) + "y"), (&"k".repeat(65), "x".to_owned())] {
-            assert_eq!(said(&format!("{key} = {value}")).unwrap_err(), ["x.toml:1: a text stands in quotes"]);
+            assert_eq!(said(&format!("{key} = {value}")).unwrap_err(), ["x.toml:1: put the text in quotes"]);
         }
         for (text, expected) in [
-            ("name = inetd\nuser = nobody", &["x.toml:1: a text st", "x.toml:2: a text st"][..]),
+            ("name = inetd\nuser = nobody", &["x.toml:1: put the text", "x.toml:2: put the text"][..]),
             (
                 "once = yes\nexact = True",
-                &["x.toml:1: once is a text; give", "x.toml:2: exact is a text; give"],
+                &["x.toml:1: once: a text does not fit; give", "x.toml:2: exact: a text does not fit; give"],
             ),
             ("name = ", &["x.toml:1: "]),
             ("name = # why", &["x.toml:1: "]),
@@ -389,14 +390,15 @@ mod tests {
             assert_eq!(said.len(), expected.len(), "{said:?}");
             for (said, start) in said.iter().zip(expected) {
                 assert!(
-                    said.starts_with(start) && said.contains("stands in quotes") == start.contains("text st"),
+                    said.starts_with(start)
+                        && said.contains("text in quotes") == start.contains("put the text"),
                     "{said}"
                 );
             }
         }
         assert!(
             said(r#"process_name = "8\.2""#).unwrap_err()[0]
-                .ends_with("; between single quotes a backslash stands for itself")
+                .ends_with("; in single quotes a backslash is literal")
         );
         assert!(said("name = nan\nuser = inf").is_ok());
     }
@@ -432,11 +434,11 @@ mod tests {
         // What is named is taken as it stands.
         for (name, nearest) in [("claa", "cla"), ("dokcer", "docker"), ("c", "cla")] {
             let said = of(name.as_ref());
-            assert!(said.ends_with(&format!("; the nearest is {nearest}")), "{name}: {said}");
-            assert!(!of(nearest.as_ref()).contains("cannot be read"), "{nearest}");
+            assert!(said.ends_with(&format!("; did you mean {nearest}?")), "{name}: {said}");
+            assert!(!of(nearest.as_ref()).contains("cannot read it"), "{nearest}");
         }
         for name in ["no-such-name", "wbe", "web"] {
-            assert!(!of(name.as_ref()).contains("nearest"), "{name}: {}", of(name.as_ref()));
+            assert!(!of(name.as_ref()).contains("did you mean"), "{name}: {}", of(name.as_ref()));
         }
         let of = |file: &str| of(folder.join(file).as_os_str());
         for (file, nearest) in [
@@ -446,10 +448,10 @@ mod tests {
             ("c", "cla.toml"),
         ] {
             let nearest = folder.join(nearest).display().to_string();
-            assert!(of(file).ends_with(&format!("; the nearest is {nearest}")), "{file}: {}", of(file));
+            assert!(of(file).ends_with(&format!("; did you mean {nearest}?")), "{file}: {}", of(file));
         }
         for file in ["nginx.toml", "cla.toml", "docker.toml.example", "none/cla.toml"] {
-            assert!(!of(file).contains("nearest"), "{file}: {}", of(file));
+            assert!(!of(file).contains("did you mean"), "{file}: {}", of(file));
         }
     }
 

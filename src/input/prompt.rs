@@ -80,12 +80,14 @@ pub fn ask(
     Ok(())
 }
 
-/// What was asked for and not answered.
+/// What was asked for and not answered: what is required, if that is missing; the rest has defaults.
 pub fn unanswered(given: &Given) -> Vec<SettingError> {
+    let is_required = is_needed(given);
     let asked = ROWS.iter().filter(|row| row.question.is_some() && given.value(row.key).is_none());
+    let asked = asked.filter(|row| !is_required || matches!(row.unset, Unset::Required(_)));
     let missing = asked.filter_map(|row| match row.unset {
-        Unset::Required(example) => Some(SettingError::missing(row.key, "is required", example)),
-        Unset::Is(default) => Some(SettingError::missing(row.key, "was asked for and not answered", default)),
+        Unset::Required(example) => Some(SettingError::missing(row.key, "missing", example)),
+        Unset::Is(default) => Some(SettingError::missing(row.key, "not answered", default)),
         _ => None,
     });
     missing.collect()
@@ -96,20 +98,20 @@ pub fn matches_now(proc: Result<&Proc, &Unknown>, criteria: &Criteria) -> String
     let near = || proc.ok().and_then(|proc| words::near(&proc.survey(criteria).ok()?));
     match proc.map_err(Clone::clone).and_then(|proc| proc.find(criteria, None)) {
         Ok(matches) if matches.counting.is_empty() => match near() {
-            Some(near) => format!("matches nothing that runs now; close: {}", escaped(&near)),
-            None => "matches nothing that runs now".to_owned(),
+            Some(near) => format!("nothing matches now; similar: {}", escaped(&near)),
+            None => "nothing matches now".to_owned(),
         },
         Ok(matches) => format!("matches now: {}", escaped(&words::list(&matches.counting))),
-        Err(unknown) => format!("what it matches now cannot be told: {}", unknown.0),
+        Err(unknown) => format!("cannot tell what matches now: {}", unknown.0),
     }
 }
 
 /// Says which command line would have needed no questions.
 pub fn show_equivalent(given: &Given, to: &mut impl Write) {
     let line = cli::command_line(given, &program());
-    say(to, &format!("The same without questions:\n  {line}\n"));
+    say(to, &format!("To run this again without questions:\n  {line}\n"));
     if line.contains('%') {
-        say(to, "  (in a crontab write \\% for each %, in a unit file %%)\n");
+        say(to, "  (in a crontab write \\% for each %, in a systemd unit %%)\n");
     }
 }
 
@@ -220,7 +222,7 @@ mod tests {
         assert!(line.is_ok(), "{line:?}");
         assert_eq!(said.matches("Process name: ").count(), 3);
         assert_eq!(said.matches("Health check interval [1s]: ").count(), 2);
-        assert!(said.contains("--process-name 'a(': is not a regular expression"), "{said}");
+        assert!(said.contains("--process-name 'a(': not a regular expression"), "{said}");
         let (line, _) = ask_with(&[], b"docker\nx\n-1\n1\n\n\n", false);
         assert!(
             matches!(line, Err(Unanswered::Wrong(SettingError { key: "health_check_interval", .. }))),
@@ -243,8 +245,6 @@ mod tests {
     #[test]
     fn no_byte_is_too_odd() {
         let (result, _) = ask_with(&[], b"\xff\xfe\n", false);
-        assert!(
-            matches!(result, Err(Unanswered::Wrong(SettingError { what, .. })) if what == "is not UTF-8")
-        );
+        assert!(matches!(result, Err(Unanswered::Wrong(SettingError { what, .. })) if what == "not UTF-8"));
     }
 }

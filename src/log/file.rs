@@ -91,12 +91,12 @@ impl RotatingFile {
         open.identity = (after.dev(), after.ino());
         // Nothing was written if a rotation failed half-way.
         let added = if rotated { after.len() } else { after.len().saturating_sub(before) };
-        if added < record.len() as u64 { Err(io::Error::other("it could not be rotated")) } else { Ok(()) }
+        if added < record.len() as u64 { Err(io::Error::other("rotation failed")) } else { Ok(()) }
     }
 }
 
 fn vanished() -> io::Error {
-    io::Error::other("it vanished while it was rotated")
+    io::Error::other("it vanished during rotation")
 }
 
 fn rotating(limits: &LogFile) -> FileRotate<AppendCount> {

@@ -2,6 +2,7 @@
 //!
 //! Records come in through the `log` crate and go, as records, to one logger for each place.
 
+use crate::settings::Reach;
 use crate::text::escaped;
 use crate::time::local;
 mod file;
@@ -45,8 +46,8 @@ struct InFile {
 
 /// A place that records go to.
 trait Place: Send + 'static {
-    /// Writes a record; `is_outcome` if it is what a run has come to, for cron's mail.
-    fn write(&mut self, level: Level, text: &str, is_outcome: bool);
+    /// Writes a record.
+    fn write(&mut self, level: Level, text: &str, reach: Reach);
 }
 
 struct ToFile {
@@ -55,15 +56,15 @@ struct ToFile {
 }
 
 impl Place for ToFile {
-    fn write(&mut self, level: Level, text: &str, _: bool) {
+    fn write(&mut self, level: Level, text: &str, _: Reach) {
         let mut in_file = lock(&self.in_file);
         let written = self.file.write_record(&line(level, text));
         let LogFile { name, path, .. } = &self.file.limits;
         let path = path.display();
         let notice = match (&written, in_file.is_refused) {
-            (Ok(()), true) => Some(format!("{name}: the log {path} can be written again")),
+            (Ok(()), true) => Some(format!("{name}: the log {path} is written again")),
             (Err(error), false) => Some(format!(
-                "{name}: the log {path} cannot be written ({error}); until it can, records go here"
+                "{name}: cannot write the log {path} ({error}); records go here until that works again"
             )),
             _ => None,
         };
@@ -80,12 +81,12 @@ struct ToStderr {
 }
 
 impl Place for ToStderr {
-    fn write(&mut self, level: Level, text: &str, is_outcome: bool) {
+    fn write(&mut self, level: Level, text: &str, reach: Reach) {
         let mut in_file = lock(&self.in_file);
         if let Some(notice) = in_file.notice.take() {
             self.stderr.write_record(Level::Warn, &notice);
         }
-        if in_file.is_refused || self.stderr.shows(level, is_outcome) {
+        if in_file.is_refused || self.stderr.shows(level, reach) {
             self.stderr.write_record(level, text);
         }
     }
@@ -106,10 +107,12 @@ impl<P: Place> Log for Logger<P> {
     }
 
     fn log(&self, record: &Record<'_>) {
-        let is_outcome = record.key_values().get(Key::from("outcome")).and_then(|value| value.to_bool());
+        let reach = record.key_values().get(Key::from("reach")).and_then(|value| value.to_u64());
+        let all = [Reach::File, Reach::Usual, Reach::Mail];
+        let reach = all.into_iter().find(|it| reach == Some(*it as u64)).unwrap_or(Reach::Usual);
         // One line, whatever is quoted in it.
         let text = escaped(&record.args().to_string());
-        lock(&self.0).write(record.level(), &text, is_outcome == Some(true));
+        lock(&self.0).write(record.level(), &text, reach);
     }
 
     fn flush(&self) {}
@@ -145,7 +148,7 @@ fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     // Not to wait for the other end where somebody put a pipe.
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = options.custom_flags(flags.bits().cast_signed()).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
 }
 
 /// A record as it stands in the file.
@@ -181,15 +184,15 @@ mod tests {
             (in_file.is_refused, in_file.notice.take())
         };
         let (is_refused, notice) = write("one");
-        assert!(is_refused && notice.is_some_and(|notice| notice.contains("cannot be written (")));
+        assert!(is_refused && notice.is_some_and(|notice| notice.contains("cannot write the log ")));
         assert_eq!(write("two"), (true, None), "that is said once");
         std::fs::remove_file(folder.path().join("made")).unwrap();
         let (is_refused, notice) = write("three\nand four");
-        assert!(!is_refused && notice.is_some_and(|notice| notice.ends_with("can be written again")));
+        assert!(!is_refused && notice.is_some_and(|notice| notice.ends_with("is written again")));
         assert_eq!(write("five"), (false, None));
         let written = std::fs::read_to_string(path).unwrap();
         let lines: Vec<_> = written.lines().map(|line| line.split_once(' ').unwrap().1).collect();
         assert_eq!((lines[0], lines[2]), ("INFO  three\\nand four", "INFO  five"));
-        assert!(lines.len() == 3 && lines[1].ends_with("can be written again"), "{written}");
+        assert!(lines.len() == 3 && lines[1].ends_with("is written again"), "{written}");
     }
 }

@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 
 use crate::log::{line, stamp};
-use crate::settings::Verbosity;
+use crate::settings::{Reach, Verbosity};
 
 /// Standard error, written with errors ignored, and only what it takes without blocking.
 #[derive(Debug)]
@@ -63,10 +63,11 @@ impl Stderr {
         Stderr { to, style, verbosity }
     }
 
-    pub(super) fn shows(&self, level: Level, is_outcome: bool) -> bool {
+    pub(super) fn shows(&self, level: Level, reach: Reach) -> bool {
         match self.verbosity {
+            _ if reach == Reach::File => false,
             Verbosity::Quiet => level <= Level::Error,
-            Verbosity::Outcome => is_outcome,
+            Verbosity::Outcome => reach == Reach::Mail,
             Verbosity::Warnings => level <= Level::Warn,
             Verbosity::Information => level <= Level::Info,
         }

@@ -44,13 +44,13 @@ impl fmt::Display for Mismatch {
             Mismatch::ThisProgram => "is a watchdog itself",
             Mismatch::StartCommand => "runs the start command",
             Mismatch::Ancestor => "started this watchdog",
-            Mismatch::Zombie => "is dead, a zombie",
-            Mismatch::KernelThread => "is a kernel thread; --exact counts it",
-            Mismatch::InitScript => "is a script of init or dpkg",
-            Mismatch::OtherUser => "is another user's",
-            Mismatch::OtherNamespace => "is in a container; --pid-namespace any counts it",
-            Mismatch::NameDiffers => "has another name",
-            Mismatch::CommandLineMatches => "its command line matches; --full counts it",
+            Mismatch::Zombie => "is dead (zombie)",
+            Mismatch::KernelThread => "is a kernel thread; --exact makes it count",
+            Mismatch::InitScript => "is an init script or a package's script",
+            Mismatch::OtherUser => "belongs to another user; counts without --user",
+            Mismatch::OtherNamespace => "is in a container; --pid-namespace any makes it count",
+            Mismatch::NameDiffers => "has a different name",
+            Mismatch::CommandLineMatches => "its command line matches; --full makes it count",
         })
     }
 }
@@ -97,28 +97,28 @@ impl Criteria {
         if self.subject == Subject::CommandLine {
             return self.pattern.matches(self.start_command.as_bytes()).then(|| {
                 format!(
-                    "the start command's own text matches '{text}': whatever has it in its command line, such as an \
-                     editor or ssh, would be taken for the process; narrow the pattern down, as with ^ at its beginning"
+                    "'{text}' also matches the start command: an editor or ssh that has it in its command line would count \
+                     as the process; make the pattern stricter, for example with ^ in front"
                 )
             });
         }
         let last = text.rsplit('/').next().filter(|last| *last != text);
         let (why, instead) = match last {
             _ if !self.pattern.is_literal() => return None,
-            Some("") => ("a name has no folders", "give the name alone"),
-            Some(last) => ("a name has no folders", &*format!("give {last}, or add --full")),
+            Some("") => ("a process name has no directories", "use the name alone"),
+            Some(last) => ("a process name has no directories", &*format!("use {last}, or add --full")),
             None if text.chars().any(char::is_control) => {
-                ("control characters in names are read as '?'", "put . in their place")
+                ("control characters in names are seen as '?'", "use . for them")
             }
             None if text.len() > LONGEST_FILE_NAME => {
-                ("none is longer than 255 bytes", "add --full to match the command line")
+                ("no name is longer than 255 bytes", "add --full to match the command line")
             }
             None if text.len() > CUT_NAME && text.contains(' ') => {
                 ("the kernel cuts names to 15 bytes", "add --full to match the command line")
             }
             None => return None,
         };
-        Some(format!("'{text}' can never match a name: {why}; {instead}"))
+        Some(format!("'{text}' never matches: {why}; {instead}"))
     }
 }
 
@@ -310,12 +310,15 @@ mod tests {
         for text in ["docker", "kworker", "a b", "containerd-shim-runc-v2", "^/x", "a|b"] {
             assert_eq!(doubt(text, Subject::Name, "service docker start"), "", "{text}");
         }
-        assert!(doubt("/usr/sbin/nginx", Subject::Name, "").ends_with("give nginx, or add --full"));
-        assert!(doubt("/usr/sbin/", Subject::Name, "").ends_with("give the name alone"));
+        assert!(doubt("/usr/sbin/nginx", Subject::Name, "").ends_with("use nginx, or add --full"));
+        assert!(doubt("/usr/sbin/", Subject::Name, "").ends_with("use the name alone"));
         assert!(doubt("a\tb", Subject::Name, "").contains("control characters"));
         assert!(doubt(&"x".repeat(256), Subject::Name, "").contains("255"));
         assert!(doubt("nginx: master process", Subject::Name, "").contains("15 bytes"));
-        assert!(doubt("app", Subject::CommandLine, "service app start").contains("own text"));
+        assert!(
+            doubt("app", Subject::CommandLine, "service app start")
+                .contains("also matches the start command")
+        );
         assert_eq!(doubt("^/opt/app", Subject::CommandLine, "service app start"), "");
     }
 

@@ -98,7 +98,7 @@ impl ProcessFd {
             Err(error) => match error.raw_os_error().map(Errno::from_raw_os_error) {
                 Some(Errno::SRCH) => return Ok(None),
                 Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => {
-                    return Err(Unknown(format!("process {pid} cannot be held: {error}")));
+                    return Err(Unknown(format!("cannot follow process {pid}: {error}")));
                 }
                 _ => None,
             },
@@ -150,8 +150,8 @@ fn or_vanished<T>(read: Result<Option<T>, ReadError>, pid: Pid) -> Result<Option
     match read {
         Ok(read) => Ok(read),
         Err(ReadError::Vanished) => Ok(None),
-        Err(ReadError::Refused) => Err(Unknown(format!("/proc/{pid} cannot be read"))),
-        Err(ReadError::Blind(error)) => Err(Unknown(format!("/proc/{pid} cannot be read: {error}"))),
+        Err(ReadError::Refused) => Err(Unknown(format!("cannot read /proc/{pid}"))),
+        Err(ReadError::Blind(error)) => Err(Unknown(format!("cannot read /proc/{pid}: {error}"))),
     }
 }
 
@@ -203,7 +203,7 @@ impl Handle {
         match reread(&self.process.stat, &mut self.line) {
             Ok(()) => {}
             Err(Errno::SRCH) => return Ok(Check::Dead),
-            Err(error) => return Err(Unknown(format!("process {} cannot be read: {error}", self.info.pid))),
+            Err(error) => return Err(Unknown(format!("cannot read process {}: {error}", self.info.pid))),
         }
         // On its way out it has given its memory back before it is dead.
         if let Some(stat) = Stat::parse(&self.line).filter(|stat| !stat.is_ending()) {
@@ -231,7 +231,7 @@ impl Handle {
     /// Something about it is new.
     fn look_closer(&mut self, criteria: &Criteria) -> Result<Check, Unknown> {
         let Some(stat) = Stat::parse(&self.line) else {
-            return Err(Unknown(format!("/proc/{}/stat cannot be read as such", self.info.pid)));
+            return Err(Unknown(format!("cannot parse /proc/{}/stat", self.info.pid)));
         };
         if self.process.has_exited(&stat) {
             return Ok(Check::Dead);

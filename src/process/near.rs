@@ -111,7 +111,7 @@ mod tests {
         ] {
             assert_eq!(
                 near(text),
-                [(pid, "its command line matches; --full counts it".to_owned())],
+                [(pid, "its command line matches; --full makes it count".to_owned())],
                 "{text}"
             );
         }

@@ -71,10 +71,10 @@ impl Proc {
         let me = rustix::process::getpid().as_raw_nonzero().get();
         let shown = root.join("self");
         let target = std::fs::read_link(&shown)
-            .map_err(|error| Unknown(format!("{} cannot be read: {error}", shown.display())))?;
+            .map_err(|error| Unknown(format!("cannot read {}: {error}", shown.display())))?;
         if target.to_str() != Some(me.to_string().as_str()) {
             return Err(Unknown(format!(
-                "{} shows another PID namespace: it has this process as {}, not {me}; mount the proc of this one",
+                "{} belongs to another PID namespace (this process is {} there, not {me}); mount the /proc of this namespace",
                 root.display(),
                 target.display(),
             )));
@@ -121,7 +121,7 @@ impl Proc {
         // Our own processes are never hidden from us.
         if matches.counting.is_empty() && !sees_all && criteria.user != Some(self.my_user) {
             return Err(Unknown(format!(
-                "{} hides other users' processes (hidepid), so whether one named '{}' runs cannot be seen",
+                "{} hides other users' processes (hidepid), so '{}' could run unseen; run this as root, or add --user with your own user",
                 self.root.display(),
                 criteria.pattern.text(),
             )));
@@ -301,15 +301,17 @@ impl Proc {
     /// allocation. Whether all processes were to be seen: under `hidepid` only one who is let off it sees
     /// process 1, which is root's (proc(5)).
     pub(super) fn each_name(&self, mut visit: impl FnMut(Pid, &[u8])) -> Result<bool, Unknown> {
-        let blind = |what: &str, error: io::Error| Unknown(format!("{}{what}: {error}", self.root.display()));
+        let blind = |what: &str, within: &str, error: io::Error| {
+            Unknown(format!("cannot {what} {}{within}: {error}", self.root.display()))
+        };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::openat(CWD, &self.root, flags, Mode::empty())
-            .map_err(|error| blind(" cannot be opened", error.into()))?;
+            .map_err(|error| blind("open", "", error.into()))?;
         let mut sees_all = false;
         let mut buffer = [MaybeUninit::uninit(); LISTING];
         let mut entries = RawDir::new(&folder, &mut buffer);
         while let Some(entry) = entries.next() {
-            let entry = entry.map_err(|error| blind(" cannot be listed", error.into()))?;
+            let entry = entry.map_err(|error| blind("list", "", error.into()))?;
             let Some(pid) = number(entry.file_name()) else { continue };
             let mut name = [0; LONGEST_NAME + 1];
             match read_name(&folder, entry.file_name(), &mut name) {
@@ -318,7 +320,7 @@ impl Proc {
                     visit(pid, name);
                 }
                 Err(ReadError::Vanished | ReadError::Refused) => {}
-                Err(ReadError::Blind(error)) => return Err(blind("/PID/comm cannot be read", error)),
+                Err(ReadError::Blind(error)) => return Err(blind("read", "/PID/comm", error)),
             }
         }
         Ok(sees_all)
@@ -326,7 +328,7 @@ impl Proc {
 }
 
 fn unreadable(pid: Pid, error: &io::Error) -> Unknown {
-    Unknown(format!("/proc/{pid} cannot be read: {error}"))
+    Unknown(format!("cannot read /proc/{pid}: {error}"))
 }
 
 /// The file that a process executes, by device and inode, and the path that it had. `entry` is its /proc/PID.

@@ -94,7 +94,7 @@ impl<'a> Instance<'a> {
             restarts: facts.map(|facts| facts.restarts),
             failures: facts.map(|facts| facts.failures),
             max_fail_count: facts.and_then(|facts| facts.max_fail_count),
-            standing: remark.map(remark::words),
+            standing: remark.map(remark::for_scripts),
             standing_seconds: until.map(|until| snapshot.left(until).as_secs()),
             checked_seconds: snapshot.checked.map(|time| time.as_secs()),
             watchdog_pid: if let Watcher::At(pid) = snapshot.watcher { Some(pid) } else { None },

@@ -1,8 +1,9 @@
-//! A remark in words, the same wherever it is shown.
+//! A remark in words: for scripts, whose words stay, and for people.
 
 use crate::report::snapshot::Remark;
 
-pub fn words(remark: &Remark) -> String {
+/// As `standing` has it in JSON.
+pub fn for_scripts(remark: &Remark) -> String {
     match remark {
         Remark::NotChecked => "not checked since boot".to_owned(),
         Remark::DamagedState => "its state file is damaged".to_owned(),
@@ -12,5 +13,18 @@ pub fn words(remark: &Remark) -> String {
         Remark::StartCommandAtWork => "start command at work".to_owned(),
         Remark::GivenUp { .. } => "given up".to_owned(),
         Remark::Paused { .. } => "paused".to_owned(),
+    }
+}
+
+/// As people read it; what has a time of its own is theirs to add.
+pub fn words(remark: &Remark) -> String {
+    match remark {
+        Remark::DamagedState => "state file damaged".to_owned(),
+        Remark::UnreadableState(error) => format!("cannot read state: {error}"),
+        Remark::StartCommandAtWork => "start command running".to_owned(),
+        Remark::GivenUp { .. } => "gave up".to_owned(),
+        Remark::NotChecked | Remark::Hidden(_) | Remark::EndedSinceCheck | Remark::Paused { .. } => {
+            for_scripts(remark)
+        }
     }
 }

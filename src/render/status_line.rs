@@ -8,20 +8,23 @@ use crate::time::Time;
 
 /// In one line, with times of the clock, which `by_the_clock` tells: a time from now would grow stale.
 pub fn line(snapshot: &Snapshot, by_the_clock: impl Fn(Time) -> String) -> String {
-    let since = snapshot.since.map(|since| format!(", since {}", by_the_clock(since))).unwrap_or_default();
+    let since = snapshot.since.map(|since| format!(" since {}", by_the_clock(since))).unwrap_or_default();
     let mut text = match (&snapshot.process, snapshot.status) {
         (Some(process), _) => format!("running: {} (pid {}){since}", process.name, process.pid),
-        (None, Status::Unknown) => format!("unknown whether it is running{since}"),
+        (None, Status::Unknown) => format!("cannot tell{since} whether it is running"),
         (None, Status::Running | Status::NotRunning) => format!("not running{since}"),
     };
     if let Some(facts) = snapshot.facts.as_ref().filter(|facts| facts.failures > 0) {
         let of = facts.max_fail_count.map(|max| format!(" of {max}")).unwrap_or_default();
-        let _ = write!(text, "; failures {}{of}", facts.failures);
+        let _ = write!(text, "; failures: {}{of}", facts.failures);
     }
     // Of a process that runs it does not matter why nothing would be started.
     for remark in snapshot.remarks.iter().filter(|_| snapshot.status != Status::Running) {
         let _ = match remark {
-            Remark::GivenUp { until: Some(until) } | Remark::Paused { until: Some(until) } => {
+            Remark::GivenUp { until: Some(until) } => {
+                write!(text, "; {}, retry at {}", remark::words(remark), by_the_clock(*until))
+            }
+            Remark::Paused { until: Some(until) } => {
                 write!(text, "; {} until {}", remark::words(remark), by_the_clock(*until))
             }
             _ => write!(text, "; {}", remark::words(remark)),

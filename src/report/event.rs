@@ -79,8 +79,15 @@ pub enum AttemptEvent<'a> {
     /// It has run long enough for the failures before to be forgotten.
     Stable { forgotten: u32, after: Duration },
     /// Enough failures in a row. `was_told` if this is a round between a give-up that was told and its end;
-    /// `is_kept` unless the next run cannot know of it.
-    GaveUp { failures: u32, retry: Option<Duration>, was_told: bool, is_kept: bool, row: &'a Row },
+    /// `is_kept` unless the next run cannot know of it; `starts_anew` if starting this watchdog again forgets it.
+    GaveUp {
+        failures: u32,
+        retry: Option<Duration>,
+        was_told: bool,
+        is_kept: bool,
+        starts_anew: bool,
+        row: &'a Row,
+    },
     /// It runs again, after a give-up that was told.
     Recovered(&'a ProcessInfo),
     /// A `--once` run has started it; `ended` is what had ended unseen before.
@@ -108,8 +115,8 @@ pub enum WatchEvent<'a> {
     ReloadRefused(&'a [String]),
     /// A `--once` run cannot tell.
     CannotTell { why: &'a str },
-    /// A signal ended it.
-    Ended { signal: i32, followed: Option<&'a ProcessInfo> },
+    /// A signal ended it; the process and the start command at work, if any, go on.
+    Ended { signal: i32, followed: Option<&'a ProcessInfo>, command: Option<Pid> },
     /// A signal ended process 1, which takes all with it.
     EndedWithAll { signal: i32, in_time: bool },
 }
@@ -179,6 +186,8 @@ pub struct Attempt {
     pub began: Time,
     /// How the start command ended.
     pub command: Option<CommandEnd>,
+    /// The record of that quotes what it wrote.
+    pub is_quoted: bool,
     /// How the process died last.
     pub death: Option<Termination>,
     /// What was left over at the last look.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 use log::Level;
 
@@ -10,14 +11,14 @@ use crate::policy::Failure;
 use crate::process::ProcessInfo;
 use crate::process::termination::{Cause, Exit, Predecessor, Termination, signal_name};
 use crate::report::event::{AttemptEvent, Event, Lasting, Look, ProcessEvent, Row, Then, WatchEvent};
-use crate::report::words::{death, ended, facts, failure, list, looks, often, unusable, wrote};
-use crate::settings::Settings;
+use crate::report::words::{Wrote, death, ended, facts, failure, list, looks, often, unusable, wrote};
+use crate::settings::{Reach, Settings};
 use crate::state::history::Tally;
 use crate::state::said::Notice;
 use crate::text::{plural, span};
 
 /// What is added where the start command could not be created for want of resources.
-const NO_ATTEMPT: &str = "; that is no attempt, and is tried again each interval";
+const NO_ATTEMPT: &str = "; not counted as an attempt, trying again at each check";
 
 /// Events as records, kept until there is time to write them: an action never waits for a disk.
 #[derive(Debug)]
@@ -32,8 +33,7 @@ pub struct LogLines {
 struct Line {
     level: Level,
     text: String,
-    /// It is what a run has come to, for cron's mail.
-    is_outcome: bool,
+    reach: Reach,
 }
 
 /// What of the records is worth writing: a run that changes nothing may come every minute.
@@ -48,7 +48,7 @@ pub enum Worth {
 }
 
 fn info(text: impl Into<String>) -> Line {
-    Line { level: Level::Info, text: text.into(), is_outcome: false }
+    Line { level: Level::Info, text: text.into(), reach: Reach::Usual }
 }
 
 fn warn(text: impl Into<String>) -> Line {
@@ -56,7 +56,7 @@ fn warn(text: impl Into<String>) -> Line {
 }
 
 fn outcome(level: Level, text: impl Into<String>) -> Line {
-    Line { level, is_outcome: true, ..info(text) }
+    Line { level, reach: Reach::Mail, ..info(text) }
 }
 
 impl LogLines {
@@ -69,9 +69,9 @@ impl LogLines {
     /// Writes what is kept and worth it.
     pub fn flush(&mut self, worth: Worth) {
         let has_warning = self.lines.iter().any(|line| line.level < Level::Info);
-        for Line { level, text, is_outcome } in self.lines.drain(..) {
+        for Line { level, text, reach } in self.lines.drain(..) {
             if worth == Worth::All || has_warning && (worth == Worth::AllOfAWarning || level < Level::Info) {
-                log::log!(level, outcome = is_outcome; "{}: {text}", self.settings.name);
+                log::log!(level, reach = reach as u8; "{}: {text}", self.settings.name);
             }
         }
     }
@@ -95,7 +95,31 @@ impl LogLines {
         };
         // What there was to say before the first record is said after it.
         let is_first = matches!(event, Event::Watch(WatchEvent::Opened(_)));
-        self.lines.insert(if is_first { 0 } else { self.lines.len() }, line);
+        let at = if is_first { 0 } else { self.lines.len() };
+        let lines = [line].into_iter().chain(self.second(event));
+        self.lines.splice(at..at, lines);
+    }
+
+    /// What a second record says of an event: one has all settings, one says what to do.
+    fn second(&self, event: &Event<'_>) -> Option<Line> {
+        match event {
+            Event::Watch(WatchEvent::Opened(_)) => Some(Line {
+                reach: Reach::File,
+                ..info(format!(
+                    "settings: watchdog {}, pid {}; {}",
+                    env!("CARGO_PKG_VERSION"),
+                    std::process::id(),
+                    self.settings.for_the_log()
+                ))
+            }),
+            Event::Attempt(AttemptEvent::GaveUp { retry, was_told, starts_anew, .. }) => {
+                let text = self.what_to_do(retry.map(span), *starts_anew)?;
+                Some(if *was_told { info(text) } else { outcome(Level::Error, text) })
+            }
+            Event::Process(_) | Event::Attempt(_) | Event::Watch(_) | Event::Lasting(_) | Event::Over(_) => {
+                None
+            }
+        }
     }
 
     fn process(&self, event: &ProcessEvent<'_>) -> Line {
@@ -104,28 +128,30 @@ impl LogLines {
                 let age = span(*age);
                 info(match predecessor {
                     Some(Predecessor { pid, since, .. }) if process.started < *since => {
-                        format!("has been handed over: {process} runs in place of pid {pid}, for {age}")
+                        format!("handed over: {process} replaces pid {pid}, up {age}")
                     }
                     Some(Predecessor { pid, .. }) => {
-                        format!("is running again by itself: {process} in place of pid {pid}, for {age}")
+                        format!(
+                            "running again, not started by this watchdog: {process} replaces pid {pid}, up {age}"
+                        )
                     }
-                    None => format!("is running by itself: {process}, for {age}"),
+                    None => format!("running, not started by this watchdog: {process}, up {age}"),
                 })
             }
             ProcessEvent::Died { end, then, deaths, explains } => self.died(end, *then, *deaths, *explains),
             ProcessEvent::EndedUnseen { end, deaths } => {
                 let (facts, often) = (facts(None, end), often(*deaths));
-                info(format!("{} (pid {}) has ended since the last check{facts}{often}", end.name, end.pid))
+                info(format!("{} (pid {}) ended since the last check{facts}{often}", end.name, end.pid))
             }
             ProcessEvent::Changed(process) => warn(format!(
-                "{process} lives, but has taken another name, command line or user, and is not what is watched any more"
+                "{process} still runs, but no longer matches: its name, command line or user has changed"
             )),
             ProcessEvent::LetGo(process) => {
-                info(format!("other processes are looked for from here on; {process} is left to itself"))
+                info(format!("now looking for other processes; {process} is left alone"))
             }
-            ProcessEvent::RunsOn(process) => info(format!("{process} runs on")),
+            ProcessEvent::RunsOn(process) => info(format!("{process} continues")),
             ProcessEvent::LeftOver(left_over) => warn(format!(
-                "left over, and not taken for it: {}; if the start fails, they are the likely cause",
+                "left over from the dead process, not counted: {}; if the start fails, they are the likely cause",
                 list(left_over)
             )),
         }
@@ -133,21 +159,20 @@ impl LogLines {
 
     fn died(&self, end: &Termination, then: Then, deaths: Tally, explains: bool) -> Line {
         let untold = match end.exit {
-            Exit::NotWaitedFor => Some("its parent has not waited for it, so that nobody knows how"),
-            Exit::Untold if explains => Some("this kernel does not tell how"),
+            Exit::NotWaitedFor => Some("cause unknown: its parent has not collected its exit status"),
+            Exit::Untold if explains => Some("cause unknown: this kernel does not report it"),
             Exit::Untold | Exit::Ended(_) => None,
         };
         let is_on_purpose = matches!(end.cause(), Cause::Finished | Cause::Stopped);
         let then = match then {
-            Then::Start(delay) if delay.is_zero() => "; starting it unless it is back".to_owned(),
+            Then::Start(delay) if delay.is_zero() => "; restarting now".to_owned(),
             Then::Start(delay) => {
                 let pause = self.settings.order("pause");
-                let pause =
-                    if is_on_purpose { format!("; '{pause}' leaves it stopped") } else { String::new() };
-                format!("; starting it in {} unless it is back{pause}", span(delay))
+                let pause = format!(" unless it is back by then; to keep it stopped: {pause}");
+                format!("; restarting in {}{}", span(delay), if is_on_purpose { &pause } else { "" })
             }
-            Then::Verdict(time) => format!("; the attempt is judged in {}", span(time)),
-            Then::LeftAlone => "; left alone, since it is paused".to_owned(),
+            Then::Verdict(time) => format!("; restarting in {}", span(time)),
+            Then::LeftAlone => "; paused, so it is not restarted".to_owned(),
             Then::Unsaid => String::new(),
         };
         let text = format!("{}{}{}{then}", death(end), facts(untold, end), often(deaths));
@@ -158,157 +183,178 @@ impl LogLines {
         let of = |of: &Option<u32>| of.map(|max| format!(" of {max}")).unwrap_or_default();
         match event {
             AttemptEvent::Adopted { pid, since } => info(format!(
-                "the start command that the watchdog before this one ran (pid {pid}) is at work, since {}",
+                "the previous watchdog's start command (pid {pid}) has been running for {}; waiting for it",
                 span(*since)
             )),
-            AttemptEvent::Starting { attempt, of: max, command } => warn(format!(
-                "is not running; running start command (attempt {attempt}{}): {command}",
-                of(max)
-            )),
+            AttemptEvent::Starting { attempt, of: max, command } => {
+                warn(format!("not running; starting it (attempt {attempt}{}): {command}", of(max)))
+            }
             AttemptEvent::NotStarted { error, is_shortage } => {
                 let then = if *is_shortage { NO_ATTEMPT } else { "" };
-                warn(format!("the start command cannot be run: {error}{then}"))
+                warn(format!("cannot run the start command: {error}{then}"))
             }
             AttemptEvent::CommandEnded { end, .. } => {
                 let text = format!("the start command {}", ended(end));
-                let is_well = end.status.is_none_or(|status| status.success());
-                if is_well { info(text) } else { warn(text + &wrote(end)) }
+                if end.is_well() { info(text) } else { warn(text + &wrote(end)) }
             }
             AttemptEvent::Overran { timeout } => warn(format!(
-                "the start command is still at work after {}, and the process is missing; ending it",
+                "the start command still runs after {} (start_timeout) and the process is missing; ending the start command",
                 span(*timeout)
             )),
             AttemptEvent::WrongName { is_at_work, left_running } => {
                 warn(self.wrong_name(*is_at_work, left_running))
             }
             AttemptEvent::Appeared { process, after } => {
-                info(format!("is running: {process}, {} after the start command", span(*after)))
+                info(format!("running: {process}, {} after the start command", span(*after)))
             }
             AttemptEvent::Succeeded { attempt, process, since } => info(format!(
-                "attempt {attempt} succeeded: {process} runs {} after the start command",
+                "attempt {attempt} succeeded: {process} still runs {} after the start command",
                 span(*since)
             )),
-            AttemptEvent::Undone { death: end } => info(format!(
-                "the attempt counts neither as a success nor as a failure: {}",
-                end.map(death).unwrap_or_default()
-            )),
+            AttemptEvent::Undone { death: end } => {
+                info(format!("attempt not counted: {}", end.map(death).unwrap_or_default()))
+            }
             AttemptEvent::Failed { failures, of: max, why, since, attempt } => {
-                let failed = if *why == Failure::Unstable { "turned into a failure" } else { "failed" };
-                warn(format!("attempt {failures}{} {failed}: {}", of(max), failure(*why, *since, attempt)))
+                let look = failure(*why, *since, attempt, &self.settings.limits, Wrote::Elsewhere);
+                warn(match why {
+                    Failure::Unstable => format!("start {failures}{} did not last: {look}", of(max)),
+                    Failure::Missing | Failure::Ended | Failure::Overran => {
+                        format!("attempt {failures}{} failed: {look}", of(max))
+                    }
+                })
             }
-            AttemptEvent::Stable { forgotten, after } => {
-                info(format!("has run for {}; failures back from {forgotten} to 0", span(*after)))
-            }
-            AttemptEvent::GaveUp { failures, retry, was_told, is_kept, row } => {
+            AttemptEvent::Stable { forgotten, after } => info(format!(
+                "has run for {} (stable_after); failures reset from {forgotten} to 0",
+                span(*after)
+            )),
+            AttemptEvent::GaveUp { failures, retry, was_told, is_kept, row, .. } => {
                 let text = self.gave_up(*failures, retry.map(span), *is_kept, row);
                 // Rounds between the first give-up and the recovery are for the log alone.
                 if *was_told { info(text) } else { outcome(Level::Error, text) }
             }
             AttemptEvent::Recovered(process) => {
-                outcome(Level::Warn, format!("is running again: {process}; log {}", self.log.display()))
+                outcome(Level::Warn, format!("running again: {process}; log {}", self.log.display()))
             }
-            AttemptEvent::Restarted { process, ended, took } => {
-                let ended = ended.map(|end| facts(None, end)).unwrap_or_default();
-                let (took, log) = (span(*took), self.log.display());
-                let text = format!("was not running{ended}, and is again: {process} after {took}; log {log}");
-                outcome(Level::Warn, text)
-            }
+            AttemptEvent::Restarted { process, ended, took } => self.restarted(process, *ended, *took),
         }
+    }
+
+    fn restarted(&self, process: &ProcessInfo, ended: Option<&Termination>, took: Duration) -> Line {
+        let ended = ended.map(|end| facts(None, end)).unwrap_or_default();
+        let (took, log) = (span(took), self.log.display());
+        outcome(
+            Level::Warn,
+            format!("was not running{ended}; running again after {took}: {process}; log {log}"),
+        )
     }
 
     fn wrong_name(&self, is_at_work: bool, left_running: &[ProcessInfo]) -> String {
-        let did = if is_at_work { "is at work" } else { "succeeded" };
+        let did = if is_at_work { "still runs" } else { "succeeded" };
         let mut hint = format!(
-            "the start command {did} but nothing named '{}' appeared: is the name right?",
+            "the start command {did}, but nothing that matches '{}' appeared",
             self.settings.criteria.pattern.text()
         );
         if !left_running.is_empty() {
-            let _ = write!(hint, " It left running: {}", list(left_running));
+            let _ = write!(hint, "; it left running: {}", list(left_running));
         }
-        hint
+        hint + "; is the name right?"
     }
 
     fn gave_up(&self, failures: u32, retry: Option<String>, is_kept: bool, row: &Row) -> String {
-        let (log, output) = (self.log.display(), self.output.display());
         let then = match retry {
-            Some(_) if self.settings.limits.once && !is_kept => format!(
-                "the next run tries again, since it cannot know of this; details in {log} and {output}"
-            ),
+            // The one record of its run says what to do too.
             Some(pause) if self.settings.limits.once => {
-                format!("trying again in {pause}; details in {log} and {output}")
+                let then = if is_kept {
+                    format!("trying again in {pause}; to try now: {}", self.settings.order("resume"))
+                } else {
+                    "the next run tries again, because state cannot be saved".to_owned()
+                };
+                format!("; {then}; details in {} and {}", self.log.display(), self.output.display())
             }
-            Some(pause) => {
-                format!("trying again in {pause}, or taking it up as soon as somebody has started it")
-            }
-            None => format!(
-                "it is NOT watched any more: repair it, then say {}, and start this watchdog again (its output is \
-                 in {output})",
-                self.settings.order("resume")
-            ),
+            _ => String::new(),
         };
-        format!("gave up after {failures} {} in a row; {then}. {}", plural(failures, "failure"), looks(row))
+        format!("gave up after {failures} {} in a row{then}. {}", plural(failures, "failure"), looks(row))
+    }
+
+    /// What to do after a give-up, where the record of it does not say so.
+    fn what_to_do(&self, retry: Option<String>, starts_anew: bool) -> Option<String> {
+        let (resume, output) = (self.settings.order("resume"), self.output.display());
+        let output = format!("(output of the start command: {output})");
+        match retry {
+            Some(_) if self.settings.limits.once => None,
+            Some(pause) => Some(format!(
+                "trying again in {pause}, or following the process as soon as somebody starts it; to try now: {resume}"
+            )),
+            None if starts_anew => {
+                Some(format!("NOT watching any more; fix the cause, then start this watchdog again {output}"))
+            }
+            None => Some(format!(
+                "NOT watching any more; fix the cause, then run: {resume}, and start this watchdog again if cron does \
+                 not {output}"
+            )),
+        }
     }
 
     fn opened(&self, first: &Look<'_>) -> Line {
         let first = match first {
-            Look::Running { process, others, ran } => {
-                let among = |count| format!(", the first of {count} that match");
+            Look::Running { process: ProcessInfo { name, pid, .. }, others, ran } => {
+                let among = |count| format!(", one of {count} that match");
                 let others = if *others == 0 { String::new() } else { among(others + 1) };
-                format!("following {process}{others}, running for {}", span(*ran))
+                format!("following {name} (pid {pid}, up {}){others}", span(*ran))
             }
             Look::Missing => "nothing matches".to_owned(),
-            Look::Unknown => "what runs cannot be known".to_owned(),
+            Look::Unknown => "cannot tell what runs".to_owned(),
         };
-        info(format!(
-            "watchdog {} (pid {}): {}; log {}; {first}",
-            env!("CARGO_PKG_VERSION"),
-            std::process::id(),
-            what_is_watched(&self.settings),
-            self.log.display(),
-        ))
+        let Settings { criteria, limits, .. } = &*self.settings;
+        let (what, how_often) = if limits.once {
+            ("checking", "once".to_owned())
+        } else {
+            ("watching", format!("every {}", span(limits.health_check_interval)))
+        };
+        let pattern = criteria.pattern.text();
+        info(format!("{what} '{pattern}' {how_often}; {first}; log {}", self.log.display()))
     }
 
     fn watch(&self, event: &WatchEvent<'_>) -> Line {
         match event {
             WatchEvent::Opened(first) => self.opened(first),
-            WatchEvent::Resumed => info("resumed: failures before this are forgotten"),
+            WatchEvent::Resumed => info("resumed; earlier failures are forgotten"),
             WatchEvent::RemainsGivenUp { retry } => info(format!(
-                "the watchdog before this one gave up; trying again in {}, or taking it up as soon as somebody has \
-                 started it",
+                "the previous watchdog gave up; trying again in {}, or following the process as soon as somebody starts it",
                 span(*retry)
             )),
             WatchEvent::CutOff(pid) => {
-                info(format!("the watchdog before this one (pid {pid}) ended without a word"))
+                info(format!("the previous watchdog (pid {pid}) was killed or crashed"))
             }
             WatchEvent::Stuck(pid) => outcome(
                 Level::Warn,
                 format!(
-                    "the run that is at work (pid {pid}) has been so for far longer than its settings allow"
+                    "another --once run (pid {pid}) has been running for far longer than its settings allow; it may hang"
                 ),
             ),
             WatchEvent::Checked(Look::Running { process, ran, .. }) => {
-                info(format!("checked: {process} is running, for {}", span(*ran)))
+                info(format!("checked: {process} is running, up {}", span(*ran)))
             }
             WatchEvent::Checked(Look::Unknown) => info("checked: cannot tell whether it is running"),
-            WatchEvent::Checked(Look::Missing) => info("checked: it is not running"),
+            WatchEvent::Checked(Look::Missing) => info("checked: not running"),
             WatchEvent::Reloaded(settings) => info(format!(
-                "SIGHUP: the settings are read anew, but for folders and log sizes: {}; the logs are open anew",
-                what_is_watched(settings)
+                "configuration reloaded: {}; directories and log sizes change at the next start",
+                settings.for_the_log()
             )),
-            WatchEvent::ReloadRefused(wrong) => warn(format!(
-                "SIGHUP: the configuration is wrong, and the one before stays: {}",
-                wrong.join("; ")
-            )),
+            WatchEvent::ReloadRefused(wrong) => {
+                warn(format!("configuration not reloaded, the old settings stay: {}", wrong.join("; ")))
+            }
             WatchEvent::CannotTell { why } => {
                 outcome(Level::Error, format!("cannot tell whether it is running: {why}"))
             }
-            WatchEvent::Ended { signal, followed } => {
-                let left = followed.map(|process| format!("; {process} is left running")).unwrap_or_default();
-                info(format!("ended by {}{left}", signal_name(*signal)))
+            WatchEvent::Ended { signal, followed, command } => {
+                let left = followed.map(|process| format!("; {process} keeps running")).unwrap_or_default();
+                let command = command.map(|pid| format!("; the start command (pid {pid}) keeps running"));
+                info(format!("stopped by {}{left}{}", signal_name(*signal), command.unwrap_or_default()))
             }
             WatchEvent::EndedWithAll { signal, in_time } => {
-                let how = if *in_time { "has ended" } else { "did not end in time" };
-                info(format!("ended by {}; what it watched {how}", signal_name(*signal)))
+                let how = if *in_time { "has ended too" } else { "did not end within 10s" };
+                info(format!("stopped by {}; the process {how}", signal_name(*signal)))
             }
         }
     }
@@ -316,40 +362,42 @@ impl LogLines {
     fn lasting(&self, lasting: &Lasting<'_>) -> String {
         match lasting {
             Lasting::Unknown(why) => {
-                format!("cannot tell whether it is running: {}; nothing is started meanwhile", why.0)
+                format!("cannot tell whether it is running: {}; starting nothing until that is known", why.0)
             }
             Lasting::Paused { left } => {
                 let until = left.map_or_else(
-                    || format!("until '{}' or a boot", self.settings.order("resume")),
+                    || format!("until '{}' or a reboot", self.settings.order("resume")),
                     |left| format!("for another {}", span(left)),
                 );
-                format!("is not running, and paused: it is left alone {until}")
+                format!("not running; paused {until}, so it is not started")
             }
             Lasting::Suspended(process) => {
-                format!("{process} is stopped, by a signal or a debugger; it counts as running")
+                format!("{process} is suspended by a signal or a debugger; it counts as running")
             }
             Lasting::Ambiguous { hint } => (*hint).to_owned(),
             Lasting::Near { close } => {
-                format!("no process is named '{}'; close: {close}", self.settings.criteria.pattern.text())
+                format!("nothing matches '{}'; similar: {close}", self.settings.criteria.pattern.text())
             }
             Lasting::NoLock { folder, error } => format!(
-                "no lock is to be had in {} ({error}): no second watchdog of this name is kept away",
+                "cannot lock {} ({error}): a second watchdog could start the same process",
                 folder.display()
             ),
             Lasting::LockLost(holder) => format!(
-                "its lock was removed, and another watchdog{} has it: this one starts nothing",
+                "the lock file was removed, and another watchdog{} holds the lock now; this one starts nothing",
                 holder.in_brackets()
             ),
             Lasting::StateUnwritable { folder, error } => format!(
-                "nothing can be kept in {} ({error}): the next one will know nothing of this one",
+                "cannot save state in {} ({error}): failures and pauses will be forgotten",
                 folder.display()
             ),
             Lasting::StateUnusable(why) => unusable(why),
             Lasting::Inherits(error) => {
-                format!("start commands may inherit open files of whoever started this ({error})")
+                format!(
+                    "start commands may inherit files that the caller of this watchdog left open ({error})"
+                )
             }
             Lasting::OutputUnwritable { path, error } => format!(
-                "the output log {} cannot be written ({error}); what the start command writes is lost",
+                "cannot write the output log {} ({error}); the output of the start command is lost",
                 path.display()
             ),
             Lasting::NoNull(error) => {
@@ -360,7 +408,7 @@ impl LogLines {
                 path.display()
             ),
             Lasting::OutputTooLong { path, error } => {
-                format!("the output log {} could not be kept to its limit: {error}", path.display())
+                format!("cannot rotate the output log {}: {error}", path.display())
             }
             Lasting::Doubt(_, text) => (*text).to_owned(),
         }
@@ -370,16 +418,12 @@ impl LogLines {
 /// What is said when that is over, if anything.
 fn over(notice: Notice) -> Option<&'static str> {
     match notice {
-        Notice::Lock => Some("it has its lock again"),
+        Notice::Lock => Some("locked again"),
         Notice::Paused => Some("the pause is over"),
-        Notice::Program => Some("the start command's program can be found now"),
+        Notice::Program => Some("the start command's program is found now"),
         Notice::StartCommand => Some("nothing is wrong with the start command now"),
-        Notice::StateFolder => Some("the state can be kept again"),
-        Notice::Unknown => Some("can tell again whether it is running"),
+        Notice::StateFolder => Some("state is saved again"),
+        Notice::Unknown => Some("can see again whether it is running"),
         _ => None,
     }
-}
-
-fn what_is_watched(settings: &Settings) -> String {
-    format!("watching for processes named '{}'; {}", settings.criteria.pattern.text(), settings.for_the_log())
 }

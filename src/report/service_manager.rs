@@ -115,7 +115,7 @@ impl ServiceManager {
 
     /// The watch ends, with this `status` at the end.
     pub fn stopping(&mut self, status: &str) {
-        let status = shortened(&format!("not watched any more; at the end: {status}"));
+        let status = shortened(&format!("no longer watched; last state: {status}"));
         let _ = self.send(&message([NotifyState::Stopping, NotifyState::Status(&status)].into_iter()));
     }
 

@@ -15,6 +15,7 @@ use crate::process::oom::OutOfMemory;
 use crate::process::scan::Candidate;
 use crate::process::termination::{Termination, signal_name};
 use crate::report::event::{Attempt, Row};
+use crate::settings::Limits;
 use crate::state::history::Tally;
 use crate::state::store::Unusable;
 use crate::task::CommandEnd;
@@ -27,9 +28,9 @@ pub(super) fn ended(end: &CommandEnd) -> String {
     use std::os::unix::process::ExitStatusExt;
     let Some(status) = end.status else { return format!("ended after {}", span(end.took)) };
     let how = match (status.code(), status.signal()) {
-        (Some(127), _) => "ended with status 127 (command not found)".to_owned(),
-        (Some(126), _) => "ended with status 126 (not executable)".to_owned(),
-        (Some(code), _) => format!("ended with status {code}"),
+        (Some(127), _) => "exited with status 127 (command not found)".to_owned(),
+        (Some(126), _) => "exited with status 126 (not executable)".to_owned(),
+        (Some(code), _) => format!("exited with status {code}"),
         (None, signal) => format!("was ended by {}", signal_name(signal.unwrap_or_default())),
     };
     format!("{how} after {}", span(end.took))
@@ -57,20 +58,37 @@ pub(super) fn facts(untold: Option<&str>, end: &Termination) -> String {
             format!("perhaps the kernel ran out of memory: {} on this machine", kills(count))
         }
     });
-    let memory = end.memory.map(|bytes| format!("{} at the last check", ByteSize(bytes).display().iec()));
+    let memory =
+        end.memory.map(|bytes| format!("used {} at the last check", ByteSize(bytes).display().iec()));
     let facts: Vec<_> = untold.map(str::to_owned).into_iter().chain(out_of_memory).chain(memory).collect();
     if facts.is_empty() { String::new() } else { format!(" ({})", facts.join("; ")) }
 }
 
+/// Whether what a start command wrote is quoted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wrote {
+    Quoted,
+    /// Not if the record of its own end has done so.
+    Elsewhere,
+}
+
 /// What an attempt looked like that failed, so long after it began.
-pub fn failure(why: Failure, since: Duration, attempt: &Attempt) -> String {
-    let Attempt { command, death: end, left_over, .. } = attempt;
+pub fn failure(why: Failure, since: Duration, attempt: &Attempt, limits: &Limits, quote: Wrote) -> String {
+    let Attempt { command, death: end, left_over, is_quoted, .. } = attempt;
+    let wrote = |end| if quote == Wrote::Elsewhere && *is_quoted { String::new() } else { wrote(end) };
     let mut text = match (why, end) {
-        (Failure::Missing, _) => format!("it is not running {} after the start command", span(since)),
-        (Failure::Overran, _) => "the start command took too long and was ended".to_owned(),
+        (Failure::Missing, _) => format!("not running {} after the start command", span(since)),
+        (Failure::Overran, _) => {
+            let timeout = span(limits.start_timeout);
+            format!("the start command ran longer than {timeout} (start_timeout) and was ended")
+        }
         (Failure::Ended | Failure::Unstable, Some(end)) => death(end),
-        (Failure::Ended | Failure::Unstable, None) => "it has ended since the last check".to_owned(),
+        (Failure::Ended, None) => "the process ended since the last check".to_owned(),
+        (Failure::Unstable, None) => "the process ended".to_owned(),
     };
+    if why == Failure::Unstable {
+        let _ = write!(text, ", within {} (stable_after)", span(limits.stable_after));
+    }
     match (why, command) {
         (Failure::Missing | Failure::Ended, Some(end)) => {
             let _ = write!(text, "; the start command {}{}", ended(end), wrote(end));
@@ -95,14 +113,14 @@ pub(super) fn looks(row: &Row) -> String {
 
 /// Why a state file is of no use.
 pub(super) fn unusable(why: &Unusable) -> String {
-    const ANEW: &str = "and is begun anew";
     match why {
         Unusable::Foreign { why, aside } => {
-            let now = |path: &PathBuf| format!("it is now {}", path.display());
-            let aside = aside.as_ref().map_or_else(ToString::to_string, now);
-            format!("the state file could not be used ({why}), {ANEW}; {aside}")
+            let now = |path: &PathBuf| format!("starting a new one, the old one is now {}", path.display());
+            let cannot = |error: &_| format!("starting a new one, and cannot keep the old one: {error}");
+            let aside = aside.as_ref().map_or_else(cannot, now);
+            format!("the state file is damaged ({why}); {aside}")
         }
-        Unusable::Unreadable(error) => format!("the state file cannot be read ({error}), {ANEW}"),
+        Unusable::Unreadable(error) => format!("cannot read the state file ({error}); starting a new one"),
     }
 }
 
@@ -127,25 +145,25 @@ pub fn ambiguity(matching: &[ProcessInfo]) -> Option<String> {
     let (first, others) = matching.split_first()?;
     let differ = |by: fn(&ProcessInfo, &ProcessInfo) -> bool| others.iter().any(|other| !by(first, other));
     let what = if differ(|a, b| a.name == b.name) {
-        "matches processes of several names"
+        "processes of several names match"
     } else if is_family(matching) {
         return None;
     } else {
-        "matches several processes that are not one family"
+        "several unrelated processes match"
     };
     let quoted = |text: &str| quoted(OsStr::new(text));
     let pattern = |text: &str| quoted(&regex_lite::escape(text));
     let stricter = if differ(|a, b| a.name == b.name) {
         format!("for {} alone: --exact --process-name {}", first.name, pattern(&first.name))
     } else if differ(|a, b| a.signature.user == b.signature.user) {
-        format!("for the first alone: --user {}", user_name(first.signature.user))
+        format!("for {first} alone: --user {}", user_name(first.signature.user))
     } else if differ(|a, b| a.command_line == b.command_line) {
         let whole = quoted(&format!("^{}$", regex_lite::escape(&first.command_line)));
-        format!("for the first alone: --full --process-name {whole}")
+        format!("for {first} alone: --full --process-name {whole}")
     } else {
-        "neither name nor user nor command line tells them apart".to_owned()
+        "they have the same name, user and command line, so no option tells them apart".to_owned()
     };
-    Some(format!("{what}: {}; {first} is followed; {stricter}", list(matching)))
+    Some(format!("{what}: {}; following {first}; {stricter}", list(matching)))
 }
 
 /// Whether processes come from one of them, or all from one parent.
@@ -223,19 +241,19 @@ mod tests {
         for (others, said) in [
             (
                 process(20, 10, "docker-proxy", 0, "p"),
-                "matches processes of several names: dockerd (pid 10), docker-proxy (pid 20); dockerd (pid 10) is followed; for dockerd alone: --exact --process-name dockerd",
+                "processes of several names match: dockerd (pid 10), docker-proxy (pid 20); following dockerd (pid 10); for dockerd alone: --exact --process-name dockerd",
             ),
             (
                 process(20, 1, "dockerd", 65_533, "d"),
-                "matches several processes that are not one family: dockerd (pid 10), dockerd (pid 20); dockerd (pid 10) is followed; for the first alone: --user root",
+                "several unrelated processes match: dockerd (pid 10), dockerd (pid 20); following dockerd (pid 10); for dockerd (pid 10) alone: --user root",
             ),
             (
                 process(20, 1, "dockerd", 0, "d"),
-                "matches several processes that are not one family: dockerd (pid 10), dockerd (pid 20); dockerd (pid 10) is followed; for the first alone: --full --process-name '^dockerd \\-x$'",
+                "several unrelated processes match: dockerd (pid 10), dockerd (pid 20); following dockerd (pid 10); for dockerd (pid 10) alone: --full --process-name '^dockerd \\-x$'",
             ),
             (
                 process(20, 1, "dockerd", 0, "dockerd -x"),
-                "matches several processes that are not one family: dockerd (pid 10), dockerd (pid 20); dockerd (pid 10) is followed; neither name nor user nor command line tells them apart",
+                "several unrelated processes match: dockerd (pid 10), dockerd (pid 20); following dockerd (pid 10); they have the same name, user and command line, so no option tells them apart",
             ),
         ] {
             assert_eq!(
@@ -259,7 +277,7 @@ mod tests {
                 candidate("dcoker", Some(Mismatch::Zombie))
             ])
             .as_deref(),
-            Some("'dockerd' (pid 812), 'dcoker' (pid 812, is dead, a zombie)")
+            Some("'dockerd' (pid 812), 'dcoker' (pid 812, is dead (zombie))")
         );
     }
 

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use crate::settings::Settings;
-use crate::settings::given::Given;
 use crate::settings::name::fnv;
 use crate::settings::table;
 
@@ -23,7 +22,7 @@ impl Settings {
     /// One line that is the same for two watches that would do the same: the settings that decide, as far as
     /// they are not as by default. So one more option, if nobody gives it, changes nothing.
     pub fn fingerprint(&self) -> String {
-        let (default, _) = Settings::read(&Given::default(), self.dirs.clone());
+        let default = self.defaults();
         let mut line = format!("v{VERSION}");
         for row in table::ROWS.iter().filter(|row| row.decides) {
             let value = (row.field.show)(self);
@@ -59,7 +58,7 @@ impl Digest {
 mod tests {
     use super::*;
     use crate::settings::dirs::User;
-    use crate::settings::given::Source;
+    use crate::settings::given::{Given, Source};
 
     fn with(more: &[(&'static str, &str)]) -> Settings {
         let mut given = Given::default();

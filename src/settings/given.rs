@@ -87,7 +87,7 @@ impl Given {
     pub fn doubt(&self) -> Option<String> {
         let file = self.file.as_ref().filter(|_| self.is_open_to_others)?.display();
         Some(format!(
-            "others than root may write {file}, and so decide what root runs: chown root, chmod go-w"
+            "users other than root can change {file}, and so what root runs; run: chown root {file} && chmod go-w {file}"
         ))
     }
 }

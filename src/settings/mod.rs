@@ -94,6 +94,17 @@ pub enum Verbosity {
     Information,
 }
 
+/// Whom a record reaches on standard error. The file gets all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Nobody.
+    File,
+    /// Whoever wants records of its level.
+    Usual,
+    /// The reader of cron's mail too: it is what a run has come to.
+    Mail,
+}
+
 /// The settings of a watch. Its default is what is there before anything is read, and no watch: the defaults of
 /// the options are in the [`table`].
 #[derive(Debug, Clone, Default)]
@@ -152,7 +163,7 @@ impl SettingError {
 
     /// A setting that was not given and has to be.
     pub fn missing(key: &'static str, what: &str, example: &str) -> Self {
-        let instead = format!("give one, such as {} {example}", table::option(key));
+        let instead = format!("add it, for example: {} {example}", table::option(key));
         SettingError { key, place: None, value: None, what: what.to_owned(), instead }
     }
 }
@@ -207,28 +218,53 @@ impl Settings {
             (None, Unset::Is(default)) => {
                 check(row.key, default.as_ref(), |given| (row.field.read)(self, given))
             }
-            (None, Unset::Required(example)) => Err(SettingError::missing(row.key, "is required", example)),
+            (None, Unset::Required(example)) => Err(SettingError::missing(row.key, "missing", example)),
             (None, Unset::Nothing(..) | Unset::Derived(_)) => Ok(()),
         }
     }
 
-    /// What decides about starts: `health_check_interval 1s, max_fail_count 3`.
+    /// What decides, `process_name 'x', health_check_interval 1s`: when a start comes, and all else that is not as
+    /// by default.
     pub fn for_the_log(&self) -> String {
-        let shown = table::of_starts().map(|row| match (row.key, (row.field.show)(self)) {
-            (key @ "start_command", command) => format!("{key} '{command}'"),
-            (key, value) => format!("{key} {value}"),
+        let default = self.defaults();
+        let shown = ROWS.iter().filter(|row| row.decides).filter_map(|row| {
+            let value = (row.field.show)(self);
+            let is_always_shown = matches!(row.unset, Unset::Is(_)) && row.is_of_starts();
+            match row.unset {
+                Unset::Required(_) => Some(format!("{} '{value}'", row.key)),
+                _ if is_always_shown || self.differs(row, &default) => Some(format!("{} {value}", row.key)),
+                _ => None,
+            }
         });
-        let shown: Vec<_> = shown.filter(|shown| !shown.ends_with(" none")).collect();
-        shown.join(", ")
+        shown.collect::<Vec<_>>().join(", ")
     }
 
-    /// Each setting in force: its key, its value, and where that comes from.
-    pub fn in_force(&self, given: &Given) -> Vec<Vec<String>> {
+    /// Whether a setting is not as by default; what is required has none.
+    fn differs(&self, row: &Row, default: &Settings) -> bool {
+        let show = row.field.show;
+        matches!(row.unset, Unset::Required(_)) || show(self) != show(default)
+    }
+
+    /// The settings where nothing is given.
+    fn defaults(&self) -> Settings {
+        Settings::read(&Given::default(), self.dirs.clone()).0
+    }
+
+    /// Each setting in force, or those that are not as by default: its key, its value, and where that comes from.
+    pub fn in_force(&self, given: &Given, all: bool) -> Vec<Vec<String>> {
+        let default = self.defaults();
+        let is_shown = |row: &&Row| match row.unset {
+            _ if all => true,
+            // What these are by default depends on others.
+            Unset::Derived(_) => given.value(row.key).is_some(),
+            _ => self.differs(row, &default),
+        };
         let value = |row: &Row| match given.value(row.key) {
             Some(given) => given.to_string_lossy().into_owned(),
             None => row.default_in(self),
         };
-        table::settings().map(|row| vec![row.key.to_owned(), value(row), given.source(row.key)]).collect()
+        let rows = table::settings().filter(is_shown);
+        rows.map(|row| vec![row.key.to_owned(), value(row), given.source(row.key)]).collect()
     }
 }
 
@@ -404,27 +440,27 @@ mod tests {
         for (line, said) in [
             (
                 vec!["-m", "abc"],
-                "--max-fail-count 'abc': is not a whole number; give 1 to 1000000, such as 3, or 'unlimited'",
+                "--max-fail-count 'abc': not a whole number; give 1 to 1000000, such as 3, or 'unlimited'",
             ),
             (
                 vec!["-m", "-1"],
-                "--max-fail-count '-1': is too small; give 1 to 1000000, such as 3, or 'unlimited'",
+                "--max-fail-count '-1': too small; give 1 to 1000000, such as 3, or 'unlimited'",
             ),
             (
                 vec!["-m", "4294967297"],
-                "--max-fail-count '4294967297': is too large; give 1 to 1000000, such as 3, or 'unlimited'",
+                "--max-fail-count '4294967297': too large; give 1 to 1000000, such as 3, or 'unlimited'",
             ),
             (
                 vec!["-m", "unlimited", "--once"],
-                "--max-fail-count 'unlimited': would never end, and --once has to; give a number, such as 3, or leave out --once",
+                "--max-fail-count 'unlimited': cannot be combined with --once; give a number, such as 3, or leave out --once",
             ),
             (
                 vec!["-i", "\x1b[2J"],
-                "--health-check-interval '\\u{1b}[2J': is not a time; give seconds, such as 5 or 0.5, or units, such as 90s or 1m 30s",
+                "--health-check-interval '\\u{1b}[2J': not a time; give seconds (5, 0.5) or units (90s, 1m 30s)",
             ),
             (
                 vec!["--log-max-size", "1 PiB"],
-                "--log-max-size '1 PiB': is too large; give 4KiB to 1TiB, such as 1MiB, or a number of bytes",
+                "--log-max-size '1 PiB': too large; give 4KiB to 1TiB, such as 1MiB, or a number of bytes",
             ),
         ] {
             let wrong = with(&line).unwrap_err();
@@ -434,8 +470,8 @@ mod tests {
         assert_eq!(
             missing.iter().map(SettingError::to_string).collect::<Vec<_>>(),
             [
-                "--process-name: is required; give one, such as --process-name docker",
-                "--start-command: is required; give one, such as --start-command 'service docker start'"
+                "--process-name: missing; add it, for example: --process-name docker",
+                "--start-command: missing; add it, for example: --start-command 'service docker start'"
             ]
         );
     }

@@ -36,18 +36,18 @@ impl Name {
 /// # Errors
 /// It would not do as the beginning of a file's name.
 pub fn name(text: &str) -> Result<Name, (String, &'static str)> {
-    const INSTEAD: &str = "give letters, digits, and any of . _ @ : - within, such as docker or web@2";
+    const INSTEAD: &str = "use letters, digits and . _ @ : - only, such as docker or web@2";
     if text.is_empty() {
-        return Err(("is empty".into(), INSTEAD));
+        return Err(("empty".into(), INSTEAD));
     }
     if text.len() > LONGEST_NAME {
-        return Err(("is longer than 64 characters".into(), INSTEAD));
+        return Err(("longer than 64 characters".into(), INSTEAD));
     }
     if let Some(unfit) = text.chars().find(|c| !is_fit(*c)) {
-        return Err((format!("holds {unfit:?}, and is the name of files too"), INSTEAD));
+        return Err((format!("{unfit:?} is not allowed in a name"), INSTEAD));
     }
     if text.starts_with(['.', '-']) {
-        return Err(("begins with a dot or a dash".into(), INSTEAD));
+        return Err(("starts with a dot or a dash".into(), INSTEAD));
     }
     Ok(Name(text.to_owned()))
 }

@@ -8,6 +8,7 @@ use rustix::fs::{Access, AtFlags, CWD, StatVfsMountFlags, accessat, statvfs};
 use rustix::io::Errno;
 
 use crate::task::environment::complete_path;
+use crate::text::quoted;
 
 /// What a shell does itself: its reserved words and builtins (POSIX.1-2024 XCU 2.4, 1.7 and 2.15; dash(1),
 /// bash(1)).
@@ -18,6 +19,7 @@ const SHELLS_OWN: &str = "! { } case do done elif else esac fi for if in then un
     suspend test times trap true type typeset ulimit umask unalias unset wait";
 /// A name that is so many slips of the finger from another may be meant for it.
 const MOST_SLIPS: usize = 2;
+const NOT_EXECUTABLE: &str = "is not executable";
 
 /// Why the program that `start_command` begins with cannot be run, where that is certain. Nothing is said
 /// of what only a shell could tell. It would run in `folder`.
@@ -52,7 +54,12 @@ fn doubt_in(start_command: &str, path: &OsStr, folder: &Path) -> Option<String> 
     let program = first_program(start_command)?;
     if program.contains('/') {
         let why = cannot_run(&folder.join(&program))?;
-        return Some(format!("the start command's {program} {why}"));
+        let instead = if why == NOT_EXECUTABLE {
+            format!("; run chmod +x {}, or put its interpreter in front", quoted(program.as_ref()))
+        } else {
+            String::new()
+        };
+        return Some(format!("start command: {program} {why}{instead}"));
     }
     if find_in(path, &program, folder).is_some() {
         return None;
@@ -65,21 +72,21 @@ fn doubt_in(start_command: &str, path: &OsStr, folder: &Path) -> Option<String> 
         .filter(|(_, name)| distance(name) <= MOST_SLIPS.min(name.len() / 3))
         .filter(|(path, _)| cannot_run(path).is_none())
         .min_by_key(|(_, name)| distance(name));
-    let meant = near.map(|(_, name)| format!("; is '{name}' meant?")).unwrap_or_default();
-    Some(format!("the start command's '{program}' is not found in PATH ({}){meant}", path.display()))
+    let meant = near.map(|(_, name)| format!("; did you mean '{name}'?")).unwrap_or_default();
+    Some(format!("start command: '{program}' not found in PATH ({}){meant}", path.display()))
 }
 
 /// Why the file at `path` cannot be run, as far as anybody may know.
 fn cannot_run(path: &Path) -> Option<&'static str> {
     match path.metadata() {
-        Ok(file) if file.is_dir() => Some("is a folder"),
+        Ok(file) if file.is_dir() => Some("is a directory"),
         Ok(_) if accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS) != Err(Errno::ACCESS) => None,
         Ok(_) if statvfs(path).is_ok_and(|mount| mount.f_flag.contains(StatVfsMountFlags::NOEXEC)) => {
-            Some("is on a file system that is mounted noexec: name its interpreter, or move it")
+            Some("is on a file system that is mounted noexec; put its interpreter in front, or move it")
         }
-        Ok(_) => Some("is not executable: chmod +x, or name its interpreter"),
+        Ok(_) => Some(NOT_EXECUTABLE),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            Some("is not there")
+            Some("does not exist")
         }
         Err(_) => None,
     }
@@ -221,18 +228,21 @@ mod tests {
         let path = path.display();
         assert_eq!(
             doubt("dcokerd -x"),
-            format!("the start command's 'dcokerd' is not found in PATH ({path}); is 'dockerd' meant?")
+            format!("start command: 'dcokerd' not found in PATH ({path}); did you mean 'dockerd'?")
         );
-        assert_eq!(doubt("plain"), format!("the start command's 'plain' is not found in PATH ({path})"));
-        assert_eq!(doubt(&format!("{here}/x")), format!("the start command's {here}/x is not there"));
+        assert_eq!(doubt("plain"), format!("start command: 'plain' not found in PATH ({path})"));
+        assert_eq!(doubt(&format!("{here}/x")), format!("start command: {here}/x does not exist"));
         assert_eq!(
             doubt(&format!("{here}/dockerd/x")),
-            format!("the start command's {here}/dockerd/x is not there")
+            format!("start command: {here}/dockerd/x does not exist")
         );
-        assert_eq!(doubt(&format!("{here}/../")), format!("the start command's {here}/../ is a folder"));
+        assert_eq!(doubt(&format!("{here}/../")), format!("start command: {here}/../ is a directory"));
         assert_eq!(
             doubt(&format!("exec {here}/plain")),
-            format!("the start command's {here}/plain is not executable: chmod +x, or name its interpreter")
+            format!(
+                "start command: {here}/plain is not executable; run chmod +x {here}/plain, or put its interpreter in \
+                 front"
+            )
         );
     }
 }

@@ -27,6 +27,8 @@ pub struct Row {
     pub takes: Option<Takes>,
     /// What it is, in a line.
     pub help: &'static str,
+    /// The same on the one screen of `-h`; empty if it is not there.
+    pub brief: &'static str,
     /// What the manual says besides: `...` is typed or printed as it stands.
     pub more: &'static str,
     /// A value as it may stand in a configuration file.
@@ -86,10 +88,10 @@ pub enum Unset {
     Derived(&'static str),
 }
 
-const WATCH: &str = "What to watch";
-const START: &str = "How to start it";
-const WHEN: &str = "When";
-const RUN: &str = "How to run";
+const WATCH: &str = "Which process";
+const START: &str = "Start command";
+const WHEN: &str = "Timing";
+const RUN: &str = "Running";
 const LOGS: &str = "Logs";
 
 const fn takes(name: &'static str, range: &'static str, hint: ValueHint) -> Takes {
@@ -130,6 +132,7 @@ const ROW: Row = Row {
     group: "",
     takes: None,
     help: "",
+    brief: "",
     more: "",
     example: "true",
     place: Place::Anywhere,
@@ -143,7 +146,8 @@ const ROW: Row = Row {
 #[rustfmt::skip] // a table is read in columns
 pub static ROWS: &[Row] = &[
     Row { key: "process_name", group: WATCH, letter: Some('p'), takes: Some(NAME), unset: Required("docker"),
-        help: "Name of the process: a regular expression, found anywhere in the name, as pgrep does",
+        help: "Process name: a regular expression that may match any part of the name, as in pgrep",
+        brief: "Process name, a regular expression",
         more: "Upper and lower case differ. Which processes count: rules 1 to 7 of `watchdog`(1).",
         example: "\"^nginx$\"", question: Some("Process name"),
         field: Field {
@@ -154,19 +158,19 @@ pub static ROWS: &[Row] = &[
             show: |settings| settings.criteria.pattern.text().to_owned(),
         }, ..ROW },
     Row { key: "exact", group: WATCH, letter: Some('x'),
-        help: "The whole name has to match, not a part of it",
+        help: "Match the whole name, not a part of it",
         field: field!(criteria.pattern.extent = Extent::Whole), ..ROW },
     Row { key: "full", group: WATCH, letter: Some('f'),
-        help: "Match the whole command line instead of the name",
+        help: "Match the command line instead of the name",
         more: "The arguments are joined by blanks.",
         field: field!(criteria.subject = Subject::CommandLine), ..ROW },
     Row { key: "user", group: WATCH, letter: Some('u'), unset: Nothing("any", None),
         takes: Some(takes("USER", "text, or number", ValueHint::Username)), example: "\"www-data\"",
-        help: "Only processes of this effective user, by name or number",
+        help: "Count only processes of this effective user (name or number)",
         field: field!(criteria.user, user, |user: &Option<u32>| or(*user, "any")), ..ROW },
     Row { key: "pid_namespace", group: WATCH, unset: Is("own"),
         takes: Some(takes("own|any", "`\"own\"` or `\"any\"`", ValueHint::Unknown)), example: "\"any\"",
-        help: "Whose processes count: those of this machine or container, or of containers in it too",
+        help: "own: only processes of this machine or container; any: those in its containers too",
         more: "With `own`, a container's process does not stand in for the machine's.",
         field: field!(criteria.namespace, namespace, |it: &Namespace| match it {
             Namespace::Own => "own".to_owned(),
@@ -174,24 +178,27 @@ pub static ROWS: &[Row] = &[
         }), ..ROW },
     Row { key: "start_command", group: START, letter: Some('s'), unset: Required("'service docker start'"),
         takes: Some(takes("COMMAND", "text", ValueHint::CommandString)), example: "\"service nginx start\"",
-        help: "Command that starts it, run by /bin/sh -c", question: Some("Start command"),
+        help: "Command that starts the process, run by /bin/sh -c", question: Some("Start command"),
+        brief: "Command that starts the process",
         more: "It may return, or stay and be the process itself.",
         field: field!(criteria.start_command, start_command, String::clone), ..ROW },
     Row { key: "start_timeout", group: START, takes: Some(INTERVAL), unset: Is("100s"), example: "\"3m\"",
-        help: "How long the command may be at work while the process is missing",
+        help: "Longest time that the command may run while the process is missing",
         more: "Then the command's process group is ended, and the attempt has failed.",
         field: field!(limits.start_timeout, interval, exact), ..ROW },
     Row { key: "health_check_interval", group: WHEN, letter: Some('i'), takes: Some(INTERVAL), unset: Is("1s"),
-        help: "Time between two checks", question: Some("Health check interval"), example: "\"10s\"",
+        help: "Time between two checks", brief: "Time between two checks", question: Some("Health check interval"), example: "\"10s\"",
         more: "A death is noticed at once, whatever the interval, on Linux 5.3 and newer.",
         field: field!(limits.health_check_interval, interval, exact), ..ROW },
     Row { key: "restart_wait_interval", group: WHEN, letter: Some('w'), takes: Some(INTERVAL), unset: Is("5s"),
-        help: "Time from the start command to the verdict on it", question: Some("Restart wait interval"),
+        help: "Time from the start command until the attempt is judged", question: Some("Restart wait interval"),
+        brief: "Judge a start after this time",
         more: "An attempt is judged once, then; the next one follows no earlier.", example: "\"15s\"",
         field: field!(limits.restart_wait_interval, interval, exact), ..ROW },
     Row { key: "max_fail_count", group: WHEN, letter: Some('m'), unset: Is("3"), question: Some("Max fail count"),
         takes: Some(takes("N", "number, 1 to 1000000, or `\"unlimited\"`", ValueHint::Unknown)), example: "5",
-        help: "Failed attempts in a row after which to give up: 1 or more, or 'unlimited'",
+        help: "Give up after this many failed attempts in a row: 1 or more, or 'unlimited'",
+        brief: "Give up after N failures in a row",
         more: "`unlimited` cannot be combined with `--once`.",
         field: Field {
             read: |settings, given| {
@@ -201,83 +208,85 @@ pub static ROWS: &[Row] = &[
             show: |settings| or(settings.limits.max_fail_count, "unlimited"),
         }, ..ROW },
     Row { key: "stable_after", group: WHEN, takes: Some(DELAY), unset: Is("60s"), example: "\"5m\"",
-        help: "How long it must run for its failures to be forgotten",
+        help: "Forget failures when the process has run for this time",
         more: "With 0, each attempt that succeeds forgets them.",
         field: field!(limits.stable_after, time, exact), ..ROW },
     Row { key: "restart_delay", group: WHEN, takes: Some(DELAY), unset: Is("100ms"), example: "\"1s\"",
-        help: "Wait before the start after a crash or a kill",
+        help: "Wait before restarting after a crash or a kill",
         field: field!(limits.restart_delay, time, exact), ..ROW },
     Row { key: "after_stop", group: WHEN, takes: Some(DELAY), unset: Is("3s"), example: "\"30s\"",
-        help: "Wait before the start after a stop on purpose, or where the cause is not known",
+        help: "Wait before restarting after a deliberate stop or an unknown cause",
         more: "Somebody may be restarting it: a stop on purpose is status 0, SIGTERM, SIGINT or SIGHUP.",
         field: field!(limits.after_stop, time, exact), ..ROW },
     // `--once` always has later rounds: each run is one.
     Row { key: "retry_after", group: WHEN, takes: Some(INTERVAL), example: "\"10m\"",
-        unset: Nothing("none; 10m with --once", Some("end instead")),
-        help: "Try again this long after giving up, then after twice the time, up to 1h",
+        unset: Nothing("none; 10m with --once", Some("exit instead; 10m with --once")),
+        help: "Try again this long after giving up, doubling up to 1h",
         more: "With `--once` it is 10 minutes if not given.",
         field: field!(limits.retry_after, |text| interval(text).map(Some),
             |it: &Option<_>| or(it.as_ref().map(exact), "none")), ..ROW },
     Row { key: "config", group: RUN, letter: Some('c'), place: Place::CommandLine, decides: false,
         takes: Some(takes("FILE", "text", ValueHint::FilePath)),
         help: "Configuration file: a path, or a name for /etc/watchdog/NAME.toml",
+        brief: "Configuration file, or its name",
         more: "A name with a `/` in it, or with `.toml` at its end, is a path. For other users than root a name is \
             looked for in\n`~/.config/watchdog` first. See `watchdog.toml`(5).", ..ROW },
     Row { key: "name", group: RUN, takes: Some(NAME), unset: Derived("made from the process name"), decides: false,
-        help: "Name of this watchdog, and of its files", example: "\"web@2\"",
+        help: "Name of this watchdog and its files", example: "\"web@2\"",
         more: "Up to 64 letters, digits and `. _ @ : -`, not beginning with a dot or a dash. With a configuration \
             file, the\ndefault is the file's name without `.toml`.",
         field: field!(name, name::name, name::Name::to_string), ..ROW },
     Row { key: "once", group: RUN,
-        help: "Check once, start it if it is missing, and end: for cron and oneshot units",
+        help: "Check once, start the process if it is missing, and exit; for cron and timers",
+        brief: "Check once and exit, for cron",
         more: "What was seen, and a give-up, are remembered until the next run.",
         field: field!(limits.once = true), ..ROW },
     Row { key: "dry_run", group: RUN, place: Place::CommandLine, decides: false,
-        help: "Say what would be done, and do nothing",
-        more: "It shows the settings in force and where each comes from, what matches, what nearly does and why not, \
+        help: "Show what it would do, and do nothing", brief: "Show what it would do, and do nothing",
+        more: "It shows the settings and where each comes from (in a terminal, those that differ from their defaults), what matches, what nearly does and why not, \
             and what the\nsame line would do here and now: a process that is paused or given up is not started, nor \
             one whose watchdog is at work.\nStatus 0: the process is running; 1: it is not; 3: unknown. In a pipe, \
-            each line is a kind\n(`setting`, `match`, `near`, `warning`, `would`) and its fields, with tabs between.",
+            each line is a kind\n(`setting`, `match`, `near`, `environment`, `warning`, `would`) and its fields, with tabs between.",
         ..ROW },
     Row { key: "no_input", group: RUN, decides: false,
-        help: "Never ask for what is missing",
+        help: "Never ask; refuse if something required is missing",
         more: "Status 2 then names all that is missing.", ..ROW },
     Row { key: "state_dir", group: RUN, takes: Some(FOLDER), decides: false, example: "\"/run/watchdog\"",
-        unset: Derived("/run/watchdog, for other users than root ~/.local/state/watchdog"),
-        help: "Folder of lock and state",
+        unset: Derived("/run/watchdog, for ordinary users ~/.local/state/watchdog"),
+        help: "Directory of lock and state",
         more: "`status`, `pause` and `resume` look there only if they are given the same folder.",
         field: Field {
             read: |settings, given| {
-                settings.dirs.state = folder(given, "give a folder, such as /run/watchdog")?;
+                settings.dirs.state = folder(given, "give a directory, such as /run/watchdog")?;
                 settings.dirs.is_usual = false;
                 Ok(())
             },
             show: |settings| settings.dirs.state.display().to_string(),
         }, ..ROW },
     Row { key: "log_dir", group: LOGS, takes: Some(FOLDER), decides: false, example: "\"/var/log/watchdog\"",
-        unset: Derived("/var/log/watchdog, for other users than root ~/.local/state/watchdog"),
-        help: "Folder of the logs",
+        unset: Derived("/var/log/watchdog, for ordinary users ~/.local/state/watchdog"),
+        help: "Directory of the logs",
         field: Field {
             read: |settings, given| {
-                folder(given, "give a folder, such as /var/log/watchdog").map(|it| settings.dirs.logs = it)
+                folder(given, "give a directory, such as /var/log/watchdog").map(|it| settings.dirs.logs = it)
             },
             show: |settings| settings.dirs.logs.display().to_string(),
         }, ..ROW },
     Row { key: "log_max_size", group: LOGS, unset: Is("1MiB"), example: "\"10MiB\"",
         takes: Some(takes("SIZE", "size, 4KiB to 1TiB", ValueHint::Unknown)),
-        help: "Size at which a log is rotated",
+        help: "Rotate a log at this size",
         more: "This is for the log and for the output log, each.",
         field: field!(log_max_size, log_size, u64::to_string), ..ROW },
     Row { key: "log_max_files", group: LOGS, unset: Is("5"), example: "10",
         takes: Some(takes("N", "number, 0 to 1000", ValueHint::Unknown)),
-        help: "Older logs that are kept beside it",
+        help: "Keep this many older logs",
         field: field!(log_max_files, log_files, usize::to_string), ..ROW },
     Row { key: "verbose", group: LOGS, letter: Some('v'), place: Place::Letter, decides: false,
-        help: "More on standard error",
+        help: "Print all records on standard error",
         more: "Warnings, errors and information.",
         field: field!(verbosity = Some(Verbosity::Information)), ..ROW },
     Row { key: "quiet", group: LOGS, letter: Some('q'), place: Place::Letter, decides: false,
-        help: "Less on standard error",
+        help: "Print only errors on standard error",
         more: "Errors alone.",
         field: field!(verbosity = Some(Verbosity::Quiet)), ..ROW },
 ];
@@ -292,15 +301,15 @@ pub fn settings() -> impl Iterator<Item = &'static Row> {
     ROWS.iter().filter(|row| row.place == Place::Anywhere)
 }
 
-/// The rows of what decides about starts.
-pub fn of_starts() -> impl Iterator<Item = &'static Row> {
-    ROWS.iter().filter(|row| [START, WHEN].contains(&row.group))
-}
-
 impl Row {
     /// Whether it is on or off.
     pub fn is_flag(&self) -> bool {
         self.takes.is_none()
+    }
+
+    /// Whether it decides when a start comes.
+    pub fn is_of_starts(&self) -> bool {
+        [START, WHEN].contains(&self.group)
     }
 
     /// The option as it is typed.

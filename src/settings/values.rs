@@ -32,43 +32,40 @@ const LONGEST_ARGUMENT: usize = 32 * 4096;
 /// Reads a process name.
 pub fn pattern(text: &str, extent: Extent) -> Reading<Pattern> {
     if text.trim().is_empty() {
-        return Err(("would match every process".into(), "give the name of one, such as docker"));
+        return Err(("matches every process".into(), "give the name of one, such as docker"));
     }
     if text.len() > LONGEST_PATTERN {
-        return Err(("is longer than 8192 bytes".into(), "give less of it, such as ^ and its beginning"));
+        return Err(("longer than 8192 bytes".into(), "give only its beginning, with ^ in front"));
     }
     Pattern::new(text, extent).map_err(|error| {
-        (
-            format!("is not a regular expression: {error}"),
-            "put a \\ before a character that stands for itself",
-        )
+        (format!("not a regular expression: {error}"), "put a \\ before a character that is meant literally")
     })
 }
 
 /// Reads a start command.
 pub fn start_command(text: &str) -> Reading<String> {
     if text.trim().is_empty() {
-        return Err(("would start nothing".into(), "give a shell command, such as 'service docker start'"));
+        return Err(("empty".into(), "give a shell command, such as 'service docker start'"));
     }
     if text.contains('\0') {
-        return Err(("holds a null byte".into(), "give a shell command without one"));
+        return Err(("contains a null byte".into(), "remove it"));
     }
     if text.len() >= LONGEST_ARGUMENT {
-        return Err(("is longer than Linux passes on to a shell".into(), "put it into a script"));
+        return Err(("too long for a shell".into(), "put it into a script"));
     }
     Ok(text.to_owned())
 }
 
 /// Reads a user, by name or number.
 pub fn user(text: &str) -> Reading<Option<u32>> {
-    const INSTEAD: &str = "give the name or the number of one, such as www-data or 33";
+    const INSTEAD: &str = "give a user's name or number, such as www-data or 33";
     match (text.parse(), nix::unistd::User::from_name(text)) {
         (_, Ok(Some(user))) => Ok(Some(user.uid.as_raw())),
         (Ok(number), _) => Ok(Some(number)),
         (_, Err(error)) => {
-            Err((format!("cannot be looked up ({error})"), "give the number of a user, such as 33"))
+            Err((format!("cannot look it up ({error})"), "give the user's number, such as 33"))
         }
-        _ => Err(("is no user of this machine".into(), INSTEAD)),
+        _ => Err(("no such user".into(), INSTEAD)),
     }
 }
 
@@ -77,41 +74,41 @@ pub fn namespace(text: &str) -> Reading<Namespace> {
     match text {
         "own" => Ok(Namespace::Own),
         "any" => Ok(Namespace::Any),
-        _ => Err(("is neither".into(), "give own or any")),
+        _ => Err(("unknown".into(), "give own or any")),
     }
 }
 
 /// Reads a time that must pass between two things.
 pub fn interval(text: &str) -> Reading<Duration> {
     match time(text)? {
-        time if time < SHORTEST => Err(("is too short".into(), "give 10ms or more, such as 1s")),
+        time if time < SHORTEST => Err(("too short".into(), "give 10ms or more, such as 1s")),
         time => Ok(time),
     }
 }
 
 /// Reads a time that may be 0.
 pub fn time(text: &str) -> Reading<Duration> {
-    const INSTEAD: &str = "give seconds, such as 5 or 0.5, or units, such as 90s or 1m 30s";
+    const INSTEAD: &str = "give seconds (5, 0.5) or units (90s, 1m 30s)";
     let text = text.trim();
     let seconds = || text.parse::<f64>().ok();
     let time = match seconds() {
-        Some(seconds) if seconds < 0.0 => return Err(("is negative".into(), INSTEAD)),
-        Some(seconds) if seconds.is_nan() => return Err(("is not a time".into(), INSTEAD)),
+        Some(seconds) if seconds < 0.0 => return Err(("negative".into(), INSTEAD)),
+        Some(seconds) if seconds.is_nan() => return Err(("not a time".into(), INSTEAD)),
         Some(seconds) => Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX),
         None => match humantime::parse_duration(text) {
             Ok(time) => time,
             Err(humantime::DurationError::NumberOverflow) => Duration::MAX,
-            Err(_) => return Err(("is not a time".into(), INSTEAD)),
+            Err(_) => return Err(("not a time".into(), INSTEAD)),
         },
     };
-    if time > LONGEST { Err(("is longer than 365 days".into(), "give 365d or less")) } else { Ok(time) }
+    if time > LONGEST { Err(("longer than 365 days".into(), "give 365d or less")) } else { Ok(time) }
 }
 
 /// Reads a number of failures; `None` is unlimited.
 pub fn count(text: &str, once: bool) -> Reading<Option<u32>> {
     if text.trim() == "unlimited" && once {
         let instead = "give a number, such as 3, or leave out --once";
-        return Err(("would never end, and --once has to".into(), instead));
+        return Err(("cannot be combined with --once".into(), instead));
     }
     if text.trim() == "unlimited" {
         return Ok(None);
@@ -121,16 +118,16 @@ pub fn count(text: &str, once: bool) -> Reading<Option<u32>> {
 
 /// Reads a number of old logs.
 pub fn log_files(text: &str) -> Reading<usize> {
-    whole(text, 0, MOST_LOGS, "give a number from 0 to 1000, such as 5").map(|number| number as usize)
+    whole(text, 0, MOST_LOGS, "give 0 to 1000, such as 5").map(|number| number as usize)
 }
 
 fn whole(text: &str, least: u32, most: u32, instead: &'static str) -> Reading<u32> {
     match text.trim().parse::<i128>() {
-        Err(_) => Err(("is not a whole number".into(), instead)),
-        Ok(number) if number < least.into() => Err(("is too small".into(), instead)),
+        Err(_) => Err(("not a whole number".into(), instead)),
+        Ok(number) if number < least.into() => Err(("too small".into(), instead)),
         Ok(number) => match u32::try_from(number) {
             Ok(number) if number <= most => Ok(number),
-            _ => Err(("is too large".into(), instead)),
+            _ => Err(("too large".into(), instead)),
         },
     }
 }
@@ -139,21 +136,21 @@ fn whole(text: &str, least: u32, most: u32, instead: &'static str) -> Reading<u3
 pub fn log_size(text: &str) -> Reading<u64> {
     const INSTEAD: &str = "give 4KiB to 1TiB, such as 1MiB, or a number of bytes";
     match text.trim().parse::<ByteSize>() {
-        Err(_) => Err(("is not a size".into(), INSTEAD)),
-        Ok(size) if size < SMALLEST_LOG => Err(("is too small".into(), INSTEAD)),
-        Ok(size) if size > LARGEST_LOG => Err(("is too large".into(), INSTEAD)),
+        Err(_) => Err(("not a size".into(), INSTEAD)),
+        Ok(size) if size < SMALLEST_LOG => Err(("too small".into(), INSTEAD)),
+        Ok(size) if size > LARGEST_LOG => Err(("too large".into(), INSTEAD)),
         Ok(size) => Ok(size.as_u64()),
     }
 }
 
 /// Reads a folder.
 pub fn folder(given: &OsStr, instead: &'static str) -> Reading<PathBuf> {
-    if given.is_empty() { Err(("is empty".into(), instead)) } else { Ok(given.into()) }
+    if given.is_empty() { Err(("empty".into(), instead)) } else { Ok(given.into()) }
 }
 
 /// What is given, as a text.
 pub fn text(given: &OsStr) -> Reading<&str> {
-    given.to_str().ok_or_else(|| ("is not UTF-8".into(), "type it again in UTF-8"))
+    given.to_str().ok_or_else(|| ("not UTF-8".into(), "type it again in UTF-8"))
 }
 
 /// A time as it can be typed, exactly.

@@ -307,11 +307,7 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path, version: fn(&T) -> u32) -> 
         _ => Unread::Failed(error),
     })?;
     let read: T = serde_json::from_str(&text).map_err(|error| Unread::Foreign(error.to_string()))?;
-    if version(&read) == VERSION {
-        Ok(read)
-    } else {
-        Err(Unread::Foreign("it is of another version".to_owned()))
-    }
+    if version(&read) == VERSION { Ok(read) } else { Err(Unread::Foreign("another version".to_owned())) }
 }
 
 #[cfg(test)]

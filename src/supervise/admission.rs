@@ -76,6 +76,11 @@ impl Origin {
         }
     }
 
+    /// Whether a plain start forgets a give-up.
+    pub fn starts_anew(self) -> bool {
+        self.forgets(false) != Forgets::Nothing
+    }
+
     /// Whoever begins a run after a give-up has decided so; by hand, that it begins afresh. The service manager
     /// begins it after a crash too, which nobody has decided.
     fn forgets(self, was_cut_off: bool) -> Forgets {
@@ -142,12 +147,9 @@ impl Other {
     pub fn refusal(&self, name: &Name) -> String {
         let pid = self.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
         if self.is_once {
-            format!("a --once run of '{name}' is at work{pid}, and ends by itself: try again then")
+            format!("a --once run of '{name}' is running{pid}; try again when it has ended")
         } else {
-            format!(
-                "a watchdog named '{name}' is running already{pid}; to run another, give it another name, such as \
-                 --name {name}-2"
-            )
+            format!("a watchdog named '{name}' is already running{pid}; to run another, add --name {name}-2")
         }
     }
 

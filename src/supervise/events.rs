@@ -9,8 +9,9 @@ use crate::process::ProcessInfo;
 use crate::process::handle::Handle;
 use crate::report::event::{Attempt, AttemptEvent, Event, Lasting, Look, ProcessEvent, Row, WatchEvent};
 use crate::report::log_lines::LogLines;
-use crate::report::words;
+use crate::report::words::{self, Wrote};
 use crate::settings::Settings;
+use crate::state::Origin;
 use crate::state::Sight;
 use crate::state::said::Notice;
 use crate::state::store::Store;
@@ -145,8 +146,15 @@ impl Supervisor {
                 let state = self.parts.record.state();
                 let was_told = self.policy.has_given_up_before() && state.told;
                 let is_kept = state.said.last(Notice::StateFolder).is_none();
-                let row = &self.facts.row;
-                self.parts.emit(AttemptEvent::GaveUp { failures, retry, was_told, is_kept, row });
+                let (starts_anew, row) = (Origin::current().starts_anew(), &self.facts.row);
+                self.parts.emit(AttemptEvent::GaveUp {
+                    failures,
+                    retry,
+                    was_told,
+                    is_kept,
+                    starts_anew,
+                    row,
+                });
             }
             (News::Undone, _) => {
                 self.parts.emit(AttemptEvent::Undone { death: self.facts.attempt.death.as_ref() });
@@ -172,9 +180,10 @@ impl Supervisor {
         if why == Failure::Missing && status.is_some_and(|status| status.success()) {
             self.doubt_name(false);
         }
-        let (of, attempt) = (self.parts.settings.limits.max_fail_count, &self.facts.attempt);
+        let (limits, attempt) = (self.parts.settings.limits, &self.facts.attempt);
+        let of = limits.max_fail_count;
         self.parts.emit(AttemptEvent::Failed { failures, of, why, since, attempt });
-        self.facts.row.add(failures, words::failure(why, since, attempt));
+        self.facts.row.add(failures, words::failure(why, since, attempt, &limits, Wrote::Quoted));
     }
 
     /// A start command that does its work, and no process of the name ever: it is the name, perhaps.

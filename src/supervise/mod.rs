@@ -322,15 +322,15 @@ impl Supervisor {
             Ok(settings) if settings.name != self.parts.settings.name => {
                 let name = &self.parts.settings.name;
                 Err(vec![format!(
-                    "the name of a running watchdog stays; it is '{name}', and would be '{}'",
+                    "name cannot change while it runs: it is '{name}', the file says '{}'",
                     settings.name
                 )])
             }
             Ok(settings) if self.command.is_some() && is_other(&settings) => Err(vec![
-                "other processes cannot be looked for while a start command is at work; start this watchdog again"
+                "cannot look for another process while a start command runs; restart this watchdog"
                     .to_owned(),
             ]),
-            Ok(settings) if settings.limits.once => Err(vec!["--once is for another watchdog".to_owned()]),
+            Ok(settings) if settings.limits.once => Err(vec!["once cannot be set while it runs".to_owned()]),
             settings => settings,
         };
         match settings {
@@ -432,7 +432,9 @@ impl Supervisor {
             self.policy.begin_anew();
         } else {
             let followed = self.followed.as_ref().map(Handle::info);
-            self.parts.emit(WatchEvent::Ended { signal, followed });
+            let command = self.command.as_ref().map(StartCommand::pid);
+            let command = command.filter(|pid| followed.is_none_or(|followed| followed.pid != *pid));
+            self.parts.emit(WatchEvent::Ended { signal, followed, command });
         }
         if signal == libc::SIGTERM && !self.parts.settings.limits.once {
             ExitCode::Success
@@ -472,17 +474,16 @@ fn explain_to_terminal(settings: &Settings, memory: Memory, leave: Leave) {
     let (name, resume) = (&settings.name, settings.order("resume"));
     let text = match (memory.gave_up_until, leave) {
         (Some(until), _) => format!(
-            "watchdog: {name} is not running, and was given up after {} {}; the next try is in {}; to try now: \
-             {resume}\n",
+            "watchdog: {name} is not running; gave up after {} {}, trying again in {}; to try now: {resume}\n",
             memory.failures,
             plural(memory.failures, "failure"),
             span(until.saturating_sub(now())),
         ),
         (None, Leave::Paused { .. }) => {
-            format!("watchdog: {name} is not running, and paused; to end that: {resume}\n")
+            format!("watchdog: {name} is not running, and paused; to end the pause: {resume}\n")
         }
         (None, Leave::Given { .. }) => {
-            format!("watchdog: {name} is not running, and is left to the watchdog that has its lock\n")
+            format!("watchdog: {name} is not running; the watchdog that holds its lock takes care of it\n")
         }
     };
     crate::log::Stderr::new(Verbosity::Warnings).write_text(&text);

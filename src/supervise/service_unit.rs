@@ -113,15 +113,13 @@ fn doubt(about: &About, unit: &str, answer: &str) -> Option<String> {
     let is = |line: &str| answer.lines().any(|given| given == line);
     match about {
         About::Endless if is("Type=oneshot") => Some(format!(
-            "this watch never ends, and {unit} has not started until it does (Type=oneshot): add --once, or set \
-             Type=notify in the unit"
+            "{unit} has Type=oneshot and would never finish starting; add --once, or set Type=notify in the unit"
         )),
         About::Started { process, name } if is("RemainAfterExit=no") => {
             let mode = ["KillMode=control-group", "KillMode=mixed"].into_iter().find(|mode| is(mode))?;
             Some(format!(
-                "{process} is in the control group of {unit}, and ends with it when this run is over ({mode}): set \
-                 KillMode=process in the unit, or let the service manager run the start command: systemd-run \
-                 --collect --unit={name}-daemon COMMAND"
+                "systemd will kill {process} when {unit} ends ({mode}); set KillMode=process in the unit, or use this \
+                 start command: systemd-run --collect --unit={name}-daemon COMMAND"
             ))
         }
         _ => None,
@@ -197,7 +195,10 @@ mod tests {
             let mut unit = Unit::new(Some(GROUP.into()), false, systemctl.clone());
             unit.ask_about(folder.path(), &process, "web", now());
             let doubt = hear(&mut unit).0.unwrap_or_default();
-            assert_eq!(doubt.starts_with("nginx (pid 7) is in the control group of x.service, "), is_doubted);
+            assert_eq!(
+                doubt.starts_with("systemd will kill nginx (pid 7) when x.service ends ("),
+                is_doubted
+            );
             assert_eq!(doubt.contains("--unit=web-daemon "), is_doubted, "{doubt}");
         }
     }

@@ -199,6 +199,7 @@ impl Supervisor {
         self.reap();
         self.parts.record.command(None);
         self.parts.emit(AttemptEvent::CommandEnded { end: &end, is_process });
+        self.facts.attempt.is_quoted = !is_process && !end.is_well();
         self.facts.attempt.command = Some(end);
         Some(Seen::CommandEnded)
     }

@@ -76,6 +76,13 @@ pub struct CommandEnd {
     pub said: Vec<String>,
 }
 
+impl CommandEnd {
+    /// Whether it says that it succeeded, as far as is known.
+    pub fn is_well(&self) -> bool {
+        self.status.is_none_or(|status| status.success())
+    }
+}
+
 /// A command line for /bin/sh, in a task's environment.
 pub fn shell(text: &str) -> Command {
     let mut command = Command::new("/bin/sh");

@@ -38,9 +38,9 @@ END
 no_start_command_at_shutdown() {
     local name
     for name in slowd nginx unordered; do
-        tail -n "+$(($(cat /var/lib/lines.$name) + 1))" /var/log/watchdog/$name.log | grep 'ended by SIGTERM'
+        tail -n "+$(($(cat /var/lib/lines.$name) + 1))" /var/log/watchdog/$name.log | grep 'stopped by SIGTERM'
         same "$(tail -n "+$(($(cat /var/lib/lines.$name) + 1))" /var/log/watchdog/$name.log |
-            sed '/watching for processes named/,$d' | grep -c 'running start command')" 0
+            sed '/: watching /,$d' | grep -c 'not running; starting it')" 0
     done
 }
 
@@ -55,9 +55,9 @@ no_attempt_at_boot() {
     local name
     for name in slowd nginx; do
         tail -n "+$(($(cat /var/lib/lines.$name) + 1))" /var/log/watchdog/$name.log |
-            sed -n '/watching for processes named/,$p' >/tmp/boot.$name
+            sed -n '/: watching /,$p' >/tmp/boot.$name
         grep "following $name" /tmp/boot.$name
-        not grep 'running start command' /tmp/boot.$name
+        not grep 'not running; starting it' /tmp/boot.$name
     done
     same "$(journalctl --quiet --boot --priority=warning --unit='watchdog@*' --output=cat)" ""
 }

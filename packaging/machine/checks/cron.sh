@@ -59,7 +59,7 @@ one_mail_for_an_outage() {
     one_run
     is_back nginx "$pid"
     same "$(mails_about nginx)" 1
-    grep 'was not running, and is again: nginx' $mails
+    grep 'was not running; running again after .*: nginx' $mails
     same "$(grep -c '^[0-9].* nginx: ' $mails)" 1
 }
 
@@ -81,7 +81,7 @@ one_mail_when_it_is_back() {
     start-workerd
     one_run
     same "$(mails_about workerd)" 2
-    grep 'workerd: is running again' $mails
+    grep 'workerd: running again' $mails
     same "$(grep -c '^[0-9].* workerd: ' $mails)" 2
     same "$(mails_about nginx)" 1
 }

@@ -64,7 +64,7 @@ ends_by_sigterm() {
     pid=$(pid_of dockerd)
     kill -TERM "$(pid_of watchdog)"
     eventually 5 is_gone watchdog
-    grep 'ended by SIGTERM; dockerd' /var/log/watchdog/docker.log
+    grep 'stopped by SIGTERM; dockerd' /var/log/watchdog/docker.log
     same "$(pid_of dockerd)" "$pid"
 }
 

@@ -72,7 +72,7 @@ killed_is_back_by_the_timer() {
     same "$(property "$service" Result)" success
     # One record of the outcome, and what led to it is in the log.
     same "$(journalctl --quiet --identifier=watchdog --unit="$service" --output=cat --priority=warning |
-        grep -c 'was not running, and is again')" 1
+        grep -c 'was not running; running again after')" 1
 }
 
 check "the timer is enabled and runs" timer_is_active

@@ -61,7 +61,7 @@ reload() {
     configure nginx "service nginx start" 'restart_wait_interval = "3s"'
     systemctl reload "$unit"
     same "$(property "$unit" MainPID)" "$watchdog"
-    eventually 5 grep -q 'SIGHUP: the settings are read anew' /var/log/watchdog/nginx.log
+    eventually 5 grep -q 'configuration reloaded: ' /var/log/watchdog/nginx.log
 }
 
 reload_of_a_wrong_file() {
@@ -69,7 +69,7 @@ reload_of_a_wrong_file() {
     watchdog=$(property "$unit" MainPID)
     configure nginx "service nginx start" 'restart_wait_intervall = "3s"'
     systemctl reload "$unit" || true
-    eventually 5 grep -q 'SIGHUP: the configuration is wrong, and the one before stays' /var/log/watchdog/nginx.log
+    eventually 5 grep -q 'configuration not reloaded, the old settings stay' /var/log/watchdog/nginx.log
     configure nginx "service nginx start" 'restart_wait_interval = "2s"'
     systemctl reload "$unit"
     same "$(property "$unit" MainPID)" "$watchdog"
@@ -128,17 +128,17 @@ journal_has_priorities() {
     local all warnings
     all=$(journalctl --quiet --unit="$unit" --identifier=watchdog --output=cat)
     warnings=$(journalctl --quiet --unit="$unit" --identifier=watchdog --output=cat --priority=warning)
-    grep -q 'watching for processes named' <<<"$all"
-    not grep -q 'watching for processes named' <<<"$warnings"
+    grep -q ': watching ' <<<"$all"
+    not grep -q ': watching ' <<<"$warnings"
     grep -q 'was killed by SIGKILL' <<<"$warnings"
-    grep -q 'is not running; running start command' <<<"$warnings"
+    grep -q 'not running; starting it' <<<"$warnings"
     # The journal has the time and the priority; the text repeats neither.
     not grep -Eq '^[0-9]{4}-|^<[0-7]>|INFO|WARN' <<<"$all"
 }
 
 # What systemd itself says of the unit counts too: left-over processes, a watchdog that did not answer.
 nothing_else_is_a_warning() {
-    not grep -Ev 'is not running; running start command|was killed by SIGKILL|configuration is wrong|and paused: it is left alone|without a word' < <(
+    not grep -Ev 'not running; starting it|was killed by SIGKILL|configuration not reloaded|not running; paused|was killed or crashed' < <(
         journalctl --quiet --unit="$unit" --output=cat --priority=warning --until="@$1"
     )
 }
@@ -149,11 +149,11 @@ gives_up() {
         'test -e /etc/workerd.conf && systemd-run --quiet --collect --unit=workerd-daemon /usr/local/sbin/workerd 100000' \
         'restart_wait_interval = "1s"' 'max_fail_count = 2' 'stable_after = "2s"'
     systemctl start watchdog@workerd.service
-    eventually 20 grep -q 'gave up after 2 failures in a row; trying again in' /var/log/watchdog/workerd.log
+    eventually 20 grep -q 'gave up after 2 failures in a row\. ' /var/log/watchdog/workerd.log
     throughout 3 same "$(attempts workerd)" 2
     same "$(property watchdog@workerd.service ActiveState)" active
-    watchdog status workerd | grep -F "given up"
-    property watchdog@workerd.service StatusText | grep -F "given up"
+    watchdog status workerd | grep -F "gave up"
+    property watchdog@workerd.service StatusText | grep -F "gave up"
 }
 
 repaired_by_hand_it_is_taken_up() {

@@ -27,11 +27,11 @@ END
 
 # The user's watch, by its own log.
 attempts() {
-    grep -c 'running start command' "/home/tester/.local/state/watchdog/$1.log" || true
+    grep -c 'not running; starting it' "/home/tester/.local/state/watchdog/$1.log" || true
 }
 
 succeeded() {
-    grep -E 'running start command|attempt [0-9]+ succeeded' "/home/tester/.local/state/watchdog/$1.log" |
+    grep -E 'starting it .attempt|attempt [0-9]+ succeeded' "/home/tester/.local/state/watchdog/$1.log" |
         tail -n 1 | grep -q succeeded
 }
 
