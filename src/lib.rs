@@ -34,11 +34,12 @@ use supervise::setup;
 /// The whole program: from the command line to the way it ends.
 pub fn run() -> ExitCode {
     let mut stderr = Stderr::new(Verbosity::Warnings);
-    let typed = match Cli::parse(std::env::args_os()) {
-        Ok(typed) => typed,
-        Err(other) => return suggest::answer(&other, &mut stderr),
-    };
     let user = User::current();
+    let words: Vec<_> = std::env::args_os().collect();
+    let typed = match Cli::parse(&words) {
+        Ok(typed) => typed,
+        Err(other) => return suggest::answer(&other, &words, &user, &mut stderr),
+    };
     if let Some(command) = &typed.command {
         return control::run(command, &user, &mut stderr);
     }

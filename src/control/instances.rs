@@ -65,9 +65,9 @@ pub fn unheard_of(asked: &OsStr, known: &[Known]) -> String {
     // A process name is given by mistake, perhaps, of which the name was made.
     let made = Name::from_pattern(&text).to_string();
     let hint = match meant(&made, known.iter().map(String::as_str)) {
-        Some(nearest) => format!("the nearest is '{nearest}'"),
-        None if known.is_empty() => "none has run or is configured here".to_owned(),
-        None => "watchdog status shows those that there are".to_owned(),
+        Some(nearest) => format!("did you mean '{nearest}'?"),
+        None if known.is_empty() => "none has run or is configured".to_owned(),
+        None => "'watchdog status' lists them".to_owned(),
     };
-    format!("there is no watchdog named '{}'; {hint}", escaped(&text))
+    format!("no watchdog is named '{}'; {hint}", escaped(&text))
 }

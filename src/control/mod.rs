@@ -5,24 +5,39 @@ use std::path::Path;
 
 use crate::exit::ExitCode;
 use crate::hold::pause::Leave;
-use crate::input::cli::Command;
+use crate::input::cli::{Command, brief_help};
+use crate::input::suggest::long_dash;
 use crate::log::{Stderr, cannot_tell};
 use crate::process::scan::Proc;
 use crate::settings::dirs::User;
 use crate::sys::PROC;
+use crate::text::escaped;
+use crate::time::now;
 
 pub mod dry_run;
 mod instances;
 mod pause;
 pub mod status;
 
+/// Shows a text on standard output, which may be a pipe that is closed early.
+fn show(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}
+
 /// Carries out a command.
 pub fn run(command: &Command, user: &User, stderr: &mut Stderr) -> ExitCode {
+    if let Some(instead) = command.names().iter().find_map(|name| long_dash(&name.to_string_lossy())) {
+        stderr.write_text(&format!("watchdog: {}\n", escaped(&instead)));
+        return ExitCode::Usage;
+    }
     let command = match command {
+        Command::Help => {
+            show(&brief_help());
+            Ok(ExitCode::Success)
+        }
         Command::Status { names, json, place } => match Proc::new(Path::new(PROC)) {
             Ok(proc) => status::show(names, *json, place, user, &proc).map(|(text, exit)| {
-                // Into a pipe that may be closed early.
-                let _ = io::stdout().write_all(text.as_bytes());
+                show(&text);
                 exit
             }),
             Err(unknown) => {
@@ -32,7 +47,9 @@ pub fn run(command: &Command, user: &User, stderr: &mut Stderr) -> ExitCode {
         },
         Command::Pause { which, time, place } => pause::pause(which, time.as_deref(), place, user),
         Command::Resume { which, place } if which.upgrade => pause::resume_after_upgrade(place, user),
-        Command::Resume { which, place } => pause::say(which, Leave::Given { resumed: None }, place, user),
+        Command::Resume { which, place } => {
+            pause::say(which, Leave::Given { resumed: None }, now(), place, user)
+        }
     };
     match command {
         Ok(exit) => exit,

@@ -1,17 +1,20 @@
 //! `pause` and `resume`.
 
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::Path;
+use std::time::Duration;
 
 use super::instances::{Known, known, unheard_of};
 use crate::exit::ExitCode;
 use crate::hold::pause::{Leave, begin_upgrade, end_upgrade};
 use crate::input::cli::{StateDir, Which};
 use crate::settings::dirs::User;
+use crate::settings::name::Name;
 use crate::settings::{self, values};
 use crate::state::Files;
 use crate::sys::PROC;
+use crate::text::{escaped, quoted, span};
 use crate::time::{Time, boot_id, now};
 
 pub fn pause(
@@ -26,28 +29,66 @@ pub fn pause(
     let now = now();
     let until = time.map(|time| now + time);
     if !which.upgrade {
-        return say(which, Leave::Paused { until }, place, user);
+        if let Some(instead) = stray_time(which, time, place, user) {
+            return Err(vec![instead]);
+        }
+        return say(which, Leave::Paused { until }, now, place, user);
     }
-    let Some(until) = until else {
+    let (Some(until), Some(time)) = (until, time) else {
         return Err(vec![
-            "--upgrade: give --for TIME too: an upgrade that is cut off ends no pause".to_owned(),
+            "--upgrade needs --for TIME, such as --for 30m, so that the pause ends even if the upgrade is interrupted".to_owned(),
         ]);
     };
     let folder = user.state_folder(place.state_dir.as_ref());
     begin_upgrade(&folder, &boot_id(Path::new(PROC)), until, now)
-        .map_err(|error| vec![format!("cannot be written down in {}: {error}", folder.display())])?;
+        .map_err(|error| vec![format!("cannot write to {}: {error}", folder.display())])?;
+    tell_somebody(&format!("all watchdogs paused for {}", span(time)));
     Ok(ExitCode::Success)
+}
+
+/// What to type in place of a time behind the names.
+fn stray_time(which: &Which, given: Option<Duration>, place: &StateDir, user: &User) -> Option<String> {
+    let (last, names) = which.names.split_last().filter(|(_, names)| given.is_none() && !names.is_empty())?;
+    values::interval(last.to_str()?).ok()?;
+    let is_name = known(place, user).iter().any(|known| known.is_called(last));
+    let names: Vec<_> = names.iter().map(|name| quoted(name)).collect();
+    let (names, time) = (names.join(" "), quoted(last));
+    (!is_name).then(|| {
+        escaped(&format!(
+            "unexpected argument '{}'; did you mean: watchdog pause {names} --for {time}",
+            last.display()
+        ))
+    })
 }
 
 pub fn resume_after_upgrade(place: &StateDir, user: &User) -> Result<ExitCode, Vec<String>> {
     let folder = user.state_folder(place.state_dir.as_ref());
     end_upgrade(&folder)
-        .map_err(|error| vec![format!("the pause cannot be removed from {}: {error}", folder.display())])?;
+        .map_err(|error| vec![format!("cannot end the pause in {}: {error}", folder.display())])?;
+    tell_somebody("upgrade pause ended");
     Ok(ExitCode::Success)
 }
 
+/// Says on standard output what was done.
+fn tell(what: &str) {
+    super::show(&format!("{}\n", escaped(what)));
+}
+
+/// The same if anybody watches: a package manager's hook is silent.
+fn tell_somebody(what: &str) {
+    if io::stdout().is_terminal() {
+        tell(what);
+    }
+}
+
 /// Says to each of the instances that its process is to be left alone, or no longer.
-pub fn say(which: &Which, leave: Leave, place: &StateDir, user: &User) -> Result<ExitCode, Vec<String>> {
+pub fn say(
+    which: &Which,
+    leave: Leave,
+    now: Time,
+    place: &StateDir,
+    user: &User,
+) -> Result<ExitCode, Vec<String>> {
     let folder = user.state_folder(place.state_dir.as_ref());
     let (ours, roots): (Vec<_>, Vec<_>) =
         known(place, user).into_iter().partition(|known| known.folder == folder);
@@ -59,34 +100,43 @@ pub fn say(which: &Which, leave: Leave, place: &StateDir, user: &User) -> Result
         for asked in &which.names {
             match ours.iter().find(|known| known.is_called(asked)) {
                 Some(known) => meant.push(known),
-                None if roots.iter().any(|known| known.is_called(asked)) => wrong.push(format!(
-                    "the watchdog '{}' is root's, and only root may say that",
-                    asked.display()
-                )),
+                None if roots.iter().any(|known| known.is_called(asked)) => {
+                    wrong.push(format!("'{}' is root's watchdog; run this command as root", asked.display()));
+                }
                 None => wrong.push(unheard_of(asked, &ours)),
             }
         }
         meant
     };
     if which.all && meant.is_empty() {
-        wrong.push(format!(
-            "no watchdog has run or is configured here: there is nothing of one in {}",
-            folder.display()
-        ));
+        wrong.push(format!("no watchdog has run or is configured (looked in {})", folder.display()));
     }
     if !wrong.is_empty() {
         return Err(wrong);
     }
     let boot_id = boot_id(Path::new(PROC));
-    let now: Time = now();
     for Known { name, .. } in meant {
-        if let Err(error) = Files::new(&folder, name, &boot_id).say(leave, now) {
-            let hint = match error.kind() {
-                io::ErrorKind::PermissionDenied => "; it is another user's, whose leave is needed",
-                _ => "",
-            };
-            wrong.push(format!("{name}: cannot be written down in {}: {error}{hint}", folder.display()));
-        }
+        let Err(error) = Files::new(&folder, name, &boot_id).say(leave, now) else {
+            tell(&format!("{name}: {}", done(leave, now, name, place)));
+            continue;
+        };
+        let hint = match error.kind() {
+            io::ErrorKind::PermissionDenied => "; it belongs to another user",
+            _ => "",
+        };
+        wrong.push(format!("{name}: cannot write to {}: {error}{hint}", folder.display()));
     }
     if wrong.is_empty() { Ok(ExitCode::Success) } else { Err(wrong) }
+}
+
+/// What has been said, and what ends it.
+fn done(leave: Leave, now: Time, name: &Name, place: &StateDir) -> String {
+    match leave {
+        Leave::Paused { until: Some(until) } => format!("paused for {}", span(until.saturating_sub(now))),
+        Leave::Paused { until: None } => {
+            let place = place.state_dir.as_ref().map(|folder| format!(" --state-dir {}", quoted(folder)));
+            format!("paused until 'watchdog resume {name}{}' or a reboot", place.unwrap_or_default())
+        }
+        Leave::Given { .. } => "resumed; failures forgotten".to_owned(),
+    }
 }

@@ -7,7 +7,7 @@ use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches};
 
 use crate::settings::given::{Given, ON, Source};
-use crate::settings::table::{ROWS, Row, row};
+use crate::settings::table::{ROWS, Row, Unset, row};
 use crate::text::quoted;
 
 /// A command line.
@@ -22,6 +22,8 @@ pub struct Cli {
 /// Another thing to do than to watch.
 #[derive(Debug)]
 pub enum Command {
+    /// Show the help that fits one screen.
+    Help,
     /// Show what each watchdog sees.
     Status {
         /// The watchdogs to show; all, if none is named.
@@ -67,24 +69,59 @@ pub struct StateDir {
     pub state_dir: Option<OsString>,
 }
 
+const ABOUT: &str = "Keeps one named process running: starts it when it is missing, and says how it died";
+const EXAMPLE: &str = "Example: watchdog --process-name docker --start-command \"service docker start\"";
+
 /// The definition of the command line.
 pub fn definition() -> clap::Command {
     clap::Command::new("watchdog")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Keeps one named process running: looks for it, starts it when it is missing, says why it died")
+        .about(ABOUT)
         .max_term_width(100)
+        .disable_help_flag(true)
         .override_usage(
             "watchdog --process-name NAME --start-command COMMAND [OPTIONS]\n       watchdog [--config FILE] \
              [OPTIONS]\n       watchdog status|pause|resume [NAME]...",
         )
-        .after_help(
-            "TIME is a number of seconds (5, 0.5) or has units (90s, 1m 30s). What is required and not given is \
-             asked for.\n\nExample: watchdog --process-name docker --start-command \"service docker start\"",
-        )
+        .after_help(format!(
+            "TIME is seconds (5, 0.5) or has units (90s, 1m 30s). It asks for anything required that you leave out.\n\n\
+             {EXAMPLE}"
+        ))
         .args_conflicts_with_subcommands(true)
         .args(ROWS.iter().map(argument))
+        .arg(Arg::new(HELP).short('h').help("Print the most used options, on one screen").action(ArgAction::SetTrue))
+        .arg(Arg::new("help").long("help").help("Print all options").action(ArgAction::HelpLong))
         .mut_arg("quiet", |quiet| quiet.conflicts_with("verbose"))
         .subcommands(commands())
+}
+
+/// The flag for [`brief_help`].
+const HELP: &str = "brief-help";
+
+/// Help that fits one screen of 24 lines of 80 characters.
+pub fn brief_help() -> String {
+    let rows = ROWS.iter().filter(|row| !row.brief.is_empty());
+    let arguments = rows.map(|row| {
+        let default =
+            if let Unset::Is(default) = row.unset { format!(" [{default}]") } else { String::new() };
+        argument(row).help(format!("{}{default}", row.brief)).help_heading(None)
+    });
+    clap::Command::new("watchdog")
+        .about(ABOUT)
+        .max_term_width(80)
+        .disable_help_flag(true)
+        .override_usage(
+            "watchdog -p NAME -s COMMAND [OPTIONS]\n       watchdog [--config FILE] [OPTIONS]\n       watchdog \
+             status|pause|resume [NAME]...",
+        )
+        .args(arguments)
+        .after_help(format!(
+            "  status [NAME]...       Show each watchdog and its process\n  pause, resume NAME...  Do not start a process; \
+             watch it again\n\nIt asks for anything required that you leave out. All options: --help.\n{EXAMPLE}"
+        ))
+        .help_template("{about-with-newline}\n{usage-heading} {usage}\n\n{options}{after-help}")
+        .render_help()
+        .to_string()
 }
 
 /// The option of a row.
@@ -114,30 +151,37 @@ fn commands() -> [clap::Command; 3] {
     let names = |help| values("names", help).value_name("NAMES").num_args(0..);
     let state_dir = row("state_dir").map(|row| {
         let default = row.default_in_help().unwrap_or_default();
-        argument(row).help_heading(None).help(format!("Folder of the state [default: {default}]"))
+        argument(row).help_heading(None).help(format!("Directory of the state [default: {default}]"))
     });
     let which = [
-        names("The watchdogs"),
-        flag("all", "Every watchdog"),
-        flag(
-            "upgrade",
-            "Every watchdog, while packages are upgraded: a pause of its own, beside those that people make",
-        ),
+        names("Names of watchdogs, as 'watchdog status' shows them"),
+        flag("all", "All watchdogs"),
+        flag("upgrade", "All watchdogs, for a package upgrade; separate from pauses that people make"),
     ];
-    let time = values("time", "Only for so long").long("for").value_name("TIME").allow_negative_numbers(true);
+    let time = values("time", "End the pause after this time")
+        .long("for")
+        .value_name("TIME")
+        .allow_negative_numbers(true);
     let which_one = ArgGroup::new("which").args(["names", "all", "upgrade"]).required(true);
-    let json = flag("json", "As JSON, for scripts");
-    let command = |name, about| clap::Command::new(name).about(about);
+    let json = flag("json", "Print JSON, for scripts");
+    // The program's own are two, and of commands one is enough.
+    let help = Arg::new("help")
+        .short('h')
+        .long("help")
+        .help("Print help")
+        .action(ArgAction::Help)
+        .display_order(100);
+    let command = |name, about| clap::Command::new(name).about(about).arg(help.clone());
     [
-        command("status", "Show what each watchdog sees")
-            .args([names("The watchdogs to show [default: all]"), json])
+        command("status", "Show each watchdog and its process")
+            .args([names("Watchdogs to show [default: all]"), json])
             .args(state_dir.clone()),
-        command("pause", "Leave a process alone, until 'resume' or a boot")
+        command("pause", "Do not start a process until 'resume' or a reboot")
             .args(which.clone())
             .group(which_one.clone())
             .arg(time)
             .args(state_dir.clone()),
-        command("resume", "End a pause, and forget failures and a give-up")
+        command("resume", "End a pause; forget failures and a give-up")
             .args(which)
             .group(which_one)
             .args(state_dir),
@@ -151,7 +195,10 @@ impl Cli {
     /// It is none, or asks for help.
     pub fn parse<W: Into<OsString> + Clone>(words: impl IntoIterator<Item = W>) -> Result<Self, clap::Error> {
         let mut typed = definition().try_get_matches_from(words)?;
-        let command = typed.remove_subcommand().and_then(|(name, typed)| Command::read(&name, typed));
+        let command = match typed.remove_subcommand() {
+            Some((name, typed)) => Command::read(&name, typed),
+            None => typed.get_flag(HELP).then_some(Command::Help),
+        };
         let mut given = Given::default();
         // Beside a command there are none.
         for row in ROWS.iter().filter(|_| command.is_none()) {
@@ -169,6 +216,15 @@ impl Cli {
 }
 
 impl Command {
+    /// The watchdogs that it names.
+    pub fn names(&self) -> &[OsString] {
+        match self {
+            Command::Help => &[],
+            Command::Status { names, .. } => names,
+            Command::Pause { which, .. } | Command::Resume { which, .. } => &which.names,
+        }
+    }
+
     fn read(name: &str, mut typed: ArgMatches) -> Option<Self> {
         let place = StateDir { state_dir: typed.remove_one("state_dir") };
         let names = typed.remove_many("names").map(Iterator::collect).unwrap_or_default();

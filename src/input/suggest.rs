@@ -1,27 +1,70 @@
 //! What was meant by what cannot be understood.
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::exit::ExitCode;
+use crate::input::config_file;
 use crate::log::Stderr;
-use crate::settings::table::{ROWS, row};
-use crate::text::escaped;
+use crate::settings::dirs::User;
+use crate::settings::table::{ROWS, Row, row};
+use crate::text::{escaped, quoted};
 
-/// Answers a command line that is none, or asks for help.
-pub fn answer(other: &clap::Error, stderr: &mut Stderr) -> ExitCode {
-    let instead = stray_word(other).map(instead_of).or_else(|| unknown_option(other).map(instead_of_option));
-    if let Some(instead) = instead {
-        stderr.write_text(&format!("watchdog: {}\n", escaped(&instead)));
-    } else if other.use_stderr() {
-        stderr.write_text(&other.render().to_string());
-    } else {
+/// Answers a command line that is none, with what to type instead, or one that asks for help.
+pub fn answer(other: &clap::Error, words: &[OsString], user: &User, stderr: &mut Stderr) -> ExitCode {
+    if !other.use_stderr() {
         // Help, into a pipe that may be closed early.
         let _ = io::stdout().write_all(other.render().to_string().as_bytes());
         return ExitCode::Success;
     }
+    let words: Vec<_> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let text = instead(other, &words, user).unwrap_or_else(|| first_line(other));
+    stderr.write_text(&format!("watchdog: {}\n", escaped(&text)));
     ExitCode::Usage
+}
+
+/// What clap says of what nothing better is said of.
+fn first_line(other: &clap::Error) -> String {
+    let text = other.render().to_string();
+    let line = text.lines().next().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+}
+
+/// What is wrong, and what to type instead.
+fn instead(other: &clap::Error, words: &[String], user: &User) -> Option<String> {
+    let text = |kind| match other.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        Some(ContextValue::Strings(texts)) => texts.first().map(String::as_str),
+        _ => None,
+    };
+    // `--process-name <NAME>`
+    let argument = text(ContextKind::InvalidArg);
+    let option = argument.map(|argument| argument.split([' ', '=']).next().unwrap_or(argument));
+    match (other.kind(), text(ContextKind::InvalidSubcommand)) {
+        (ErrorKind::InvalidSubcommand | ErrorKind::ArgumentConflict, Some(word)) => {
+            Some(instead_of(word, words, user))
+        }
+        (ErrorKind::UnknownArgument, _) => option.map(instead_of_option),
+        (ErrorKind::ArgumentConflict, _) => match (argument, text(ContextKind::PriorArg)) {
+            (given, again) if given == again => option.map(|option| format!("{option} is given twice")),
+            (_, other) => {
+                let other = other.unwrap_or_default().split(' ').next().unwrap_or_default();
+                Some(format!("{} and {other} exclude each other", option.unwrap_or_default()))
+            }
+        },
+        (ErrorKind::InvalidValue, _) if text(ContextKind::InvalidValue) == Some("") => {
+            let value = argument?.split_once('<').map_or("", |(_, value)| value.trim_end_matches('>'));
+            Some(format!("{0} needs a value: {0} {value}", option?))
+        }
+        (ErrorKind::TooManyValues, _) => option.map(|option| format!("{option} takes no value")),
+        (ErrorKind::MissingRequiredArgument, _) => {
+            let command = words.iter().find(|word| ["pause", "resume"].contains(&word.as_str()))?;
+            Some(format!("which watchdog? watchdog {command} NAME, or --all"))
+        }
+        _ => None,
+    }
 }
 
 /// Which of the `known` names was meant: one that begins with what was `typed`, or else the nearest, if no more
@@ -36,59 +79,96 @@ pub fn meant<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Optio
     near.min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
 }
 
-/// A word that is neither a command nor an option's value.
-fn stray_word(error: &clap::Error) -> Option<&str> {
-    let is_stray = matches!(error.kind(), ErrorKind::InvalidSubcommand | ErrorKind::ArgumentConflict);
-    match error.get(ContextKind::InvalidSubcommand) {
-        Some(ContextValue::String(word)) if is_stray => Some(word),
-        _ => None,
-    }
-}
-
-/// A long option that there is not.
-fn unknown_option(error: &clap::Error) -> Option<&str> {
-    match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(option))
-            if error.kind() == ErrorKind::UnknownArgument && option.starts_with("--") =>
-        {
-            Some(option)
-        }
-        _ => None,
-    }
-}
+/// What people are used to from other programs, and what there is instead.
+const HABITS: [(&str, &str); 2] = [
+    ("autostart", "a missing process is always started"),
+    ("health_cmd", "whether the process runs is checked, and not yet how it is"),
+];
 
 /// What was meant by an option that there is not, perhaps.
 fn instead_of_option(typed: &str) -> String {
     let key = typed.trim_start_matches('-').replace('-', "_");
+    if !typed.starts_with("--") {
+        return format!("unknown option '{typed}'; 'watchdog --help' lists them");
+    }
+    if let Some((_, instead)) = HABITS.iter().find(|(habit, _)| *habit == key) {
+        return format!("unknown option '{typed}'; {instead}");
+    }
+    // `--health-interval`
+    let has_its_words = |row: &&Row| key.split('_').all(|word| row.key.split('_').any(|its| its == word));
     let meant: Vec<_> = match meant(&key, ROWS.iter().map(|row| row.key)).and_then(row) {
-        Some(meant) if meant.option() == typed => return format!("'{typed}' is no option of this command"),
+        Some(meant) if meant.option() == typed => return format!("this command has no option '{typed}'"),
         Some(meant) => vec![meant],
-        None => ROWS.iter().filter(|row| row.key.split('_').any(|word| word == key)).collect(),
+        None => ROWS.iter().filter(has_its_words).collect(),
     };
-    let options: Vec<_> = meant.into_iter().map(|row| format!("'{}'", row.option())).collect();
+    let options: Vec<_> = meant.into_iter().map(Row::option).collect();
     if options.is_empty() {
-        format!("there is no option '{typed}'; watchdog --help shows those that there are")
+        format!("unknown option '{typed}'; 'watchdog --help' lists them")
     } else {
-        format!("there is no option '{typed}'; is {} meant?", options.join(" or "))
+        format!("unknown option '{typed}'; did you mean {}?", options.join(" or "))
     }
 }
 
-/// What was meant by a stray word, perhaps.
-fn instead_of(word: &str) -> String {
-    match meant(word, ["status", "pause", "resume"]) {
-        Some(command) if command == word => {
-            format!("'{word}' comes before all options, as in: watchdog {word} --help")
-        }
-        Some(command) => format!("there is no command '{word}'; is '{command}' meant?"),
-        None if ["start", "stop", "restart"].contains(&word) => format!(
-            "there is no command '{word}': what is missing is started, and left alone after 'watchdog pause NAME'"
-        ),
-        None => format!(
-            "'{word}' is a word too many: a start command of several words is quoted, as in --start-command \
-             'service docker start'; a process is given as --process-name {word}, a configuration file as \
-             --config {word}"
-        ),
+/// What to type in place of a `word` with a dash that no keyboard has.
+pub fn long_dash(word: &str) -> Option<String> {
+    let rest = word
+        .trim_start_matches(['-', '\u{2010}', '\u{2011}', '\u{2012}', '\u{2013}', '\u{2014}', '\u{2212}']);
+    word.strip_suffix(rest).filter(|dashes| !dashes.is_ascii())?;
+    let hyphens = if rest.chars().count() == 1 { "-" } else { "--" };
+    Some(format!("'{word}' starts with a long dash, as web pages print it; type: {hyphens}{rest}"))
+}
+
+/// What was meant by a stray word among the `words`, perhaps.
+fn instead_of(word: &str, words: &[String], user: &User) -> String {
+    if let Some(instead) = long_dash(word) {
+        return instead;
     }
+    let at = words.iter().position(|other| other == word).unwrap_or(words.len());
+    let (before, from_here) = words.split_at(at);
+    let name = from_here.get(1).filter(|next| !next.starts_with('-')).map_or("NAME", String::as_str);
+    let unknown = |instead: String| format!("unknown command '{word}'; {instead}");
+    match word {
+        "start" | "stop" | "restart" => unknown(format!(
+            "a missing process is started by itself; to stop it: watchdog pause {name}, then stop it"
+        )),
+        "list" | "ls" | "ps" | "show" => unknown("did you mean: watchdog status".to_owned()),
+        "check" => unknown(format!("did you mean: watchdog --config {name} --dry-run")),
+        "reload" => unknown(format!(
+            "to reload the configuration, send SIGHUP: systemctl reload watchdog@{name}, or kill -HUP PID (watchdog \
+             status shows it)"
+        )),
+        "version" => unknown("did you mean: watchdog --version".to_owned()),
+        "forget" => unknown(format!("to forget failures: watchdog resume {name}")),
+        _ => match meant(word, ["status", "pause", "resume"]) {
+            Some(command) if command == word => format!("put '{word}' first: watchdog {word} ..."),
+            Some(command) => unknown(format!("did you mean '{command}'?")),
+            None => stray_argument(word, before, from_here, user),
+        },
+    }
+}
+
+/// What was meant by a word that is no command either, with the words `before` it and those `from_here` on.
+fn stray_argument(word: &str, before: &[String], from_here: &[String], user: &User) -> String {
+    let shown = quoted(word.as_ref());
+    let start = match before {
+        [.., option, value] if ["-s", "--start-command", "--start_command"].contains(&option.as_str()) => {
+            Some(value.as_str())
+        }
+        [.., both] => both.strip_prefix("--start-command="),
+        [] => None,
+    };
+    if let Some(start) = start {
+        let more = from_here.iter().map(String::as_str).take_while(|word| !word.starts_with('-'));
+        let command: Vec<_> = [start].into_iter().chain(more).collect();
+        let command = quoted(command.join(" ").as_ref());
+        return format!(
+            "unexpected argument '{word}'; put a start command of several words in quotes: --start-command {command}"
+        );
+    }
+    if config_file::path(word.as_ref(), user).is_file() {
+        return format!("unexpected argument '{word}'; did you mean: watchdog --config {shown}");
+    }
+    format!("unexpected argument '{word}'; did you mean --config {shown} or --process-name {shown}?")
 }
 
 #[cfg(test)]
