@@ -47,7 +47,7 @@ _watchdog() {
 
     case "${cmd}" in
         watchdog)
-            opts="-p -x -f -u -s -i -w -m -c -v -q -h -V --process-name --exact --full --user --pid-namespace --start-command --start-timeout --health-check-interval --restart-wait-interval --max-fail-count --stable-after --restart-delay --after-stop --retry-after --config --name --once --dry-run --no-input --state-dir --log-dir --log-max-size --log-max-files --help --version status pause resume help"
+            opts="-p -x -f -u -s -i -w -m -c -v -h -q -V --process-name --exact --full --user --pid-namespace --start-command --start-timeout --health-check-interval --restart-wait-interval --max-fail-count --stable-after --restart-delay --after-stop --retry-after --config --name --once --dry-run --no-input --state-dir --log-dir --log-max-size --log-max-files --help --version status pause resume help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -307,7 +307,7 @@ _watchdog() {
             return 0
             ;;
         watchdog__subcmd__pause)
-            opts="$(watchdog status 2>/dev/null | sed '1d; s/ .*//') -h --all --upgrade --for --state-dir --help"
+            opts="$(watchdog status 2>/dev/null | sed '1d; s/ .*//') -h --help --all --upgrade --for --state-dir"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -335,7 +335,7 @@ _watchdog() {
             return 0
             ;;
         watchdog__subcmd__resume)
-            opts="$(watchdog status 2>/dev/null | sed '1d; s/ .*//') -h --all --upgrade --state-dir --help"
+            opts="$(watchdog status 2>/dev/null | sed '1d; s/ .*//') -h --help --all --upgrade --state-dir"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -356,7 +356,7 @@ _watchdog() {
             return 0
             ;;
         watchdog__subcmd__status)
-            opts="$(watchdog status 2>/dev/null | sed '1d; s/ .*//') -h --json --state-dir --help"
+            opts="$(watchdog status 2>/dev/null | sed '1d; s/ .*//') -h --help --json --state-dir"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_watchdog_global_optspecs
-    string join \n p/process-name= x/exact f/full u/user= pid-namespace= s/start-command= start-timeout= i/health-check-interval= w/restart-wait-interval= m/max-fail-count= stable-after= restart-delay= after-stop= retry-after= c/config= name= once dry-run no-input state-dir= log-dir= log-max-size= log-max-files= v q h/help V/version
+    string join \n p/process-name= x/exact f/full u/user= pid-namespace= s/start-command= start-timeout= i/health-check-interval= w/restart-wait-interval= m/max-fail-count= stable-after= restart-delay= after-stop= retry-after= c/config= name= once dry-run no-input state-dir= log-dir= log-max-size= log-max-files= v h help q V/version
 end
 
 function __fish_watchdog_needs_command
@@ -25,52 +25,53 @@ function __fish_watchdog_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c watchdog -n "__fish_watchdog_needs_command" -s p -l process-name -d 'Name of the process: a regular expression, found anywhere in the name, as pgrep does' -r -f
-complete -c watchdog -n "__fish_watchdog_needs_command" -s u -l user -d 'Only processes of this effective user, by name or number' -r -f -a "(__fish_complete_users)"
-complete -c watchdog -n "__fish_watchdog_needs_command" -l pid-namespace -d 'Whose processes count: those of this machine or container, or of containers in it too [default: own]' -r -f -a "own\t''
+complete -c watchdog -n "__fish_watchdog_needs_command" -s p -l process-name -d 'Process name: a regular expression that may match any part of the name, as in pgrep' -r -f
+complete -c watchdog -n "__fish_watchdog_needs_command" -s u -l user -d 'Count only processes of this effective user (name or number)' -r -f -a "(__fish_complete_users)"
+complete -c watchdog -n "__fish_watchdog_needs_command" -l pid-namespace -d 'own: only processes of this machine or container; any: those in its containers too [default: own]' -r -f -a "own\t''
 any\t''"
-complete -c watchdog -n "__fish_watchdog_needs_command" -s s -l start-command -d 'Command that starts it, run by /bin/sh -c' -r -f -a "(__fish_complete_command)"
-complete -c watchdog -n "__fish_watchdog_needs_command" -l start-timeout -d 'How long the command may be at work while the process is missing [default: 100s]' -r -f
+complete -c watchdog -n "__fish_watchdog_needs_command" -s s -l start-command -d 'Command that starts the process, run by /bin/sh -c' -r -f -a "(__fish_complete_command)"
+complete -c watchdog -n "__fish_watchdog_needs_command" -l start-timeout -d 'Longest time that the command may run while the process is missing [default: 100s]' -r -f
 complete -c watchdog -n "__fish_watchdog_needs_command" -s i -l health-check-interval -d 'Time between two checks [default: 1s]' -r -f
-complete -c watchdog -n "__fish_watchdog_needs_command" -s w -l restart-wait-interval -d 'Time from the start command to the verdict on it [default: 5s]' -r -f
-complete -c watchdog -n "__fish_watchdog_needs_command" -s m -l max-fail-count -d 'Failed attempts in a row after which to give up: 1 or more, or \'unlimited\' [default: 3]' -r -f
-complete -c watchdog -n "__fish_watchdog_needs_command" -l stable-after -d 'How long it must run for its failures to be forgotten [default: 60s]' -r -f
-complete -c watchdog -n "__fish_watchdog_needs_command" -l restart-delay -d 'Wait before the start after a crash or a kill [default: 100ms]' -r -f
-complete -c watchdog -n "__fish_watchdog_needs_command" -l after-stop -d 'Wait before the start after a stop on purpose, or where the cause is not known [default: 3s]' -r -f
-complete -c watchdog -n "__fish_watchdog_needs_command" -l retry-after -d 'Try again this long after giving up, then after twice the time, up to 1h [default: end instead]' -r -f
+complete -c watchdog -n "__fish_watchdog_needs_command" -s w -l restart-wait-interval -d 'Time from the start command until the attempt is judged [default: 5s]' -r -f
+complete -c watchdog -n "__fish_watchdog_needs_command" -s m -l max-fail-count -d 'Give up after this many failed attempts in a row: 1 or more, or \'unlimited\' [default: 3]' -r -f
+complete -c watchdog -n "__fish_watchdog_needs_command" -l stable-after -d 'Forget failures when the process has run for this time [default: 60s]' -r -f
+complete -c watchdog -n "__fish_watchdog_needs_command" -l restart-delay -d 'Wait before restarting after a crash or a kill [default: 100ms]' -r -f
+complete -c watchdog -n "__fish_watchdog_needs_command" -l after-stop -d 'Wait before restarting after a deliberate stop or an unknown cause [default: 3s]' -r -f
+complete -c watchdog -n "__fish_watchdog_needs_command" -l retry-after -d 'Try again this long after giving up, doubling up to 1h [default: exit instead; 10m with --once]' -r -f
 complete -c watchdog -n "__fish_watchdog_needs_command" -s c -l config -d 'Configuration file: a path, or a name for /etc/watchdog/NAME.toml' -r -F -a '(ls /etc/watchdog ~/.config/watchdog 2>/dev/null | sed -n \'s/\.toml$//p\')'
-complete -c watchdog -n "__fish_watchdog_needs_command" -l name -d 'Name of this watchdog, and of its files [default: made from the process name]' -r -f
-complete -c watchdog -n "__fish_watchdog_needs_command" -l state-dir -d 'Folder of lock and state [default: /run/watchdog, for other users than root ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
-complete -c watchdog -n "__fish_watchdog_needs_command" -l log-dir -d 'Folder of the logs [default: /var/log/watchdog, for other users than root ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
-complete -c watchdog -n "__fish_watchdog_needs_command" -l log-max-size -d 'Size at which a log is rotated [default: 1MiB]' -r -f
-complete -c watchdog -n "__fish_watchdog_needs_command" -l log-max-files -d 'Older logs that are kept beside it [default: 5]' -r -f
-complete -c watchdog -n "__fish_watchdog_needs_command" -s x -l exact -d 'The whole name has to match, not a part of it'
-complete -c watchdog -n "__fish_watchdog_needs_command" -s f -l full -d 'Match the whole command line instead of the name'
-complete -c watchdog -n "__fish_watchdog_needs_command" -l once -d 'Check once, start it if it is missing, and end: for cron and oneshot units'
-complete -c watchdog -n "__fish_watchdog_needs_command" -l dry-run -d 'Say what would be done, and do nothing'
-complete -c watchdog -n "__fish_watchdog_needs_command" -l no-input -d 'Never ask for what is missing'
-complete -c watchdog -n "__fish_watchdog_needs_command" -s v -d 'More on standard error'
-complete -c watchdog -n "__fish_watchdog_needs_command" -s q -d 'Less on standard error'
-complete -c watchdog -n "__fish_watchdog_needs_command" -s h -l help -d 'Print help'
+complete -c watchdog -n "__fish_watchdog_needs_command" -l name -d 'Name of this watchdog and its files [default: made from the process name]' -r -f
+complete -c watchdog -n "__fish_watchdog_needs_command" -l state-dir -d 'Directory of lock and state [default: /run/watchdog, for ordinary users ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
+complete -c watchdog -n "__fish_watchdog_needs_command" -l log-dir -d 'Directory of the logs [default: /var/log/watchdog, for ordinary users ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
+complete -c watchdog -n "__fish_watchdog_needs_command" -l log-max-size -d 'Rotate a log at this size [default: 1MiB]' -r -f
+complete -c watchdog -n "__fish_watchdog_needs_command" -l log-max-files -d 'Keep this many older logs [default: 5]' -r -f
+complete -c watchdog -n "__fish_watchdog_needs_command" -s x -l exact -d 'Match the whole name, not a part of it'
+complete -c watchdog -n "__fish_watchdog_needs_command" -s f -l full -d 'Match the command line instead of the name'
+complete -c watchdog -n "__fish_watchdog_needs_command" -l once -d 'Check once, start the process if it is missing, and exit; for cron and timers'
+complete -c watchdog -n "__fish_watchdog_needs_command" -l dry-run -d 'Show what it would do, and do nothing'
+complete -c watchdog -n "__fish_watchdog_needs_command" -l no-input -d 'Never ask; refuse if something required is missing'
+complete -c watchdog -n "__fish_watchdog_needs_command" -s v -d 'Print all records on standard error'
+complete -c watchdog -n "__fish_watchdog_needs_command" -s h -d 'Print the most used options, on one screen'
+complete -c watchdog -n "__fish_watchdog_needs_command" -l help -d 'Print all options'
+complete -c watchdog -n "__fish_watchdog_needs_command" -s q -d 'Print only errors on standard error'
 complete -c watchdog -n "__fish_watchdog_needs_command" -s V -l version -d 'Print version'
-complete -c watchdog -n "__fish_watchdog_needs_command" -f -a "status" -d 'Show what each watchdog sees'
-complete -c watchdog -n "__fish_watchdog_needs_command" -f -a "pause" -d 'Leave a process alone, until \'resume\' or a boot'
-complete -c watchdog -n "__fish_watchdog_needs_command" -f -a "resume" -d 'End a pause, and forget failures and a give-up'
+complete -c watchdog -n "__fish_watchdog_needs_command" -f -a "status" -d 'Show each watchdog and its process'
+complete -c watchdog -n "__fish_watchdog_needs_command" -f -a "pause" -d 'Do not start a process until \'resume\' or a reboot'
+complete -c watchdog -n "__fish_watchdog_needs_command" -f -a "resume" -d 'End a pause; forget failures and a give-up'
 complete -c watchdog -n "__fish_watchdog_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c watchdog -n "__fish_watchdog_using_subcommand status" -l state-dir -d 'Folder of the state [default: /run/watchdog, for other users than root ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
-complete -c watchdog -n "__fish_watchdog_using_subcommand status" -l json -d 'As JSON, for scripts'
+complete -c watchdog -n "__fish_watchdog_using_subcommand status" -l state-dir -d 'Directory of the state [default: /run/watchdog, for ordinary users ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
 complete -c watchdog -n "__fish_watchdog_using_subcommand status" -s h -l help -d 'Print help'
-complete -c watchdog -n "__fish_watchdog_using_subcommand pause" -l for -d 'Only for so long' -r -f
-complete -c watchdog -n "__fish_watchdog_using_subcommand pause" -l state-dir -d 'Folder of the state [default: /run/watchdog, for other users than root ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
-complete -c watchdog -n "__fish_watchdog_using_subcommand pause" -l all -d 'Every watchdog'
-complete -c watchdog -n "__fish_watchdog_using_subcommand pause" -l upgrade -d 'Every watchdog, while packages are upgraded: a pause of its own, beside those that people make'
+complete -c watchdog -n "__fish_watchdog_using_subcommand status" -l json -d 'Print JSON, for scripts'
+complete -c watchdog -n "__fish_watchdog_using_subcommand pause" -l for -d 'End the pause after this time' -r -f
+complete -c watchdog -n "__fish_watchdog_using_subcommand pause" -l state-dir -d 'Directory of the state [default: /run/watchdog, for ordinary users ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
 complete -c watchdog -n "__fish_watchdog_using_subcommand pause" -s h -l help -d 'Print help'
-complete -c watchdog -n "__fish_watchdog_using_subcommand resume" -l state-dir -d 'Folder of the state [default: /run/watchdog, for other users than root ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
-complete -c watchdog -n "__fish_watchdog_using_subcommand resume" -l all -d 'Every watchdog'
-complete -c watchdog -n "__fish_watchdog_using_subcommand resume" -l upgrade -d 'Every watchdog, while packages are upgraded: a pause of its own, beside those that people make'
+complete -c watchdog -n "__fish_watchdog_using_subcommand pause" -l all -d 'All watchdogs'
+complete -c watchdog -n "__fish_watchdog_using_subcommand pause" -l upgrade -d 'All watchdogs, for a package upgrade; separate from pauses that people make'
+complete -c watchdog -n "__fish_watchdog_using_subcommand resume" -l state-dir -d 'Directory of the state [default: /run/watchdog, for ordinary users ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
 complete -c watchdog -n "__fish_watchdog_using_subcommand resume" -s h -l help -d 'Print help'
-complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status pause resume help" -f -a "status" -d 'Show what each watchdog sees'
-complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status pause resume help" -f -a "pause" -d 'Leave a process alone, until \'resume\' or a boot'
-complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status pause resume help" -f -a "resume" -d 'End a pause, and forget failures and a give-up'
+complete -c watchdog -n "__fish_watchdog_using_subcommand resume" -l all -d 'All watchdogs'
+complete -c watchdog -n "__fish_watchdog_using_subcommand resume" -l upgrade -d 'All watchdogs, for a package upgrade; separate from pauses that people make'
+complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status pause resume help" -f -a "status" -d 'Show each watchdog and its process'
+complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status pause resume help" -f -a "pause" -d 'Do not start a process until \'resume\' or a reboot'
+complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status pause resume help" -f -a "resume" -d 'End a pause; forget failures and a give-up'
 complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status pause resume help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c watchdog -n "__fish_watchdog_using_subcommand status pause resume" -f -a '(watchdog status 2>/dev/null | sed \'1d; s/ .*//\')'

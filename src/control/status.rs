@@ -49,9 +49,9 @@ pub fn show(
     } else if snapshots.is_empty() {
         let folders: Vec<_> =
             directories(place, user).iter().map(|folder| folder.display().to_string()).collect();
-        format!("no watchdog has run yet: there is nothing of one in {}\n", escaped(&folders.join(" or ")))
+        format!("no watchdog has run yet (looked in {})\n", escaped(&folders.join(" or ")))
     } else {
-        status_table::page(&snapshots)
+        status_table::page(&snapshots, terminal_width())
     };
     let any = |status| snapshots.iter().any(|snapshot| snapshot.status == status);
     let exit = match () {
@@ -60,6 +60,12 @@ pub fn show(
         () => 0,
     };
     Ok((text, ExitCode::Lsb(exit)))
+}
+
+/// How wide the terminal is that standard output is, if it is one.
+fn terminal_width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout()).ok()?;
+    Some(size.ws_col.into())
 }
 
 fn snapshot(known: &Known, boot_id: &str, proc: &Proc) -> Snapshot {
