@@ -38,9 +38,9 @@ struct Options {
     /// A small run of less than two minutes, that shows whether all of this works
     #[arg(long)]
     quick: bool,
-    /// Put the tables into README.md, in place of those that are there
+    /// Put the tables into docs/measured.md, in place of those that are there
     #[arg(long)]
-    readme: bool,
+    docs: bool,
     /// Processes on the machine
     #[arg(long, value_delimiter = ',', value_name = "N,...")]
     processes: Option<Vec<usize>>,
@@ -163,8 +163,8 @@ fn measure(options: &Options, watchdog: &Path) -> Result<()> {
     }
     let text = report::text(&results);
     io::stdout().write_all(text.as_bytes())?;
-    if options.readme {
-        report::replace_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"), &text)?;
+    if options.docs {
+        report::replace_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/measured.md"), &text)?;
     }
     Ok(())
 }
