@@ -16,6 +16,7 @@
 mod cli;
 mod config;
 mod died;
+mod docs;
 mod dry_run;
 mod environment;
 mod failing;
