@@ -19,8 +19,9 @@ use watchdog::settings::{self, Settings};
 
 use crate::dry_run::DryRun;
 use crate::harness::{Captured, Ended, Scene, WATCHDOG};
-use crate::machine::{program, send};
+use crate::machine::{kernel_tells, program, send, skip};
 use crate::manual::{complaints, options, read, root};
+use crate::terminal::Terminal;
 
 /// All of it, by its path.
 fn pages() -> Vec<String> {
@@ -616,4 +617,142 @@ fn what_is_needed_and_brought_is_what_cargo_has() {
         assert!(read(page).contains(&format!("Rust {rust} or newer")), "{page}: Rust {rust}");
     }
     assert!(cargo.contains("[\"docs/*.md\", \"usr/share/doc/process-watchdog/docs/\", \"644\"]"));
+}
+
+/// A text of the documentation or of the program, without what differs from run to run.
+fn shape(stage: &Stage, text: &str) -> String {
+    let text = stage.names.replace_all(text, stage.scene.name());
+    let text = text.replace("brokend", stage.scene.name());
+    let folder = Regex::new(r"/[^ ]*/(\S+\.(?:log|toml))").unwrap();
+    let text = folder.replace_all(&text, "$1");
+    let stamp = Regex::new(r"(?m)^\d{4}-\S+ ").unwrap();
+    let text = stamp.replace_all(&text, "");
+    // Numbers, with a unit or two. The scene's name has digits too.
+    let text = text.replace(stage.scene.name(), "NAME");
+    let number = Regex::new(r"\b\d+(\.\d+)?(ms|[smhd]| [KM]iB)?( \d+[smh])?\b").unwrap();
+    number.replace_all(&text, "#").into_owned()
+}
+
+/// The block of text in this page that has these words.
+#[track_caller]
+fn quoted(page: &str, words: &str) -> String {
+    let block = blocks("text").into_iter().find(|block| block.page == page && block.text.contains(words));
+    block.unwrap_or_else(|| panic!("{page} quotes no {words}")).text
+}
+
+#[test]
+fn the_log_in_the_readme_is_what_is_logged() {
+    if !kernel_tells() {
+        return skip("this kernel does not say how the process died");
+    }
+    let stage = Stage::new();
+    let scene = &stage.scene;
+    let pid = scene.start_actor(&["sleep"]);
+    let line = "watchdog --process-name nginx --start-command 'service nginx start'";
+    let watchdog = scene.spawn(stage.shell(&format!("exec {}", stage.line(line)), "-c"), Captured::All);
+    scene.wait_for("^INFO watching ");
+    watchdog.wait_checks(2);
+    send(pid, SIGKILL);
+    scene.wait_for("^INFO attempt 1 succeeded");
+    watchdog.terminate();
+    let log = scene.read(&format!("log/{}.log", scene.name()));
+    let end = log.find("stopped by SIGTERM").unwrap_or(log.len());
+    let records = log[..end].lines().filter(|line| !line.contains(": settings: ") && !line.ends_with(": "));
+    // Whether the start command has ended before the process is seen is a matter of chance.
+    let records: BTreeSet<_> = records.map(|line| shape(&stage, line)).collect();
+    let said = quoted("README.md", "was killed by SIGKILL");
+    assert_eq!(records, said.lines().map(|line| shape(&stage, line)).collect());
+}
+
+#[test]
+fn what_cron_mails_is_what_is_quoted() {
+    let stage = Stage::new();
+    stage.write(
+        "broken",
+        "#!/bin/sh\ntest -e \"$HERE/mended\" && exec service it start\n\
+                           echo 'broken: cannot bind to port 80'\nexit 1\n",
+    );
+    let line = "watchdog --once --process-name nginx --start-command broken --retry-after 0.5 --restart-wait-interval 0.2";
+    let gave_up = stage.run(line);
+    assert_eq!(gave_up.code(), Some(1), "{gave_up}");
+    fs::write(stage.scene.path("mended"), "").unwrap();
+    let back = stage.scene.wait_until("it is tried again", || {
+        let ended = stage.run(line);
+        (ended.code() == Some(0)).then_some(ended)
+    });
+    let said = quoted("docs/running.md", "gave up after");
+    // The command that is to be typed has the scene's folder in it.
+    let place = format!(" --state-dir {}", stage.scene.path("state").display());
+    let mails = (gave_up.stderr + &back.stderr).replace(&place, "");
+    assert_eq!(shape(&stage, &mails), shape(&stage, &said));
+}
+
+#[test]
+fn what_is_asked_is_what_is_quoted() {
+    let stage = Stage::new();
+    let scene = &stage.scene;
+    scene.start_actor(&["sleep"]);
+    let said = quoted("docs/running.md", "Process name: ");
+    let mut terminal = Terminal::new();
+    let watchdog = terminal.start(scene, stage.shell("exec watchdog", "-c"));
+    for line in said.lines() {
+        let line = stage.names.replace_all(line, scene.name());
+        match Regex::new(r"^([A-Z][a-z ]+(?: \[\w+\])?:)(?: (.+))?$").unwrap().captures(&line) {
+            Some(found) if &found[1] != "To run this again without questions:" => {
+                terminal.expect(&regex_lite::escape(&found[1]));
+                terminal.enter(found.get(2).map_or("", |answer| answer.as_str()));
+            }
+            _ => {
+                let line = regex_lite::escape(line.trim()).replace("18", r"\d+");
+                terminal.expect(&line.replace("/usr/local/bin/watchdog", r"\S*watchdog"));
+            }
+        }
+    }
+    scene.wait_for("^INFO watching ");
+    watchdog.terminate();
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_what_is_quoted() {
+    let stage = Stage::new();
+    fs::write(stage.scene.path("etc/bad.toml"), "proces_name = 'x'\nexact = 1\nmax_fail_count = 0\n")
+        .unwrap();
+    let ended = stage.run("watchdog --config /etc/watchdog/bad.toml");
+    let said = quoted("docs/configuration.md", "bad.toml");
+    assert_eq!(ended.stderr.replace(&stage.scene.path("etc").display().to_string(), "/etc/watchdog"), said);
+}
+
+#[test]
+fn what_is_said_of_several_names_is_what_is_quoted() {
+    let stage = Stage::new();
+    let scene = &stage.scene;
+    scene.start_actor(&["sleep"]);
+    let other = format!("{}-p", scene.name());
+    let pid = scene.start_child(&scene.link_actor(&other), &["sleep"]);
+    let dry = scene.wait_until("both match", || {
+        let dry = DryRun::of(scene.watchdog());
+        (dry.matching().len() == 2).then_some(dry)
+    });
+    let said = quoted("docs/matching.md", "several names");
+    let said = said.trim().replace("docker-proxy", &other);
+    assert_eq!(shape(&stage, &dry.warnings()), shape(&stage, &said));
+    send(pid, SIGKILL);
+}
+
+#[test]
+fn the_columns_of_status_are_those_that_are_shown() {
+    let stage = Stage::new();
+    stage.play_once();
+    let ended = stage.run("watchdog status");
+    let head = ended.stdout.lines().next().unwrap();
+    for page in ["README.md", "docs/running.md"] {
+        let shown = quoted(page, "NAME     STATE");
+        let between = Regex::new("  +").unwrap();
+        for column in between.split(shown.lines().next().unwrap()) {
+            assert!(
+                between.split(head).any(|it| it == column),
+                "{page}: there is no column {column}: {ended}"
+            );
+        }
+    }
 }
