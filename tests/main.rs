@@ -17,6 +17,7 @@ mod afresh;
 mod cli;
 mod config;
 mod died;
+mod docs;
 mod dry_run;
 mod environment;
 mod failing;

@@ -1,4 +1,4 @@
-//! The manual pages, the completions and the README say what the program says.
+//! The manual pages and the completions say what the program says, and so do the tables of the documentation.
 
 use std::fs;
 use std::path::Path;
@@ -18,12 +18,12 @@ use crate::machine::{program, skip};
 #[path = "../packaging/generate/files.rs"]
 mod files;
 
-fn root() -> &'static Path {
+pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn read(path: &str) -> String {
-    fs::read_to_string(root().join(path)).unwrap()
+pub fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn what_is_made_from_the_command_line_is_current() {
 }
 
 /// The options that `--help` shows, of the program itself and of each command: `-p, --process-name`.
-fn options() -> Vec<(&'static str, String)> {
+pub fn options() -> Vec<(&'static str, String)> {
     let option = Regex::new(r"(?m)^ {2,6}(-\w(?:, --[\w-]+)?|--[\w-]+)").unwrap();
     let scene = Scene::new();
     let mut options = Vec::new();
@@ -59,9 +59,12 @@ fn options() -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn each_option_is_in_the_readme_and_in_the_manual() {
-    let readme = read("README.md");
-    let table = readme.split("\n## ").find(|section| section.starts_with("Options\n")).unwrap();
+fn each_option_is_in_the_documentation_and_in_the_manual() {
+    let configuration = read("docs/configuration.md");
+    let sections = configuration.split("\n## ");
+    let table: String = sections
+        .filter(|section| ["Options\n", "Commands\n"].iter().any(|it| section.starts_with(it)))
+        .collect();
     let page = read("packaging/man/watchdog.1");
     for (command, option) in options() {
         let is_in_table = if command.is_empty() {
@@ -69,7 +72,7 @@ fn each_option_is_in_the_readme_and_in_the_manual() {
         } else {
             option.ends_with("--help") || table.contains(&option)
         };
-        assert!(is_in_table, "the README has no {option} of '{command}'");
+        assert!(is_in_table, "docs/configuration.md has no {option} of '{command}'");
         if command.is_empty() || !option.ends_with("--help") {
             let heading = if command.is_empty() { ".SH OPTIONS\n" } else { &*format!(".SS {command}\n") };
             let (_, page) = page.split_once(heading).unwrap();
@@ -114,7 +117,7 @@ fn the_example_of_a_file_is_taken() {
 }
 
 /// What is wrong with this configuration.
-fn complaints(file: &str) -> Vec<String> {
+pub fn complaints(file: &str) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("nginx.toml");
     fs::write(&path, file).unwrap();
@@ -135,17 +138,17 @@ fn the_manual_has_each_rule_of_the_contract() {
         let rule = Regex::new(rule).unwrap();
         rule.captures_iter(text).map(|found| found[1].parse().unwrap()).collect()
     };
-    let contract = numbers(r"(?m)^\*\*(\d+)\.\*\*", &read("README.md"));
-    assert_eq!(contract[..3], [1, 2, 3]);
+    let contract = numbers(r"(?m)^\*\*(\d+)\.\*\*", &read("docs/contract.md"));
+    assert_eq!(contract, (1..=37).collect::<Vec<_>>());
     assert_eq!(numbers(r"(?m)^\.IP (\d+)\. 4$", &read("packaging/man/watchdog.1")), contract);
 }
 
 #[test]
 fn what_start_commands_do_not_inherit_is_told() {
-    let (readme, page) = (read("README.md"), read("packaging/man/watchdog.1"));
+    let (contract, page) = (read("docs/contract.md"), read("packaging/man/watchdog.1"));
     for name in NOT_INHERITED {
         assert!(
-            readme.contains(&format!("`{name}`")) && page.contains(&format!("\\fB{name}\\fR\n")),
+            contract.contains(&format!("`{name}`")) && page.contains(&format!("\\fB{name}\\fR\n")),
             "{name}"
         );
     }

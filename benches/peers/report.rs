@@ -12,8 +12,9 @@ use crate::stats::Summary;
 use crate::watchers::{Notice, OURS, Watcher};
 use crate::{Result, deaths, fleet, looks, quiet, targets};
 
-/// Between these two lines the README has the tables.
-const MARKS: [&str; 2] = ["<!-- bench/run --readme: from here", "<!-- bench/run --readme: to here"];
+/// Between these two lines docs/measured.md has the tables.
+const MARKS: [&str; 2] =
+    ["<!-- benches/peers/run --docs: from here", "<!-- benches/peers/run --docs: to here"];
 
 /// All that was measured, and what of.
 pub struct Results {

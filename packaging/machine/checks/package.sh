@@ -24,6 +24,7 @@ brings_what_it_says() {
     same "$(dpkg-query --show --showformat='${Conflicts}' process-watchdog)" watchdog
     test -d /etc/watchdog
     ls /usr/share/doc/process-watchdog/examples
+    test -s /usr/share/doc/process-watchdog/docs/contract.md
     # Nothing runs or is enabled before somebody says so.
     same "$(loaded_units)" ""
     same "$(find /etc/systemd -name '*watchdog*')" ""
