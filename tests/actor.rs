@@ -9,7 +9,9 @@ use std::ffi::{CStr, OsStr};
 use std::fs::File;
 use std::io::{Write, stderr, stdout};
 use std::os::fd::AsRawFd;
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, abort, exit};
 use std::thread::{sleep, spawn};
@@ -105,6 +107,13 @@ fn main() {
             Signals::new([SIGTERM, SIGINT]).expect("signals").forever().next();
             sleep(milliseconds(after));
             File::create(note).expect("a note");
+        }
+        // Is there first, under a name that is anybody's to take.
+        ["squat", name, note] => {
+            let address = SocketAddr::from_abstract_name(name).expect("a name");
+            let _listener = UnixListener::bind_addr(&address).expect("a socket of that name");
+            File::create(note).expect("a note");
+            sleep_for_ever();
         }
         ["ignore-term"] => {
             let _ignored = Signals::new([SIGTERM, SIGINT]).expect("signals");
