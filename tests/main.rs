@@ -34,6 +34,7 @@ mod namespaces;
 mod once;
 mod package;
 mod pause;
+mod places;
 mod prompt;
 mod refused;
 mod service_manager;
