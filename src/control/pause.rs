@@ -4,14 +4,17 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 
-use super::instances::{Known, known, unheard_of};
+use super::instances::{Known, before, known, unheard_of};
 use crate::exit::ExitCode;
+use crate::fs::Dir;
 use crate::hold::pause::{Leave, begin_upgrade, end_upgrade};
 use crate::input::cli::{StateDir, Which};
+use crate::log::Stderr;
 use crate::settings::dirs::User;
 use crate::settings::{self, values};
 use crate::state::Files;
 use crate::sys::PROC;
+use crate::text::escaped;
 use crate::time::{Time, boot_id, now};
 
 pub fn pause(
@@ -19,6 +22,7 @@ pub fn pause(
     time: Option<&OsStr>,
     place: &StateDir,
     user: &User,
+    stderr: &mut Stderr,
 ) -> Result<ExitCode, Vec<String>> {
     let read = |given| settings::check("for", given, |given| values::interval(values::text(given)?));
     let time = time.map(read).transpose();
@@ -26,7 +30,7 @@ pub fn pause(
     let now = now();
     let until = time.map(|time| now + time);
     if !which.upgrade {
-        return say(which, Leave::Paused { until }, place, user);
+        return say(which, Leave::Paused { until }, place, user, stderr);
     }
     let Some(until) = until else {
         return Err(vec![
@@ -36,18 +40,37 @@ pub fn pause(
     let folder = user.state_folder(place.state_dir.as_ref());
     begin_upgrade(&folder, &boot_id(Path::new(PROC)), until, now)
         .map_err(|error| vec![format!("cannot be written down in {}: {error}", folder.display())])?;
+    warn_unheeded(&folder, user, stderr);
     Ok(ExitCode::Success)
 }
 
 pub fn resume_after_upgrade(place: &StateDir, user: &User) -> Result<ExitCode, Vec<String>> {
     let folder = user.state_folder(place.state_dir.as_ref());
-    end_upgrade(&folder)
-        .map_err(|error| vec![format!("the pause cannot be removed from {}: {error}", folder.display())])?;
+    for folder in [Some(folder), before(place, user)].into_iter().flatten() {
+        end_upgrade(&folder).map_err(|error| {
+            vec![format!("the pause cannot be removed from {}: {error}", folder.display())]
+        })?;
+    }
     Ok(ExitCode::Success)
 }
 
+/// Root may say it to another user's watchdog; one that root runs does not heed what others can write.
+fn warn_unheeded(folder: &Path, user: &User, stderr: &mut Stderr) {
+    if let Err(error) = Dir::open(folder, user.trust()) {
+        let folder = folder.display();
+        let text = format!("a watchdog of root's does not heed what is in {folder} ({error})");
+        stderr.write_text(&format!("watchdog: {}\n", escaped(&text)));
+    }
+}
+
 /// Says to each of the instances that its process is to be left alone, or no longer.
-pub fn say(which: &Which, leave: Leave, place: &StateDir, user: &User) -> Result<ExitCode, Vec<String>> {
+pub fn say(
+    which: &Which,
+    leave: Leave,
+    place: &StateDir,
+    user: &User,
+    stderr: &mut Stderr,
+) -> Result<ExitCode, Vec<String>> {
     let folder = user.state_folder(place.state_dir.as_ref());
     let (ours, roots): (Vec<_>, Vec<_>) =
         known(place, user).into_iter().partition(|known| known.folder == folder);
@@ -88,5 +111,9 @@ pub fn say(which: &Which, leave: Leave, place: &StateDir, user: &User) -> Result
             wrong.push(format!("{name}: cannot be written down in {}: {error}{hint}", folder.display()));
         }
     }
-    if wrong.is_empty() { Ok(ExitCode::Success) } else { Err(wrong) }
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
+    warn_unheeded(&folder, user, stderr);
+    Ok(ExitCode::Success)
 }

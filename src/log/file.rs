@@ -1,9 +1,9 @@
 //! The log file: rotated by size, without a torn or lost record.
 
+use crate::fs::{Dir, Trust};
 use crate::guard::guarded;
-use crate::log::make;
 use crate::settings::Settings;
-use std::fs::OpenOptions;
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use file_rotate::compression::Compression;
 use file_rotate::suffix::AppendCount;
 use file_rotate::{ContentLimit, FileRotate};
+use rustix::fs::OFlags;
 
 /// Where the log goes, and how it is kept small.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub struct LogFile {
     pub name: String,
     /// The file.
     pub path: PathBuf,
+    /// Whose it is to be.
+    pub trust: Trust,
     /// Its size, in bytes, from which on it is rotated.
     pub max_size: u64,
     /// How many older files are kept beside it.
@@ -28,8 +31,9 @@ pub struct LogFile {
 impl LogFile {
     /// That of the instance with these settings.
     pub fn of(settings: &Settings) -> Self {
-        let (name, path) = (settings.name.to_string(), settings.dirs.log(&settings.name));
-        LogFile { name, path, max_size: settings.log_max_size, max_files: settings.log_max_files }
+        let Settings { dirs, log_max_size: max_size, log_max_files: max_files, .. } = settings;
+        let (name, path) = (settings.name.to_string(), dirs.log(&settings.name));
+        LogFile { name, path, trust: dirs.trust, max_size: *max_size, max_files: *max_files }
     }
 }
 
@@ -44,6 +48,8 @@ struct Open {
     file: FileRotate<AppendCount>,
     /// Device and inode of what is written to.
     identity: (u64, u64),
+    /// The path of `file` leads through it.
+    dir: Dir,
 }
 
 impl RotatingFile {
@@ -60,51 +66,59 @@ impl RotatingFile {
     }
 
     fn try_write(&mut self, record: &str) -> io::Result<()> {
-        let path = &self.limits.path;
-        let identity = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino()));
+        let (folder, name) = Dir::split(&self.limits.path)?;
+        let dir = Dir::make(folder, self.limits.trust)?.following_links();
+        // Which finds out what is wrong with them before file-rotate does.
+        let file = dir.make_file(name, OFlags::RDWR | OFlags::APPEND, 0o640)?;
+        let before = file.metadata()?;
         // Removed, moved away, or rotated by somebody else.
-        if self.open.as_ref().is_some_and(|open| identity(path).ok() != Some(open.identity)) {
-            self.open = None;
-        }
-        if self.open.is_none() {
-            // Which finds out what is wrong with them before file-rotate does.
-            make(OpenOptions::new().read(true).append(true), path)?;
-            let file = guarded(|| rotating(&self.limits)).ok_or_else(vanished)?;
-            self.open = Some(Open { file, identity: identity(path)? });
-        }
-        let Some(open) = &mut self.open else { return Ok(()) };
-        let before = std::fs::metadata(path)?.len();
+        let is_it = |open: &Open| open.dir.identity() == dir.identity() && open.identity == identity(&before);
+        let mut open = if let Some(open) = self.open.take().filter(is_it) {
+            open
+        } else {
+            let path = dir.held_path(name);
+            let file = guarded(|| rotating(&path, &self.limits)).ok_or_else(vanished)?;
+            Open { file, identity: identity(&before), dir }
+        };
         if let Err(error) = guarded(|| open.file.write_all(record.as_bytes()))
             .ok_or_else(vanished)
             .and_then(|written| written)
         {
             // What a full disk took of it would tear the next one.
-            let file = OpenOptions::new().write(true).open(path)?;
-            let torn = file.metadata()?;
-            if (torn.dev(), torn.ino()) == open.identity && torn.len() > before {
-                file.set_len(before)?;
-            }
+            mend(&file, &before)?;
             return Err(error);
         }
-        let after = std::fs::metadata(path)?;
-        let rotated = (after.dev(), after.ino()) != open.identity;
-        open.identity = (after.dev(), after.ino());
+        let after = open.dir.open_file(name, OFlags::RDONLY)?.metadata()?;
+        let rotated = identity(&after) != open.identity;
+        open.identity = identity(&after);
+        self.open = Some(open);
         // Nothing was written if a rotation failed half-way.
-        let added = if rotated { after.len() } else { after.len().saturating_sub(before) };
+        let added = if rotated { after.len() } else { after.len().saturating_sub(before.len()) };
         if added < record.len() as u64 { Err(io::Error::other("it could not be rotated")) } else { Ok(()) }
     }
+}
+
+fn identity(file: &Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
+}
+
+/// Cuts what was written since `before`.
+fn mend(file: &File, before: &Metadata) -> io::Result<()> {
+    if file.metadata()?.len() > before.len() { file.set_len(before.len()) } else { Ok(()) }
 }
 
 fn vanished() -> io::Error {
     io::Error::other("it vanished while it was rotated")
 }
 
-fn rotating(limits: &LogFile) -> FileRotate<AppendCount> {
+fn rotating(path: &Path, limits: &LogFile) -> FileRotate<AppendCount> {
+    let links = if limits.trust == Trust::RootOnly { OFlags::NOFOLLOW } else { OFlags::empty() };
     let mut options = OpenOptions::new();
     options.read(true).append(true).create(true).mode(0o640);
+    options.custom_flags((links | OFlags::NONBLOCK).bits().cast_signed());
     let size = usize::try_from(limits.max_size).unwrap_or(usize::MAX).max(1);
     FileRotate::new(
-        &limits.path,
+        path,
         AppendCount::new(limits.max_files),
         ContentLimit::BytesSurpassed(size),
         Compression::None,
@@ -117,7 +131,8 @@ mod tests {
     use super::*;
 
     fn file_in(folder: &Path, max_size: u64, max_files: usize) -> RotatingFile {
-        RotatingFile::new(LogFile { name: "x".into(), path: folder.join("made/x.log"), max_size, max_files })
+        let (name, path) = ("x".into(), folder.join("made/x.log"));
+        RotatingFile::new(LogFile { name, path, trust: Trust::Anyone, max_size, max_files })
     }
 
     fn read_all(folder: &Path) -> Vec<String> {

@@ -121,7 +121,8 @@ impl Proc {
         // Our own processes are never hidden from us.
         if matches.counting.is_empty() && !sees_all && criteria.user != Some(self.my_user) {
             return Err(Unknown(format!(
-                "{} hides other users' processes (hidepid), so whether one named '{}' runs cannot be seen",
+                "{} hides other users' processes (hidepid), so whether one named '{}' runs cannot be seen; give --user \
+                 USER if it is this user's own, or let this user into the group that it is mounted for (gid=)",
                 self.root.display(),
                 criteria.pattern.text(),
             )));

@@ -10,9 +10,10 @@ use crate::policy::Failure;
 use crate::process::ProcessInfo;
 use crate::process::termination::{Cause, Exit, Predecessor, Termination, signal_name};
 use crate::report::event::{AttemptEvent, Event, Lasting, Look, ProcessEvent, Row, Then, WatchEvent};
-use crate::report::words::{death, ended, facts, failure, list, looks, often, unusable, wrote};
+use crate::report::words::{death, ended, facts, failure, list, looks, no_lock, often, unusable, wrote};
 use crate::settings::Settings;
 use crate::state::history::Tally;
+use crate::state::lock::NoLock;
 use crate::state::said::Notice;
 use crate::text::{plural, span};
 
@@ -87,6 +88,9 @@ impl LogLines {
             Event::Attempt(AttemptEvent::CommandEnded { is_process: true, .. }) => return,
             Event::Attempt(event) => self.attempt(event),
             Event::Watch(event) => self.watch(event),
+            Event::Lasting(lasting @ Lasting::NoLock { error: NoLock::Taken(_), .. }) => {
+                Line { level: Level::Error, ..info(self.lasting(lasting)) }
+            }
             Event::Lasting(lasting) => warn(self.lasting(lasting)),
             Event::Over(notice) => match over(*notice) {
                 Some(text) => info(text),
@@ -333,15 +337,22 @@ impl LogLines {
                 format!("no process is named '{}'; close: {close}", self.settings.criteria.pattern.text())
             }
             Lasting::NoLock { folder, error } => format!(
-                "no lock is to be had in {} ({error}): no second watchdog of this name is kept away",
-                folder.display()
+                "no lock is to be had in {} ({}): no second watchdog of this name is kept away",
+                folder.display(),
+                no_lock(error)
+            ),
+            Lasting::InTurn => format!(
+                "two lines with different settings watch '{name}' in turn: remove one, or give it a name of its own, such \
+                 as --name {name}-2",
+                name = self.settings.name
             ),
             Lasting::LockLost(holder) => format!(
                 "its lock was removed, and another watchdog{} has it: this one starts nothing",
                 holder.in_brackets()
             ),
             Lasting::StateUnwritable { folder, error } => format!(
-                "nothing can be kept in {} ({error}): the next one will know nothing of this one",
+                "nothing can be kept in {} ({error}): the next one will know nothing of this one; to use another \
+                 directory: --state-dir DIR",
                 folder.display()
             ),
             Lasting::StateUnusable(why) => unusable(why),
