@@ -5,7 +5,7 @@ use std::fs::{DirBuilder, File, Permissions};
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
@@ -190,22 +190,30 @@ impl Dir {
     fn file(&self, name: &OsStr, flags: OFlags, mode: u32) -> io::Result<File> {
         let follow = if self.follows_links { OFlags::empty() } else { OFlags::NOFOLLOW };
         let flags = flags | follow | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let refused = |why: String| io::Error::other(format!("{} {why}", self.path.join(name).display()));
         let file = match openat(&self.fd, name, flags, Mode::from_raw_mode(mode)) {
-            Err(Errno::LOOP) => return Err(refused("is a link: remove it".to_owned())),
-            file => File::from(file?),
+            Err(Errno::LOOP) => return Err(self.refused(name, "is a link: remove it")),
+            file => file?,
         };
-        let about = file.metadata()?;
-        match (about.is_file(), self.trust) {
-            (false, _) => Err(refused("is not a regular file".to_owned())),
-            (true, Trust::RootOnly) if about.uid() != 0 => {
-                Err(refused(format!("belongs to user {}: remove it", about.uid())))
+        self.test_file(name, &fstat(&file)?)?;
+        Ok(file.into())
+    }
+
+    fn test_file(&self, name: &OsStr, about: &Stat) -> io::Result<()> {
+        let is_file = FileType::from_raw_mode(about.st_mode) == FileType::RegularFile;
+        match (is_file, self.trust) {
+            (false, _) => Err(self.refused(name, "is not a regular file")),
+            (true, Trust::RootOnly) if about.st_uid != 0 => {
+                Err(self.refused(name, &format!("belongs to user {}: remove it", about.st_uid)))
             }
-            (true, Trust::RootOnly) if about.nlink() > 1 => {
-                Err(refused(format!("has {} names: remove it", about.nlink())))
+            (true, Trust::RootOnly) if about.st_nlink > 1 => {
+                Err(self.refused(name, &format!("has {} names: remove it", about.st_nlink)))
             }
-            (true, _) => Ok(file),
+            (true, _) => Ok(()),
         }
+    }
+
+    fn refused(&self, name: &OsStr, why: &str) -> io::Error {
+        io::Error::other(format!("{} {why}", self.path.join(name).display()))
     }
 
     /// Reads a small file.
@@ -259,10 +267,25 @@ impl Dir {
         }
     }
 
-    /// What there is to know of a file.
+    /// Whether it is what is at its path, and to be trusted. Takes no descriptor, of which there may be none left.
+    pub fn is_in_place(&self) -> bool {
+        let there = rustix::fs::stat(&self.path).ok().map(|about| identity(&about));
+        there.is_some() && there == self.identity() && self.test().is_ok()
+    }
+
+    /// What there is to know of a file that could be opened. Takes no descriptor either.
     ///
     /// # Errors
-    /// There is none.
+    /// There is none, or it is no regular file, or not to be trusted.
+    pub fn about_file(&self, name: impl AsRef<OsStr>) -> io::Result<Stat> {
+        let about = self.about(name.as_ref())?;
+        self.test_file(name.as_ref(), &about).map(|()| about)
+    }
+
+    /// What there is to know of whatever has this name.
+    ///
+    /// # Errors
+    /// There is nothing.
     pub fn about(&self, name: impl AsRef<OsStr>) -> io::Result<Stat> {
         let follow = if self.follows_links { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
         Ok(statat(&self.fd, name.as_ref(), follow)?)

@@ -1,6 +1,7 @@
 //! The few system calls that no safe function of a library makes. The only unsafe code.
 #![allow(unsafe_code)]
 
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::io;
 use std::mem::MaybeUninit;
@@ -13,6 +14,16 @@ pub const PROC: &str = "/proc";
 
 /// A process number.
 pub type Pid = i32;
+
+/// The number of this process.
+pub fn own_pid() -> Pid {
+    rustix::process::getpid().as_raw_nonzero().get()
+}
+
+/// Flags as `OpenOptions::custom_flags` takes them.
+pub fn custom_flags(flags: OFlags) -> i32 {
+    i32::try_from(flags.bits()).unwrap_or_default()
+}
 
 /// What `PIDFD_GET_INFO` says about how a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! The watched process of the integration tests: one small program that plays many parts. Its name is
 //! that of the link it is started by, its part is in its arguments.
+#![allow(clippy::incompatible_msrv)] // no user builds it: it needs a Rust of today
 #![allow(unsafe_code)] // one part ends only its leader thread, another dies of a signal
 #![allow(clippy::expect_used, clippy::panic)] // what a test reads in the output log when it got it wrong
 #![allow(clippy::zombie_processes)] // processes that nobody waits for are what it is about
@@ -135,7 +136,7 @@ fn wait_for(end: &str) {
 /// Like nginx: only one of it at a time, and its workers count too.
 fn master(lock: &str, workers: &str) {
     let lock = File::create(lock).expect("a file to lock");
-    if lock.try_lock().is_err() {
+    if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
         writeln!(stderr(), "bind() to 0.0.0.0:80 failed (98: Address already in use)")
             .expect("standard error");
         exit(1);

@@ -252,6 +252,10 @@ fn in_a_terminal_and_as_a_service_it_says_once_what_it_cannot_remember() {
     let before = complaints(&scene, &scene.path("file")).len();
     let second = as_service(&scene, &stateless(&scene));
     scene.assert_watched();
+    scene.wait_until("it has said so", || {
+        (complaints(&scene, &scene.path("file")).len() > before).then_some(())
+    });
+    second.wait_checks(5);
     let told = complaints(&scene, &scene.path("file")).split_off(before);
     assert!(told.len() == 1 && told[0].contains("--state-dir"), "{told:?}");
     second.terminate();

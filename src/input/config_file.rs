@@ -127,7 +127,7 @@ fn nearest(given: &OsStr, at: &Path, user: &User) -> Option<String> {
 fn read_file(path: &Path) -> Result<(String, File), String> {
     const NONE: &str = ": is not a configuration file";
     let cannot = |error: io::Error| format!(": cannot be read: {error}");
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let flags = crate::sys::custom_flags(OFlags::NONBLOCK | OFlags::NOCTTY);
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(cannot)?;
     let about = file.metadata().map_err(cannot)?;
     if !about.is_file() || about.len() > LARGEST {

@@ -1,17 +1,18 @@
 //! The log file: rotated by size, without a torn or lost record.
 
-use crate::fs::{Dir, Trust};
+use crate::fs::{Dir, Trust, identity};
 use crate::guard::guarded;
 use crate::settings::Settings;
-use std::fs::{File, Metadata, OpenOptions};
+use std::ffi::OsStr;
+use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use file_rotate::compression::Compression;
 use file_rotate::suffix::AppendCount;
 use file_rotate::{ContentLimit, FileRotate};
-use rustix::fs::OFlags;
+use rustix::fs::{OFlags, Stat, fstat};
 
 /// Where the log goes, and how it is kept small.
 #[derive(Debug, Clone)]
@@ -67,44 +68,48 @@ impl RotatingFile {
 
     fn try_write(&mut self, record: &str) -> io::Result<()> {
         let (folder, name) = Dir::split(&self.limits.path)?;
-        let dir = Dir::make(folder, self.limits.trust)?.following_links();
-        // Which finds out what is wrong with them before file-rotate does.
-        let file = dir.make_file(name, OFlags::RDWR | OFlags::APPEND, 0o640)?;
-        let before = file.metadata()?;
-        // Removed, moved away, or rotated by somebody else.
-        let is_it = |open: &Open| open.dir.identity() == dir.identity() && open.identity == identity(&before);
-        let mut open = if let Some(open) = self.open.take().filter(is_it) {
-            open
-        } else {
-            let path = dir.held_path(name);
-            let file = guarded(|| rotating(&path, &self.limits)).ok_or_else(vanished)?;
-            Open { file, identity: identity(&before), dir }
+        // Removed, moved away, or rotated by somebody else; or somebody else's by now.
+        let is_it = |open: &Open| {
+            let there = open.dir.about_file(name).ok().map(|about| identity(&about));
+            open.dir.is_in_place() && there == Some(open.identity)
         };
-        if let Err(error) = guarded(|| open.file.write_all(record.as_bytes()))
-            .ok_or_else(vanished)
-            .and_then(|written| written)
-        {
+        let mut open = match self.open.take().filter(is_it) {
+            Some(open) => open,
+            None => self.open(folder, name)?,
+        };
+        let before = open.dir.about_file(name)?;
+        let written = guarded(|| open.file.write_all(record.as_bytes())).ok_or_else(vanished);
+        if let Err(error) = written.and_then(|written| written) {
             // What a full disk took of it would tear the next one.
-            mend(&file, &before)?;
+            mend(&open.dir, name, &before)?;
             return Err(error);
         }
-        let after = open.dir.open_file(name, OFlags::RDONLY)?.metadata()?;
+        let after = open.dir.about_file(name)?;
         let rotated = identity(&after) != open.identity;
         open.identity = identity(&after);
         self.open = Some(open);
         // Nothing was written if a rotation failed half-way.
-        let added = if rotated { after.len() } else { after.len().saturating_sub(before.len()) };
-        if added < record.len() as u64 { Err(io::Error::other("it could not be rotated")) } else { Ok(()) }
+        let added = if rotated { after.st_size } else { after.st_size.saturating_sub(before.st_size) };
+        let is_whole = usize::try_from(added).is_ok_and(|added| added >= record.len());
+        if is_whole { Ok(()) } else { Err(io::Error::other("it could not be rotated")) }
+    }
+
+    fn open(&self, folder: &Path, name: &OsStr) -> io::Result<Open> {
+        let dir = Dir::make(folder, self.limits.trust)?.following_links();
+        // Which finds out what is wrong with them before file-rotate does.
+        dir.make_file(name, OFlags::RDWR | OFlags::APPEND, 0o640)?;
+        let path = dir.held_path(name);
+        let file = guarded(|| rotating(&path, &self.limits)).ok_or_else(vanished)?;
+        Ok(Open { file, identity: identity(&dir.about_file(name)?), dir })
     }
 }
 
-fn identity(file: &Metadata) -> (u64, u64) {
-    (file.dev(), file.ino())
-}
-
 /// Cuts what was written since `before`.
-fn mend(file: &File, before: &Metadata) -> io::Result<()> {
-    if file.metadata()?.len() > before.len() { file.set_len(before.len()) } else { Ok(()) }
+fn mend(dir: &Dir, name: &OsStr, before: &Stat) -> io::Result<()> {
+    let file = dir.open_file(name, OFlags::WRONLY)?;
+    let torn = fstat(&file)?;
+    let is_torn = identity(&torn) == identity(before) && torn.st_size > before.st_size;
+    if is_torn { file.set_len(before.st_size.unsigned_abs()) } else { Ok(()) }
 }
 
 fn vanished() -> io::Error {
@@ -115,7 +120,7 @@ fn rotating(path: &Path, limits: &LogFile) -> FileRotate<AppendCount> {
     let links = if limits.trust == Trust::RootOnly { OFlags::NOFOLLOW } else { OFlags::empty() };
     let mut options = OpenOptions::new();
     options.read(true).append(true).create(true).mode(0o640);
-    options.custom_flags((links | OFlags::NONBLOCK).bits().cast_signed());
+    options.custom_flags(crate::sys::custom_flags(links | OFlags::NONBLOCK));
     let size = usize::try_from(limits.max_size).unwrap_or(usize::MAX).max(1);
     FileRotate::new(
         path,

@@ -28,12 +28,20 @@ const MOST_ANSWERS: usize = 64;
 /// The lock of an instance, held as long as this lives.
 #[derive(Debug)]
 pub struct Lock {
-    file: Option<File>,
+    file: Option<InFile>,
     socket: Option<OwnedFd>,
     /// The watchdog that held it before and did not say that it ended.
     pub cut_off: Option<Pid>,
     /// Another machine has the lock in the directory.
     pub is_elsewhere: bool,
+}
+
+/// A lock in a file.
+#[derive(Debug)]
+struct InFile {
+    file: File,
+    name: String,
+    dir: Dir,
 }
 
 /// Who holds a lock.
@@ -93,7 +101,7 @@ impl Lock {
     /// Another watchdog has it by now, or there is none to be had.
     pub fn keep(&mut self, files: &Files, settings: &str) -> Result<(), NoLock> {
         let is_unneeded = self.file.is_none() && self.socket.is_none();
-        if is_unneeded || self.file.as_ref().is_some_and(|file| is_in_place(file, files)) {
+        if is_unneeded || self.file.as_ref().is_some_and(InFile::is_in_place) {
             return Ok(());
         }
         match in_file(files, settings) {
@@ -107,16 +115,16 @@ impl Lock {
 
     /// Says who holds it, with what settings.
     pub fn note(&mut self, files: &Files, settings: &str) {
-        if let Some(file) = &mut self.file {
+        if let Some(lock) = &mut self.file {
             // Another watchdog of the name says less, if this fails.
-            let _ = note(file, files, settings);
+            let _ = note(&mut lock.file, files, settings);
         }
     }
 
     /// Says that this watch has ended in order.
     pub fn release(mut self) {
-        if let Some(file) = &mut self.file {
-            let _ = file.set_len(0);
+        if let Some(lock) = &mut self.file {
+            let _ = lock.file.set_len(0);
         }
     }
 
@@ -134,11 +142,11 @@ impl Lock {
 }
 
 /// Takes the lock of the file in the state directory. The watchdog that did not say that it ended, if any.
-fn in_file(files: &Files, settings: &str) -> Result<(File, Option<Pid>), NoLock> {
-    let (dir, name) = (Dir::make(files.folder(), files.trust())?, files.file("lock"));
+fn in_file(files: &Files, settings: &str) -> Result<(InFile, Option<Pid>), NoLock> {
+    let (mut name, mut dir) = (files.file("lock"), Dir::make(files.folder(), files.trust())?);
     for _ in 0..MOST_TRIES {
         // Mode 0600: whoever can open a file can lock it.
-        let mut file = match dir.make_file(&name, OFlags::RDWR, 0o600) {
+        let file = match dir.make_file(&name, OFlags::RDWR, 0o600) {
             // One that is there can be locked all the same.
             Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
                 dir.open_file(&name, OFlags::RDONLY).map_err(|_| error)?
@@ -149,29 +157,35 @@ fn in_file(files: &Files, settings: &str) -> Result<(File, Option<Pid>), NoLock>
             Err(Errno::WOULDBLOCK) => return Err(NoLock::Busy(Holder::read(&file))),
             locked => locked?,
         }
+        let mut lock = InFile { file, name, dir };
         // Somebody may have put another file in its place, and locked that.
-        if is_in_place(&file, files) {
-            if file.metadata()?.mode() & 0o077 != 0 {
-                let _ = file.set_permissions(Permissions::from_mode(0o600));
+        if lock.is_in_place() {
+            if lock.file.metadata()?.mode() & 0o077 != 0 {
+                let _ = lock.file.set_permissions(Permissions::from_mode(0o600));
             }
-            let before = Holder::read(&file);
+            let before = Holder::read(&lock.file);
             // On a full disk it says nothing, and holds.
-            let _ = note(&mut file, files, settings);
-            return Ok((file, before.pid));
+            let _ = note(&mut lock.file, files, settings);
+            return Ok((lock, before.pid));
         }
+        (name, dir) = (lock.name, Dir::make(files.folder(), files.trust())?);
     }
     Err(NoLock::Failed(Errno::AGAIN.into()))
+}
+
+impl InFile {
+    /// Whether whoever looks for it finds it. Takes no descriptor, of which there may be none left.
+    fn is_in_place(&self) -> bool {
+        let there = self.dir.about(&self.name).ok().map(|there| identity(&there));
+        let opened = rustix::fs::fstat(&self.file).ok().map(|opened| identity(&opened));
+        self.dir.is_in_place() && opened.is_some() && opened == there
+    }
 }
 
 fn note(file: &mut File, files: &Files, settings: &str) -> io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
     file.write_all(format!("{}\n{settings}\n{}\n", std::process::id(), files.boot_id()).as_bytes())
-}
-
-fn is_in_place(file: &File, files: &Files) -> bool {
-    let now = Dir::open(files.folder(), files.trust()).and_then(|dir| dir.about(files.file("lock")));
-    rustix::fs::fstat(file).is_ok_and(|opened| now.is_ok_and(|now| identity(&now) == identity(&opened)))
 }
 
 /// Whether that is no reason here: on a file server, the lock may be another machine's, or one that was never let go.

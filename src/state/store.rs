@@ -142,9 +142,8 @@ impl Store {
 
     /// What is seen from now on.
     pub fn sees(&mut self, sight: Sight, process: Option<&ProcessInfo>, now: Time) {
-        if sight == Sight::Running
-            && let Some((last_exit, deaths)) = self.before_launcher.take()
-        {
+        let before_launcher = self.before_launcher.take_if(|_| sight == Sight::Running);
+        if let Some((last_exit, deaths)) = before_launcher {
             self.change(|state| (state.last_exit, state.deaths) = (last_exit, deaths));
         }
         let is_same_process = match (&self.state.process, process) {
@@ -177,10 +176,8 @@ impl Store {
     /// The process that is followed may have another signature by now.
     pub fn note_signature(&mut self, process: &ProcessInfo) {
         let process = StoredProcess::from(process);
-        if let Some(old) = self.state.process.as_mut()
-            && old.id.is_same(process.id)
-            && *old != process
-        {
+        let is_other = |old: &&mut StoredProcess| old.id.is_same(process.id) && **old != process;
+        if let Some(old) = self.state.process.as_mut().filter(is_other) {
             *old = process;
             self.is_changed = true;
         }
@@ -400,7 +397,7 @@ fn take_over(state: &mut State, old: State, settings: &Settings) {
 fn fresh(files: &Files, settings: &Settings) -> State {
     let Settings { criteria, limits, .. } = settings;
     let Digest { version: settings_version, number } = settings.digest();
-    let (pid, started) = (std::process::id().cast_signed(), own_start().unwrap_or_default());
+    let (pid, started) = (crate::sys::own_pid(), own_start().unwrap_or_default());
     State {
         version: VERSION,
         name: settings.name.to_string(),
