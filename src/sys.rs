@@ -1,10 +1,11 @@
 //! The few system calls that no safe function of a library makes. The only unsafe code.
 #![allow(unsafe_code)]
 
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -13,6 +14,16 @@ pub const PROC: &str = "/proc";
 
 /// A process number.
 pub type Pid = i32;
+
+/// The number of this process.
+pub fn own_pid() -> Pid {
+    rustix::process::getpid().as_raw_nonzero().get()
+}
+
+/// Flags as `OpenOptions::custom_flags` takes them.
+pub fn custom_flags(flags: OFlags) -> i32 {
+    i32::try_from(flags.bits()).unwrap_or_default()
+}
 
 /// What `PIDFD_GET_INFO` says about how a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +104,26 @@ pub fn ended_child() -> Option<Pid> {
         if libc::waitid(libc::P_ALL, 0, &raw mut info, what) == 0 { info.si_pid() } else { 0 }
     };
     (pid != 0).then_some(pid)
+}
+
+/// Who listens at the other end of a connected Unix socket: the user, and the process, unless that is of another PID
+/// namespace. (rustix takes its number for one that is never 0.)
+///
+/// # Errors
+/// It is not connected.
+pub fn peer(socket: BorrowedFd<'_>) -> io::Result<(u32, Option<Pid>)> {
+    let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut size = libc::socklen_t::try_from(size_of::<libc::ucred>()).unwrap_or_default();
+    // SAFETY: the kernel writes no more than `size` bytes to `peer`, which any bytes are valid for.
+    let done = unsafe {
+        let to = (&raw mut peer).cast();
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PEERCRED, to, &raw mut size)
+    };
+    if done == 0 {
+        Ok((peer.uid, Some(peer.pid).filter(|pid| *pid > 0)))
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Ignores a signal. A handler would not do for SIGTTOU: the write that it interrupts begins again.

@@ -1,5 +1,6 @@
 //! The watched process of the integration tests: one small program that plays many parts. Its name is
 //! that of the link it is started by, its part is in its arguments.
+#![allow(clippy::incompatible_msrv)] // no user builds it: it needs a Rust of today
 #![allow(unsafe_code)] // one part ends only its leader thread, another dies of a signal
 #![allow(clippy::expect_used, clippy::panic)] // what a test reads in the output log when it got it wrong
 #![allow(clippy::zombie_processes)] // processes that nobody waits for are what it is about
@@ -9,7 +10,9 @@ use std::ffi::{CStr, OsStr};
 use std::fs::File;
 use std::io::{Write, stderr, stdout};
 use std::os::fd::AsRawFd;
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, abort, exit};
 use std::thread::{sleep, spawn};
@@ -106,6 +109,13 @@ fn main() {
             sleep(milliseconds(after));
             File::create(note).expect("a note");
         }
+        // Is there first, under a name that is anybody's to take.
+        ["squat", name, note] => {
+            let address = SocketAddr::from_abstract_name(name).expect("a name");
+            let _listener = UnixListener::bind_addr(&address).expect("a socket of that name");
+            File::create(note).expect("a note");
+            sleep_for_ever();
+        }
         ["ignore-term"] => {
             let _ignored = Signals::new([SIGTERM, SIGINT]).expect("signals");
             sleep_for_ever();
@@ -126,7 +136,7 @@ fn wait_for(end: &str) {
 /// Like nginx: only one of it at a time, and its workers count too.
 fn master(lock: &str, workers: &str) {
     let lock = File::create(lock).expect("a file to lock");
-    if lock.try_lock().is_err() {
+    if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
         writeln!(stderr(), "bind() to 0.0.0.0:80 failed (98: Address already in use)")
             .expect("standard error");
         exit(1);

@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
@@ -20,7 +20,7 @@ use regex_lite::Regex;
 use serde_json::Value;
 
 use crate::machine::{
-    actor, adopt_orphans, how_it_ended, is_alive, is_there, processes, program, send, spawn,
+    actor, adopt_orphans, as_user, how_it_ended, is_alive, is_there, processes, program, send, spawn,
 };
 use crate::terminal::Terminal;
 
@@ -41,10 +41,9 @@ impl Scene {
     pub fn new() -> Self {
         adopt_orphans();
         let name = format!("w{:010x}z", RandomState::new().hash_one(()) >> 24);
-        // Some watchdogs run as somebody else, who must get in.
-        let all_may_enter = fs::Permissions::from_mode(0o777);
-        let folder =
-            tempfile::Builder::new().prefix("watchdog-test-").permissions(all_may_enter).tempdir().unwrap();
+        let folder = tempfile::Builder::new().prefix("watchdog-test-").tempdir().unwrap();
+        // Some watchdogs run as somebody else, who must get in; and root's is to trust it, whatever the umask.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let scene = Scene { name, folder, watchdogs: Cell::new(0) };
         scene.link_actor(&scene.name);
         scene
@@ -61,6 +60,30 @@ impl Scene {
 
     pub fn read(&self, file: &str) -> String {
         fs::read_to_string(self.path(file)).unwrap_or_default()
+    }
+
+    /// Lets everybody make files in the scene's folder, each their own.
+    pub fn open_to_all(&self) {
+        fs::set_permissions(self.path(""), fs::Permissions::from_mode(0o1777)).unwrap();
+    }
+
+    /// A folder of the scene with this owner, group and mode.
+    pub fn folder(&self, name: &str, (owner, group): (u32, u32), mode: u32) -> PathBuf {
+        let folder = self.path(name);
+        fs::create_dir_all(&folder).unwrap();
+        chown(&folder, Some(owner), Some(group)).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).unwrap();
+        folder
+    }
+
+    /// Lets a user do what a script says, in which `$HERE` is the scene's folder and `$NAME` the watched name.
+    #[track_caller]
+    pub fn act_as(&self, user: u32, script: &str) {
+        let words = as_user(user);
+        let mut command = program(&words[0]);
+        command.args(&words[1..]).args(["sh", "-ec", script]).env("NAME", self.name());
+        let ended = self.spawn(command, Captured::All).ends();
+        assert!(ended.status.success(), "{script}: {ended}");
     }
 
     /// A path by which the actor has this name. (A link and not a copy: a file that was just written
@@ -355,6 +378,12 @@ impl<'a> Invocation<'a> {
     /// Lets another program start it.
     pub fn through(mut self, program: &[&str]) -> Self {
         self.through = program.iter().map(OsString::from).collect();
+        self
+    }
+
+    /// Lets that program start it through this one.
+    pub fn then_through(mut self, program: &[impl AsRef<OsStr>]) -> Self {
+        self.through.extend(program.iter().map(|word| word.as_ref().to_owned()));
         self
     }
 

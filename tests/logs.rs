@@ -268,7 +268,7 @@ fn a_full_disk_is_no_reason_to_stop_watching() {
         return skip("no mount namespace can be made here");
     };
     fs::create_dir(scene.path("log")).unwrap();
-    let mount = r#"mount -t tmpfs -o size=64k,mode=0777 none "$HERE/log" && exec "$@""#;
+    let mount = r#"mount -t tmpfs -o size=64k,mode=0755 none "$HERE/log" && exec "$@""#;
     let private: Vec<_> = private.iter().map(String::as_str).chain(["sh", "-c", mount, "sh"]).collect();
     let watchdog = unlimited(&scene).through(&private).spawn();
     // The way into its mount namespace.
@@ -468,7 +468,10 @@ fn places_of_an_ordinary_user() {
         let watchdog = scene.spawn(command, Captured::All);
         let file = |ending: &str| format!("{expected}/{}.{ending}", scene.name());
         scene.wait_until("there is a log", || scene.read(&file("log")).contains(": watching ").then_some(()));
-        assert!(scene.path(&file("lock")).exists());
+        // Of this machine, should the home be others' too.
+        let lock = format!("{}.lock", scene.name());
+        let folders = fs::read_dir(scene.path(expected)).unwrap().map(|entry| entry.unwrap().path());
+        assert_eq!(folders.filter(|folder| folder.join(&lock).exists()).count(), 1);
         watchdog.terminate();
     }
 }

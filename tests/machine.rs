@@ -27,6 +27,17 @@ pub fn is_root() -> bool {
     geteuid().is_root()
 }
 
+/// Two ordinary users, whom no machine has given anything.
+pub const ALICE: u32 = 60_901;
+pub const BOB: u32 = 60_902;
+
+/// What lets root run a program as this user, who is the only one of a group with that number.
+pub fn as_user(user: u32) -> Vec<String> {
+    ["setpriv", "--reuid", &user.to_string(), "--regid", &user.to_string(), "--clear-groups"]
+        .map(str::to_owned)
+        .to_vec()
+}
+
 /// How namespaces are made here: by root, or by an ordinary user who may make one for users first.
 pub fn unshare(scene: &Scene, options: &[&str]) -> Option<Vec<String>> {
     let words =

@@ -3,6 +3,7 @@
 //! The watched processes are `tests/actor.rs` under names that nothing else has. Nothing is waited for
 //! by the clock alone: each test waits for what it wants to see, and fails when it has not come in time.
 //! What a machine or a user does not allow is skipped with a line on standard error that says why.
+#![allow(clippy::incompatible_msrv)] // no user builds it: it needs a Rust of today
 // How a test fails.
 #![allow(
     clippy::unwrap_used,
@@ -24,6 +25,7 @@ mod failing;
 mod follow;
 mod give_up;
 mod harness;
+mod hostile_dirs;
 mod instance;
 mod logs;
 mod lost_time;
@@ -34,6 +36,7 @@ mod namespaces;
 mod once;
 mod package;
 mod pause;
+mod places;
 mod prompt;
 mod refused;
 mod service_manager;

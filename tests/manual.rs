@@ -122,7 +122,7 @@ pub fn complaints(file: &str) -> Vec<String> {
     let path = folder.path().join("nginx.toml");
     fs::write(&path, file).unwrap();
     let mut given = Given::default();
-    let user = User { uid: 0, home: "/".into(), xdg_state_home: None };
+    let user = User { uid: 0, home: "/".into(), ..User::default() };
     match config_file::fill(&mut given, path.as_os_str(), &user) {
         Ok(()) => {
             let wrong = Settings::new(&given, &user).err().unwrap_or_default();

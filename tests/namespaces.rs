@@ -189,7 +189,7 @@ fn the_proc_of_another_namespace_is_refused() {
 }
 
 /// An ordinary user with a /proc that is mounted with `hidepid`: it shows nobody else's processes.
-const HIDDEN: [&str; 6] = [
+pub const HIDDEN: [&str; 6] = [
     "unshare",
     "--mount",
     "sh",

@@ -24,7 +24,7 @@ fn settings(text: &str) -> String {
     let path = folder.path().join("docker.toml");
     fs::write(&path, text).unwrap();
     let mut given = Given::default();
-    let user = User { uid: 0, home: "/".into(), xdg_state_home: None };
+    let user = User { uid: 0, home: "/".into(), ..User::default() };
     config_file::fill(&mut given, path.as_os_str(), &user).unwrap();
     format!("{:?}", Settings::new(&given, &user).unwrap())
 }

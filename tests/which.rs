@@ -28,7 +28,7 @@ fn play<'a>(scene: &'a Scene, path: impl AsRef<OsStr>, part: &[&str]) -> Watchdo
 }
 
 /// The same with another first argument.
-fn titled(scene: &Scene, path: impl AsRef<OsStr>, title: impl AsRef<OsStr>) -> Watchdog<'_> {
+pub fn titled(scene: &Scene, path: impl AsRef<OsStr>, title: impl AsRef<OsStr>) -> Watchdog<'_> {
     let mut command = program(path);
     command.arg0(title).arg("sleep");
     settled(scene, scene.spawn(command, Captured::All))

@@ -45,7 +45,7 @@ pub fn assert_harmless(text: &str) {
 
 /// Root, whoever runs this.
 pub fn root() -> User {
-    User { uid: 0, home: "/nonexistent".into(), xdg_state_home: None }
+    User { uid: 0, home: "/nonexistent".into(), ..User::default() }
 }
 
 /// Asserts that the settings which `given` comes to, if it comes to any, are those of the command line that

@@ -31,7 +31,7 @@ pub fn run(job: &Job, stderr: &mut Stderr) -> ExitCode {
         Err(unknown) => return cannot_tell(&unknown.0, stderr),
     };
     let settings = &job.settings;
-    let files = Files::new(&settings.dirs.state, &settings.name, &boot_id(proc.root()));
+    let files = Files::of(&settings.dirs, &settings.name, &boot_id(proc.root()));
     let state = store::preview(&files, settings, proc);
     let standing = Standing::read(settings, &files, &state, proc);
     let survey = proc.survey(&settings.criteria);
@@ -172,9 +172,7 @@ impl Standing {
         if let Leave::Paused { until } = files.leave(now) {
             return Standing::Paused { left: until.map(|until| until.saturating_sub(now)) };
         }
-        if let Some(command) = StartRecord::read(&files.start_note(), files.boot_id())
-            .and_then(|noted| StartCommand::adopt(noted, proc))
-        {
+        if let Some(command) = StartRecord::read(files).and_then(|noted| StartCommand::adopt(noted, proc)) {
             return Standing::Starting { command: command.pid() };
         }
         let forgets = matches!(admission, Admission::Watch { forgets: Forgets::GiveUp | Forgets::All });

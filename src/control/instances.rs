@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::input::cli::StateDir;
 use crate::input::config_file;
 use crate::input::suggest::meant;
-use crate::settings::dirs::{ROOTS_STATE, SYSTEM_CONFIG, User};
+use crate::settings::dirs::{Dirs, ROOTS_STATE, SYSTEM_CONFIG, User};
 use crate::settings::name::Name;
 use crate::state;
 use crate::text::escaped;
@@ -17,6 +17,8 @@ pub struct Known {
     pub name: Name,
     /// Where its state is, or would be.
     pub folder: PathBuf,
+    /// Where it was before there was a place for each machine.
+    pub before: Option<PathBuf>,
     /// It has left something there; otherwise it is configured.
     pub has_state: bool,
 }
@@ -29,14 +31,21 @@ impl Known {
 
 /// All watchdogs that the commands know: those of the user, and root's.
 pub fn known(place: &StateDir, user: &User) -> Vec<Known> {
-    let of = |folder: &PathBuf, name, has_state| Known { name, folder: folder.clone(), has_state };
+    let (own, before) = (user.state_folder(place.state_dir.as_ref()), before(place, user));
+    let of = |folder: &PathBuf, name, has_state| {
+        let before = before.clone().filter(|_| *folder == own);
+        Known { name, folder: folder.clone(), before, has_state }
+    };
     let mut known = Vec::new();
     for folder in &directories(place, user) {
-        known.extend(state::names(folder).into_iter().map(|name| of(folder, name, true)));
+        let mut names = state::names(folder);
+        names.extend(before.iter().filter(|_| *folder == own).flat_map(|before| state::names(before)));
+        names.sort_by_key(Name::to_string);
+        names.dedup();
+        known.extend(names.into_iter().map(|name| of(folder, name, true)));
     }
     // Where the state is elsewhere, it alone says which there are.
     if place.state_dir.is_none() {
-        let own = user.state_folder(None);
         for name in config_file::names(&user.config_folder()) {
             if !known.iter().any(|known| known.name == name && known.folder == own) {
                 known.push(of(&own, name, false));
@@ -50,6 +59,11 @@ pub fn known(place: &StateDir, user: &User) -> Vec<Known> {
         }
     }
     known
+}
+
+/// Where the states were before there was a place for each machine.
+pub fn before(place: &StateDir, user: &User) -> Option<PathBuf> {
+    Dirs::of(user).old_state.filter(|_| place.state_dir.is_none())
 }
 
 /// The folders in which states may be: the user's own, and root's, for all to see.

@@ -45,10 +45,10 @@ pub fn run(command: &Command, user: &User, stderr: &mut Stderr) -> ExitCode {
                 return ExitCode::Lsb(4);
             }
         },
-        Command::Pause { which, time, place } => pause::pause(which, time.as_deref(), place, user),
+        Command::Pause { which, time, place } => pause::pause(which, time.as_deref(), place, user, stderr),
         Command::Resume { which, place } if which.upgrade => pause::resume_after_upgrade(place, user),
         Command::Resume { which, place } => {
-            pause::say(which, Leave::Given { resumed: None }, now(), place, user)
+            pause::say(which, Leave::Given { resumed: None }, now(), place, user, stderr)
         }
     };
     match command {

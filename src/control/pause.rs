@@ -5,10 +5,12 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::time::Duration;
 
-use super::instances::{Known, known, unheard_of};
+use super::instances::{Known, before, known, unheard_of};
 use crate::exit::ExitCode;
+use crate::fs::Dir;
 use crate::hold::pause::{Leave, begin_upgrade, end_upgrade};
 use crate::input::cli::{StateDir, Which};
+use crate::log::Stderr;
 use crate::settings::dirs::User;
 use crate::settings::name::Name;
 use crate::settings::{self, values};
@@ -22,6 +24,7 @@ pub fn pause(
     time: Option<&OsStr>,
     place: &StateDir,
     user: &User,
+    stderr: &mut Stderr,
 ) -> Result<ExitCode, Vec<String>> {
     let read = |given| settings::check("for", given, |given| values::interval(values::text(given)?));
     let time = time.map(read).transpose();
@@ -32,7 +35,7 @@ pub fn pause(
         if let Some(instead) = stray_time(which, time, place, user) {
             return Err(vec![instead]);
         }
-        return say(which, Leave::Paused { until }, now, place, user);
+        return say(which, Leave::Paused { until }, now, place, user, stderr);
     }
     let (Some(until), Some(time)) = (until, time) else {
         return Err(vec![
@@ -42,6 +45,7 @@ pub fn pause(
     let folder = user.state_folder(place.state_dir.as_ref());
     begin_upgrade(&folder, &boot_id(Path::new(PROC)), until, now)
         .map_err(|error| vec![format!("cannot write to {}: {error}", folder.display())])?;
+    warn_unheeded(&folder, user, stderr);
     tell_somebody(&format!("all watchdogs paused for {}", span(time)));
     Ok(ExitCode::Success)
 }
@@ -56,15 +60,17 @@ fn stray_time(which: &Which, given: Option<Duration>, place: &StateDir, user: &U
     (!is_name).then(|| {
         escaped(&format!(
             "unexpected argument '{}'; did you mean: watchdog pause {names} --for {time}",
-            last.display()
+            last.to_string_lossy()
         ))
     })
 }
 
 pub fn resume_after_upgrade(place: &StateDir, user: &User) -> Result<ExitCode, Vec<String>> {
     let folder = user.state_folder(place.state_dir.as_ref());
-    end_upgrade(&folder)
-        .map_err(|error| vec![format!("cannot end the pause in {}: {error}", folder.display())])?;
+    for folder in [Some(folder), before(place, user)].into_iter().flatten() {
+        end_upgrade(&folder)
+            .map_err(|error| vec![format!("cannot end the pause in {}: {error}", folder.display())])?;
+    }
     tell_somebody("upgrade pause ended");
     Ok(ExitCode::Success)
 }
@@ -81,6 +87,15 @@ fn tell_somebody(what: &str) {
     }
 }
 
+/// Root may say it to another user's watchdog; one that root runs does not heed what others can write.
+fn warn_unheeded(folder: &Path, user: &User, stderr: &mut Stderr) {
+    if let Err(error) = Dir::open(folder, user.trust()) {
+        let folder = folder.display();
+        let text = format!("root's watchdogs ignore what is in {folder} ({error})");
+        stderr.write_text(&format!("watchdog: {}\n", escaped(&text)));
+    }
+}
+
 /// Says to each of the instances that its process is to be left alone, or no longer.
 pub fn say(
     which: &Which,
@@ -88,6 +103,7 @@ pub fn say(
     now: Time,
     place: &StateDir,
     user: &User,
+    stderr: &mut Stderr,
 ) -> Result<ExitCode, Vec<String>> {
     let folder = user.state_folder(place.state_dir.as_ref());
     let (ours, roots): (Vec<_>, Vec<_>) =
@@ -101,7 +117,10 @@ pub fn say(
             match ours.iter().find(|known| known.is_called(asked)) {
                 Some(known) => meant.push(known),
                 None if roots.iter().any(|known| known.is_called(asked)) => {
-                    wrong.push(format!("'{}' is root's watchdog; run this command as root", asked.display()));
+                    wrong.push(format!(
+                        "'{}' is root's watchdog; run this command as root",
+                        asked.to_string_lossy()
+                    ));
                 }
                 None => wrong.push(unheard_of(asked, &ours)),
             }
@@ -126,7 +145,11 @@ pub fn say(
         };
         wrong.push(format!("{name}: cannot write to {}: {error}{hint}", folder.display()));
     }
-    if wrong.is_empty() { Ok(ExitCode::Success) } else { Err(wrong) }
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
+    warn_unheeded(&folder, user, stderr);
+    Ok(ExitCode::Success)
 }
 
 /// What has been said, and what ends it.

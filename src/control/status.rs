@@ -69,7 +69,7 @@ fn terminal_width() -> Option<usize> {
 }
 
 fn snapshot(known: &Known, boot_id: &str, proc: &Proc) -> Snapshot {
-    let (files, now) = (Files::new(&known.folder, &known.name, boot_id), now());
+    let (files, now) = (Files::new(&known.folder, &known.name, boot_id).after(known.before.clone()), now());
     let without = |why| Snapshot::without_state(known.name.to_string(), known.folder.clone(), now, why);
     let snapshot = match files.state_of_this_boot() {
         Ok(Some(state)) => Snapshot::new(&state, known.folder.clone(), &live(&state, &files, proc), now),
@@ -94,6 +94,6 @@ fn live(state: &State, files: &Files, proc: &Proc) -> Live {
         process: process.map_err(|Unknown(why)| why),
         watcher,
         command: state.command.is_some_and(|command| proc.is_alive(command)),
-        age: files.touched().and_then(|time| time.elapsed().ok()),
+        age: Some(now().saturating_sub(files.checked(state))),
     }
 }

@@ -1,7 +1,7 @@
 //! Pauses: those of people, and that of all instances while packages are upgraded.
 
-use crate::fs::{WaitFor, replace};
-use crate::state::{Files, Unread, VERSION, read};
+use crate::fs::{Dir, Trust, WaitFor};
+use crate::state::{Files, Unread, VERSION};
 use crate::sys::is_shortage;
 use crate::time::{Time, millis};
 use std::io;
@@ -49,7 +49,7 @@ pub enum Leave {
 pub fn begin_upgrade(folder: &Path, boot_id: &str, until: Time, now: Time) -> io::Result<()> {
     let (version, boot_id, until_ms) = (VERSION, boot_id.to_owned(), Some(until));
     let pause = Pause { version, boot_id, paused: true, until_ms, said_ms: now };
-    replace(&folder.join(UPGRADE), &pause, WaitFor::Nothing)
+    Dir::make(folder, Trust::Anyone)?.replace(UPGRADE, &pause, WaitFor::Nothing)
 }
 
 /// Says that packages are upgraded no longer. Nothing else is ended or forgotten by that.
@@ -57,9 +57,9 @@ pub fn begin_upgrade(folder: &Path, boot_id: &str, until: Time, now: Time) -> io
 /// # Errors
 /// It could not be removed.
 pub fn end_upgrade(folder: &Path) -> io::Result<()> {
-    match std::fs::remove_file(folder.join(UPGRADE)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+    match Dir::open(folder, Trust::Anyone) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        folder => folder?.remove(UPGRADE),
     }
 }
 
@@ -85,14 +85,23 @@ impl Files {
 
     /// What people have said.
     fn said(&self, now: Time) -> Leave {
-        let pause: Result<Pause, _> = read(&self.path("pause"), |pause: &Pause| pause.version);
+        let of = |files: &Files| files.read(&files.file("pause"), |pause: &Pause| pause.version);
+        let old =
+            self.before().and_then(|old| of(&old).ok()).filter(|old| self.is_of_this_boot(&old.boot_id));
+        let pause = match (of(self), old) {
+            (Err(Unread::None), Some(old)) => Ok(old),
+            (Ok(new), Some(old)) if !self.is_of_this_boot(&new.boot_id) || new.said_ms < old.said_ms => {
+                Ok(old)
+            }
+            (new, _) => new,
+        };
         match pause {
             Ok(Pause { paused: true, until_ms: until, ref boot_id, .. })
-                if boot_id == self.boot_id() && until.is_none_or(|until| now < until) =>
+                if self.is_of_this_boot(boot_id) && until.is_none_or(|until| now < until) =>
             {
                 Leave::Paused { until }
             }
-            Ok(Pause { paused: false, said_ms, ref boot_id, .. }) if boot_id == self.boot_id() => {
+            Ok(Pause { paused: false, said_ms, ref boot_id, .. }) if self.is_of_this_boot(boot_id) => {
                 Leave::Given { resumed: Some(said_ms) }
             }
             // Somebody has said something, and nobody can tell what.
@@ -106,9 +115,13 @@ impl Files {
 
     /// The pause while packages are upgraded. Nobody would end one that cannot be read, so that it is none.
     fn upgrade(&self, now: Time) -> Option<Pause> {
-        read(&self.folder().join(UPGRADE), |pause: &Pause| pause.version).ok().filter(|pause: &Pause| {
-            pause.paused && pause.boot_id == self.boot_id() && pause.until_ms.is_none_or(|until| now < until)
-        })
+        let is_in_force = |pause: &Pause| {
+            pause.paused
+                && self.is_of_this_boot(&pause.boot_id)
+                && pause.until_ms.is_none_or(|until| now < until)
+        };
+        let here = self.read(UPGRADE, |pause: &Pause| pause.version).ok().filter(is_in_force);
+        here.or_else(|| self.before()?.upgrade(now))
     }
 
     /// Says that the process is to be left alone, or no longer.
@@ -120,9 +133,9 @@ impl Files {
             Leave::Paused { until } => (true, until),
             Leave::Given { .. } => (false, None),
         };
-        let boot_id = self.boot_id().to_owned();
-        let pause = Pause { version: VERSION, boot_id, paused, until_ms, said_ms: now };
-        replace(&self.path("pause"), &pause, WaitFor::Disk)
+        let dir = self.usable()?;
+        let pause = Pause { version: VERSION, boot_id: self.boot_id(), paused, until_ms, said_ms: now };
+        dir.replace(&self.file("pause"), &pause, WaitFor::Disk)
     }
 }
 

@@ -1,20 +1,23 @@
 //! What the configuration file says.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{Metadata, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 use toml::de::{DeTable, DeValue};
 
+use crate::fs::Writable;
 use crate::input::suggest::meant;
 use crate::settings::Settings;
 use crate::settings::dirs::{SYSTEM_CONFIG, User};
 use crate::settings::given::{Given, OFF, ON, Source};
 use crate::settings::name::{Name, name};
 use crate::settings::table::{Place, Row, row, settings};
+use crate::sys::PROC;
 use crate::text::{escaped, quoted};
 
 /// The largest file that is read as a configuration.
@@ -32,7 +35,7 @@ pub type Complaint = String;
 /// The path that `--config` means: a bare name is that of an instance.
 pub fn path(given: &OsStr, user: &User) -> PathBuf {
     if !is_bare(given) {
-        return given.into();
+        return user.path(given);
     }
     let mut name = given.to_owned();
     name.push(".toml");
@@ -69,9 +72,35 @@ pub fn fill(given: &mut Given, at: &OsStr, user: &User) -> Result<(), Vec<Compla
         let instead = nearest(at, &path, user).unwrap_or_default();
         vec![format!("{}{what}{instead}", path.display())]
     })?;
-    // Whoever may write it decides what root runs.
-    given.is_open_to_others = user.uid == 0 && (file.mode() & 0o022 != 0 || file.uid() != 0);
+    if user.uid == 0 {
+        given.doubt =
+            doubt(&path, &file).map_err(|why| vec![format!("{}: not read: {why}", path.display())])?;
+    }
     read(given, &path, &text, user)
+}
+
+/// Whoever can write the file, or put another one in its place, decides what root runs. A link is as good as the
+/// directory that it is in and the one that it leads to.
+///
+/// # Errors
+/// It is another user's, or everybody's; unless this is process 1, whose volumes may be.
+fn doubt(path: &Path, file: &File) -> Result<Option<String>, String> {
+    let by = |path: &Path, is_sticky: bool, about: &Metadata| {
+        let by = Writable::of(about.uid(), about.gid(), about.mode(), is_sticky)?;
+        let why = format!("others can decide what root runs: {} is {}", path.display(), by.remedy(path));
+        Some((matches!(by, Writable::ByGroup(_)), why))
+    };
+    let target = std::fs::read_link(Path::new(PROC).join(format!("self/fd/{}", file.as_raw_fd())));
+    let folders = [Some(path), target.as_deref().ok()].into_iter().flatten().filter_map(Path::parent);
+    let folders = folders.filter_map(|folder| {
+        // Nobody can replace what is root's in one that is sticky.
+        folder.metadata().ok().and_then(|about| by(folder, about.mode() & 0o1000 != 0, &about))
+    });
+    let itself = file.metadata().ok().and_then(|about| by(path, false, &about));
+    match itself.into_iter().chain(folders).min_by_key(|(is_doubt, _)| *is_doubt) {
+        Some((false, why)) if std::process::id() != 1 => Err(why),
+        worst => Ok(worst.map(|(_, why)| why)),
+    }
 }
 
 /// What to type in place of what was `given`, if there is no file at `at`, which that means, but one that may
@@ -95,18 +124,18 @@ fn nearest(given: &OsStr, at: &Path, user: &User) -> Option<String> {
 
 /// Reads a file that may be anybody's: neither a pipe nor a file without an end holds us up. What is wrong with
 /// it follows its path.
-fn read_file(path: &Path) -> Result<(String, Metadata), String> {
+fn read_file(path: &Path) -> Result<(String, File), String> {
     const NONE: &str = ": not a configuration file";
     let cannot = |error: io::Error| format!(": cannot read it: {error}");
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let flags = crate::sys::custom_flags(OFlags::NONBLOCK | OFlags::NOCTTY);
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(cannot)?;
     let about = file.metadata().map_err(cannot)?;
     if !about.is_file() || about.len() > LARGEST {
         return Err(NONE.to_owned());
     }
     let mut bytes = Vec::new();
-    let length = file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(cannot)?;
-    if length as u64 > LARGEST { Err(NONE.to_owned()) } else { Ok((decode(bytes)?, about)) }
+    let length = (&file).take(LARGEST + 1).read_to_end(&mut bytes).map_err(cannot)?;
+    if length as u64 > LARGEST { Err(NONE.to_owned()) } else { Ok((decode(bytes)?, file)) }
 }
 
 /// The text of a file. An end of line as Windows has it is one, within strings too: a shell would take the rest of
@@ -261,7 +290,7 @@ mod tests {
     use super::*;
 
     fn root() -> User {
-        User { uid: 0, home: "/root".into(), xdg_state_home: None }
+        User { uid: 0, home: "/root".into(), ..User::default() }
     }
 
     fn said(text: &str) -> Result<Given, Vec<String>> {
@@ -424,7 +453,7 @@ mod tests {
     #[test]
     fn a_file_that_was_meant_is_named() {
         let home = tempfile::tempdir().unwrap();
-        let user = User { uid: 1000, home: home.path().to_owned(), xdg_state_home: None };
+        let user = User { uid: 1000, home: home.path().to_owned(), ..User::default() };
         let folder = user.config_folder();
         std::fs::create_dir_all(&folder).unwrap();
         for file in ["cla.toml", "docker.toml", "docker.toml.example", "web.toml.toml"] {
@@ -472,11 +501,13 @@ mod tests {
 
     #[test]
     fn a_bare_name_is_that_of_an_instance() {
-        let user = User { uid: 1000, home: "/home/nobody-here".into(), xdg_state_home: None };
+        let user = User { uid: 1000, home: "/home/nobody-here".into(), ..User::default() };
+        let root = || User { cwd: "/srv".into(), ..root() };
         for (given, user, expected) in [
             ("docker", root(), "/etc/watchdog/docker.toml"),
-            ("./docker", root(), "./docker"),
-            ("docker.toml", root(), "docker.toml"),
+            ("./docker", root(), "/srv/docker"),
+            ("docker.toml", root(), "/srv/docker.toml"),
+            ("~/docker.toml", root(), "/root/docker.toml"),
             ("/x/y", root(), "/x/y"),
             ("docker", user, "/home/nobody-here/.config/watchdog/docker.toml"),
         ] {

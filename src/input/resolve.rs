@@ -3,6 +3,7 @@
 use std::io::{self, BufReader, IsTerminal};
 use std::path::Path;
 
+use crate::fs::absolute;
 use crate::input::config_file;
 use crate::input::prompt::{self, Unanswered};
 use crate::log::Stderr;
@@ -56,6 +57,14 @@ fn said(wrong: &[SettingError]) -> Vec<String> {
 fn with_file(mut given: Given, user: &User) -> Result<Given, Vec<String>> {
     if let Some(file) = given.value("config").map(ToOwned::to_owned) {
         config_file::fill(&mut given, &file, user)?;
+    }
+    for key in ["log_dir", "state_dir"] {
+        // One that stands in the file is the same for all who use that, wherever they are.
+        let beside = given.file.as_deref().and_then(Path::parent).filter(|_| given.line(key).is_some());
+        let base = beside.unwrap_or(&user.cwd).to_owned();
+        if given.value(key).is_some_and(|path| !path.is_empty()) {
+            given.change(key, |path| absolute(path, &user.home, &base).into());
+        }
     }
     Ok(given)
 }

@@ -1,16 +1,18 @@
 //! The log file: rotated by size, without a torn or lost record.
 
+use crate::fs::{Dir, Trust, identity};
 use crate::guard::guarded;
-use crate::log::make;
 use crate::settings::Settings;
+use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use file_rotate::compression::Compression;
 use file_rotate::suffix::AppendCount;
 use file_rotate::{ContentLimit, FileRotate};
+use rustix::fs::{OFlags, Stat, fstat};
 
 /// Where the log goes, and how it is kept small.
 #[derive(Debug, Clone)]
@@ -19,6 +21,8 @@ pub struct LogFile {
     pub name: String,
     /// The file.
     pub path: PathBuf,
+    /// Whose it is to be.
+    pub trust: Trust,
     /// Its size, in bytes, from which on it is rotated.
     pub max_size: u64,
     /// How many older files are kept beside it.
@@ -28,8 +32,9 @@ pub struct LogFile {
 impl LogFile {
     /// That of the instance with these settings.
     pub fn of(settings: &Settings) -> Self {
-        let (name, path) = (settings.name.to_string(), settings.dirs.log(&settings.name));
-        LogFile { name, path, max_size: settings.log_max_size, max_files: settings.log_max_files }
+        let Settings { dirs, log_max_size: max_size, log_max_files: max_files, .. } = settings;
+        let (name, path) = (settings.name.to_string(), dirs.log(&settings.name));
+        LogFile { name, path, trust: dirs.trust, max_size: *max_size, max_files: *max_files }
     }
 }
 
@@ -44,6 +49,8 @@ struct Open {
     file: FileRotate<AppendCount>,
     /// Device and inode of what is written to.
     identity: (u64, u64),
+    /// The path of `file` leads through it.
+    dir: Dir,
 }
 
 impl RotatingFile {
@@ -60,51 +67,63 @@ impl RotatingFile {
     }
 
     fn try_write(&mut self, record: &str) -> io::Result<()> {
-        let path = &self.limits.path;
-        let identity = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino()));
-        // Removed, moved away, or rotated by somebody else.
-        if self.open.as_ref().is_some_and(|open| identity(path).ok() != Some(open.identity)) {
-            self.open = None;
-        }
-        if self.open.is_none() {
-            // Which finds out what is wrong with them before file-rotate does.
-            make(OpenOptions::new().read(true).append(true), path)?;
-            let file = guarded(|| rotating(&self.limits)).ok_or_else(vanished)?;
-            self.open = Some(Open { file, identity: identity(path)? });
-        }
-        let Some(open) = &mut self.open else { return Ok(()) };
-        let before = std::fs::metadata(path)?.len();
-        if let Err(error) = guarded(|| open.file.write_all(record.as_bytes()))
-            .ok_or_else(vanished)
-            .and_then(|written| written)
-        {
+        let (folder, name) = Dir::split(&self.limits.path)?;
+        // Removed, moved away, or rotated by somebody else; or somebody else's by now.
+        let is_it = |open: &Open| {
+            let there = open.dir.about_file(name).ok().map(|about| identity(&about));
+            open.dir.is_in_place() && there == Some(open.identity)
+        };
+        let mut open = match self.open.take().filter(is_it) {
+            Some(open) => open,
+            None => self.open(folder, name)?,
+        };
+        let before = open.dir.about_file(name)?;
+        let written = guarded(|| open.file.write_all(record.as_bytes())).ok_or_else(vanished);
+        if let Err(error) = written.and_then(|written| written) {
             // What a full disk took of it would tear the next one.
-            let file = OpenOptions::new().write(true).open(path)?;
-            let torn = file.metadata()?;
-            if (torn.dev(), torn.ino()) == open.identity && torn.len() > before {
-                file.set_len(before)?;
-            }
+            mend(&open.dir, name, &before)?;
             return Err(error);
         }
-        let after = std::fs::metadata(path)?;
-        let rotated = (after.dev(), after.ino()) != open.identity;
-        open.identity = (after.dev(), after.ino());
+        let after = open.dir.about_file(name)?;
+        let rotated = identity(&after) != open.identity;
+        open.identity = identity(&after);
+        self.open = Some(open);
         // Nothing was written if a rotation failed half-way.
-        let added = if rotated { after.len() } else { after.len().saturating_sub(before) };
-        if added < record.len() as u64 { Err(io::Error::other("rotation failed")) } else { Ok(()) }
+        let added = if rotated { after.st_size } else { after.st_size.saturating_sub(before.st_size) };
+        let is_whole = usize::try_from(added).is_ok_and(|added| added >= record.len());
+        if is_whole { Ok(()) } else { Err(io::Error::other("rotation failed")) }
     }
+
+    fn open(&self, folder: &Path, name: &OsStr) -> io::Result<Open> {
+        let dir = Dir::make(folder, self.limits.trust)?.following_links();
+        // Which finds out what is wrong with them before file-rotate does.
+        dir.make_file(name, OFlags::RDWR | OFlags::APPEND, 0o640)?;
+        let path = dir.held_path(name);
+        let file = guarded(|| rotating(&path, &self.limits)).ok_or_else(vanished)?;
+        Ok(Open { file, identity: identity(&dir.about_file(name)?), dir })
+    }
+}
+
+/// Cuts what was written since `before`.
+fn mend(dir: &Dir, name: &OsStr, before: &Stat) -> io::Result<()> {
+    let file = dir.open_file(name, OFlags::WRONLY)?;
+    let torn = fstat(&file)?;
+    let is_torn = identity(&torn) == identity(before) && torn.st_size > before.st_size;
+    if is_torn { file.set_len(before.st_size.unsigned_abs()) } else { Ok(()) }
 }
 
 fn vanished() -> io::Error {
     io::Error::other("it vanished during rotation")
 }
 
-fn rotating(limits: &LogFile) -> FileRotate<AppendCount> {
+fn rotating(path: &Path, limits: &LogFile) -> FileRotate<AppendCount> {
+    let links = if limits.trust == Trust::RootOnly { OFlags::NOFOLLOW } else { OFlags::empty() };
     let mut options = OpenOptions::new();
     options.read(true).append(true).create(true).mode(0o640);
+    options.custom_flags(crate::sys::custom_flags(links | OFlags::NONBLOCK));
     let size = usize::try_from(limits.max_size).unwrap_or(usize::MAX).max(1);
     FileRotate::new(
-        &limits.path,
+        path,
         AppendCount::new(limits.max_files),
         ContentLimit::BytesSurpassed(size),
         Compression::None,
@@ -117,7 +136,8 @@ mod tests {
     use super::*;
 
     fn file_in(folder: &Path, max_size: u64, max_files: usize) -> RotatingFile {
-        RotatingFile::new(LogFile { name: "x".into(), path: folder.join("made/x.log"), max_size, max_files })
+        let (name, path) = ("x".into(), folder.join("made/x.log"));
+        RotatingFile::new(LogFile { name, path, trust: Trust::Anyone, max_size, max_files })
     }
 
     fn read_all(folder: &Path) -> Vec<String> {

@@ -9,16 +9,11 @@ mod file;
 pub mod output;
 mod stderr;
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use log::kv::Key;
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use rustix::fs::OFlags;
 use simplelog::{CombinedLogger, Config, SharedLogger};
 
 pub use chrono::SecondsFormat;
@@ -136,21 +131,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Makes folder and file with the modes that they should have, and opens it.
-fn make(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    if let Some(folder) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
-    }
-    open(options.create(true).mode(0o640), path)
-}
-
-fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    // Not to wait for the other end where somebody put a pipe.
-    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = options.custom_flags(flags.bits().cast_signed()).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
-}
-
 /// A record as it stands in the file.
 fn line(level: Level, text: &str) -> String {
     format!("{} {level:<5} {text}\n", stamp())
@@ -163,6 +143,7 @@ fn stamp() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fs::Trust;
 
     #[test]
     fn nothing_quoted_forges_a_record() {
@@ -174,8 +155,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("made/x.log");
         std::fs::write(folder.path().join("made"), "in the way").unwrap();
-        let file =
-            RotatingFile::new(LogFile { name: "x".into(), path: path.clone(), max_size: 1000, max_files: 1 });
+        let file = RotatingFile::new(LogFile {
+            name: "x".into(),
+            path: path.clone(),
+            trust: Trust::Anyone,
+            max_size: 1000,
+            max_files: 1,
+        });
         let in_file = Arc::new(Mutex::new(InFile::default()));
         let place = Logger(Mutex::new(ToFile { file, in_file: Arc::clone(&in_file) }));
         let write = |text: &str| {

@@ -1,16 +1,16 @@
 //! What start commands and the daemons they leave write: a file that never grows beyond its limit, even
 //! while a daemon holds it open for years.
 
-use std::fs::{File, OpenOptions};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+use crate::fs::{Dir, Trust};
 use crate::settings::Settings;
-
-use crate::log::{make, open};
 
 /// How much of the end of a command's output is looked at for its last lines.
 const TAIL: u64 = 4096;
@@ -22,19 +22,27 @@ const LINE_LENGTH: usize = 300;
 #[derive(Debug, Clone)]
 pub struct OutputLog {
     path: PathBuf,
+    trust: Trust,
     max_size: u64,
     max_files: usize,
 }
 
 impl OutputLog {
     /// The file at `path`, kept to `max_size` bytes, with `max_files` older ones beside it.
-    pub fn new(path: PathBuf, max_size: u64, max_files: usize) -> Self {
-        OutputLog { path, max_size, max_files }
+    pub fn new(path: PathBuf, trust: Trust, max_size: u64, max_files: usize) -> Self {
+        OutputLog { path, trust, max_size, max_files }
+    }
+
+    /// Where it is, and its name there.
+    fn place(&self, open: fn(&Path, Trust) -> io::Result<Dir>) -> io::Result<(Dir, &OsStr)> {
+        let (folder, name) = Dir::split(&self.path)?;
+        Ok((open(folder, self.trust)?.following_links(), name))
     }
 
     /// That of the instance with these settings.
     pub fn of(settings: &Settings) -> Self {
-        Self::new(settings.dirs.output_log(&settings.name), settings.log_max_size, settings.log_max_files)
+        let Settings { dirs, name, log_max_size, log_max_files, .. } = settings;
+        Self::new(dirs.output_log(name), dirs.trust, *log_max_size, *log_max_files)
     }
 
     /// Where it is.
@@ -47,20 +55,23 @@ impl OutputLog {
     /// # Errors
     /// It cannot be made, or is no regular file.
     pub fn open(&self) -> io::Result<File> {
-        let file = make(OpenOptions::new().append(true), &self.path)?;
+        let (dir, name) = self.place(Dir::make)?;
+        let file = dir.make_file(name, OFlags::WRONLY | OFlags::APPEND, 0o640)?;
         rustix::fs::fcntl_setfl(&file, OFlags::APPEND)?;
         Ok(file)
     }
 
     /// How long it is; what a command writes comes after.
     pub fn length(&self) -> u64 {
-        std::fs::metadata(&self.path).map_or(0, |file| file.len())
+        let about = self.place(Dir::open).and_then(|(dir, name)| dir.about(name));
+        about.map_or(0, |about| about.st_size.unsigned_abs())
     }
 
     /// The last lines that were written since it was `from` bytes long.
     pub fn last_lines_since(&self, from: u64) -> Vec<String> {
         let tail = || -> io::Result<Vec<u8>> {
-            let file = open(OpenOptions::new().read(true), &self.path)?;
+            let (dir, name) = self.place(Dir::open)?;
+            let file = dir.open_file(name, OFlags::RDONLY)?;
             let end = file.metadata()?.len();
             // It is shorter if it was truncated meanwhile.
             let from = if end < from { 0 } else { from };
@@ -87,40 +98,34 @@ impl OutputLog {
     /// # Errors
     /// It is over its limit, and could not be copied (it is cut all the same) or not be cut.
     pub fn keep_to_limit(&self) -> io::Result<()> {
-        let length = self.length();
-        if length <= self.max_size {
+        if self.length() <= self.max_size {
             return Ok(());
         }
-        let copied = self.copy_end(length);
+        let (dir, name) = self.place(Dir::open)?;
+        let file = dir.open_file(name, OFlags::RDWR)?;
+        let copied = self.copy_end(&dir, name, &file);
         // A full disk must not become fuller because the copy has no room.
-        open(OpenOptions::new().write(true), &self.path)?.set_len(0)?;
+        file.set_len(0)?;
         copied
     }
 
-    fn copy_end(&self, length: u64) -> io::Result<()> {
-        let older = |number: usize| {
-            let mut name = self.path.clone().into_os_string();
-            name.push(format!(".{number}"));
-            PathBuf::from(name)
-        };
+    fn copy_end(&self, dir: &Dir, name: &OsStr, mut file: &File) -> io::Result<()> {
+        let older =
+            |number: usize| -> OsString { [name, format!(".{number}").as_ref()].into_iter().collect() };
         if self.max_files == 0 {
             return Ok(());
         }
         for number in (1..self.max_files).rev() {
-            match std::fs::rename(older(number), older(number + 1)) {
+            match dir.rename(older(number), older(number + 1)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
         }
-        let mut from = open(OpenOptions::new().read(true), &self.path)?;
-        from.seek(SeekFrom::Start(length.saturating_sub(self.max_size)))?;
+        file.seek(SeekFrom::Start(file.metadata()?.len().saturating_sub(self.max_size)))?;
         // Not what is there: a pipe would be waited for, and what a link leads to is not ours to overwrite.
-        match std::fs::remove_file(older(1)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut to = OpenOptions::new().write(true).create_new(true).mode(0o640).open(older(1))?;
-        io::copy(&mut from.take(self.max_size), &mut to)?;
+        dir.remove(older(1))?;
+        let mut to = dir.new_file(older(1), OFlags::WRONLY, 0o640)?;
+        io::copy(&mut file.take(self.max_size), &mut to)?;
         to.flush()
     }
 }
@@ -130,7 +135,7 @@ mod tests {
     use super::*;
 
     fn log(folder: &Path, max_size: u64) -> OutputLog {
-        OutputLog::new(folder.join("made/x.output.log"), max_size, 2)
+        OutputLog::new(folder.join("made/x.output.log"), Trust::Anyone, max_size, 2)
     }
 
     #[test]
@@ -169,7 +174,7 @@ mod tests {
     #[test]
     fn what_is_in_the_place_of_the_older_file_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
-        let log = OutputLog::new(folder.path().join("x.output.log"), 100, 1);
+        let log = OutputLog::new(folder.path().join("x.output.log"), Trust::Anyone, 100, 1);
         let (older, precious) = (folder.path().join("x.output.log.1"), folder.path().join("precious"));
         std::fs::write(&precious, "precious").unwrap();
         let link = || std::os::unix::fs::symlink(&precious, &older).unwrap();
@@ -189,10 +194,10 @@ mod tests {
     #[test]
     fn what_is_no_file_is_refused_at_once() {
         let folder = tempfile::tempdir().unwrap();
-        let log = OutputLog::new(folder.path().join("pipe"), 100, 1);
+        let log = OutputLog::new(folder.path().join("pipe"), Trust::Anyone, 100, 1);
         nix::unistd::mkfifo(log.path(), nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert!(log.open().is_err());
         assert_eq!(log.last_lines_since(0), Vec::<String>::new());
-        assert!(OutputLog::new(folder.path().into(), 100, 1).open().is_err());
+        assert!(OutputLog::new(folder.path().into(), Trust::Anyone, 100, 1).open().is_err());
     }
 }

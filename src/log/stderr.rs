@@ -148,7 +148,7 @@ fn is_journal(stderr: BorrowedFd<'_>) -> bool {
 
 fn non_blocking() -> Channel {
     let mut options = OpenOptions::new();
-    options.write(true).custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed());
+    options.write(true).custom_flags(crate::sys::custom_flags(OFlags::NONBLOCK | OFlags::NOCTTY));
     let own = options.open("/proc/self/fd/2").ok();
     // Only a pipe or a terminal may be written to through a description of its own: in a file it would
     // have a place of its own.

@@ -61,11 +61,10 @@ impl OomKills {
     /// What the OOM killer has done since. The machine's count is asked only where the group is gone.
     pub fn since(&self, proc: &Path) -> Option<OutOfMemory> {
         let more = |before: u64, now: u64| now.checked_sub(before).filter(|more| *more > 0);
-        if let Some(Group { file, inode, kills }) = &self.group
-            && let Ok((now, inode_now)) = count(file)
-            && inode_now == *inode
-        {
-            return more(*kills, now).map(OutOfMemory::Group);
+        if let Some(Group { file, inode, kills }) = &self.group {
+            if let Some((now, _)) = count(file).ok().filter(|(_, inode_now)| inode_now == inode) {
+                return more(*kills, now).map(OutOfMemory::Group);
+            }
         }
         more(self.machine?, on_machine(proc)?).map(OutOfMemory::Machine)
     }
@@ -90,7 +89,7 @@ fn counting_files(groups: &ControlGroups, mount: &Path) -> Vec<PathBuf> {
 /// The `oom_kill` of a file, and its inode.
 fn count(file: &Path) -> io::Result<(u64, u64)> {
     // Not to wait for whatever somebody has put there.
-    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let flags = crate::sys::custom_flags(OFlags::NONBLOCK);
     let file = OpenOptions::new().read(true).custom_flags(flags).open(file)?;
     let inode = file.metadata()?.ino();
     let mut text = String::new();

@@ -121,7 +121,8 @@ impl Proc {
         // Our own processes are never hidden from us.
         if matches.counting.is_empty() && !sees_all && criteria.user != Some(self.my_user) {
             return Err(Unknown(format!(
-                "{} hides other users' processes (hidepid), so '{}' could run unseen; run this as root, or add --user with your own user",
+                "{} hides other users' processes (hidepid), so '{}' could run unseen; run this as root, add --user with \
+                 your own user if it is yours, or join the group that the mount lets off (gid=)",
                 self.root.display(),
                 criteria.pattern.text(),
             )));

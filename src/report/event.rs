@@ -12,7 +12,7 @@ use crate::process::scan::Unknown;
 use crate::process::termination::{Predecessor, Termination};
 use crate::settings::Settings;
 use crate::state::history::Tally;
-use crate::state::lock::Holder;
+use crate::state::lock::{Holder, NoLock};
 use crate::state::said::{Notice, Told};
 use crate::state::store::Unusable;
 use crate::sys::Pid;
@@ -146,7 +146,9 @@ pub enum Lasting<'a> {
     /// Nothing matches, but these nearly do.
     Near { close: &'a str },
     /// There is no lock to be had.
-    NoLock { folder: &'a Path, error: &'a io::Error },
+    NoLock { folder: &'a Path, error: &'a NoLock },
+    /// Lines with different settings run in turn.
+    InTurn,
     /// The lock was removed, and another watchdog has it.
     LockLost(&'a Holder),
     /// Nothing can be kept, which matters to the next watchdog only.
@@ -239,7 +241,8 @@ impl Lasting<'_> {
             Lasting::Suspended(process) => (Notice::Stopped, process.to_string()),
             Lasting::Ambiguous { .. } => (Notice::Ambiguous, String::new()),
             Lasting::Near { close } => (Notice::Near, (*close).to_owned()),
-            Lasting::NoLock { error, .. } => (Notice::Lock, error.to_string()),
+            Lasting::NoLock { error, .. } => (Notice::Lock, format!("{error:?}")),
+            Lasting::InTurn => (Notice::Lines, String::new()),
             Lasting::LockLost(holder) => (Notice::Lock, holder.in_brackets()),
             Lasting::StateUnwritable { .. } => (Notice::StateFolder, String::new()),
             Lasting::StateUnusable(unusable) => (Notice::State, format!("{unusable:?}")),

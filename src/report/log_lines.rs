@@ -11,9 +11,12 @@ use crate::policy::Failure;
 use crate::process::ProcessInfo;
 use crate::process::termination::{Cause, Exit, Predecessor, Termination, signal_name};
 use crate::report::event::{AttemptEvent, Event, Lasting, Look, ProcessEvent, Row, Then, WatchEvent};
-use crate::report::words::{Wrote, death, ended, facts, failure, list, looks, often, unusable, wrote};
+use crate::report::words::{
+    Wrote, death, ended, facts, failure, list, looks, no_lock, often, unusable, wrote,
+};
 use crate::settings::{Reach, Settings};
 use crate::state::history::Tally;
+use crate::state::lock::NoLock;
 use crate::state::said::Notice;
 use crate::text::{plural, span};
 
@@ -87,6 +90,9 @@ impl LogLines {
             Event::Attempt(AttemptEvent::CommandEnded { is_process: true, .. }) => return,
             Event::Attempt(event) => self.attempt(event),
             Event::Watch(event) => self.watch(event),
+            Event::Lasting(lasting @ Lasting::NoLock { error: NoLock::Taken(_), .. }) => {
+                Line { level: Level::Error, ..info(self.lasting(lasting)) }
+            }
             Event::Lasting(lasting) => warn(self.lasting(lasting)),
             Event::Over(notice) => match over(*notice) {
                 Some(text) => info(text),
@@ -379,15 +385,21 @@ impl LogLines {
                 format!("nothing matches '{}'; similar: {close}", self.settings.criteria.pattern.text())
             }
             Lasting::NoLock { folder, error } => format!(
-                "cannot lock {} ({error}): a second watchdog could start the same process",
-                folder.display()
+                "cannot lock {} ({}): a second watchdog could start the same process",
+                folder.display(),
+                no_lock(error)
+            ),
+            Lasting::InTurn => format!(
+                "two lines with different settings watch '{name}' in turn: remove one, or name it with --name {name}-2",
+                name = self.settings.name
             ),
             Lasting::LockLost(holder) => format!(
                 "the lock file was removed, and another watchdog{} holds the lock now; this one starts nothing",
                 holder.in_brackets()
             ),
             Lasting::StateUnwritable { folder, error } => format!(
-                "cannot save state in {} ({error}): failures and pauses will be forgotten",
+                "cannot save state in {} ({error}): failures and pauses will be forgotten; to use another directory: \
+                 --state-dir DIR",
                 folder.display()
             ),
             Lasting::StateUnusable(why) => unusable(why),

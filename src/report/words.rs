@@ -17,6 +17,7 @@ use crate::process::termination::{Termination, signal_name};
 use crate::report::event::{Attempt, Row};
 use crate::settings::Limits;
 use crate::state::history::Tally;
+use crate::state::lock::NoLock;
 use crate::state::store::Unusable;
 use crate::task::CommandEnd;
 use crate::text::quoted;
@@ -121,6 +122,16 @@ pub(super) fn unusable(why: &Unusable) -> String {
             format!("the state file is damaged ({why}); {aside}")
         }
         Unusable::Unreadable(error) => format!("cannot read the state file ({error}); starting a new one"),
+    }
+}
+
+/// Why there is no lock.
+pub(super) fn no_lock(why: &NoLock) -> String {
+    match why {
+        NoLock::Busy(holder) => format!("another watchdog has it{}", holder.in_brackets()),
+        NoLock::Taken(Some(user)) => format!("user {user} has taken the name that stands for it"),
+        NoLock::Taken(None) => "somebody has taken the name that stands for it".to_owned(),
+        NoLock::Failed(error) => error.to_string(),
     }
 }
 

@@ -33,7 +33,7 @@ pub fn doubt(path: &Path, folder: &Path) -> Option<String> {
 
 /// The first bytes of a file that may be anybody's.
 fn head(path: &Path) -> Option<Vec<u8>> {
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let flags = crate::sys::custom_flags(OFlags::NONBLOCK | OFlags::NOCTTY);
     let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
     let mut head = Vec::new();
     let is_file = file.metadata().ok()?.is_file();

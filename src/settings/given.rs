@@ -12,8 +12,8 @@ pub struct Given {
     values: BTreeMap<&'static str, (OsString, Source)>,
     /// The configuration file.
     pub file: Option<PathBuf>,
-    /// Others than root may write the file, and it is for root.
-    pub is_open_to_others: bool,
+    /// Why the file is to be doubted, if it is.
+    pub doubt: Option<String>,
 }
 
 /// Where a value was given.
@@ -41,6 +41,13 @@ impl Given {
     /// What was given for `key`.
     pub fn value(&self, key: &str) -> Option<&OsStr> {
         self.values.get(key).map(|(value, _)| value.as_os_str())
+    }
+
+    /// Changes the value of `key`, if there is one.
+    pub fn change(&mut self, key: &str, change: impl FnOnce(&OsStr) -> OsString) {
+        if let Some((value, _)) = self.values.get_mut(key) {
+            *value = change(value);
+        }
     }
 
     /// Whether the flag `key` was given.
@@ -81,13 +88,5 @@ impl Given {
     /// The instance that the file is for, by its name.
     pub fn instance(&self) -> Option<Name> {
         name::name(self.file.as_ref()?.file_stem()?.to_str()?).ok()
-    }
-
-    /// Why the file is to be doubted, if it is.
-    pub fn doubt(&self) -> Option<String> {
-        let file = self.file.as_ref().filter(|_| self.is_open_to_others)?.display();
-        Some(format!(
-            "users other than root can change {file}, and so what root runs; run: chown root {file} && chmod go-w {file}"
-        ))
     }
 }

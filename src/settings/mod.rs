@@ -204,7 +204,7 @@ impl Settings {
             let from_pattern = || Name::from_pattern(settings.criteria.pattern.text());
             settings.name = given.instance().unwrap_or_else(from_pattern);
         }
-        settings.doubt = given.doubt();
+        settings.doubt.clone_from(&given.doubt);
         (settings, wrong)
     }
 

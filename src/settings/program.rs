@@ -73,7 +73,7 @@ fn doubt_in(start_command: &str, path: &OsStr, folder: &Path) -> Option<String> 
         .filter(|(path, _)| cannot_run(path).is_none())
         .min_by_key(|(_, name)| distance(name));
     let meant = near.map(|(_, name)| format!("; did you mean '{name}'?")).unwrap_or_default();
-    Some(format!("start command: '{program}' not found in PATH ({}){meant}", path.display()))
+    Some(format!("start command: '{program}' not found in PATH ({}){meant}", path.to_string_lossy()))
 }
 
 /// Why the file at `path` cannot be run, as far as anybody may know.

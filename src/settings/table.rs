@@ -258,7 +258,7 @@ pub static ROWS: &[Row] = &[
         field: Field {
             read: |settings, given| {
                 settings.dirs.state = folder(given, "give a directory, such as /run/watchdog")?;
-                settings.dirs.is_usual = false;
+                (settings.dirs.old_state, settings.dirs.is_usual) = (None, false);
                 Ok(())
             },
             show: |settings| settings.dirs.state.display().to_string(),

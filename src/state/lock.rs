@@ -1,26 +1,47 @@
-//! An instance: its name, its places, and the lock that makes it the only one.
+//! The lock that makes an instance the only one: of a file; or of a name in no directory, where there is no place for a
+//! file that nobody else could lock.
 
-use crate::settings::name::Name;
-use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
+use std::fs::{File, Permissions};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 
-use rustix::fs::OFlags;
+use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept, bind, connect, listen, socket_with,
+};
 
-use crate::sys::Pid;
+use crate::fs::{Dir, identity};
+use crate::settings::name::fnv;
+use crate::state::Files;
+use crate::sys::{self, PROC, Pid};
 
-/// How many milliseconds an exec may take.
-const EXEC_PATIENCE: u32 = 200;
+/// How often a lock is looked for that is replaced again and again.
+const MOST_TRIES: usize = 8;
+/// How many may ask who holds a lock before its holder has time for them.
+const BACKLOG: i32 = 4096;
+/// How many of them are answered at a time.
+const MOST_ANSWERS: usize = 64;
 
 /// The lock of an instance, held as long as this lives.
 #[derive(Debug)]
 pub struct Lock {
-    file: File,
-    path: PathBuf,
+    file: Option<InFile>,
+    socket: Option<OwnedFd>,
     /// The watchdog that held it before and did not say that it ended.
     pub cut_off: Option<Pid>,
+    /// Another machine has the lock in the directory.
+    pub is_elsewhere: bool,
+}
+
+/// A lock in a file.
+#[derive(Debug)]
+struct InFile {
+    file: File,
+    name: String,
+    dir: Dir,
 }
 
 /// Who holds a lock.
@@ -28,106 +49,190 @@ pub struct Lock {
 pub struct Holder {
     /// Its process.
     pub pid: Option<Pid>,
-    /// Its settings.
-    pub settings: String,
+    /// Its settings, if it says them.
+    pub settings: Option<String>,
+    /// The boot that it is of.
+    boot_id: String,
 }
 
-/// What came of asking for a lock.
+/// Why there is no lock.
 #[derive(Debug)]
-pub enum Locking {
-    /// It is ours.
-    Held(Lock),
-    /// It is somebody else's.
+pub enum NoLock {
+    /// Another watchdog has it.
     Busy(Holder),
+    /// Another user has the name that would be it: this one, if that is known.
+    Taken(Option<u32>),
+    /// It cannot be made.
+    Failed(io::Error),
+}
+
+impl<E: Into<io::Error>> From<E> for NoLock {
+    fn from(error: E) -> Self {
+        NoLock::Failed(error.into())
+    }
 }
 
 impl Lock {
-    /// Asks for the lock of instance `name`, for a watch with these `settings`.
+    /// Asks once for the lock of an instance with these `files`, for a watch with these `settings`.
     ///
     /// A watchdog that was killed between fork and exec of its start command leaves the lock to that until
-    /// the exec, which is a moment: unless the holder `may_be_alive`, it is waited for.
+    /// the exec, which is a moment.
     ///
     /// # Errors
-    /// The folder or the file cannot be made, opened or written.
-    pub fn take(
-        folder: &Path,
-        name: &Name,
-        settings: &str,
-        may_be_alive: impl Fn(Option<Pid>) -> bool,
-    ) -> io::Result<Locking> {
-        let mut patience = EXEC_PATIENCE;
-        DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
-        let path = folder.join(format!("{name}.lock"));
-        loop {
-            // Mode 0600: whoever can open a file can lock it.
-            let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-            let mut options = OpenOptions::new();
-            options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
-            let file = match options.open(&path) {
-                // One that is there can be locked all the same.
-                Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
-                    let there = OpenOptions::new().read(true).custom_flags(flags).open(&path);
-                    there.map_err(|_| error)?
-                }
-                file => file?,
-            };
-            let opened = file.metadata()?;
-            if !opened.is_file() {
-                return Err(io::Error::other(format!("{} is not a regular file", path.display())));
-            }
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => {
-                    let holder = Holder::read(file);
-                    if patience == 0 || may_be_alive(holder.pid) {
-                        return Ok(Locking::Busy(holder));
-                    }
-                    patience -= 1;
-                    std::thread::sleep(Duration::from_millis(1));
-                    continue;
-                }
-                Err(TryLockError::Error(error)) => return Err(error),
-            }
-            // Somebody may have put another file in its place, and locked that.
-            if is_at(&path, &opened) {
-                if opened.mode() & 0o077 != 0 {
-                    let _ = file.set_permissions(std::fs::Permissions::from_mode(0o600));
-                }
-                let before = Holder::read(file.try_clone()?);
-                let mut lock = Lock { file, path, cut_off: before.pid };
-                // On a full disk it says nothing, and holds.
-                lock.note(settings);
-                return Ok(Locking::Held(lock));
-            }
+    /// There is none to be had.
+    pub fn take(files: &Files, settings: &str) -> Result<Self, NoLock> {
+        let mut lock = Lock { file: None, socket: None, cut_off: None, is_elsewhere: false };
+        let why = match in_file(files, settings) {
+            Ok((file, cut_off)) => return Ok(Lock { file: Some(file), cut_off, ..lock }),
+            Err(why) => why,
+        };
+        lock.is_elsewhere = is_elsewhere(&why, files);
+        match why {
+            NoLock::Busy(_) if !lock.is_elsewhere => Err(why),
+            // What it is alone in ends with it.
+            _ if std::process::id() == 1 => Ok(lock),
+            _ => Ok(Lock { socket: Some(in_no_directory(files)?), ..lock }),
         }
     }
 
-    /// Whether its file is still in its place, so that a second watchdog of the name meets it.
-    pub fn is_in_place(&self) -> bool {
-        self.file.metadata().is_ok_and(|opened| is_at(&self.path, &opened))
+    /// Sees to it that a second watchdog of the name meets this lock, wherever it looks for it.
+    ///
+    /// # Errors
+    /// Another watchdog has it by now, or there is none to be had.
+    pub fn keep(&mut self, files: &Files, settings: &str) -> Result<(), NoLock> {
+        let is_unneeded = self.file.is_none() && self.socket.is_none();
+        if is_unneeded || self.file.as_ref().is_some_and(InFile::is_in_place) {
+            return Ok(());
+        }
+        match in_file(files, settings) {
+            Ok((file, _)) => self.file = Some(file),
+            Err(why @ NoLock::Busy(_)) if !is_elsewhere(&why, files) => return Err(why),
+            Err(_) if self.socket.is_some() => {}
+            Err(_) => (self.file, self.socket) = (None, Some(in_no_directory(files)?)),
+        }
+        Ok(())
     }
 
     /// Says who holds it, with what settings.
-    pub fn note(&mut self, settings: &str) {
-        // Another watchdog of the name says less, if this fails.
-        let _ = self.write(&format!("{}\n{settings}\n", std::process::id()));
+    pub fn note(&mut self, files: &Files, settings: &str) {
+        if let Some(lock) = &mut self.file {
+            // Another watchdog of the name says less, if this fails.
+            let _ = note(&mut lock.file, files, settings);
+        }
     }
 
     /// Says that this watch has ended in order.
     pub fn release(mut self) {
-        let _ = self.write("");
+        if let Some(lock) = &mut self.file {
+            let _ = lock.file.set_len(0);
+        }
     }
 
-    fn write(&mut self, text: &str) -> io::Result<()> {
-        self.file.set_len(0)?;
-        self.file.rewind()?;
-        self.file.write_all(text.as_bytes())
+    /// What becomes readable when somebody asks who holds it.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.socket.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Makes room for others to ask, whom the kernel has answered: that there is somebody, and who. Whether there is.
+    pub fn make_room(&self) -> bool {
+        let mut asked = self.socket.iter().flat_map(|socket| std::iter::repeat_with(move || accept(socket)));
+        let first_error = asked.by_ref().take(MOST_ANSWERS).find_map(Result::err);
+        first_error.is_none_or(|error| error == Errno::WOULDBLOCK)
     }
 }
 
-fn is_at(path: &Path, opened: &Metadata) -> bool {
-    let now = std::fs::symlink_metadata(path);
-    now.is_ok_and(|now| (now.dev(), now.ino()) == (opened.dev(), opened.ino()))
+/// Takes the lock of the file in the state directory. The watchdog that did not say that it ended, if any.
+fn in_file(files: &Files, settings: &str) -> Result<(InFile, Option<Pid>), NoLock> {
+    let (mut name, mut dir) = (files.file("lock"), Dir::make(files.folder(), files.trust())?);
+    for _ in 0..MOST_TRIES {
+        // Mode 0600: whoever can open a file can lock it.
+        let file = match dir.make_file(&name, OFlags::RDWR, 0o600) {
+            // One that is there can be locked all the same.
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                dir.open_file(&name, OFlags::RDONLY).map_err(|_| error)?
+            }
+            file => file?,
+        };
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => return Err(NoLock::Busy(Holder::read(&file))),
+            locked => locked?,
+        }
+        let mut lock = InFile { file, name, dir };
+        // Somebody may have put another file in its place, and locked that.
+        if lock.is_in_place() {
+            if lock.file.metadata()?.mode() & 0o077 != 0 {
+                let _ = lock.file.set_permissions(Permissions::from_mode(0o600));
+            }
+            let before = Holder::read(&lock.file);
+            // On a full disk it says nothing, and holds.
+            let _ = note(&mut lock.file, files, settings);
+            return Ok((lock, before.pid));
+        }
+        (name, dir) = (lock.name, Dir::make(files.folder(), files.trust())?);
+    }
+    Err(NoLock::Failed(Errno::AGAIN.into()))
+}
+
+impl InFile {
+    /// Whether whoever looks for it finds it. Takes no descriptor, of which there may be none left.
+    fn is_in_place(&self) -> bool {
+        let there = self.dir.about(&self.name).ok().map(|there| identity(&there));
+        let opened = rustix::fs::fstat(&self.file).ok().map(|opened| identity(&opened));
+        self.dir.is_in_place() && opened.is_some() && opened == there
+    }
+}
+
+fn note(file: &mut File, files: &Files, settings: &str) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(format!("{}\n{settings}\n{}\n", std::process::id(), files.boot_id()).as_bytes())
+}
+
+/// Whether that is no reason here: on a file server, the lock may be another machine's, or one that was never let go.
+fn is_elsewhere(why: &NoLock, files: &Files) -> bool {
+    matches!(why, NoLock::Busy(holder) if files.is_of_another_boot(&holder.boot_id))
+}
+
+/// Takes a name that only one socket can have. It ends with its holder, and is seen in the network namespace.
+fn in_no_directory(files: &Files) -> Result<OwnedFd, NoLock> {
+    let namespace =
+        std::fs::metadata(Path::new(PROC).join("self/ns/pid")).map_or(0, |namespace| namespace.ino());
+    let user = rustix::process::geteuid().as_raw();
+    let whose = format!("{user}/{}/{namespace}/{}", files.boot_id(), files.file("lock"));
+    let name =
+        SocketAddrUnix::new_abstract_name(format!("watchdog-{:016x}", fnv(whose.as_bytes())).as_bytes())?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let new = || socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None);
+    let socket = new()?;
+    match bind(&socket, &name) {
+        Ok(()) => {
+            listen(&socket, BACKLOG)?;
+            return Ok(socket);
+        }
+        Err(Errno::ADDRINUSE) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let asking = new()?;
+    match connect(&asking, &name) {
+        Ok(()) => match sys::peer(asking.as_fd())? {
+            (holder, pid) if [0, user].contains(&holder) => Err(NoLock::Busy(Holder::of(pid))),
+            (other, _) => Err(NoLock::Taken(Some(other))),
+        },
+        // Nobody answers those who have asked.
+        Err(Errno::AGAIN) => Err(NoLock::Taken(None)),
+        // It listens in a moment, or has just ended.
+        Err(Errno::CONNREFUSED) => Err(NoLock::Busy(Holder::of(None))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Who holds the lock in the place where it was before there was one for each machine.
+pub fn holder_before(files: &Files) -> Option<Holder> {
+    let before = files.before()?;
+    let dir = Dir::open(before.folder(), before.trust()).ok()?;
+    let file = dir.open_file(before.file("lock"), OFlags::RDONLY).ok()?;
+    let is_held = flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK);
+    is_held.then(|| Holder::read(&file))
 }
 
 impl Holder {
@@ -136,11 +241,20 @@ impl Holder {
         self.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
     }
 
-    fn read(file: File) -> Self {
+    fn of(pid: Option<Pid>) -> Self {
+        Holder { pid, settings: None, boot_id: String::new() }
+    }
+
+    fn read(file: &File) -> Self {
         let mut text = String::new();
         let _ = file.take(1 << 20).read_to_string(&mut text);
-        let (pid, settings) = text.split_once('\n').unwrap_or_default();
-        Holder { pid: pid.parse().ok(), settings: settings.trim_end().to_owned() }
+        let mut lines = text.lines().map(str::to_owned);
+        let (pid, settings) = (lines.next().and_then(|pid| pid.parse().ok()), lines.next());
+        Holder {
+            pid,
+            settings: Some(settings.unwrap_or_default()),
+            boot_id: lines.next().unwrap_or_default(),
+        }
     }
 }
 
@@ -149,35 +263,90 @@ mod tests {
     use super::*;
     use crate::settings::name::name;
 
+    fn files(folder: &Path) -> Files {
+        Files::new(folder, &name("x").unwrap(), "this")
+    }
+
+    fn busy(taken: Result<Lock, NoLock>) -> Holder {
+        let Err(NoLock::Busy(holder)) = taken else { panic!("{taken:?}") };
+        holder
+    }
+
     #[test]
     fn one_holds_the_lock_and_the_other_hears_who() {
         let folder = tempfile::tempdir().unwrap();
-        let take =
-            || Lock::take(&folder.path().join("made"), &name("x").unwrap(), "these", |_| true).unwrap();
-        let Locking::Held(lock) = take() else { panic!("free") };
+        let files = files(&folder.path().join("made"));
+        let take = || Lock::take(&files, "these");
+        let me = std::process::id().cast_signed();
+        let lock = take().unwrap();
         assert_eq!(lock.cut_off, None);
-        let Locking::Busy(holder) = take() else { panic!("taken") };
-        assert_eq!(holder, Holder { pid: Some(std::process::id().cast_signed()), settings: "these".into() });
+        let boot_id = "this".to_owned();
+        assert_eq!(busy(take()), Holder { pid: Some(me), settings: Some("these".into()), boot_id });
         drop(lock);
-        let Locking::Held(lock) = take() else { panic!("free again") };
-        assert_eq!(lock.cut_off, Some(std::process::id().cast_signed()), "it did not say that it ended");
+        let lock = take().unwrap();
+        assert_eq!(lock.cut_off, Some(me), "it did not say that it ended");
         lock.release();
-        let Locking::Held(lock) = take() else { panic!("free again") };
+        let mut lock = take().unwrap();
         assert_eq!(lock.cut_off, None);
         // A file that others could open, and so lock, is put right; and one that was replaced is not held.
         let path = folder.path().join("made/x.lock");
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, "").unwrap();
-        let Locking::Held(_new) = take() else { panic!("the new file is free") };
+        let new = take().unwrap();
         assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);
+        assert!(matches!(lock.keep(&files, "these"), Err(NoLock::Busy(_))));
+        drop(new);
+        lock.keep(&files, "these").unwrap();
+        busy(take());
+    }
+
+    #[test]
+    fn where_there_is_no_place_for_a_file_there_is_a_lock_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("state");
+        std::fs::write(&place, "in the way").unwrap();
+        // The name of an instance is all that tells these from those of other tests.
+        let name = name(&format!("x{}", std::process::id())).unwrap();
+        let files = Files::new(&place, &name, "this");
+        let take = || Lock::take(&files, "these");
+        let mut lock = take().unwrap();
+        let me = std::process::id().cast_signed();
+        for _ in 0..3 {
+            assert_eq!(busy(take()), Holder::of(Some(me)));
+        }
+        assert!(lock.make_room());
+        busy(take());
+        // When there is a place, whoever comes looks there.
+        std::fs::remove_file(&place).unwrap();
+        lock.keep(&files, "these").unwrap();
+        assert_eq!(busy(take()).settings, Some("these".into()));
+        // And when there is none any more, there.
+        std::fs::remove_dir_all(&place).unwrap();
+        std::fs::write(&place, "in the way").unwrap();
+        lock.keep(&files, "these").unwrap();
+        busy(take());
         drop(lock);
+        take().unwrap();
+    }
+
+    #[test]
+    fn a_lock_of_another_boot_is_no_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = name(&format!("y{}", std::process::id())).unwrap();
+        let of = |boot_id| Files::new(folder.path(), &name, boot_id);
+        let _elsewhere = Lock::take(&of("that"), "").unwrap();
+        let here = Lock::take(&of("this"), "").unwrap();
+        assert!(here.is_elsewhere);
+        busy(Lock::take(&of("this"), ""));
+        // Who cannot tell waits for the lock.
+        busy(Lock::take(&of(""), ""));
     }
 
     #[test]
     fn a_lock_follows_no_link() {
         let folder = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/etc/hostname", folder.path().join("x.lock")).unwrap();
-        assert!(Lock::take(folder.path(), &name("x").unwrap(), "", |_| true).is_err());
+        assert!(Lock::take(&files(folder.path()), "").is_ok_and(|lock| lock.file.is_none()));
     }
 }

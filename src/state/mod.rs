@@ -4,19 +4,19 @@
 //! from boot, time asleep included (`CLOCK_BOOTTIME`), and mean nothing after another boot than that of
 //! `boot_id`. Fields are only added within a version.
 
-use crate::fs::{WaitFor, open_in_place, read_file, replace};
+use crate::fs::{Dir, Trust, WaitFor};
 use crate::process::ProcessId;
 pub mod history;
 pub mod lock;
 pub mod said;
 pub mod store;
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use rustix::fs::OFlags;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -25,9 +25,11 @@ use crate::process::oom::OomKills;
 use crate::process::termination::Predecessor;
 use crate::process::{ProcessInfo, Signature};
 use crate::settings::digest::Digest;
+use crate::settings::dirs::Dirs;
 use crate::settings::name::Name;
 use crate::state::history::{Deaths, LastExit, LastStart};
 use crate::state::said::Said;
+use crate::sys::Pid;
 use crate::time::{Time, millis};
 
 /// The version of the state file that this program writes and reads.
@@ -95,6 +97,16 @@ pub struct State {
     /// What the OOM killer had done while the process lived.
     #[serde(default)]
     pub oom_kills: OomKills,
+    /// When this was written.
+    #[serde(default, with = "millis")]
+    pub written_ms: Time,
+    /// What the wall clock was ahead of the clock of all times here, when the file's time was set last.
+    #[serde(default)]
+    pub clocks_ms: Option<i64>,
+    /// The other settings that were tried since the process was last seen to run: each the number of
+    /// `settings`, the last one at the end.
+    #[serde(default)]
+    pub seen: Vec<u64>,
 }
 
 impl State {
@@ -167,35 +179,94 @@ pub enum Unread {
 #[derive(Debug, Clone)]
 pub struct Files {
     folder: PathBuf,
+    /// Where they were before there was a place for each machine.
+    old: Option<PathBuf>,
+    trust: Trust,
     name: Name,
     boot_id: String,
+    /// Why they are of no use, whatever they are.
+    useless: Option<&'static str>,
 }
 
+/// What stands for the boot in a file that does not outlive one, where the boot's own id cannot be seen.
+const ANY_BOOT: &str = "tmpfs";
+
 impl Files {
-    /// Those of instance `name` in `folder`, in the boot `boot_id`.
+    /// Those of instance `name` in `folder`, in the boot `boot_id`, whoever has put them there.
     pub fn new(folder: &Path, name: &Name, boot_id: &str) -> Self {
-        Files { folder: folder.to_owned(), name: name.clone(), boot_id: boot_id.to_owned() }
+        let (folder, name, boot_id) = (folder.to_owned(), name.clone(), boot_id.to_owned());
+        Files { folder, old: None, trust: Trust::Anyone, name, boot_id, useless: None }
     }
 
-    pub(crate) fn path(&self, ending: &str) -> PathBuf {
-        self.folder.join(format!("{}.{ending}", self.name))
+    /// Those of instance `name`, for a watch.
+    pub fn of(dirs: &Dirs, name: &Name, boot_id: &str) -> Self {
+        let files = Files::new(&dirs.state, name, boot_id).after(dirs.old_state.clone());
+        Files { trust: dirs.trust, ..files }
+    }
+
+    /// Those that were kept in `old` before.
+    pub fn after(self, old: Option<PathBuf>) -> Self {
+        Files { old, ..self }
+    }
+
+    /// Makes nothing of them, since they are of no use.
+    pub fn forget(&mut self, why: &'static str) {
+        self.useless = Some(why);
+    }
+
+    pub(crate) fn trust(&self) -> Trust {
+        self.trust
+    }
+
+    /// Those in the place where they were before.
+    pub(crate) fn before(&self) -> Option<Self> {
+        let folder = self.old.clone()?;
+        Some(Files { folder, old: None, ..self.clone() })
+    }
+
+    pub(crate) fn file(&self, ending: &str) -> String {
+        format!("{}.{ending}", self.name)
+    }
+
+    /// Where they are, if they are of any use.
+    pub(crate) fn dir(&self) -> io::Result<Dir> {
+        match self.useless {
+            Some(why) => Err(io::Error::other(why)),
+            None => Dir::open(&self.folder, self.trust),
+        }
+    }
+
+    /// Where they are to be written. The folder is made where there is none.
+    ///
+    /// # Errors
+    /// They would be of no use to anybody: another user could write them, or nobody could tell of which boot they are.
+    pub fn usable(&self) -> io::Result<Dir> {
+        let dir = match self.useless {
+            Some(why) => return Err(io::Error::other(why)),
+            None => Dir::make(&self.folder, self.trust)?,
+        };
+        if self.boot_id.is_empty() && !dir.is_of_this_boot() {
+            return Err(io::Error::other("the boot id cannot be read, since /proc/sys is hidden"));
+        }
+        Ok(dir)
     }
 
     /// Notes that `run` is stuck, beside its state, which is not ours to write. Whether this is news.
     pub fn note_stuck(&self, run: ProcessId) -> bool {
-        let path = self.path("stuck");
-        let noted = read_file(&path).ok().and_then(|text| serde_json::from_str::<ProcessId>(&text).ok());
-        let is_news = noted != Some(run);
+        let file = self.file("stuck");
+        let noted = self.dir().and_then(|dir| dir.read(&file)).ok();
+        let is_news = noted.and_then(|text| serde_json::from_str::<ProcessId>(&text).ok()) != Some(run);
         if is_news {
             // If that fails, it is said each time.
-            let _ = replace(&path, &run, WaitFor::Nothing);
+            let _ = self.usable().and_then(|dir| dir.replace(&file, &run, WaitFor::Nothing));
         }
         is_news
     }
 
-    /// The file in which the last start command has noted its number and start.
-    pub fn start_note(&self) -> PathBuf {
-        self.path("start")
+    /// What the last start command has noted: its number and start, after the boot and the time of the attempt.
+    pub fn start_note(&self) -> Option<String> {
+        let here = self.dir().and_then(|dir| dir.read(self.file("start"))).ok();
+        here.or_else(|| self.before()?.start_note())
     }
 
     /// The file for the next start command to note its number and start in: the boot and the time of the
@@ -204,14 +275,11 @@ impl Files {
     /// # Errors
     /// It could not be made.
     pub fn new_start_note(&self, attempt: Time) -> io::Result<File> {
-        let path = self.start_note();
+        let (dir, name) = (self.usable()?, self.file("start"));
         // Not the old one: a command that began long ago may still be about to write to that.
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)?;
-        writeln!(file, "{} {}", self.boot_id, attempt.as_millis())?;
+        dir.remove(&name)?;
+        let mut file = dir.new_file(&name, OFlags::WRONLY | OFlags::APPEND, 0o600)?;
+        writeln!(file, "{} {}", self.boot_id(), attempt.as_millis())?;
         Ok(file)
     }
 
@@ -221,8 +289,25 @@ impl Files {
     }
 
     /// The boot that times belong to.
-    pub fn boot_id(&self) -> &str {
-        &self.boot_id
+    pub fn boot_id(&self) -> String {
+        match self.boot_id.as_str() {
+            "" if self.is_of_this_boot(ANY_BOOT) => ANY_BOOT.to_owned(),
+            own => own.to_owned(),
+        }
+    }
+
+    /// Whether what says that it is of `boot_id` is certainly not of this boot.
+    pub(crate) fn is_of_another_boot(&self, boot_id: &str) -> bool {
+        !boot_id.is_empty() && !self.boot_id.is_empty() && !self.is_of_this_boot(boot_id)
+    }
+
+    /// Whether what is there of the boot `boot_id` is of this one.
+    pub fn is_of_this_boot(&self, boot_id: &str) -> bool {
+        if self.boot_id.is_empty() || boot_id == ANY_BOOT {
+            self.dir().is_ok_and(|dir| dir.is_of_this_boot())
+        } else {
+            boot_id == self.boot_id
+        }
     }
 
     /// The state as it was left, whichever boot it is of.
@@ -230,7 +315,15 @@ impl Files {
     /// # Errors
     /// There is none to be read.
     pub fn state(&self) -> Result<State, Unread> {
-        read(&self.path("json"), |state: &State| state.version)
+        match self.read(&self.file("json"), |state: &State| state.version) {
+            Err(Unread::None) => self.state_before().ok_or(Unread::None),
+            read => read,
+        }
+    }
+
+    /// The state in the place where it was before, if it is of this boot.
+    pub fn state_before(&self) -> Option<State> {
+        self.before()?.state_of_this_boot().ok().flatten()
     }
 
     /// The state as it was left, if it is of this boot.
@@ -238,8 +331,7 @@ impl Files {
     /// # Errors
     /// There is none to be read.
     pub fn state_of_this_boot(&self) -> Result<Option<State>, Unread> {
-        let is_of_this_boot = |state: &State| state.boot_id == self.boot_id && !self.boot_id.is_empty();
-        self.state().map(|state| Some(state).filter(is_of_this_boot))
+        self.state().map(|state| Some(state).filter(|state| self.is_of_this_boot(&state.boot_id)))
     }
 
     /// Replaces the state.
@@ -247,7 +339,7 @@ impl Files {
     /// # Errors
     /// It could not be written; then the old one is still there.
     pub fn write_state(&self, state: &State) -> io::Result<()> {
-        replace(&self.path("json"), state, WaitFor::Nothing)
+        self.usable()?.replace(&self.file("json"), state, WaitFor::Nothing)
     }
 
     /// Puts a state file that cannot be used aside.
@@ -255,59 +347,96 @@ impl Files {
     /// # Errors
     /// It cannot be moved.
     pub fn set_state_aside(&self) -> io::Result<PathBuf> {
-        let aside = self.path("json.damaged");
-        std::fs::rename(self.path("json"), &aside)?;
-        Ok(aside)
+        let aside = self.file("json.damaged");
+        self.dir()?.rename(self.file("json"), &aside)?;
+        Ok(self.folder.join(aside))
     }
 
     /// Says that a check has been made: the time of the state file.
     pub fn touch(&self) {
         let now = SystemTime::now();
-        let _ = open_in_place(File::options().write(true), &self.path("json"))
+        let _ = self
+            .dir()
+            .and_then(|dir| dir.open_file(self.file("json"), OFlags::WRONLY))
             .and_then(|file| file.set_modified(now));
     }
 
-    /// When a check was last made, or the state last changed.
-    pub fn touched(&self) -> Option<SystemTime> {
-        std::fs::metadata(self.path("json")).ok()?.modified().ok()
+    /// Whether there is a state file.
+    pub fn has_state(&self) -> bool {
+        self.about_state().is_some()
+    }
+
+    /// When a check was last made, or `state`, which is what there is, was last written. The file's time is by the
+    /// wall clock as it was then, and nothing is made of that as it is now.
+    pub fn checked(&self, state: &State) -> Time {
+        let (now, about) = (crate::time::now(), self.about_state());
+        let touched = about.map(|about| {
+            let nanos = i64::try_from(about.st_mtime_nsec).unwrap_or_default();
+            about.st_mtime.saturating_mul(1000).saturating_add(nanos / 1_000_000)
+        });
+        match (touched, state.clocks_ms) {
+            (Some(touched), Some(clocks)) => {
+                let touched = u64::try_from(touched.saturating_sub(clocks)).map(Time::from_millis);
+                let is_possible = |touched: &Time| (state.written_ms..=now).contains(touched);
+                touched.ok().filter(is_possible).unwrap_or(state.written_ms).min(now)
+            }
+            // Of a version that did not note how the clocks were.
+            (Some(touched), None) => {
+                let age = crate::time::clocks_ms().saturating_add(crate::time::millis::signed(now)) - touched;
+                now.saturating_sub(Time::from_millis(u64::try_from(age).unwrap_or_default()))
+            }
+            (None, _) => state.written_ms.min(now),
+        }
+    }
+
+    fn about_state(&self) -> Option<rustix::fs::Stat> {
+        self.dir().ok()?.about(self.file("json")).ok()
     }
 
     /// The user whose watchdog wrote the state.
     pub fn owner(&self) -> Option<u32> {
-        Some(std::fs::metadata(self.path("json")).ok()?.uid())
+        Some(self.about_state()?.st_uid)
+    }
+
+    /// Removes what watchdogs that were cut off have left half written. `is_there` tells who is still at it.
+    pub fn remove_unfinished(&self, is_there: impl Fn(Pid) -> bool) {
+        let Ok(dir) = self.dir() else { return };
+        for file in dir.names() {
+            let of = |ending| file.strip_prefix(&self.file(ending))?.strip_prefix('.')?.strip_suffix(".new");
+            let pid = ["json", "pause", "stuck"].into_iter().find_map(of).and_then(|pid| pid.parse().ok());
+            if pid.is_some_and(|pid| !is_there(pid)) {
+                // The next one removes it, if this one cannot.
+                let _ = dir.remove(&file);
+            }
+        }
+    }
+
+    /// Reads a file of this program, if it is of this version.
+    ///
+    /// # Errors
+    /// There is none, it is of another version or damaged, or it cannot be read.
+    pub(crate) fn read<T: DeserializeOwned>(&self, file: &str, version: fn(&T) -> u32) -> Result<T, Unread> {
+        let text = self.dir().and_then(|dir| dir.read(file)).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Unread::None,
+            io::ErrorKind::InvalidData => Unread::Foreign(error.to_string()),
+            _ => Unread::Failed(error),
+        })?;
+        let read: T = serde_json::from_str(&text).map_err(|error| Unread::Foreign(error.to_string()))?;
+        if version(&read) == VERSION { Ok(read) } else { Err(Unread::Foreign("another version".to_owned())) }
     }
 }
 
 /// The names of all instances that have left something in `folder`.
 pub fn names(folder: &Path) -> Vec<Name> {
-    let mut names: Vec<_> = std::fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|file| {
-            let file = file.file_name();
-            let file = file.to_str()?;
-            let stem = file.strip_suffix(".json").or_else(|| file.strip_suffix(".lock"))?;
-            crate::settings::name::name(stem).ok()
-        })
-        .collect();
+    let files = Dir::open(folder, Trust::Anyone).map(|dir| dir.names()).unwrap_or_default();
+    let stem = |file: &String| {
+        let stem = file.strip_suffix(".json").or_else(|| file.strip_suffix(".lock"))?;
+        crate::settings::name::name(stem).ok()
+    };
+    let mut names: Vec<_> = files.iter().filter_map(stem).collect();
     names.sort_by_key(Name::to_string);
     names.dedup();
     names
-}
-
-/// Reads a file of this program, if it is of this version.
-///
-/// # Errors
-/// There is none, it is of another version or damaged, or it cannot be read.
-pub(crate) fn read<T: DeserializeOwned>(path: &Path, version: fn(&T) -> u32) -> Result<T, Unread> {
-    let text = read_file(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Unread::None,
-        io::ErrorKind::InvalidData => Unread::Foreign(error.to_string()),
-        _ => Unread::Failed(error),
-    })?;
-    let read: T = serde_json::from_str(&text).map_err(|error| Unread::Foreign(error.to_string()))?;
-    if version(&read) == VERSION { Ok(read) } else { Err(Unread::Foreign("another version".to_owned())) }
 }
 
 #[cfg(test)]
@@ -356,6 +485,9 @@ mod tests {
             deaths: Deaths::default(),
             last_start: None,
             oom_kills: OomKills::default(),
+            written_ms: ms(60),
+            clocks_ms: Some(-5),
+            seen: vec![6],
         }
     }
 
@@ -375,9 +507,11 @@ mod tests {
         files.new_start_note(Duration::ZERO).unwrap();
         // As the README has it.
         for (ending, mode) in [("pause", 0o644), ("stuck", 0o644), ("start", 0o600)] {
-            assert_eq!(files.path(ending).metadata().unwrap().permissions().mode() & 0o777, mode, "{ending}");
+            let file = folder.path().join("made").join(files.file(ending));
+            assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, mode, "{ending}");
         }
-        let written: serde_json::Value = serde_json::from_str(&read_file(&path).unwrap()).unwrap();
+        let written: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
         for (word, value) in [
             ("process", r#"{ "pid": 9, "started_ms": 9, "name": "x", "user": 0, "argument": "ff2f" }"#),
             ("gone", r#"{ "pid": 9, "since_ms": 50, "user": 0, "argument": "ff2f" }"#),
@@ -412,12 +546,13 @@ mod tests {
         for file in [&path, &precious] {
             File::create(file).unwrap().set_modified(long_ago).unwrap();
         }
+        let touched = |path: &Path| path.metadata().unwrap().modified().unwrap();
         files.touch();
-        assert!(files.touched().unwrap() > long_ago);
+        assert!(touched(&path) > long_ago);
         std::fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink(&precious, &path).unwrap();
         files.touch();
-        assert_eq!(files.touched(), Some(long_ago), "a link is not followed");
+        assert_eq!(touched(&precious), long_ago, "a link is not followed");
         std::fs::remove_file(&path).unwrap();
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
         files.touch(); // and a pipe not waited for
@@ -432,5 +567,42 @@ mod tests {
         std::fs::create_dir_all(new.join("in the way")).unwrap();
         assert!(files.write_state(&State { restarts: 3, ..state() }).is_err());
         assert_eq!(files.state().unwrap().restarts, 2);
+    }
+
+    #[test]
+    fn when_a_check_was_made_is_told_without_the_clock_of_now() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = files(folder.path(), "this");
+        let (now, hour) = (crate::time::now(), Duration::from_secs(3600));
+        let written_ms = now.saturating_sub(Duration::from_secs(20));
+        let state = State { written_ms, clocks_ms: Some(crate::time::clocks_ms()), ..state() };
+        files.write_state(&state).unwrap();
+        let file = || File::options().write(true).open(folder.path().join("x.json")).unwrap();
+        let set = |time: SystemTime| file().set_modified(time).unwrap();
+        set(SystemTime::now() - Duration::from_secs(10));
+        let age = now.saturating_sub(files.checked(&state)).as_secs();
+        assert!((8..=10).contains(&age), "{age}");
+        for stepped in [SystemTime::now() - hour, SystemTime::now() + hour] {
+            set(stepped);
+            assert_eq!(files.checked(&state).as_millis(), written_ms.as_millis());
+        }
+        let old = State { written_ms: Duration::ZERO, clocks_ms: None, ..state };
+        set(SystemTime::now() - Duration::from_secs(10));
+        let age = crate::time::now().saturating_sub(files.checked(&old)).as_secs();
+        assert!((9..=11).contains(&age), "{age}");
+    }
+
+    #[test]
+    fn of_which_boot_a_file_is_can_be_told_without_an_id_where_none_outlives_it() {
+        // As /run and /dev/shm are; the other one need not be anything.
+        for (folder, is_on_tmpfs) in [("/dev/shm", true), ("/proc", false)] {
+            let is_on_tmpfs = is_on_tmpfs
+                && Dir::open(Path::new(folder), Trust::Anyone).is_ok_and(|it| it.is_of_this_boot());
+            let (known, unknown) = (files(Path::new(folder), "this"), files(Path::new(folder), ""));
+            assert_eq!((known.is_of_this_boot("this"), known.is_of_this_boot("that")), (true, false));
+            assert_eq!(known.is_of_this_boot(ANY_BOOT), is_on_tmpfs);
+            assert_eq!(unknown.is_of_this_boot("that"), is_on_tmpfs);
+            assert_eq!((known.boot_id(), unknown.boot_id().is_empty()), ("this".to_owned(), !is_on_tmpfs));
+        }
     }
 }

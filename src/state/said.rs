@@ -19,6 +19,8 @@ pub enum Notice {
     Doubt,
     /// The configuration file is open to others.
     File,
+    /// Lines with different settings run in turn.
+    Lines,
     Lock,
     /// What nearly matches.
     Near,
@@ -76,6 +78,11 @@ impl Said {
         }
     }
 
+    /// What was said of this, and of nothing else.
+    pub fn only(self, notice: Notice) -> Self {
+        Said(self.0.into_iter().filter(|(said, _)| *said == notice).collect())
+    }
+
     /// The facts that were said last, if any.
     pub fn last(&self, notice: Notice) -> Option<&str> {
         self.0.get(&notice).map(String::as_str)
@@ -113,6 +120,7 @@ mod tests {
             "directory",
             "doubt",
             "file",
+            "lines",
             "lock",
             "near",
             "null",

@@ -14,7 +14,12 @@ use crate::state::history::{Deaths, LastExit, LastStart, Tally};
 use crate::state::said::{Notice, Said, Told};
 use crate::state::{Files, Origin, Sight, State, StoredProcess, Unread, VERSION};
 use crate::task::CommandEnd;
-use crate::time::Time;
+use crate::time::{Time, millis};
+
+/// By how many milliseconds the clocks differ from before when one of them has been set; a leap second does no harm.
+const STEP_MS: u64 = 1000;
+/// How many other settings are kept in mind.
+const MOST_SEEN: usize = 8;
 
 /// The state of an instance, on its way to the file.
 #[derive(Debug)]
@@ -36,6 +41,8 @@ pub struct Recalled {
     pub unusable: Option<Unusable>,
     /// The process that was followed has ended since.
     pub ended: Option<(Termination, Tally)>,
+    /// The settings are not those of the run before, and were seen before that.
+    pub in_turn: bool,
 }
 
 /// Why a state file is of no use.
@@ -57,11 +64,14 @@ impl Store {
             Err(Unread::Foreign(why)) => {
                 (None, Some(Unusable::Foreign { why, aside: files.set_state_aside() }))
             }
+            // Of a place that is of no use it is said when something is to be kept there.
+            Err(Unread::Failed(_)) if files.usable().is_err() => (None, None),
             Err(Unread::Failed(error)) => (None, Some(Unusable::Unreadable(error))),
         };
         let (state, ended) = next(written.clone(), &files, settings, proc);
+        let in_turn = written.as_ref().is_some_and(|old| old.seen.contains(&state.settings));
         let store = Store { files, state, written, is_changed: true, before_launcher: None };
-        (store, Recalled { unusable, ended })
+        (store, Recalled { unusable, ended, in_turn })
     }
 
     /// What the policy is to go on with.
@@ -113,7 +123,7 @@ impl Store {
     pub fn resumed(&mut self, at: Time) -> bool {
         let is_new = at > self.state.resumed_ms;
         if is_new {
-            self.change(|state| state.resumed_ms = at);
+            self.change(|state| (state.resumed_ms, state.seen) = (at, Vec::new()));
         }
         is_new
     }
@@ -132,9 +142,8 @@ impl Store {
 
     /// What is seen from now on.
     pub fn sees(&mut self, sight: Sight, process: Option<&ProcessInfo>, now: Time) {
-        if sight == Sight::Running
-            && let Some((last_exit, deaths)) = self.before_launcher.take()
-        {
+        let before_launcher = self.before_launcher.take_if(|_| sight == Sight::Running);
+        if let Some((last_exit, deaths)) = before_launcher {
             self.change(|state| (state.last_exit, state.deaths) = (last_exit, deaths));
         }
         let is_same_process = match (&self.state.process, process) {
@@ -148,6 +157,9 @@ impl Store {
         }
         if sight == Sight::Running {
             self.is_news(Told::Over(Notice::Paused));
+            if !self.state.seen.is_empty() {
+                self.change(|state| state.seen = Vec::new());
+            }
         }
         if self.state.sight != sight || !is_same_process {
             self.change(|state| {
@@ -164,20 +176,30 @@ impl Store {
     /// The process that is followed may have another signature by now.
     pub fn note_signature(&mut self, process: &ProcessInfo) {
         let process = StoredProcess::from(process);
-        if let Some(old) = self.state.process.as_mut()
-            && old.id.is_same(process.id)
-            && *old != process
-        {
+        let is_other = |old: &&mut StoredProcess| old.id.is_same(process.id) && **old != process;
+        if let Some(old) = self.state.process.as_mut().filter(is_other) {
             *old = process;
             self.is_changed = true;
         }
     }
 
     /// Notes that the process lives, if it is seen to.
-    pub fn note_life(&self) {
-        if self.state.sight == Sight::Running {
+    pub fn note_life(&mut self) {
+        if self.state.sight == Sight::Running && !self.has_other_clocks() {
             self.files.touch();
         }
+    }
+
+    /// Whether the wall clock has been set since the file was written, whose time would say something else then: it
+    /// is to be written anew.
+    fn has_other_clocks(&mut self) -> bool {
+        let clocks = self.state.clocks_ms.unwrap_or_default();
+        let is_other = clocks.abs_diff(crate::time::clocks_ms()) > STEP_MS;
+        if is_other {
+            self.written = None;
+            self.is_changed = true;
+        }
+        is_other
     }
 
     /// What was followed is so no more, and has not died.
@@ -259,7 +281,7 @@ impl Store {
 
     /// The file may have been removed, and is then written anew.
     pub fn look_after_file(&mut self) {
-        if self.files.touched().is_none() {
+        if !self.files.has_state() {
             self.written = None;
             self.is_changed = true;
         }
@@ -270,6 +292,9 @@ impl Store {
     /// # Errors
     /// It could not be written; then there still is news.
     pub fn write(&mut self) -> io::Result<()> {
+        // In whole milliseconds, as they are read again.
+        self.state.written_ms = Time::from_millis(millis::of(crate::time::now()));
+        self.state.clocks_ms = Some(crate::time::clocks_ms());
         self.files.write_state(&self.state)?;
         self.written = Some(self.state.clone());
         self.is_changed = false;
@@ -282,6 +307,7 @@ impl Store {
     /// That could not be written.
     pub fn end(&mut self, memory: Memory) -> io::Result<()> {
         self.change(|state| state.watchdog = None);
+        self.has_other_clocks();
         let written = if self.has_news(memory) { self.write() } else { Ok(()) };
         self.files.touch();
         written
@@ -307,6 +333,7 @@ fn next(
     proc: &Proc,
 ) -> (State, Option<(Termination, Tally)>) {
     let mut state = fresh(files, settings);
+    let last_known = old.as_ref().map(|old| files.checked(old));
     if let Some(old) = old {
         take_over(&mut state, old, settings);
     }
@@ -315,7 +342,7 @@ fn next(
         |process: &mut StoredProcess| !proc.try_is_alive(process.id, process.signature.user).unwrap_or(true);
     let Some(process) = state.process.take_if(is_dead) else { return (state, None) };
     let StoredProcess { id: ProcessId { pid, started }, name, signature } = process;
-    state.predecessor = Some(Predecessor { pid, since: last_known(files), signature });
+    state.predecessor = last_known.map(|since| Predecessor { pid, since, signature });
     let end = Termination {
         pid,
         name,
@@ -334,15 +361,23 @@ fn next(
 fn take_over(state: &mut State, old: State, settings: &Settings) {
     let is_same_process = old.process_name == state.process_name;
     let is_same = old.digest().is_same(state.digest());
+    // Two lines in turn are no new beginning each time.
+    let is_known = is_same || old.seen.contains(&state.settings);
+    state.seen = old.seen;
+    state.seen.retain(|seen| *seen != state.settings);
+    if !is_same {
+        state.seen.push(old.settings);
+    }
+    let too_many = state.seen.len().saturating_sub(MOST_SEEN);
+    state.seen.drain(..too_many);
     state.resumed_ms = old.resumed_ms.min(state.since_ms);
     state.begun_by = old.begun_by;
     // Other settings are a new beginning; but never two start commands too close to each other.
     let Memory { last_attempt, .. } = old.memory;
-    let memory = if is_same { old.memory } else { Memory { last_attempt, ..Memory::default() } };
+    let memory = if is_known { old.memory } else { Memory { last_attempt, ..Memory::default() } };
     state.memory = memory.as_of(state.since_ms, &settings.limits);
-    if is_same {
-        state.said = old.said;
-    }
+    state.said = if is_known { old.said } else { old.said.only(Notice::Lines) };
+    (state.written_ms, state.clocks_ms) = (old.written_ms, old.clocks_ms);
     if is_same_process {
         state.restarts = old.restarts;
         state.told = old.told;
@@ -362,11 +397,11 @@ fn take_over(state: &mut State, old: State, settings: &Settings) {
 fn fresh(files: &Files, settings: &Settings) -> State {
     let Settings { criteria, limits, .. } = settings;
     let Digest { version: settings_version, number } = settings.digest();
-    let (pid, started) = (std::process::id().cast_signed(), own_start().unwrap_or_default());
+    let (pid, started) = (crate::sys::own_pid(), own_start().unwrap_or_default());
     State {
         version: VERSION,
         name: settings.name.to_string(),
-        boot_id: files.boot_id().to_owned(),
+        boot_id: files.boot_id(),
         process_name: criteria.pattern.text().to_owned(),
         settings: number,
         settings_version,
@@ -377,13 +412,6 @@ fn fresh(files: &Files, settings: &Settings) -> State {
         max_fail_count: limits.max_fail_count,
         ..State::default()
     }
-}
-
-/// When the process of the state file was last known to live: when that file was last written or
-/// touched.
-fn last_known(files: &Files) -> Time {
-    let age = files.touched().and_then(|time| time.elapsed().ok()).unwrap_or_default();
-    crate::time::now().saturating_sub(age)
 }
 
 #[cfg(test)]
@@ -453,7 +481,7 @@ mod tests {
                 Some(version) => state["settings_version"] = version.into(),
                 None => drop(state.as_object_mut().unwrap().remove("settings_version").unwrap()),
             }
-            std::fs::write(files.path("json"), state.to_string()).unwrap();
+            std::fs::write(folder.path().join("x.json"), state.to_string()).unwrap();
             let next = preview(&files, &settings, &proc);
             assert_eq!(next.memory.failures == 2, is_same, "{number}, {version:?}");
             assert_eq!(next.digest(), settings.digest());

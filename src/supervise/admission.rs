@@ -158,7 +158,9 @@ impl Other {
         let is_it = |run: ProcessId| Some(run.pid) == holder.pid;
         let state = files.state().ok();
         let is_once = state.is_some_and(|state| state.once && state.watchdog.is_some_and(is_it));
-        let has_same_settings = Digest::of(&holder.settings).is_same(settings.digest());
+        // One that does not say what it does may do the same.
+        let is_same = |other: &String| Digest::of(other).is_same(settings.digest());
+        let has_same_settings = holder.settings.as_ref().is_none_or(is_same);
         Other { pid: holder.pid, has_same_settings, is_once }
     }
 

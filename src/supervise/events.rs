@@ -1,6 +1,7 @@
 //! The one place from which events go to those who keep or say them; and what the loop knows of its attempts,
 //! which events are made of.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
@@ -11,11 +12,11 @@ use crate::report::event::{Attempt, AttemptEvent, Event, Lasting, Look, ProcessE
 use crate::report::log_lines::LogLines;
 use crate::report::words::{self, Wrote};
 use crate::settings::Settings;
-use crate::state::Origin;
-use crate::state::Sight;
 use crate::state::said::Notice;
 use crate::state::store::Store;
+use crate::state::{Origin, Sight, State};
 use crate::supervise::{Parts, Supervisor};
+use crate::sys::Pid;
 use crate::time::{Time, now};
 
 /// Tells an event to all who keep or say it, unless it has been told.
@@ -65,8 +66,11 @@ impl Parts {
 
     /// Tells whether the state could be written.
     pub(super) fn tell_kept(&mut self, kept: io::Result<()>) {
+        let State { sight, begun_by, .. } = self.record.state();
         match kept {
             Ok(()) => self.emit(Event::Over(Notice::StateFolder)),
+            // Cron would mail it each minute, and nothing is amiss.
+            Err(_) if *sight == Sight::Running && *begun_by == Some(Origin::Line) => {}
             Err(error) => {
                 let folder = self.record.files().folder().to_owned();
                 self.emit(Lasting::StateUnwritable { folder: &folder, error: &error });
@@ -85,6 +89,10 @@ pub(super) struct Facts {
     pub(super) ever_seen: bool,
     /// Since when it is missing.
     pub(super) missing_since: Option<Time>,
+    /// That nobody can tell what runs is news.
+    pub(super) is_unknown_news: bool,
+    /// What was left over since the process died, and has been named.
+    pub(super) named: BTreeSet<Pid>,
     /// The attempt that was made last.
     pub(super) attempt: Attempt,
     pub(super) row: Row,
@@ -111,9 +119,11 @@ impl Supervisor {
         is_first
     }
 
-    /// What matches and does not count is told when it is others.
+    /// What matches and does not count is told when there is more of it.
     pub(super) fn left_over(&mut self, left_over: Vec<ProcessInfo>) {
-        if !left_over.is_empty() && left_over != self.facts.attempt.left_over {
+        let named = self.facts.named.len();
+        self.facts.named.extend(left_over.iter().map(|seen| seen.pid));
+        if self.facts.named.len() > named {
             self.parts.emit(ProcessEvent::LeftOver(&left_over));
         }
         self.facts.attempt.left_over = left_over;

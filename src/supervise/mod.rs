@@ -48,9 +48,11 @@ use crate::time::{Time, by_the_clock, now};
 use poll::Token;
 use start::running;
 
-/// How often it is seen to what need not be seen to at each check: the size of the output log, what the OOM
-/// killer does, what the process calls itself, and free memory, which is given back.
+/// How often it is seen to what need not be seen to at each check: what the OOM killer does, what the process calls
+/// itself, and free memory, which is given back.
 const CHORES: Duration = Duration::from_secs(60);
+/// Every so many checks the size of the output log is tested.
+const CHECKS_OF_OUTPUT: u32 = 10;
 /// How long a record of a death waits for the process's parent to wait for it.
 const REAP_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -110,6 +112,8 @@ pub struct Supervisor {
     refused: bool,
     /// Nothing matches, and what nearly does is to be named.
     near_misses_due: bool,
+    /// How many checks there were since the size of the output log was tested.
+    checks: u32,
     chores_done: Time,
     /// What is doubtful about the start command, once that is asked.
     doubts: Option<Doubts>,
@@ -141,8 +145,7 @@ impl Supervisor {
     pub fn new(mut parts: Parts) -> Self {
         let files = parts.record.files();
         // One of a time to come is of a clock that has been set back.
-        let noted =
-            StartRecord::read(&files.start_note(), files.boot_id()).filter(|noted| noted.attempt <= now());
+        let noted = StartRecord::read(files).filter(|noted| noted.attempt <= now());
         let command = noted.and_then(|noted| StartCommand::adopt(noted, &parts.proc));
         if let Some(command) = &command {
             parts.record.command(Some(running(&parts.proc, command)));
@@ -175,6 +178,7 @@ impl Supervisor {
             child_changed: true,
             refused: false,
             near_misses_due: false,
+            checks: 0,
             chores_done: Time::ZERO,
             doubts: None,
             login: None,
@@ -207,7 +211,10 @@ impl Supervisor {
                         return exit;
                     }
                 },
-                Action::Look => self.look(),
+                Action::Look => {
+                    self.test_output_if_due();
+                    self.look()
+                }
                 Action::Start { attempt } => self.start(attempt),
                 Action::StopCommand => self.with_command(StartCommand::terminate),
                 Action::KillCommand => self.with_command(StartCommand::kill),
@@ -228,21 +235,18 @@ impl Supervisor {
             }
             let patience = self.dying.as_ref().map_or(until, |dying| dying.at + REAP_PATIENCE);
             let ready = self.poll(until.min(patience));
-            if ready.contains(&Token::Signals)
-                && let Some(woken) = self.heed_signals()
-            {
-                return woken;
+            if ready.contains(&Token::Signals) {
+                if let Some(woken) = self.heed_signals() {
+                    return woken;
+                }
             }
-            if ready.contains(&Token::Process)
-                && let Some(followed) = self.followed.take()
-            {
+            if let Some(followed) = self.followed.take_if(|_| ready.contains(&Token::Process)) {
                 return Woken::By(self.died(followed));
             }
             let now = now();
             if now >= until {
                 if now >= self.chores_done + CHORES {
                     self.chores_done = now;
-                    self.keep_output_to_limit();
                     self.refresh_signature();
                     self.note_life();
                     self.look_after_files();
@@ -277,6 +281,14 @@ impl Supervisor {
                 service_manager.show(&status_line::line(&snapshot, by_the_clock));
                 self.shown = Some(snapshot);
             }
+        }
+    }
+
+    fn test_output_if_due(&mut self) {
+        self.checks += 1;
+        if self.checks >= CHECKS_OF_OUTPUT {
+            self.checks = 0;
+            self.keep_output_to_limit();
         }
     }
 
@@ -350,7 +362,7 @@ impl Supervisor {
                 }
                 self.parts.record.use_settings(&settings);
                 if let Some(lock) = &mut self.parts.lock {
-                    lock.note(&settings.fingerprint());
+                    lock.note(self.parts.record.files(), &settings.fingerprint());
                 }
                 self.parts.emit(WatchEvent::Reloaded(&settings));
                 doubt_settings(&settings, &mut self.parts.record, &mut self.parts.report);
@@ -388,8 +400,12 @@ impl Supervisor {
             }
             Outcome::GaveUp => ExitCode::GaveUp,
             Outcome::Unknown => {
-                let why = parts.record.state().said.last(Notice::Unknown).unwrap_or_default().to_owned();
-                parts.emit(WatchEvent::CannotTell { why: &why });
+                if facts.is_unknown_news {
+                    let why = parts.record.state().said.last(Notice::Unknown).unwrap_or_default().to_owned();
+                    parts.emit(WatchEvent::CannotTell { why: &why });
+                } else {
+                    worth = Worth::AllOfAWarning;
+                }
                 ExitCode::CannotTell
             }
             Outcome::LeftAlone => {
@@ -405,6 +421,9 @@ impl Supervisor {
     /// The last thing of a watch.
     fn finish(mut self, worth: Worth) {
         let is_alone = self.is_alone();
+        if is_alone {
+            self.keep_output_to_limit();
+        }
         let memory = self.policy.memory();
         let Parts { record, service_manager, .. } = &mut self.parts;
         if service_manager.listens() {
@@ -459,7 +478,7 @@ fn snapshot(record: &Store, leave: Leave, goes_on: bool) -> Snapshot {
     let state = record.state();
     let live = Live {
         process: Ok(state.process.is_some() && state.sight == Sight::Running),
-        watcher: if goes_on { Watcher::At(std::process::id().cast_signed()) } else { Watcher::Nobody },
+        watcher: if goes_on { Watcher::At(sys::own_pid()) } else { Watcher::Nobody },
         command: state.command.is_some(),
         age: None,
     };

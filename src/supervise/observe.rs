@@ -28,7 +28,13 @@ impl Supervisor {
         };
         seen.unwrap_or_else(|unknown| {
             self.open(Look::Unknown);
-            self.parts.emit(Lasting::Unknown(&unknown));
+            let event = Event::from(Lasting::Unknown(&unknown));
+            if self.parts.settings.limits.once {
+                // The outcome says it.
+                self.facts.is_unknown_news |= self.parts.record.is_news(event.told());
+            } else {
+                self.parts.emit(event);
+            }
             self.parts.record.sees(Sight::Unknown, None, now());
             Seen::Unknown
         })
@@ -121,6 +127,7 @@ impl Supervisor {
     /// The followed process is dead. How it died may be known only when its parent has waited for it.
     pub(super) fn died(&mut self, followed: Handle) -> Seen {
         let at = now();
+        self.facts.named.clear();
         let started = followed.info().started;
         // Until it is known how it died, a young one may have been a launcher.
         let may_be_launcher = self.policy.may_be_launcher(Cause::Unknown, at.saturating_sub(started));

@@ -11,6 +11,7 @@ use super::Supervisor;
 use super::start_command::StartCommand;
 use crate::process::handle::Handle;
 use crate::settings::doubts::Doubts;
+use crate::state::lock::Lock;
 use crate::supervise::service_unit::Unit;
 use crate::task::Task;
 use crate::task::login::Login;
@@ -33,6 +34,13 @@ pub(super) enum Token {
     Adopted,
     /// A task has written something, or has closed its output.
     Output,
+    /// Another watchdog of the name asks who has the lock.
+    Contender,
+}
+
+/// Waits for so long, whatever happens: for what ends at once and tells nobody.
+pub(super) fn pause(time: Duration) {
+    std::thread::sleep(time);
 }
 
 /// Descriptors to wait for, each with its token.
@@ -60,7 +68,7 @@ impl<'fd> Poll<'fd> {
         match poll(&mut self.fds, Some(&time)) {
             Ok(_) => {}
             Err(Errno::INTR) => return Vec::new(),
-            Err(_) => std::thread::sleep(PAUSE),
+            Err(_) => pause(PAUSE),
         }
         let is_ready = |(token, fd): (Token, PollFd<'_>)| (!fd.revents().is_empty()).then_some(token);
         self.tokens.into_iter().zip(self.fds).filter_map(is_ready).collect()
@@ -87,11 +95,16 @@ impl Supervisor {
         for question in questions(&mut self.parts.unit, &mut self.doubts, &mut self.login) {
             poll.add(Token::Output, question.output_fd());
         }
+        poll.add(Token::Contender, self.parts.lock.as_ref().and_then(Lock::descriptor));
         self.turn.begin(time);
         let ready = poll.wait(time);
         self.turn.begin(Duration::ZERO);
         if ready.contains(&Token::Output) {
             self.tasks().into_iter().for_each(Task::drain);
+        }
+        if ready.contains(&Token::Contender) && !self.parts.lock.as_ref().is_none_or(Lock::make_room) {
+            // They are still there, and would end each wait.
+            pause(PAUSE);
         }
         ready
     }

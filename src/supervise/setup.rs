@@ -1,10 +1,10 @@
 //! Begins a watch: puts together what it works with; unless somebody else does its work already.
 
 use crate::time::{boot_id, now};
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::exit::ExitCode;
 use crate::log::output::OutputLog;
@@ -18,16 +18,21 @@ use crate::report::event::{Event, Lasting, ProcessEvent, WatchEvent};
 use crate::report::log_lines::{LogLines, Worth};
 use crate::report::service_manager::ServiceManager;
 use crate::settings::{Settings, Verbosity};
-use crate::state::Files;
-use crate::state::lock::{Lock, Locking};
+use crate::state::lock::{Lock, NoLock, holder_before};
 use crate::state::said::Notice;
 use crate::state::store::{self, Recalled, Store};
+use crate::state::{Files, Origin};
 use crate::supervise::admission::{self, Admission, Facts, Forgets, Other, is_resumed};
 use crate::supervise::events::{doubt_settings, emit};
+use crate::supervise::poll::pause;
 use crate::supervise::service_unit::Unit;
 use crate::supervise::signals::{self, Signals};
 use crate::supervise::{Parts, Reload, Supervisor};
-use crate::sys::{self, PROC, Pid};
+use crate::sys::{self, PROC};
+
+/// How often the lock of a watchdog that is gone is asked for, which its start command has until its exec.
+const EXEC_PATIENCE: u32 = 200;
+const EXEC_PAUSE: Duration = Duration::from_millis(1);
 
 /// Puts together what a watch works with, and watches; unless somebody else does already.
 pub fn watch(settings: Settings, reload: Reload, stderr: &mut Stderr) -> ExitCode {
@@ -37,27 +42,21 @@ pub fn watch(settings: Settings, reload: Reload, stderr: &mut Stderr) -> ExitCod
         Err(unknown) => return cannot_tell(&unknown.0, stderr),
     };
     let settings = Rc::new(settings);
-    let files = Files::new(&settings.dirs.state, &settings.name, &boot_id(Path::new(PROC)));
-    let may_be_alive = |pid: Option<Pid>| pid.is_some_and(|pid| proc.is_there(pid));
-    let lock = match Lock::take(files.folder(), &settings.name, &settings.fingerprint(), may_be_alive) {
-        Ok(Locking::Held(lock)) => Ok(lock),
-        Ok(Locking::Busy(holder)) => {
-            let other = Other::holding(&holder, &settings, &files);
-            return beside(&settings, other, &files, &proc, stderr);
-        }
-        Err(error) => Err(error),
-    };
+    let mut files = Files::of(&settings.dirs, &settings.name, &boot_id(Path::new(PROC)));
+    let lock = acquire(&mut files, &settings, &proc);
+    if let Err(NoLock::Busy(holder)) = &lock {
+        let other = Other::holding(holder, &settings, &files);
+        return beside(&settings, other, &files, &proc, stderr);
+    }
     let (mut record, found) = Store::recall(files, &settings, &proc);
-    let facts = Facts {
-        was_cut_off: lock.as_ref().is_ok_and(|lock| lock.cut_off.is_some()),
-        is_resumed: is_resumed(record.files(), record.state()),
-        gave_up_until: record.memory().gave_up_until,
-        ..Facts::now(settings.limits.once, None)
-    };
+    let facts = facts(&settings, lock.as_ref().ok(), &record);
     let admission = Admission::decide(&facts);
+    let output = OutputLog::of(&settings);
     if admission == Admission::LookGivenUp {
         let exit = look_only(&settings, &proc, record.predecessor());
         if exit != ExitCode::Success {
+            // What the process has left may still write.
+            let _ = output.keep_to_limit();
             // It has ended in order, as the next one is to know.
             let _ = lock.map(Lock::release);
             return exit;
@@ -79,7 +78,7 @@ pub fn watch(settings: Settings, reload: Reload, stderr: &mut Stderr) -> ExitCod
         record,
         open_pidfd,
         signals,
-        output: OutputLog::of(&settings),
+        output,
         report,
         ended_unseen: found.ended.map(|(end, _)| end),
         service_manager: ServiceManager::of_watch(settings.limits.once),
@@ -90,6 +89,44 @@ pub fn watch(settings: Settings, reload: Reload, stderr: &mut Stderr) -> ExitCod
         proc,
     };
     Supervisor::new(parts).run()
+}
+
+/// The lock of the instance. A watchdog that was killed between fork and exec of its start command has left it to
+/// that, which is waited for; and one that began before there was a place for each machine has it in the old one.
+fn acquire(files: &mut Files, settings: &Settings, proc: &Proc) -> Result<Lock, NoLock> {
+    let mut patience = EXEC_PATIENCE;
+    let lock = loop {
+        match Lock::take(files, &settings.fingerprint()) {
+            Err(NoLock::Busy(holder))
+                if patience > 0 && !holder.pid.is_some_and(|pid| proc.is_there(pid)) =>
+            {
+                patience -= 1;
+                pause(EXEC_PAUSE);
+            }
+            taken => break taken?,
+        }
+    };
+    let before = files.state_before().and_then(|state| state.watchdog);
+    let is_running = before.is_some_and(|it| proc.is_alive(it));
+    if let Some(holder) = holder_before(files).filter(|_| is_running) {
+        lock.release();
+        return Err(NoLock::Busy(holder));
+    }
+    if lock.is_elsewhere {
+        files.forget("another machine has the lock there");
+    }
+    files.remove_unfinished(|pid| proc.is_there(pid));
+    Ok(lock)
+}
+
+/// What it depends on whether this run watches, where no other does.
+fn facts(settings: &Settings, lock: Option<&Lock>, record: &Store) -> Facts {
+    Facts {
+        was_cut_off: lock.is_some_and(|lock| lock.cut_off.is_some()),
+        is_resumed: is_resumed(record.files(), record.state()),
+        gave_up_until: record.memory().gave_up_until,
+        ..Facts::now(settings.limits.once, None)
+    }
 }
 
 /// Takes up what the watch before this one has left, as far as it still holds.
@@ -150,7 +187,7 @@ fn start_log(settings: &Settings, give_up_was_told: bool) {
 fn say_what_was_found(
     settings: &Settings,
     found: &Recalled,
-    lock: &io::Result<Lock>,
+    lock: &Result<Lock, NoLock>,
     record: &mut Store,
     report: &mut LogLines,
 ) {
@@ -160,6 +197,10 @@ fn say_what_was_found(
     if let Some((end, deaths)) = &found.ended {
         emit(ProcessEvent::EndedUnseen { end, deaths: *deaths }, record, report);
     }
+    if found.in_turn {
+        emit(Lasting::InTurn, record, report);
+    }
+    let folder = record.files().folder().to_owned();
     match lock {
         Ok(lock) => {
             emit(Event::Over(Notice::Lock), record, report);
@@ -168,9 +209,13 @@ fn say_what_was_found(
             }
         }
         Err(error) => {
-            let folder = record.files().folder().to_owned();
             emit(Lasting::NoLock { folder: &folder, error }, record, report);
         }
+    }
+    // To somebody who can do something about it; to others when it matters.
+    let useless = record.files().usable().err().filter(|_| Origin::current() != Origin::Line);
+    if let Some(error) = useless {
+        emit(Lasting::StateUnwritable { folder: &folder, error: &error }, record, report);
     }
     doubt_settings(settings, record, report);
     if let Err(error) = sys::keep_inherited_descriptors() {

@@ -17,7 +17,7 @@ use crate::report::event::{AttemptEvent, Event, Lasting, WatchEvent};
 use crate::report::log_lines::Worth;
 use crate::settings::doubts::Doubts;
 use crate::settings::program;
-use crate::state::lock::{Lock, Locking};
+use crate::state::lock::NoLock;
 use crate::state::said::Notice;
 use crate::supervise::start_command::StartCommand;
 use crate::supervise::{Parts, REAP_PATIENCE, Supervisor};
@@ -51,25 +51,22 @@ impl Supervisor {
         }
     }
 
-    /// Whether this is the only watch of its name. Where somebody has cleared the state folder, another may
-    /// have begun since.
+    /// Whether this is the only watch of its name. Where somebody has cleared the state folder, or it is of no use any
+    /// more, another may have begun since.
     pub(super) fn is_alone(&mut self) -> bool {
-        let parts = &mut self.parts;
-        if parts.lock.as_ref().is_none_or(Lock::is_in_place) {
-            return true;
-        }
-        let folder = parts.record.files().folder().to_owned();
+        let Parts { lock, record, settings, .. } = &mut self.parts;
+        let Some(lock) = lock else { return true };
         // Nobody is waited for here: it is asked again.
-        match Lock::take(&folder, &parts.settings.name, &parts.settings.fingerprint(), |_| true) {
-            Ok(Locking::Held(new)) => {
-                parts.lock = Some(new);
-                parts.emit(Event::Over(Notice::Lock));
-            }
-            Ok(Locking::Busy(holder)) => {
-                parts.emit(Lasting::LockLost(&holder));
+        match lock.keep(record.files(), &settings.fingerprint()) {
+            Ok(()) => self.parts.emit(Event::Over(Notice::Lock)),
+            Err(NoLock::Busy(holder)) => {
+                self.parts.emit(Lasting::LockLost(&holder));
                 return false;
             }
-            Err(error) => parts.emit(Lasting::NoLock { folder: &folder, error: &error }),
+            Err(error) => {
+                let folder = self.parts.record.files().folder().to_owned();
+                self.parts.emit(Lasting::NoLock { folder: &folder, error: &error });
+            }
         }
         true
     }

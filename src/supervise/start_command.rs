@@ -9,11 +9,11 @@ use std::path::Path;
 
 use nix::sys::signal::{Signal, killpg};
 
-use crate::fs::read_file;
 use crate::log::output::OutputLog;
 use crate::process::handle::{ProcessFd, open_pidfd};
 use crate::process::scan::Proc;
 use crate::process::{ProcessId, own_start};
+use crate::state::Files;
 use crate::sys::Pid;
 use crate::task::{self, CommandEnd, Output, Task};
 use crate::time::{Time, now};
@@ -49,11 +49,11 @@ pub struct StartRecord {
 }
 
 impl StartRecord {
-    /// Reads `note`, if it is of the boot `boot_id`.
-    pub fn read(note: &Path, boot_id: &str) -> Option<Self> {
-        let note = read_file(note).ok()?;
+    /// What was noted in one of the instance's `files`, if it is of this boot.
+    pub fn read(files: &Files) -> Option<Self> {
+        let note = files.start_note()?;
         let mut words = note.split_ascii_whitespace();
-        if boot_id.is_empty() || words.next() != Some(boot_id) {
+        if !files.is_of_this_boot(words.next()?) {
             return None;
         }
         let attempt = Time::from_millis(words.next()?.parse().ok()?);

@@ -12,6 +12,11 @@ pub fn of(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// A time in whole milliseconds, to count with.
+pub fn signed(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
 fn read(millis: u64) -> Duration {
     Duration::from_millis(millis.min(LONGEST))
 }

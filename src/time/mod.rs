@@ -33,6 +33,13 @@ pub fn awake() -> Duration {
     Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs().try_into().unwrap_or(0))
 }
 
+/// What the wall clock is ahead of the clock of [`Time`], in milliseconds. Whoever sets the clock changes it.
+pub fn clocks_ms() -> i64 {
+    let wall = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+    let wall = wall.tv_sec.saturating_mul(1000).saturating_add(wall.tv_nsec / 1_000_000);
+    wall.saturating_sub(millis::signed(now()))
+}
+
 /// This boot (random(4)). Empty where it cannot be read, which is like no other.
 pub fn boot_id(proc: &Path) -> String {
     let id = std::fs::read_to_string(proc.join("sys/kernel/random/boot_id")).unwrap_or_default();
