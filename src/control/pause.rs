@@ -61,7 +61,7 @@ pub fn say(which: &Which, leave: Leave, place: &StateDir, user: &User) -> Result
                 Some(known) => meant.push(known),
                 None if roots.iter().any(|known| known.is_called(asked)) => wrong.push(format!(
                     "the watchdog '{}' is root's, and only root may say that",
-                    asked.display()
+                    asked.to_string_lossy()
                 )),
                 None => wrong.push(unheard_of(asked, &ours)),
             }

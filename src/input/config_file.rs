@@ -6,7 +6,6 @@ use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
 use toml::de::{DeTable, DeValue};
 
 use crate::input::suggest::meant;
@@ -98,7 +97,7 @@ fn nearest(given: &OsStr, at: &Path, user: &User) -> Option<String> {
 fn read_file(path: &Path) -> Result<(String, Metadata), String> {
     const NONE: &str = ": is not a configuration file";
     let cannot = |error: io::Error| format!(": cannot be read: {error}");
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(cannot)?;
     let about = file.metadata().map_err(cannot)?;
     if !about.is_file() || about.len() > LARGEST {

@@ -17,7 +17,6 @@ use std::time::SystemTime;
 
 use log::kv::Key;
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use rustix::fs::OFlags;
 use simplelog::{CombinedLogger, Config, SharedLogger};
 
 pub use chrono::SecondsFormat;
@@ -143,8 +142,7 @@ fn make(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
 
 fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     // Not to wait for the other end where somebody put a pipe.
-    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = options.custom_flags(flags.bits().cast_signed()).open(path)?;
+    let file = options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
 }
 

@@ -9,7 +9,6 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 
 use log::Level;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::OFlags;
 
 use crate::log::{line, stamp};
 use crate::settings::Verbosity;
@@ -147,7 +146,7 @@ fn is_journal(stderr: BorrowedFd<'_>) -> bool {
 
 fn non_blocking() -> Channel {
     let mut options = OpenOptions::new();
-    options.write(true).custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed());
+    options.write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
     let own = options.open("/proc/self/fd/2").ok();
     // Only a pipe or a terminal may be written to through a description of its own: in a file it would
     // have a place of its own.

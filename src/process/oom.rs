@@ -7,7 +7,6 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use procfs::process::Process;
-use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::process::cgroup::{self, ControlGroups};
@@ -61,11 +60,12 @@ impl OomKills {
     /// What the OOM killer has done since. The machine's count is asked only where the group is gone.
     pub fn since(&self, proc: &Path) -> Option<OutOfMemory> {
         let more = |before: u64, now: u64| now.checked_sub(before).filter(|more| *more > 0);
-        if let Some(Group { file, inode, kills }) = &self.group
-            && let Ok((now, inode_now)) = count(file)
-            && inode_now == *inode
-        {
-            return more(*kills, now).map(OutOfMemory::Group);
+        let in_group = self.group.as_ref().and_then(|Group { file, inode, kills }| {
+            let (now, inode_now) = count(file).ok()?;
+            (inode_now == *inode).then_some((*kills, now))
+        });
+        if let Some((before, now)) = in_group {
+            return more(before, now).map(OutOfMemory::Group);
         }
         more(self.machine?, on_machine(proc)?).map(OutOfMemory::Machine)
     }
@@ -90,8 +90,7 @@ fn counting_files(groups: &ControlGroups, mount: &Path) -> Vec<PathBuf> {
 /// The `oom_kill` of a file, and its inode.
 fn count(file: &Path) -> io::Result<(u64, u64)> {
     // Not to wait for whatever somebody has put there.
-    let flags = OFlags::NONBLOCK.bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(file)?;
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(file)?;
     let inode = file.metadata()?.ino();
     let mut text = String::new();
     file.take(LONGEST).read_to_string(&mut text)?;

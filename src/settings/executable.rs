@@ -6,8 +6,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use rustix::fs::OFlags;
-
 use crate::settings::program::find;
 use crate::text::quoted;
 
@@ -33,7 +31,7 @@ pub fn doubt(path: &Path, folder: &Path) -> Option<String> {
 
 /// The first bytes of a file that may be anybody's.
 fn head(path: &Path) -> Option<Vec<u8>> {
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
     let mut head = Vec::new();
     let is_file = file.metadata().ok()?.is_file();

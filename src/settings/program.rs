@@ -66,7 +66,7 @@ fn doubt_in(start_command: &str, path: &OsStr, folder: &Path) -> Option<String> 
         .filter(|(path, _)| cannot_run(path).is_none())
         .min_by_key(|(_, name)| distance(name));
     let meant = near.map(|(_, name)| format!("; is '{name}' meant?")).unwrap_or_default();
-    Some(format!("the start command's '{program}' is not found in PATH ({}){meant}", path.display()))
+    Some(format!("the start command's '{program}' is not found in PATH ({}){meant}", path.to_string_lossy()))
 }
 
 /// Why the file at `path` cannot be run, as far as anybody may know.
@@ -218,7 +218,7 @@ mod tests {
         for text in ["dockerd", "$X", &format!("{here}/dockerd"), "true"] {
             assert_eq!(doubt(text), "");
         }
-        let path = path.display();
+        let path = path.to_string_lossy();
         assert_eq!(
             doubt("dcokerd -x"),
             format!("the start command's 'dcokerd' is not found in PATH ({path}); is 'dockerd' meant?")

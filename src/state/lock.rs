@@ -1,13 +1,14 @@
 //! An instance: its name, its places, and the lock that makes it the only one.
 
 use crate::settings::name::Name;
-use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::OFlags;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use crate::sys::Pid;
 
@@ -60,7 +61,7 @@ impl Lock {
         let path = folder.join(format!("{name}.lock"));
         loop {
             // Mode 0600: whoever can open a file can lock it.
-            let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+            let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
             let mut options = OpenOptions::new();
             options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
             let file = match options.open(&path) {
@@ -75,9 +76,9 @@ impl Lock {
             if !opened.is_file() {
                 return Err(io::Error::other(format!("{} is not a regular file", path.display())));
             }
-            match file.try_lock() {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
-                Err(TryLockError::WouldBlock) => {
+                Err(Errno::WOULDBLOCK) => {
                     let holder = Holder::read(file);
                     if patience == 0 || may_be_alive(holder.pid) {
                         return Ok(Locking::Busy(holder));
@@ -86,7 +87,7 @@ impl Lock {
                     std::thread::sleep(Duration::from_millis(1));
                     continue;
                 }
-                Err(TryLockError::Error(error)) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
             // Somebody may have put another file in its place, and locked that.
             if is_at(&path, &opened) {
@@ -157,10 +158,10 @@ mod tests {
         let Locking::Held(lock) = take() else { panic!("free") };
         assert_eq!(lock.cut_off, None);
         let Locking::Busy(holder) = take() else { panic!("taken") };
-        assert_eq!(holder, Holder { pid: Some(std::process::id().cast_signed()), settings: "these".into() });
+        assert_eq!(holder, Holder { pid: Some(nix::unistd::getpid().as_raw()), settings: "these".into() });
         drop(lock);
         let Locking::Held(lock) = take() else { panic!("free again") };
-        assert_eq!(lock.cut_off, Some(std::process::id().cast_signed()), "it did not say that it ended");
+        assert_eq!(lock.cut_off, Some(nix::unistd::getpid().as_raw()), "it did not say that it ended");
         lock.release();
         let Locking::Held(lock) = take() else { panic!("free again") };
         assert_eq!(lock.cut_off, None);

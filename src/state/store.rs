@@ -132,9 +132,8 @@ impl Store {
 
     /// What is seen from now on.
     pub fn sees(&mut self, sight: Sight, process: Option<&ProcessInfo>, now: Time) {
-        if sight == Sight::Running
-            && let Some((last_exit, deaths)) = self.before_launcher.take()
-        {
+        let before = if sight == Sight::Running { self.before_launcher.take() } else { None };
+        if let Some((last_exit, deaths)) = before {
             self.change(|state| (state.last_exit, state.deaths) = (last_exit, deaths));
         }
         let is_same_process = match (&self.state.process, process) {
@@ -164,10 +163,8 @@ impl Store {
     /// The process that is followed may have another signature by now.
     pub fn note_signature(&mut self, process: &ProcessInfo) {
         let process = StoredProcess::from(process);
-        if let Some(old) = self.state.process.as_mut()
-            && old.id.is_same(process.id)
-            && *old != process
-        {
+        let old = self.state.process.as_mut().filter(|old| old.id.is_same(process.id));
+        if let Some(old) = old.filter(|old| **old != process) {
             *old = process;
             self.is_changed = true;
         }
@@ -362,7 +359,7 @@ fn take_over(state: &mut State, old: State, settings: &Settings) {
 fn fresh(files: &Files, settings: &Settings) -> State {
     let Settings { criteria, limits, .. } = settings;
     let Digest { version: settings_version, number } = settings.digest();
-    let (pid, started) = (std::process::id().cast_signed(), own_start().unwrap_or_default());
+    let (pid, started) = (nix::unistd::getpid().as_raw(), own_start().unwrap_or_default());
     State {
         version: VERSION,
         name: settings.name.to_string(),

@@ -228,15 +228,15 @@ impl Supervisor {
             }
             let patience = self.dying.as_ref().map_or(until, |dying| dying.at + REAP_PATIENCE);
             let ready = self.poll(until.min(patience));
-            if ready.contains(&Token::Signals)
-                && let Some(woken) = self.heed_signals()
-            {
-                return woken;
+            if ready.contains(&Token::Signals) {
+                if let Some(woken) = self.heed_signals() {
+                    return woken;
+                }
             }
-            if ready.contains(&Token::Process)
-                && let Some(followed) = self.followed.take()
-            {
-                return Woken::By(self.died(followed));
+            if ready.contains(&Token::Process) {
+                if let Some(followed) = self.followed.take() {
+                    return Woken::By(self.died(followed));
+                }
             }
             let now = now();
             if now >= until {
@@ -457,7 +457,7 @@ fn snapshot(record: &Store, leave: Leave, goes_on: bool) -> Snapshot {
     let state = record.state();
     let live = Live {
         process: Ok(state.process.is_some() && state.sight == Sight::Running),
-        watcher: if goes_on { Watcher::At(std::process::id().cast_signed()) } else { Watcher::Nobody },
+        watcher: if goes_on { Watcher::At(nix::unistd::getpid().as_raw()) } else { Watcher::Nobody },
         command: state.command.is_some(),
         age: None,
     };

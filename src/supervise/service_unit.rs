@@ -49,7 +49,7 @@ impl Unit {
     pub fn own(proc: &Path, once: bool) -> Self {
         let is_given = |variable| std::env::var_os(variable).is_some();
         let group =
-            is_given("INVOCATION_ID").then(|| service(proc, std::process::id().cast_signed())).flatten();
+            is_given("INVOCATION_ID").then(|| service(proc, nix::unistd::getpid().as_raw())).flatten();
         // A unit of Type=oneshot has nobody who listens. One that starts us by the way is not ours to judge:
         // what it has started itself, since version 248, has its number.
         let is_main = std::env::var("SYSTEMD_EXEC_PID").map_or(true, |pid| {

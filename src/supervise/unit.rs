@@ -11,9 +11,10 @@ impl Supervisor {
     /// for those who have been told.
     pub(super) fn ask_what_becomes_of_it(&mut self) {
         let parts = &mut self.parts;
-        if let (true, Some(followed)) = (parts.settings.limits.once, &self.followed)
-            && parts.record.state().said.last(Notice::Unit).is_none()
-        {
+        if !parts.settings.limits.once || parts.record.state().said.last(Notice::Unit).is_some() {
+            return;
+        }
+        if let Some(followed) = &self.followed {
             let name = parts.settings.name.to_string();
             parts.unit.ask_about(parts.proc.root(), followed.info(), &name, now());
         }

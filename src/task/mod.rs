@@ -107,7 +107,8 @@ impl Task {
         sys::detach(&mut command, before_exec);
         let mut child = command.spawn()?;
         let captured = child.stdout.take().filter(|_| is_captured).and_then(Capture::new);
-        let (pid, deadline) = (child.id().cast_signed(), timeout.map(|timeout| now + timeout));
+        let pid = rustix::process::Pid::from_child(&child).as_raw_pid();
+        let deadline = timeout.map(|timeout| now + timeout);
         Ok(Task { pid, began: now, deadline, stage: Stage::Running, captured })
     }
 
