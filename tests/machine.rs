@@ -24,6 +24,16 @@ pub fn skip(why: &str) {
     let _ = writeln!(std::io::stderr(), "skipped {}: {why}", thread::current().name().unwrap_or("a test"));
 }
 
+/// Whether this program, which not every machine has, is here.
+pub fn is_here(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_here = std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
+    if !is_here {
+        skip(&format!("there is no {name} here"));
+    }
+    is_here
+}
+
 pub fn is_root() -> bool {
     geteuid().is_root()
 }
