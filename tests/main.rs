@@ -23,6 +23,7 @@ mod failing;
 mod follow;
 mod give_up;
 mod harness;
+mod hooks_ready;
 mod instance;
 mod logs;
 mod lost_time;
