@@ -30,6 +30,7 @@ mod lost_time;
 mod machine;
 mod manual;
 mod memory;
+mod monitoring;
 mod namespaces;
 mod once;
 mod package;
