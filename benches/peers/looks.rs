@@ -27,7 +27,7 @@ pub enum Way {
     Scan,
     /// The same for a process that does not run, so that there is nothing to look at more closely.
     Pass,
-    /// `bench/scan.c`.
+    /// `benches/peers/scan.c`.
     C,
     /// `all_processes()` of the procfs crate, and the stat of each.
     Procfs,

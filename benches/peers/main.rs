@@ -1,4 +1,4 @@
-//! Measures `watchdog` beside its peers: the same work, on the same machine, in one run. `bench/run` builds
+//! Measures `watchdog` beside its peers: the same work, on the same machine, in one run. `benches/peers/run` builds
 //! it and runs it; the tables come out as Markdown.
 //!
 //! The data goes one way: the [`watchers`] are started in the folder and control groups of a [`machine`],
@@ -33,7 +33,7 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// Measures watchdog beside its peers and prints the tables in Markdown.
 #[derive(Parser)]
-#[command(bin_name = "bench/run")]
+#[command(bin_name = "benches/peers/run")]
 struct Options {
     /// A small run of less than two minutes, that shows whether all of this works
     #[arg(long)]
@@ -47,7 +47,7 @@ struct Options {
     /// Measure these alone
     #[arg(long, value_enum, value_delimiter = ',', value_name = "SUBJECT,...")]
     only: Option<Vec<Subject>>,
-    /// The program, which `bench/run` has built
+    /// The program, which `benches/peers/run` has built
     #[arg(long, hide = true)]
     watchdog: Option<PathBuf>,
     /// What cargo says to everything that it runs as a benchmark
@@ -123,7 +123,7 @@ impl Plan {
 fn main() -> ExitCode {
     let options = Options::parse();
     let Some(watchdog) = &options.watchdog else {
-        say("bench/run measures watchdog beside its peers");
+        say("benches/peers/run measures watchdog beside its peers");
         return ExitCode::SUCCESS;
     };
     let done = match (machine::is_outside(), std::process::id()) {
