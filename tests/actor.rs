@@ -18,6 +18,7 @@ use std::process::{Command, abort, exit};
 use std::thread::{sleep, spawn};
 use std::time::Duration;
 
+use rustix::fs::{FlockOperation, flock};
 use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM, SIGUSR2};
 use signal_hook::iterator::Signals;
 
@@ -136,7 +137,7 @@ fn wait_for(end: &str) {
 /// Like nginx: only one of it at a time, and its workers count too.
 fn master(lock: &str, workers: &str) {
     let lock = File::create(lock).expect("a file to lock");
-    if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
+    if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
         writeln!(stderr(), "bind() to 0.0.0.0:80 failed (98: Address already in use)")
             .expect("standard error");
         exit(1);

@@ -94,6 +94,13 @@ impl Scene {
         link
     }
 
+    /// Written by a child: what was just written cannot be executed while a child of another test has it open.
+    pub fn write_script(&self, file: &str, script: &str) {
+        let mut write = Command::new("sh");
+        write.args(["-c", "printf %s \"$1\" > \"$2\" && chmod +x \"$2\"", "sh", script]).arg(self.path(file));
+        assert_eq!(self.spawn(write, Captured::All).ends().code(), Some(0));
+    }
+
     /// A watchdog for this scene's process: everything is set, and all times are short.
     pub fn watchdog(&self) -> Invocation<'_> {
         let folder = |name| self.path(name).into_os_string();

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -12,6 +12,7 @@ use std::sync::{LazyLock, Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
 use std::time::Instant;
 
+use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use procfs::process::Process;
@@ -21,6 +22,16 @@ use crate::harness::{Captured, DEADLINE, LOOK_AGAIN, Scene};
 /// Says on standard error (which the test harness does not hide) why a test does nothing here.
 pub fn skip(why: &str) {
     let _ = writeln!(std::io::stderr(), "skipped {}: {why}", thread::current().name().unwrap_or("a test"));
+}
+
+/// Whether this program, which not every machine has, is here.
+pub fn is_here(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_here = std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
+    if !is_here {
+        skip(&format!("there is no {name} here"));
+    }
+    is_here
 }
 
 pub fn is_root() -> bool {
@@ -160,10 +171,16 @@ fn ended() -> MutexGuard<'static, HashMap<i32, ExitStatus>> {
     ENDED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A pipe, its reading end first, that no child inherits.
+pub fn pipe() -> (File, File) {
+    let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
+    (reader.into(), writer.into())
+}
+
 /// Starts a command, for which [`adopt_orphans`] waits.
 pub fn spawn(command: &mut Command) -> i32 {
     let mut ended = ended();
-    let pid = command.spawn().unwrap().id().cast_signed();
+    let pid = rustix::process::Pid::from_child(&command.spawn().unwrap()).as_raw_pid();
     ended.remove(&pid);
     pid
 }

@@ -13,7 +13,7 @@ use watchdog::settings::table::settings;
 use watchdog::task::environment::NOT_INHERITED;
 
 use crate::harness::{Captured, Ended, Scene, WATCHDOG};
-use crate::machine::{program, skip};
+use crate::machine::{is_here, program, skip};
 
 #[path = "../packaging/generate/files.rs"]
 mod files;
@@ -154,16 +154,6 @@ fn what_start_commands_do_not_inherit_is_told() {
     }
 }
 
-/// Whether this program, which not every machine has, is here.
-fn is_here(name: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let is_here = std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
-    if !is_here {
-        skip(&format!("there is no {name} here"));
-    }
-    is_here
-}
-
 fn run(scene: &Scene, name: &str, arguments: &[&str]) -> Ended {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut command = program(name);
@@ -204,11 +194,7 @@ fn with_one_name(scene: &Scene) {
     fs::create_dir_all(scene.path("bin")).unwrap();
     let script =
         format!("#!/bin/sh\nexec '{WATCHDOG}' \"$@\" --state-dir '{}'\n", scene.path("state").display());
-    // Written by a child, which has no file open when another test forks.
-    let file = scene.path("bin/watchdog");
-    let mut write = Command::new("sh");
-    write.args(["-c", "printf %s \"$1\" > \"$2\" && chmod +x \"$2\"", "sh", &script]).arg(file);
-    assert_eq!(scene.spawn(write, Captured::All).ends().code(), Some(0));
+    scene.write_script("bin/watchdog", &script);
 }
 
 /// What bash and fish offer for what was typed so far; zsh has no such question outside a terminal.

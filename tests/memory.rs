@@ -13,7 +13,7 @@ use procfs::process::Process;
 use serde_json::{Value, json};
 
 use crate::harness::{Captured, DEADLINE, Ended, Invocation, Scene};
-use crate::machine::{is_root, is_there, send, skip, unshare};
+use crate::machine::{is_root, is_there, pipe, send, skip, unshare};
 
 /// What a line in a crontab comes to: its status, and what would be mailed.
 fn from_cron(scene: &Scene, line: &Invocation) -> (Option<i32>, String) {
@@ -21,7 +21,7 @@ fn from_cron(scene: &Scene, line: &Invocation) -> (Option<i32>, String) {
     let (home, here, actor) = (folder("HOME", "home"), folder("HERE", ""), folder("ACTOR", scene.name()));
     let here = here.trim_end_matches('/');
     let cron = ["env", "-i", "PATH=/usr/bin:/bin", "SHELL=/bin/sh", "LOGNAME=root", &home, here, &actor];
-    let (reader, writer) = std::io::pipe().unwrap();
+    let (reader, writer) = pipe();
     let mut command = line.clone().through(&cron).command();
     command.stdout(writer.try_clone().unwrap()).stderr(writer);
     let job = scene.spawn(command, Captured::Nothing);
@@ -36,7 +36,7 @@ fn random(below: u64) -> u64 {
 #[test]
 fn of_two_hundred_checks_at_once_one_starts_it() {
     let scene = Scene::new();
-    let (reader, writer) = std::io::pipe().unwrap();
+    let (reader, writer) = pipe();
     let runs: Vec<_> = (0..200)
         .map(|_| {
             let wait = ["sh", "-c", "read go; exec \"$@\" </dev/null", "sh"];

@@ -8,6 +8,7 @@ use procfs::process::Process;
 use serde_json::json;
 
 use crate::harness::{Captured, Record, Scene};
+use crate::machine::pipe;
 
 #[test]
 fn what_runs_is_not_worth_a_word() {
@@ -32,7 +33,7 @@ fn a_run_that_hangs_is_named_once() {
     state["watchdog"] = json!({ "pid": 1, "started_ms": started });
     fs::write(scene.kept("json"), state.to_string()).unwrap();
     let lock = fs::File::open(scene.kept("lock")).unwrap();
-    lock.try_lock().unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).unwrap();
     // A container's may be young. Settings allow two attempts, each with 5 s from SIGTERM to SIGKILL; far longer
     // is twice that.
     let age = || watchdog::time::now().saturating_sub(Duration::from_millis(started));
@@ -74,7 +75,7 @@ fn what_is_not_brought_back_is_worth_one_line() {
 #[test]
 fn what_it_starts_does_not_hold_its_output_open() {
     let scene = Scene::new();
-    let (reader, writer) = std::io::pipe().unwrap();
+    let (reader, writer) = pipe();
     let mut command = scene.watchdog().flag("--once").starting("$ACTOR daemonise 0 chatty").command();
     command.stdout(writer.try_clone().unwrap()).stderr(writer);
     let ended = scene.spawn(command, Captured::Nothing).ends();

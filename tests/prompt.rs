@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use crate::harness::{Captured, Ended, Invocation, Scene, WATCHDOG};
+use crate::machine::pipe;
 
 const QUESTIONS: [&str; 5] = [
     "(?i)process name",
@@ -22,7 +23,7 @@ fn unset(scene: &Scene) -> Invocation<'_> {
 
 /// Answers it through a pipe.
 fn answer(watchdog: Invocation<'_>, scene: &Scene, answers: &str) -> Ended {
-    let (reader, mut writer) = std::io::pipe().unwrap();
+    let (reader, mut writer) = pipe();
     let mut command = watchdog.command();
     command.stdin(reader);
     let watchdog = scene.spawn(command, Captured::All);
@@ -220,7 +221,7 @@ fn a_wrong_answer_through_a_pipe_ends_it() {
 fn bytes_that_are_no_text_are_no_answer() {
     let scene = Scene::new();
     let mut command = unset(&scene).command();
-    let (reader, mut writer) = std::io::pipe().unwrap();
+    let (reader, mut writer) = pipe();
     writer.write_all(b"\xff\xfe\ntrue\n\n\n\n").unwrap();
     drop(writer);
     command.stdin(reader);

@@ -31,7 +31,7 @@ fn refuse(command: &mut Command, call: libc::c_long, argument: Option<u32>, errn
         vec![load(0), unless_equal(call.try_into().unwrap(), if argument.is_some() { 3 } else { 1 })];
     // The lower half of the second argument, on a little-endian machine.
     filter.extend(argument.into_iter().flat_map(|value| [load(24), unless_equal(value, 1)]));
-    filter.push(answer(libc::SECCOMP_RET_ERRNO | errno.cast_unsigned()));
+    filter.push(answer(libc::SECCOMP_RET_ERRNO | u32::try_from(errno).unwrap()));
     filter.push(answer(libc::SECCOMP_RET_ALLOW));
     // SAFETY: the closure makes system calls that signal-safety(7) allows after fork; the filter lives in
     // the closure, and the kernel copies it.

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use rustix::fs::OFlags;
 
 use crate::harness::{Captured, Scene};
+use crate::machine::pipe;
 use crate::terminal::Terminal;
 
 /// A watch with nothing running yet, so that there are warnings from the beginning.
@@ -68,20 +69,20 @@ fn closed() {
 
 #[test]
 fn a_pipe_without_a_reader() {
-    let (_, writer) = std::io::pipe().unwrap();
+    let (_, writer) = pipe();
     assert_watch_goes_on(stderr(writer));
 }
 
 #[test]
 fn a_pipe_that_nobody_reads() {
-    let (_reader, writer) = std::io::pipe().unwrap();
+    let (_reader, writer) = pipe();
     fill(&writer);
     assert_watch_goes_on(stderr(writer));
 }
 
 #[test]
 fn a_pipe_with_too_little_room() {
-    let (_reader, writer) = std::io::pipe().unwrap();
+    let (_reader, writer) = pipe();
     assert_watch_of(stderr(writer), &long());
 }
 
@@ -108,7 +109,7 @@ fn a_socket_without_a_reader() {
 /// What a descriptor shares with a shell and its other programs is not changed for them.
 #[test]
 fn nobody_elses_descriptor_is_made_to_lose_output() {
-    let (_reader, writer) = std::io::pipe().unwrap();
+    let (_reader, writer) = pipe();
     let scene = Scene::new();
     let mut command = scene.watchdog().command();
     command.stderr(writer.try_clone().unwrap());

@@ -41,16 +41,22 @@ pub fn enter() -> Result<ExitCode> {
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// A child's number, as the kernel and `wait` have it.
+fn number(child: &Child) -> i32 {
+    rustix::process::Pid::from_child(child).as_raw_pid()
+}
+
 /// What process 1 does: it lets another process measure, and waits for whatever loses its parent, at once, as
 /// an init does. How a process ended is known only then.
 pub fn be_process_1() -> Result<ExitCode> {
     let measuring = Command::new(std::env::current_exe()?).args(std::env::args_os().skip(1)).spawn()?;
+    let measuring = number(&measuring);
     loop {
         match nix::sys::wait::wait()? {
-            WaitStatus::Exited(pid, status) if pid.as_raw() == measuring.id().cast_signed() => {
+            WaitStatus::Exited(pid, status) if pid.as_raw() == measuring => {
                 return Ok(if status == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
             }
-            WaitStatus::Signaled(pid, signal, _) if pid.as_raw() == measuring.id().cast_signed() => {
+            WaitStatus::Signaled(pid, signal, _) if pid.as_raw() == measuring => {
                 return Err(format!("ended by {signal}").into());
             }
             _ => {}
@@ -130,7 +136,7 @@ impl Machine {
         self.socket.set_read_timeout(Some(time.max(Duration::from_millis(1))))?;
         match self.socket.recv(&mut buffer) {
             Ok(length) => {
-                let text = str::from_utf8(&buffer[..length])?;
+                let text = std::str::from_utf8(&buffer[..length])?;
                 let mut words = text.split(' ');
                 let mut word = || words.next().ok_or_else(|| format!("a watched process said '{text}'"));
                 Ok(Some(Arrival {
@@ -235,7 +241,7 @@ impl Group {
 
     /// What was started in it by [`Group::spawn`].
     pub fn spawned(&self) -> Vec<i32> {
-        self.children.iter().map(|child| child.id().cast_signed()).collect()
+        self.children.iter().map(number).collect()
     }
 
     /// CPU time of all that runs or ran in it.
@@ -304,5 +310,5 @@ pub fn run(command: &mut Command) -> Result<String> {
         Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
         Err(error) => error.to_string(),
     };
-    Err(format!("{}: {why}", command.get_program().display()).into())
+    Err(format!("{}: {why}", command.get_program().to_string_lossy()).into())
 }

@@ -311,7 +311,7 @@ pub fn kilobytes(bytes: u64) -> String {
 pub fn number(number: usize) -> String {
     let digits = number.to_string();
     let group = |(at, digit): (usize, char)| {
-        let comma = at > 0 && (digits.len() - at).is_multiple_of(3);
+        let comma = at > 0 && (digits.len() - at) % 3 == 0;
         comma.then_some(',').into_iter().chain([digit])
     };
     digits.chars().enumerate().flat_map(group).collect()

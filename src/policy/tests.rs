@@ -876,9 +876,8 @@ impl World {
         if self.now < self.blind_until {
             return Seen::Unknown;
         }
-        if let Some(followed) = self.followed
-            && self.process.map(|living| living.started) != Some(followed.started)
-        {
+        let is_gone = |followed: &Living| self.process.map(|living| living.started) != Some(followed.started);
+        if let Some(followed) = self.followed.filter(is_gone) {
             self.followed = None;
             self.unexplained = Some(followed.ending);
             return Seen::Died { at: self.now, started: followed.started };

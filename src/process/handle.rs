@@ -378,7 +378,7 @@ mod tests {
     }
 
     fn pid(sleeper: &Sleeper) -> Pid {
-        sleeper.0.id().cast_signed()
+        rustix::process::Pid::from_child(&sleeper.0).as_raw_pid()
     }
 
     fn criteria() -> Criteria {

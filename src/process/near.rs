@@ -91,7 +91,7 @@ mod tests {
             .add(14, b"watchdog", 'S', 1, b"/usr/bin/watchdog\0-p\0http.server\0")
             .add(15, b"nginx", 'S', 1, b"/usr/sbin/nginx\0")
             .add(16, b"tail", 'S', 1, b"tail\0-f\0/var/log/nginx\0")
-            .add(std::process::id().cast_signed(), b"me", 'S', 1, b"x\0http.server\0");
+            .add(nix::unistd::getpid().as_raw(), b"me", 'S', 1, b"x\0http.server\0");
         let mut reader = Proc::new(proc.0.path()).unwrap();
         reader.program_name = b"watchdog".to_vec();
         let near = |text: &str| {

@@ -198,7 +198,7 @@ mod tests {
         let line = std::fs::read("/proc/self/stat").unwrap();
         assert!(line.len() < LONGEST_LINE);
         let stat = Stat::parse(&line).unwrap();
-        assert_eq!(stat.ppid, std::os::unix::process::parent_id().cast_signed());
+        assert_eq!(stat.ppid, nix::unistd::getppid().as_raw());
         assert!(stat.threads >= 1 && stat.start_ticks > 0);
     }
 }

@@ -225,7 +225,7 @@ mod tests {
         for text in ["dockerd", "$X", &format!("{here}/dockerd"), "true"] {
             assert_eq!(doubt(text), "");
         }
-        let path = path.display();
+        let path = path.to_string_lossy();
         assert_eq!(
             doubt("dcokerd -x"),
             format!("start command: 'dcokerd' not found in PATH ({path}); did you mean 'dockerd'?")

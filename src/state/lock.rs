@@ -277,7 +277,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let files = files(&folder.path().join("made"));
         let take = || Lock::take(&files, "these");
-        let me = std::process::id().cast_signed();
+        let me = i32::try_from(std::process::id()).unwrap();
         let lock = take().unwrap();
         assert_eq!(lock.cut_off, None);
         let boot_id = "this".to_owned();
@@ -311,7 +311,7 @@ mod tests {
         let files = Files::new(&place, &name, "this");
         let take = || Lock::take(&files, "these");
         let mut lock = take().unwrap();
-        let me = std::process::id().cast_signed();
+        let me = i32::try_from(std::process::id()).unwrap();
         for _ in 0..3 {
             assert_eq!(busy(take()), Holder::of(Some(me)));
         }

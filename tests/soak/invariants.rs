@@ -52,17 +52,16 @@ impl World {
             if !alone {
                 wrong.push("two start commands at once".to_owned());
             }
-            if let Some(last) = known.last_start
-                && forked < last + RESTART_WAIT_INTERVAL.saturating_sub(fork)
-                && !was_stopped(&known.stops, last, last)
-            {
+            let is_too_soon = |last: &Duration| forked < *last + RESTART_WAIT_INTERVAL.saturating_sub(fork);
+            let last = known.last_start.filter(is_too_soon);
+            if let Some(last) = last.filter(|last| !was_stopped(&known.stops, *last, *last)) {
                 wrong.push(format!("an attempt {:?} after the one before it", forked.saturating_sub(last)));
             }
-            if let Some((from, until)) = known.pause
-                && forked > from + look_to_fork
-                && until.is_none_or(|until| forked + TICK < until)
-                && !was_stopped(&known.stops, from, forked)
-            {
+            if known.pause.is_some_and(|(from, until)| {
+                forked > from + look_to_fork
+                    && until.is_none_or(|until| forked + TICK < until)
+                    && !was_stopped(&known.stops, from, forked)
+            }) {
                 wrong.push("an attempt while it is paused".to_owned());
             }
             // The rest forgets nothing that the state file says.

@@ -1,7 +1,7 @@
 //! The parts that this program plays beside the soak itself: the start command, the watched process, and
 //! those that are not it.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
@@ -10,6 +10,8 @@ use std::process::{Command, Stdio, exit};
 use std::thread::sleep;
 use std::time::Duration;
 
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::SIGTERM;
 
@@ -139,12 +141,12 @@ fn start(world: &Path, name: &str, stays: bool) {
         .write(true)
         .open(world.join("starting").join(name))
         .expect("a file to lock");
-    let alone = match lock.try_lock() {
+    let alone = match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => true,
-        Err(TryLockError::WouldBlock) => false,
-        Err(TryLockError::Error(error)) => panic!("{error}"),
+        Err(Errno::WOULDBLOCK) => false,
+        Err(error) => panic!("{error}"),
     };
-    let me = std::process::id().cast_signed();
+    let me = nix::unistd::getpid().as_raw();
     let running = processes.all().into_iter().filter(|live| is_process_of(live, name));
     let running = running.map(|live| (live.pid, live.started)).collect();
     let forked = processes.one(me).map_or(Duration::ZERO, |live| live.started);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{LazyLock, Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -102,10 +102,15 @@ fn ended() -> MutexGuard<'static, HashMap<i32, ExitStatus>> {
     ENDED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A child's number, as the kernel and `wait` have it.
+fn number(child: &Child) -> i32 {
+    rustix::process::Pid::from_child(child).as_raw_pid()
+}
+
 /// Starts a command, for which [`adopt_orphans`] waits.
 pub fn spawn(command: &mut Command) -> i32 {
     let mut ended = ended();
-    let pid = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")).id().cast_signed();
+    let pid = number(&command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")));
     ended.remove(&pid);
     pid
 }
@@ -135,13 +140,13 @@ pub fn run(command: &mut Command) -> (ExitStatus, String, String) {
     let mut child = {
         let mut ended = ended();
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        ended.remove(&child.id().cast_signed());
+        ended.remove(&number(&child));
         child
     };
     let (mut output, mut errors) = (String::new(), String::new());
     let _ = child.stdout.take().map(|mut pipe| pipe.read_to_string(&mut output));
     let _ = child.stderr.take().map(|mut pipe| pipe.read_to_string(&mut errors));
-    let status = wait(child.id().cast_signed(), Duration::from_secs(60));
+    let status = wait(number(&child), Duration::from_secs(60));
     (status.unwrap_or_else(|| panic!("{command:?} does not end")), output, errors)
 }
 
