@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -9,7 +10,7 @@ use nix::sys::signal::Signal;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use crate::chance::Chance;
-use crate::instance::{self, CRON_INTERVAL, Instance, Mode, ONE_OF_MANY, RESTART_WAIT_INTERVAL};
+use crate::instance::{self, CRON_INTERVAL, Instance, Mode, ONE_OF_MANY, Places, RESTART_WAIT_INTERVAL};
 use crate::parts::{self, Behaviour};
 use crate::processes::{self, send, send_all, spawn};
 use crate::world::{Abilities, World, cover_read_only, mount_memory, unmount};
@@ -55,6 +56,8 @@ pub enum Event {
     LogsFull,
     StateFull,
     StateReadOnly,
+    HandedOver,
+    HomeGone,
     Descriptors,
     AddressSpace,
     ControlGroup,
@@ -66,17 +69,18 @@ pub enum Event {
 
 use Event::{
     AddressSpace, Broken, ByHand, ClockSet, CommandsNumberReused, ConfigurationChanged, ConfigurationWrong,
-    ControlGroup, CrashProcess, Crashing, Descriptors, FreezeWatchdog, Frozen, HangUpStorm, Hanging,
-    Hundreds, KillAllTwice, KillProcess, KillStartCommand, KillWatchdog, LeftOver, LogFolderIsFile,
-    LogFolderRemoved, LogsFull, LogsReadOnly, LookNow, NumberReused, Pause, ProcHidden, ProcNotMounted,
-    SecondWatchdogs, Slow, StateFull, StateReadOnly, StopProcess, Storm, TerminateWatchdog, TimeNamespace,
+    ControlGroup, CrashProcess, Crashing, Descriptors, FreezeWatchdog, Frozen, HandedOver, HangUpStorm,
+    Hanging, HomeGone, Hundreds, KillAllTwice, KillProcess, KillStartCommand, KillWatchdog, LeftOver,
+    LogFolderIsFile, LogFolderRemoved, LogsFull, LogsReadOnly, LookNow, NumberReused, Pause, ProcHidden,
+    ProcNotMounted, SecondWatchdogs, Slow, StateFull, StateReadOnly, StopProcess, Storm, TerminateWatchdog,
+    TimeNamespace,
 };
 
 /// An event, and how likely it is.
 pub type Weighed = (u64, Event);
 
 /// All of them, the more likely ones with a greater weight.
-const ALL: [Weighed; 38] = [
+const ALL: [Weighed; 40] = [
     (12, KillProcess),
     (4, StopProcess),
     (4, CrashProcess),
@@ -108,6 +112,8 @@ const ALL: [Weighed; 38] = [
     (3, LogsFull),
     (4, StateFull),
     (4, StateReadOnly),
+    (4, HandedOver),
+    (3, HomeGone),
     (4, Descriptors),
     (3, AddressSpace),
     (2, ControlGroup),
@@ -133,8 +139,8 @@ impl Event {
 
     fn lacks(self, abilities: Abilities) -> Option<&'static str> {
         match self {
-            LogsReadOnly | LogsFull | StateFull | StateReadOnly | ProcNotMounted | NumberReused
-            | CommandsNumberReused
+            LogsReadOnly | LogsFull | StateFull | StateReadOnly | HomeGone | ProcNotMounted
+            | NumberReused | CommandsNumberReused
                 if !abilities.namespaces =>
             {
                 Some("needs mount and PID namespaces of its own")
@@ -144,6 +150,7 @@ impl Event {
                 Some("needs root, to run one watchdog as another user")
             }
             ControlGroup if !abilities.root => Some("needs root, to make a control group"),
+            HandedOver if !abilities.root => Some("needs root, who has something to lose to another user"),
             _ => None,
         }
     }
@@ -214,20 +221,7 @@ impl Event {
             Storm => return Some(storm(world, at, chance)),
             Hundreds => hundreds(world, chance),
             ClockSet => clock_set(world, mortal, chance),
-            TimeNamespace => {
-                // Only root may make one.
-                let at = any(world, chance, |it| !it.character.veteran && !it.character.ordinary);
-                let days = chance.between(0, 4);
-                let offset = DAY * u32::try_from(days).unwrap();
-                world.instances[at].time_offset = Some(offset);
-                world.instances[at].known.forgetful = true;
-                world.tell(&format!("time_offset {offset:?}"));
-                world.end_watchdogs(at, Signal::SIGKILL, Duration::ZERO);
-                return Some(Box::new(move |world| {
-                    world.instances[at].time_offset = None;
-                    world.end_watchdogs(at, Signal::SIGKILL, Duration::ZERO);
-                }));
-            }
+            TimeNamespace => return Some(time_namespace(world, chance)),
             LogFolderRemoved => {
                 let folder = world.instances[at].places.logs.clone();
                 empty(&folder);
@@ -245,6 +239,8 @@ impl Event {
                 forget(world, at);
                 return Some(read_only(world.instances[at].places.state.clone()));
             }
+            HandedOver => return hand_over(world, at, chance),
+            HomeGone => return Some(home_gone(world, at)),
             Descriptors => return limit(world, at, Resource::Nofile, chance),
             AddressSpace => return limit(world, at, Resource::As, chance),
             ControlGroup => return control_group(world, mortal, chance),
@@ -402,7 +398,7 @@ fn left_over(world: &mut World, at: usize) -> Undo {
 }
 
 fn pause(world: &mut World, at: usize) -> Option<Undo> {
-    if !world.say(at, "pause") {
+    if world.instances[at].known.unheeded || !world.say(at, "pause") {
         return None;
     }
     let now = world.clock.now();
@@ -533,6 +529,22 @@ fn hundreds(world: &mut World, chance: &mut Chance) {
     }
 }
 
+/// The watchdog is begun anew where more time has passed since boot.
+fn time_namespace(world: &mut World, chance: &mut Chance) -> Undo {
+    // Only root may make one.
+    let at = any(world, chance, |it| !it.character.veteran && !it.character.ordinary);
+    let days = chance.between(0, 4);
+    let offset = DAY * u32::try_from(days).unwrap();
+    world.instances[at].time_offset = Some(offset);
+    world.instances[at].known.forgetful = true;
+    world.tell(&format!("time_offset {offset:?}"));
+    world.end_watchdogs(at, Signal::SIGKILL, Duration::ZERO);
+    Box::new(move |world| {
+        world.instances[at].time_offset = None;
+        world.end_watchdogs(at, Signal::SIGKILL, Duration::ZERO);
+    })
+}
+
 /// The clock was set: all that the program takes from it is how old its state file is.
 fn clock_set(world: &mut World, at: usize, chance: &mut Chance) {
     let forward = chance.between(0, 1) == 0;
@@ -576,6 +588,42 @@ fn log_folder_is_file(world: &mut World, at: usize) -> Option<Undo> {
 fn read_only(folder: PathBuf) -> Undo {
     cover_read_only(&folder);
     Box::new(move |_| unmount(&folder))
+}
+
+/// As on a file server that is gone, where nothing can be written.
+fn home_gone(world: &mut World, at: usize) -> Undo {
+    forget(world, at);
+    let Places { logs, state } = world.instances[at].places.clone();
+    let undo = [read_only(logs), read_only(state)];
+    Box::new(|world| undo.into_iter().for_each(|undo| undo(world)))
+}
+
+/// The folder of the logs, or of the state, belongs to another user from here on, who tries what he can.
+fn hand_over(world: &mut World, at: usize, chance: &mut Chance) -> Option<Undo> {
+    let Places { logs, state } = world.instances[at].places.clone();
+    let is_state = chance.between(0, 1) == 0;
+    let folder = if is_state { state.clone() } else { logs };
+    let beside = move |it: &&mut Instance| is_state && it.places.state == state;
+    // What people have said there is not heeded meanwhile.
+    if world.instances.iter_mut().filter(&beside).any(|it| it.known.pause.is_some() || it.known.unheeded) {
+        return None;
+    }
+    let (owner, name) = (fs::metadata(&folder).ok()?.uid(), world.instances[at].name.clone());
+    let stranger = owner + 1;
+    chown(&folder, Some(stranger), None).ok()?;
+    world.tell(&format!("{} belongs to user {stranger}", folder.display()));
+    world.instances.iter_mut().filter(&beside).for_each(|it| {
+        (it.known.unheeded, it.known.forgetful) = (true, true);
+    });
+    if is_state && owner == 0 {
+        let junk = folder.join(format!("{name}.pause"));
+        let _ = fs::write(&junk, "junk").and_then(|()| chown(&junk, Some(stranger), None));
+    }
+    world.kill_processes(at, Signal::SIGKILL);
+    Some(Box::new(move |world| {
+        let _ = chown(&folder, Some(owner), None);
+        world.instances.iter_mut().filter(&beside).for_each(|it| it.known.unheeded = false);
+    }))
 }
 
 /// Fills a file system to its last byte.

@@ -115,6 +115,8 @@ pub struct Known {
     pub stops: Vec<(Duration, Duration)>,
     /// The last pause, and its end.
     pub pause: Option<(Duration, Option<Duration>)>,
+    /// Its state's folder is another user's: what is said there is not heeded.
+    pub unheeded: bool,
     /// It could not be told to begin anew.
     pub owed_resume: bool,
     /// When it was last told to begin anew.

@@ -22,8 +22,9 @@ const FORK: Duration = Duration::from_millis(260);
 const GRACE: Duration = Duration::from_secs(1);
 /// For how long a child that has ended may wait to be waited for.
 const ZOMBIE: Duration = Duration::from_millis(500);
-/// What may be open beyond what was open when the watchdog was first seen at rest: a log, and a pidfd.
-const MORE_DESCRIPTORS: usize = 2;
+/// What may be open beyond what was open when the watchdog was first seen at rest: a log and its directory, a lock that
+/// is no file, and a pidfd.
+const MORE_DESCRIPTORS: usize = 4;
 /// How much more memory a watchdog may have than when it was warm, in kB of `RssAnon`.
 const MORE_MEMORY: u64 = 200;
 /// So many state files are looked at in one go.
