@@ -65,7 +65,7 @@ fn has_something_to_lose() -> bool {
 
 /// Whether a line of `text` names something in `folder`, and what to do about it.
 fn says_what_to_do(text: &str, folder: &Path) -> bool {
-    let remedy = Regex::new("chown|chmod|remove|--log-dir|--state-dir").unwrap();
+    let remedy = Regex::new("chown|chmod|remove|--log-dir|use a(nother)? directory").unwrap();
     text.lines().any(|line| line.contains(folder.to_str().unwrap()) && remedy.is_match(line))
 }
 
@@ -394,7 +394,7 @@ fn a_lock_that_another_user_can_hold_is_none() {
         assert_eq!((scene.starts(), how_it_ended(first.pid())), (1, None), "{what}");
         let second = line();
         scene.wait_until("the second has decided", || {
-            decided(&second).or((scene.count("watching for") > 1).then_some(()))
+            decided(&second).or((scene.count("watching '") > 1).then_some(()))
         });
         assert!(how_it_ended(second.pid()).is_some(), "{what}");
         let ended = second.ends();

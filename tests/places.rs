@@ -117,7 +117,7 @@ fn the_same_line_without_a_place_for_a_lock_goes_in_silence() {
         let second = place(&scene).spawn();
         // Or it watches, which it says on standard error or in the log.
         scene.wait_until("the second one has decided", || {
-            (has_ended(&second) || !second.stderr().is_empty() || scene.count("watching for") > 1)
+            (has_ended(&second) || !second.stderr().is_empty() || scene.count("watching '") > 1)
                 .then_some(())
         });
         let ended = second.ends();
@@ -135,7 +135,7 @@ fn without_a_place_for_a_lock_a_second_one_in_a_terminal_hears_who_is_first() {
     scene.wait_for("attempt 1 succeeded");
     let (mut terminal, second) = stateless(&scene).in_terminal();
     scene.wait_until("the second one has decided", || {
-        (has_ended(&second) || terminal.transcript().contains("watching for")).then_some(())
+        (has_ended(&second) || terminal.transcript().contains("watching '")).then_some(())
     });
     assert!(has_ended(&second), "{}", terminal.transcript());
     assert_eq!(second.ends().code(), Some(4), "{}", terminal.transcript());
@@ -151,14 +151,14 @@ fn a_lock_without_a_place_keeps_nobody_else_away() {
     let line = stateless(&scene).starting("exec $ACTOR sleep");
     for round in 1..4 {
         let watchdog = line.clone().spawn();
-        scene.wait_until("a watch more", || (scene.count("watching for") == round).then_some(()));
+        scene.wait_until("a watch more", || (scene.count("watching '") == round).then_some(()));
         scene.wait_running();
         watchdog.send(SIGKILL);
         assert_eq!(watchdog.ends().signal(), Some(SIGKILL));
     }
     assert_eq!(scene.starts(), 1);
     let first = line.clone().spawn();
-    scene.wait_until("a watch more", || (scene.count("watching for") == 4).then_some(()));
+    scene.wait_until("a watch more", || (scene.count("watching '") == 4).then_some(()));
     let second = line.clone().with("--name", "second").spawn();
     scene.wait_until("it has a log of its own", || {
         scene.read("log/second.log").contains("watching").then_some(())
@@ -202,7 +202,7 @@ fn a_name_that_another_user_has_taken_is_no_lock() {
     other.send(SIGKILL);
     other.ends();
     let third = stateless(&scene).spawn();
-    scene.wait_until("it watches", || (scene.count("watching for") == 3).then_some(()));
+    scene.wait_until("it watches", || (scene.count("watching '") == 3).then_some(()));
     assert_eq!(scene.count("^ERROR "), 1, "{:#?}", scene.log());
     let fourth = stateless(&scene).run();
     assert_eq!((fourth.code(), &*fourth.stderr), (Some(0), ""), "{fourth}");
