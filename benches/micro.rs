@@ -10,7 +10,7 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use tempfile::TempDir;
 use watchdog::policy::{Action, Policy, Seen};
-use watchdog::process::scan::Proc;
+use watchdog::process::scan::{Proc, Tasks};
 use watchdog::process::stat::Stat;
 use watchdog::process::termination::Cause;
 use watchdog::settings::pattern::{Extent, Pattern, printable};
@@ -66,7 +66,7 @@ fn scan(bencher: Bencher, processes: usize) {
     let proc = Proc::new(folder.path()).expect("a proc");
     let criteria = Criteria::name(pattern("looked-for", Extent::Whole));
     let find = || {
-        let matches = proc.find(black_box(&criteria), None).expect("a look");
+        let matches = proc.find(black_box(&criteria), None, &Tasks::default()).expect("a look");
         assert_eq!(matches.counting.len(), 1);
     };
     bencher.counter(ItemsCount::new(processes)).bench_local(find);

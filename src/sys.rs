@@ -93,6 +93,48 @@ pub fn detach(command: &mut Command, mut before_exec: impl FnMut() + Send + Sync
     }
 }
 
+/// Forks a child that calls `serve`, and ends. All that it has open is `socket`, as standard input and output, and
+/// `folder`, as standard error: it keeps no lock and no pipe of anybody's. It ends with this process.
+///
+/// `serve` must make system calls only: it neither allocates nor takes a lock, and does not panic.
+///
+/// # Errors
+/// There is no room for another process.
+pub fn fork_reader(socket: BorrowedFd<'_>, folder: BorrowedFd<'_>, serve: fn()) -> io::Result<Pid> {
+    // SAFETY: the child makes system calls that signal-safety(7) allows, and leaves by _exit(2).
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => {
+            let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+            let are_moved = [
+                rustix::stdio::dup2_stdin(socket),
+                rustix::stdio::dup2_stdout(socket),
+                rustix::stdio::dup2_stderr(folder),
+            ];
+            if are_moved.iter().all(Result::is_ok) {
+                close_from(3);
+                serve();
+            }
+            // SAFETY: nothing of this process is wanted any more.
+            unsafe { libc::_exit(0) }
+        }
+        child => Ok(child),
+    }
+}
+
+/// Closes all descriptors from this one on.
+fn close_from(first: i32) {
+    // SAFETY: what is closed is not used again.
+    unsafe {
+        // Since Linux 5.9; before, those that there usually are.
+        if libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) != 0 {
+            for descriptor in first..1024 {
+                libc::close(descriptor);
+            }
+        }
+    }
+}
+
 /// A child that has ended, whichever; it is still to be reaped. (nix knows no real-time signals, and
 /// fails for a child that one of them has ended; rustix does not give the number.)
 pub fn ended_child() -> Option<Pid> {

@@ -5,8 +5,10 @@
 #![allow(clippy::expect_used, clippy::panic)] // what a test reads in the output log when it got it wrong
 #![allow(clippy::zombie_processes)] // processes that nobody waits for are what it is about
 
+mod fuse;
+
 use std::env;
-use std::ffi::{CStr, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io::{Write, stderr, stdout};
 use std::os::fd::AsRawFd;
@@ -23,13 +25,70 @@ use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 fn main() {
+    // The first argument, its path, may be anything. Options and a script may come next, as behind an interpreter.
+    let part: Vec<_> = env::args_os().skip(1).map(|it| it.into_string().expect("a part in UTF-8")).collect();
+    let part: Vec<_> =
+        part.iter().map(String::as_str).skip_while(|it| it.starts_with('-') || it.contains('/')).collect();
+    play(&part);
+}
+
+/// What it becomes first, and what it does then.
+fn play(part: &[&str]) {
     // Whatever becomes of the test: nothing that it started is left for long.
     nix::unistd::alarm::set(300);
-    // The first argument, its path, may be anything.
-    let part: Vec<_> = env::args_os().skip(1).map(|it| it.into_string().expect("a part in UTF-8")).collect();
-    let part: Vec<_> = part.iter().map(String::as_str).collect();
-    match part[..] {
-        ["sleep"] => sleep_for_ever(),
+    match *part {
+        // Does nothing until it gets SIGUSR2.
+        ["told", ref part @ ..] => {
+            wait_for("told");
+            play(part);
+        }
+        // Gives itself another name, as node, tmux and ruby do; its arguments stay.
+        ["renamed", name, ref part @ ..] => {
+            nix::sys::prctl::set_name(&CString::new(name).expect("a name")).expect("its own name");
+            play(part);
+        }
+        // With these users: real, effective and saved.
+        ["users", real, effective, saved, ref part @ ..] => {
+            let user = |text: &str| text.parse::<u32>().expect("the number of a user");
+            // SAFETY: it is a system call on numbers, made by the only thread.
+            let done = unsafe { libc::setresuid(user(real), user(effective), user(saved)) };
+            assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+            play(part);
+        }
+        // Workers that are forked and call no exec, as gunicorn's and Python's.
+        ["prefork", lock, workers, ref part @ ..] => {
+            let _lock = the_only_one(lock);
+            for _ in 0..workers.parse().expect("how many workers") {
+                if forked() {
+                    play(&["sleep"]);
+                }
+            }
+            play(part);
+        }
+        // A daemon that calls no exec, as haproxy -D.
+        ["fork-away", ref part @ ..] => {
+            if forked() {
+                nix::unistd::setsid().expect("a session");
+                play(part);
+            }
+        }
+        ["alone", lock, ref part @ ..] => {
+            let _lock = the_only_one(lock);
+            play(part);
+        }
+        // A wrapper, which ends as what it runs.
+        ["wrap", path, ref part @ ..] => {
+            let status = Command::new(path).args(part).status().expect("a child");
+            exit(status.code().unwrap_or(1));
+        }
+        _ => live(part),
+    }
+}
+
+/// The rest of its life.
+fn live(part: &[&str]) {
+    match *part {
+        ["sleep", ..] => sleep_for_ever(),
         ["exit", status, after] => {
             sleep(milliseconds(after));
             exit(status.parse().expect("a status"));
@@ -92,7 +151,7 @@ fn main() {
         ["handover"] => {
             for signal in &mut Signals::new([SIGUSR2, SIGQUIT]).expect("signals") {
                 match signal {
-                    SIGUSR2 => drop(another_me(&part).spawn().expect("a successor")),
+                    SIGUSR2 => drop(another_me(part).spawn().expect("a successor")),
                     _ => exit(0),
                 }
             }
@@ -110,6 +169,8 @@ fn main() {
             sleep(milliseconds(after));
             File::create(note).expect("a note");
         }
+        ["serve", file] => fuse::serve(file),
+        ["hang", file] => fuse::hang(file),
         // Is there first, under a name that is anybody's to take.
         ["squat", name, note] => {
             let address = SocketAddr::from_abstract_name(name).expect("a name");
@@ -136,15 +197,27 @@ fn wait_for(end: &str) {
 
 /// Like nginx: only one of it at a time, and its workers count too.
 fn master(lock: &str, workers: &str) {
+    let lock = the_only_one(lock);
+    // SAFETY: it sets a flag of a descriptor that is open.
+    unsafe { libc::fcntl(lock.as_raw_fd(), libc::F_SETFD, 0) };
+    in_a_session_of_its_own(&mut titled("master process", &["lead", workers]));
+}
+
+/// Only one can have a port, or its file; a forked child has it too.
+fn the_only_one(lock: &str) -> File {
     let lock = File::create(lock).expect("a file to lock");
     if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
         writeln!(stderr(), "bind() to 0.0.0.0:80 failed (98: Address already in use)")
             .expect("standard error");
         exit(1);
     }
-    // SAFETY: it sets a flag of a descriptor that is open.
-    unsafe { libc::fcntl(lock.as_raw_fd(), libc::F_SETFD, 0) };
-    in_a_session_of_its_own(&mut titled("master process", &["lead", workers]));
+    lock
+}
+
+/// Whether this is the child.
+fn forked() -> bool {
+    // SAFETY: there is no other thread that could hold a lock.
+    unsafe { libc::fork() == 0 }
 }
 
 fn in_a_session_of_its_own(command: &mut Command) {

@@ -9,6 +9,7 @@ use procfs::process::Process;
 
 use crate::harness::{Captured, Scene};
 use crate::machine::{send, skip};
+use crate::right_process::copy_actor;
 use crate::terminal::Terminal;
 
 /// With an interval of 30 seconds, nothing but the pidfd can be this quick.
@@ -109,7 +110,8 @@ fn a_stopped_process_is_told_by_once_too() {
 #[test]
 fn a_process_that_takes_another_name_is_gone() {
     let scene = Scene::new();
-    let other = scene.link_actor("other");
+    // Of another program, too: one that executes itself again remains what it was.
+    let other = copy_actor(&scene, "other");
     let pid = scene.start_actor(&["become", other.to_str().unwrap(), "sleep"]);
     let _watchdog = scene.watchdog().spawn();
     scene.wait_for(&format!("following .*pid {pid}"));

@@ -29,6 +29,8 @@ pub const WATCHDOG: &str = env!("CARGO_BIN_EXE_watchdog");
 /// Far more than anything takes on a machine that works, however busy.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 pub const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// How the names begin of processes that are not to be asked for their environment.
+pub const HUNG: &str = "hu";
 
 /// Its processes and files go with it.
 pub struct Scene {
@@ -156,16 +158,7 @@ impl Scene {
 
     /// The processes of the watched name that live, the oldest first.
     pub fn all(&self) -> Vec<i32> {
-        let mut found: Vec<_> = processes()
-            .filter(|process| {
-                fs::read(format!("/proc/{}/comm", process.pid))
-                    .is_ok_and(|comm| comm.trim_ascii() == self.name.as_bytes())
-            })
-            .filter_map(|process| process.stat().ok())
-            .filter(is_alive)
-            .collect();
-        found.sort_by_key(|stat| (stat.starttime, stat.pid));
-        found.iter().map(|stat| stat.pid).collect()
+        named(&self.name)
     }
 
     /// Stops all that was started here, as a suspended machine does, until [`Self::thaw`].
@@ -310,8 +303,22 @@ impl Scene {
     }
 
     fn spawn_child(&self, command: &mut Command) -> i32 {
-        command.env("HERE", self.folder.path()).env("ACTOR", self.path(&self.name));
+        command
+            .env("HERE", self.folder.path())
+            .env("ACTOR", self.path(&self.name))
+            .env("OTHER", self.other());
         spawn(command)
+    }
+
+    /// A name that is nothing like the watched one.
+    pub fn other(&self) -> String {
+        self.name.chars().rev().collect()
+    }
+
+    /// A name for a process that hangs so that whoever reads its command line or environment hangs too. It has
+    /// to have this name before, and be ended by whoever made it.
+    pub fn hung(&self) -> String {
+        format!("{HUNG}{}", &self.name[1..])
     }
 
     /// Everything that was started here and lives.
@@ -346,6 +353,20 @@ impl Drop for Scene {
     }
 }
 
+/// The processes of a name that live, the oldest first. Only a name that nothing else has tells them from strangers.
+pub fn named(name: &str) -> Vec<i32> {
+    let mut found: Vec<_> = processes()
+        .filter(|process| {
+            fs::read(format!("/proc/{}/comm", process.pid))
+                .is_ok_and(|comm| comm.trim_ascii() == name.as_bytes())
+        })
+        .filter_map(|process| process.stat().ok())
+        .filter(is_alive)
+        .collect();
+    found.sort_by_key(|stat| (stat.starttime, stat.pid));
+    found.iter().map(|stat| stat.pid).collect()
+}
+
 /// A start command that leaves a line for [`Scene::starts`].
 fn counted(start_command: &str) -> OsString {
     format!("echo >> $HERE/starts; {start_command}").into()
@@ -361,7 +382,8 @@ pub struct Invocation<'a> {
 }
 
 impl<'a> Invocation<'a> {
-    /// Another start command, in which `$ACTOR` is the watched program and `$HERE` the scene's folder.
+    /// Another start command, in which `$ACTOR` is the watched program, `$HERE` the scene's folder, and `$OTHER`
+    /// another name: a word of the command would be near.
     pub fn starting(self, start_command: &str) -> Self {
         self.with("--start-command", counted(start_command))
     }

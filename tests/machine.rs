@@ -17,7 +17,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use procfs::process::Process;
 
-use crate::harness::{Captured, DEADLINE, LOOK_AGAIN, Scene};
+use crate::harness::{Captured, DEADLINE, HUNG, LOOK_AGAIN, Scene};
 
 /// Says on standard error (which the test harness does not hide) why a test does nothing here.
 pub fn skip(why: &str) {
@@ -128,8 +128,10 @@ pub fn is_there(pid: i32) -> bool {
     Path::new(&format!("/proc/{pid}")).exists()
 }
 
+/// All but those that hang whoever asks them.
 pub fn processes() -> impl Iterator<Item = Process> {
-    procfs::process::all_processes().unwrap().filter_map(Result::ok)
+    let may_be_asked = |it: &Process| it.stat().is_ok_and(|stat| !stat.comm.starts_with(HUNG));
+    procfs::process::all_processes().unwrap().filter_map(Result::ok).filter(may_be_asked)
 }
 
 /// A leader that has exited is a zombie while its process lives on.

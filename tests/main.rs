@@ -15,6 +15,7 @@
 #![allow(unsafe_code)] // terminals, limits and filters are set up between fork and exec
 
 mod afresh;
+mod blocked;
 mod cli;
 mod config;
 mod died;
@@ -25,6 +26,7 @@ mod failing;
 mod follow;
 mod give_up;
 mod harness;
+mod held;
 mod hooks_ready;
 mod hostile_dirs;
 mod instance;
@@ -41,6 +43,7 @@ mod pause;
 mod places;
 mod prompt;
 mod refused;
+mod right_process;
 mod service_manager;
 mod signals;
 mod start;
@@ -48,4 +51,6 @@ mod start_words;
 mod status;
 mod stderr;
 mod terminal;
+mod users;
 mod which;
+mod workers;

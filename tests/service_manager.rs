@@ -12,14 +12,14 @@ use crate::harness::{Captured, Invocation, Scene, Watchdog};
 use crate::machine::send;
 
 /// The service manager's end, and what came to it.
-struct Manager<'a> {
+pub struct Manager<'a> {
     scene: &'a Scene,
     socket: UnixDatagram,
     messages: Vec<(Instant, String)>,
 }
 
 impl<'a> Manager<'a> {
-    fn new(scene: &'a Scene) -> Self {
+    pub fn new(scene: &'a Scene) -> Self {
         Self::at(scene, UnixDatagram::bind(scene.path("notify")).unwrap())
     }
 
@@ -29,7 +29,7 @@ impl<'a> Manager<'a> {
     }
 
     /// Starts a watchdog that is told of this socket.
-    fn start(&self, watchdog: Invocation<'a>, prepare: impl FnOnce(&mut Command)) -> Watchdog<'a> {
+    pub fn start(&self, watchdog: Invocation<'a>, prepare: impl FnOnce(&mut Command)) -> Watchdog<'a> {
         let mut command = watchdog.command();
         command.env("NOTIFY_SOCKET", self.scene.path("notify"));
         command.env_remove("WATCHDOG_USEC").env_remove("WATCHDOG_PID");
@@ -37,7 +37,7 @@ impl<'a> Manager<'a> {
         self.scene.spawn(command, Captured::All)
     }
 
-    fn read(&mut self) {
+    pub fn read(&mut self) {
         let mut message = [0; 4096];
         while let Ok(length) = self.socket.recv(&mut message) {
             self.messages.push((Instant::now(), String::from_utf8(message[..length].to_vec()).unwrap()));
@@ -46,7 +46,7 @@ impl<'a> Manager<'a> {
 
     /// The first message from number `from` on that matches, by its number.
     #[track_caller]
-    fn wait_for(&mut self, from: usize, pattern: &str) -> usize {
+    pub fn wait_for(&mut self, from: usize, pattern: &str) -> usize {
         let regex = Regex::new(&format!("(?m){pattern}")).unwrap();
         let scene = self.scene;
         scene.wait_until(&format!("a message with /{pattern}/"), || {
@@ -56,7 +56,7 @@ impl<'a> Manager<'a> {
     }
 
     /// When signs of life came.
-    fn signs_of_life(&self) -> Vec<Instant> {
+    pub fn signs_of_life(&self) -> Vec<Instant> {
         let alive = |text: &str| text.lines().any(|line| line == "WATCHDOG=1");
         self.messages.iter().filter(|(_, text)| alive(text)).map(|(at, _)| *at).collect()
     }

@@ -7,6 +7,7 @@ use nix::sys::signal::Signal::{SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGSTOP, SIGTER
 
 use crate::harness::{Captured, Scene};
 use crate::machine::{is_there, send};
+use crate::right_process::copy_actor;
 use crate::terminal::Terminal;
 
 #[test]
@@ -104,7 +105,7 @@ fn sigusr1_checks_now_and_says_what_it_sees() {
 #[test]
 fn sigusr1_does_check() {
     let scene = Scene::new();
-    let other = scene.link_actor("other");
+    let other = copy_actor(&scene, "other");
     let pid = scene.start_actor(&["become", other.to_str().unwrap(), "sleep"]);
     let watchdog = scene.watchdog().with("--health-check-interval", "200s").spawn();
     scene.wait_for(&format!("following .*pid {pid}"));

@@ -18,10 +18,10 @@ use crate::harness::{Captured, Invocation, Scene, Watchdog};
 use crate::machine::{actor, is_root, is_there, processes, program, send, skip, unshare};
 use crate::terminal::Terminal;
 
-const NOBODY: u32 = 65534;
+pub const NOBODY: u32 = 65534;
 
 /// Starts a part of the actor by this path, which gives it its name.
-fn play<'a>(scene: &'a Scene, path: impl AsRef<OsStr>, part: &[&str]) -> Watchdog<'a> {
+pub fn play<'a>(scene: &'a Scene, path: impl AsRef<OsStr>, part: &[&str]) -> Watchdog<'a> {
     let mut command = program(path);
     command.args(part);
     settled(scene, scene.spawn(command, Captured::All))
@@ -35,7 +35,7 @@ pub fn titled(scene: &Scene, path: impl AsRef<OsStr>, title: impl AsRef<OsStr>) 
 }
 
 /// Waits until the exec is over: it has its name, then its command line; a launcher may have ended already.
-fn settled<'a>(scene: &Scene, process: Watchdog<'a>) -> Watchdog<'a> {
+pub fn settled<'a>(scene: &Scene, process: Watchdog<'a>) -> Watchdog<'a> {
     let line = || fs::read(format!("/proc/{}/cmdline", process.pid())).ok().filter(|line| !line.is_empty());
     let has_settled = || (line().is_some() || !is_there(process.pid())).then_some(());
     scene.wait_until("it has a command line", has_settled);
@@ -50,7 +50,7 @@ fn comm(pid: i32) -> Vec<u8> {
 
 /// A shell script, written by a child: what this process has had open may be open in a child of another
 /// test, and cannot be executed then.
-fn script(scene: &Scene, path: impl AsRef<OsStr>, text: &str) {
+pub fn script(scene: &Scene, path: impl AsRef<OsStr>, text: &str) {
     let mut write = program("sh");
     write.args(["-c", r#"printf %s "$1" > "$0" && chmod 755 "$0""#]).arg(path).arg(text);
     assert!(scene.spawn(write, Captured::All).ends().status.success());
@@ -150,7 +150,7 @@ fn has_pgrep() -> bool {
 }
 
 /// Whether there is this command. It is not run: somebody else waits for the children of the tests.
-fn has(command: &str) -> bool {
+pub fn has(command: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(command).is_file())
 }
@@ -555,7 +555,8 @@ fn several_names_are_named_with_what_to_type() {
         said.text,
         format!(
             "WARN processes of several names match: {d} (pid {first}), {name}-proxy (pid {second}); \
-             following {d} (pid {first}); for {d} alone: --exact --process-name {d}"
+             following {d} (pid {first}); for {d} alone: --exact --process-name {d}; for {name}-proxy alone: \
+             --exact --process-name {name}-proxy"
         )
     );
     watchdog.wait_checks(5);
@@ -613,17 +614,18 @@ fn what_is_close_is_named_with_the_reason() {
         let instance = format!("i{round}");
         let watchdog = scene.watchdog().with("--process-name", pattern).with("--start-command", command);
         let watchdog = watchdog.with("--max-fail-count", "1").with("--name", &instance);
-        DryRun::of(watchdog.clone()).assert_near(pid, "has a different name");
+        let counted = format!("--exact --process-name {name} makes it count");
+        DryRun::of(watchdog.clone()).assert_near(pid, &format!("has a different name; {counted}"));
         let ended = watchdog.run();
-        let said = format!("nothing matches '{pattern}'; similar: '{name}' (pid {pid})");
+        let said = format!("nothing matches '{pattern}'; similar: '{name}' (pid {pid}, {counted})");
         assert!(ended.code() == Some(1) && ended.stderr.contains(&said), "{said}: {ended}");
     }
     if is_root() {
-        DryRun::of(scene.watchdog().with("--user", NOBODY.to_string()))
-            .assert_near(pid, "belongs to another user; counts without --user");
+        let dry = DryRun::of(scene.watchdog().with("--user", NOBODY.to_string()));
+        dry.assert_near(pid, "belongs to another user; --user root makes it count");
     }
     let exact = DryRun::of(scene.watchdog().with("--process-name", &name[1..]).flag("--exact"));
-    exact.assert_near(pid, "has a different name");
+    exact.assert_near(pid, &format!("has a different name; --exact --process-name {name} makes it count"));
     // A path, and what was given as it was typed, are no names.
     let line = format!("^{} sleep$", scene.path(&name).display());
     let watchdog = scene.watchdog().with("--process-name", &line).with("--start-command", "false");
@@ -871,5 +873,6 @@ fn mysqld_is_not_mysqldump() {
     // Where it is dead already, the whole name tells them apart.
     send(scene.wait_running(), SIGKILL);
     scene.wait_until("it is dead", || scene.all().is_empty().then_some(()));
-    DryRun::of(scene.watchdog().flag("--exact")).assert_near(dump.pid(), "has a different name");
+    let why = format!("has a different name; --exact --process-name {name} makes it count");
+    DryRun::of(scene.watchdog().flag("--exact")).assert_near(dump.pid(), &why);
 }

@@ -11,7 +11,7 @@ use crate::stats::Summary;
 use crate::watchers::find_program;
 use crate::{Plan, Result, say};
 use procfs::process::all_processes;
-use watchdog::process::scan::Proc;
+use watchdog::process::scan::{Proc, Tasks};
 use watchdog::settings::Criteria;
 use watchdog::settings::pattern::{Extent, Pattern};
 
@@ -144,7 +144,8 @@ impl<'a> Looker<'a> {
 
     fn scan(&self, way: Way, criteria: &Criteria, count: usize) -> Result<Duration> {
         let began = Instant::now();
-        let matches = self.proc.find(black_box(criteria), None).map_err(|unknown| unknown.0)?;
+        let matches =
+            self.proc.find(black_box(criteria), None, &Tasks::default()).map_err(|unknown| unknown.0)?;
         let time = began.elapsed();
         found(way, count, matches.counting.len())?;
         Ok(time)

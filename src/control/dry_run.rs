@@ -11,9 +11,9 @@ use crate::hold::pause::Leave;
 use crate::input::resolve::Job;
 use crate::log::{Stderr, cannot_tell};
 use crate::process::ProcessInfo;
-use crate::process::scan::{Candidate, Matches, Proc, Unknown};
+use crate::process::scan::{Candidate, Matches, Proc, Tasks, Unknown};
 use crate::render::table;
-use crate::report::words::{ambiguity, list, user_name};
+use crate::report::words::{ambiguity, list, user_name, why_not};
 use crate::settings::doubts::Doubts;
 use crate::settings::{Settings, program};
 use crate::state::{Files, State, store};
@@ -35,7 +35,7 @@ pub fn run(job: &Job, stderr: &mut Stderr) -> ExitCode {
     let state = store::preview(&files, settings, proc);
     let standing = Standing::read(settings, &files, &state, proc);
     let survey = proc.survey(&settings.criteria);
-    let found = proc.find(&settings.criteria, state.predecessor.as_ref());
+    let found = proc.find(&settings.criteria, state.predecessor.as_ref(), &Tasks::default());
     let page = Page { aligned: io::stdout().is_terminal(), boot: SystemTime::now() - now() };
     let text = page.write(job, survey.as_deref().unwrap_or_default(), &found, standing);
     // Into a pipe that may be closed early.
@@ -79,7 +79,7 @@ impl Page {
 
         let is_found = |pid| counting.iter().chain(left_over).any(|process| process.pid == pid);
         let near = candidates.iter().filter(|candidate| !is_found(candidate.process.pid));
-        let near = near.filter_map(|candidate| Some((&candidate.process, candidate.mismatch?.to_string())));
+        let near = near.filter_map(|candidate| Some((&candidate.process, why_not(candidate)?)));
         let near = left_over.iter().map(|process| (process, LEFT_OVER.to_owned())).chain(near);
         let head = ["PID", "USER", "STARTED", "NAME", "WHY NOT", "COMMAND LINE"];
         let rows: Vec<_> = near.map(|(process, why)| self.process(process, Some(why))).collect();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::input::cli;
-use crate::process::scan::{Proc, Unknown};
+use crate::process::scan::{Proc, Tasks, Unknown};
 use crate::report::words;
 use crate::settings::given::{Given, Source};
 use crate::settings::table::{ROWS, Unset};
@@ -96,7 +96,7 @@ pub fn unanswered(given: &Given) -> Vec<SettingError> {
 /// What meets these criteria at this moment.
 pub fn matches_now(proc: Result<&Proc, &Unknown>, criteria: &Criteria) -> String {
     let near = || proc.ok().and_then(|proc| words::near(&proc.survey(criteria).ok()?));
-    match proc.map_err(Clone::clone).and_then(|proc| proc.find(criteria, None)) {
+    match proc.map_err(Clone::clone).and_then(|proc| proc.find(criteria, None, &Tasks::default())) {
         Ok(matches) if matches.counting.is_empty() => match near() {
             Some(near) => format!("nothing matches now; similar: {}", escaped(&near)),
             None => "nothing matches now".to_owned(),

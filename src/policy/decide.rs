@@ -43,7 +43,13 @@ enum DownCause {
 enum Sight {
     NotYet,
     Present,
-    Gone { at: Time, ran: Duration, cause: Option<Cause> },
+    Gone {
+        at: Time,
+        ran: Duration,
+        cause: Option<Cause>,
+    },
+    /// What it left running is near, and told.
+    Near,
 }
 
 /// The beginning of something that has its time, and the time that was lost since.
@@ -250,7 +256,7 @@ impl Policy {
                 self.on_probation = false;
                 self.start(now)
             }
-            Seen::Unknown => self.cannot_tell(now),
+            Seen::Unknown | Seen::LeftNear => self.cannot_tell(now),
             Seen::Nothing
             | Seen::Died { .. }
             | Seen::Ended(_)
@@ -266,7 +272,7 @@ impl Policy {
             Seen::Nothing | Seen::Lost(_) => Action::Look.into(),
             Seen::Running { .. } if now >= started + self.limits.stable_after => self.stable(now),
             // It lives, but is no longer what is looked for.
-            Seen::Missing => self.died(now, started),
+            Seen::Missing | Seen::LeftNear => self.died(now, started),
             Seen::Died { at, started } => self.died(at, started),
             Seen::Running { .. }
             | Seen::Unknown
@@ -298,7 +304,7 @@ impl Policy {
                 self.failed(now, Failure::Unstable)
             }
             (Seen::Missing, _) if is_due => self.start(now),
-            (Seen::Unknown, _) => self.next_check(now),
+            (Seen::Unknown | Seen::LeftNear, _) => self.next_check(now),
             (
                 Seen::Nothing
                 | Seen::Missing
@@ -329,7 +335,7 @@ impl Policy {
                 let wait = Action::Wait(judged_at.min(now + self.limits.health_check_interval));
                 match sight {
                     Sight::Present => wait.into(),
-                    Sight::NotYet | Sight::Gone { .. } => {
+                    Sight::NotYet | Sight::Gone { .. } | Sight::Near => {
                         wait.with(News::Appeared { after: now.saturating_sub(at.at) })
                     }
                 }
@@ -350,8 +356,9 @@ impl Policy {
                 self.next_look(now, at.at, judged_at)
             }
             Seen::Started => self.next_look(now, at.at, judged_at),
-            Seen::Missing if now < judged_at => self.next_look(now, at.at, judged_at),
+            Seen::Missing | Seen::LeftNear if now < judged_at => self.next_look(now, at.at, judged_at),
             Seen::Missing => self.judge_missing(now, at, judged_at, sight),
+            Seen::LeftNear => self.left_near(now, at, sight),
             Seen::Unknown if self.limits.once && now >= at.plus(self.limits.start_timeout) => {
                 Action::End(Outcome::Unknown).into()
             }
@@ -385,8 +392,16 @@ impl Policy {
                 Action::Wait(until).with(News::Undone)
             }
             Sight::Gone { .. } => self.failed(now, Failure::Ended),
-            Sight::NotYet | Sight::Present => self.failed(now, Failure::Missing),
+            Sight::NotYet | Sight::Present | Sight::Near => self.failed(now, Failure::Missing),
         }
+    }
+
+    /// What the attempt left running is what was meant, perhaps: that is not started twice.
+    fn left_near(&mut self, now: Time, at: Since, sight: Sight) -> Decision {
+        self.state = State::Starting { at, sight: Sight::Near };
+        let action =
+            if self.limits.once { Action::End(Outcome::Unknown) } else { self.next_check(now).action };
+        if sight == Sight::Near { action.into() } else { action.with(News::LeftNear) }
     }
 
     fn ending_command(&mut self, now: Time, seen: Seen, mut since: Since, killed: bool) -> Decision {
@@ -399,6 +414,7 @@ impl Policy {
             Seen::Nothing
             | Seen::Running { .. }
             | Seen::Missing
+            | Seen::LeftNear
             | Seen::Unknown
             | Seen::Died { .. }
             | Seen::Ended(_)
@@ -432,7 +448,7 @@ impl Policy {
             Seen::Missing if until > now => {
                 Action::Wait(until.min(now + self.limits.health_check_interval)).into()
             }
-            Seen::Unknown => self.cannot_tell(now),
+            Seen::Unknown | Seen::LeftNear => self.cannot_tell(now),
             Seen::Nothing | Seen::Lost(_) => Action::Look.into(),
             Seen::Missing
             | Seen::Died { .. }

@@ -99,6 +99,8 @@ pub enum Seen {
     },
     /// A look found nothing that counts.
     Missing,
+    /// A look found nothing that counts; but what the last attempt left running is what was meant, perhaps.
+    LeftNear,
     /// A look could not tell.
     Unknown,
     /// The followed process is dead. How it ended follows as [`Seen::Ended`], if it can be known.
@@ -208,6 +210,8 @@ pub enum News {
         /// Time until a fresh round, if there is one.
         retry: Option<Duration>,
     },
+    /// What the attempt left running is what was meant, perhaps: no other copy is started beside it.
+    LeftNear,
 }
 
 /// Why an attempt is a failure.

@@ -45,6 +45,16 @@ impl ControlGroups {
     }
 }
 
+impl ControlGroups {
+    /// The systemd unit that the process is in, a service or a scope, if it is in any.
+    pub fn unit(&self) -> Option<&str> {
+        let path = self.path("name=systemd").or_else(|| self.path(""))?;
+        path.rsplit('/').find(|part| {
+            part.strip_suffix(".service").or(part.strip_suffix(".scope")).is_some_and(|name| !name.is_empty())
+        })
+    }
+}
+
 pub fn last_part(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or_default()
 }

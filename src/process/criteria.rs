@@ -18,7 +18,7 @@ const LONGEST_FILE_NAME: usize = 255;
 pub enum Mismatch {
     /// It is this watchdog, or another invocation of the program.
     ThisProgram,
-    /// It runs the start command.
+    /// It runs the start command, or another command of this watchdog.
     StartCommand,
     /// It started this watchdog, and its command line says so.
     Ancestor,
@@ -30,9 +30,11 @@ pub enum Mismatch {
     InitScript,
     /// It is another user's.
     OtherUser,
+    /// Its real or saved user is another: somebody runs a set-user-id program.
+    MixedUser,
     /// It is a container's.
     OtherNamespace,
-    /// Its name is another.
+    /// Its name is another; with `--full`, its command line.
     NameDiffers,
     /// Its name is another, and its command line matches.
     CommandLineMatches,
@@ -45,12 +47,13 @@ impl fmt::Display for Mismatch {
             Mismatch::StartCommand => "runs the start command",
             Mismatch::Ancestor => "started this watchdog",
             Mismatch::Zombie => "is dead (zombie)",
-            Mismatch::KernelThread => "is a kernel thread; --exact makes it count",
+            Mismatch::KernelThread => "is a kernel thread",
             Mismatch::InitScript => "is an init script or a package's script",
-            Mismatch::OtherUser => "belongs to another user; counts without --user",
-            Mismatch::OtherNamespace => "is in a container; --pid-namespace any makes it count",
+            Mismatch::OtherUser => "belongs to another user",
+            Mismatch::MixedUser => "another user runs it (set-user-id); counts without --user",
+            Mismatch::OtherNamespace => "is in a container",
             Mismatch::NameDiffers => "has a different name",
-            Mismatch::CommandLineMatches => "its command line matches; --full makes it count",
+            Mismatch::CommandLineMatches => "its command line matches",
         })
     }
 }
@@ -62,6 +65,7 @@ impl Criteria {
             pattern,
             subject: Subject::Name,
             user: None,
+            unknown_user: None,
             namespace: Namespace::Own,
             start_command: String::new(),
         }
@@ -69,9 +73,11 @@ impl Criteria {
 
     /// Whether the same processes meet these criteria and others.
     pub fn are_as(&self, others: &Criteria) -> bool {
-        let Criteria { pattern, subject, user, namespace, start_command: _ } = self;
-        (pattern.text(), pattern.extent(), *subject, *user, *namespace)
-            == (others.pattern.text(), others.pattern.extent(), others.subject, others.user, others.namespace)
+        let sides = [self, others].map(|side| {
+            let Criteria { pattern, subject, user, unknown_user, namespace, start_command: _ } = side;
+            (pattern.text(), pattern.extent(), *subject, *user, unknown_user.as_deref(), *namespace)
+        });
+        sides[0] == sides[1]
     }
 
     /// Whether a process of this name may match, once more of it is known.
@@ -82,10 +88,11 @@ impl Criteria {
     }
 
     /// Whether a process with this name, in full if it was cut, and command line matches.
-    pub fn matches(&self, comm: &[u8], full_name: Option<&[u8]>, command_line: &[u8]) -> bool {
+    pub fn matches(&self, comm: &[u8], full_names: &[impl AsRef<[u8]>], command_line: &[u8]) -> bool {
         match self.subject {
             Subject::Name => {
-                self.pattern.matches(comm) || full_name.is_some_and(|name| self.pattern.matches(name))
+                self.pattern.matches(comm)
+                    || full_names.iter().any(|name| self.pattern.matches(name.as_ref()))
             }
             Subject::CommandLine => self.pattern.matches(shown_command_line(comm, command_line).as_bytes()),
         }
@@ -101,6 +108,14 @@ impl Criteria {
                      as the process; make the pattern stricter, for example with ^ in front"
                 )
             });
+        }
+        let name = text.strip_prefix('^').unwrap_or(text);
+        let name = name.strip_suffix('$').unwrap_or(name);
+        if is_interpreter(name.as_bytes()) {
+            return Some(format!(
+                "'{name}' is an interpreter: all scripts that it runs have this name; to match one script: --full \
+                 --process-name 'script\\.py'"
+            ));
         }
         let last = text.rsplit('/').next().filter(|last| *last != text);
         let (why, instead) = match last {
@@ -122,32 +137,53 @@ impl Criteria {
     }
 }
 
-/// The name of a process in full, where the kernel has cut it: the last part of one of the first three
-/// arguments that begins as the name does. A script with an option on its `#!` line stands third.
+/// The names of a process in full, where the kernel has cut it: the last parts of its first three arguments and
+/// of its executable's path (`program`) that begin as the name does. A script with an option on its `#!` line
+/// stands third; a versioned link, and a program that was moved, have another name than the file.
 ///
-/// `program` is the last part of its executable's path, if that may be read. A process can write over
-/// its arguments, and a title such as `long-daemon-nam: worker nginx` is no name.
-pub fn full_name<'a>(comm: &[u8], command_line: &'a [u8], program: Option<&'a [u8]>) -> Option<&'a [u8]> {
+/// A process can write over its arguments, and a title such as `long-daemon-nam: worker nginx` is no name.
+pub fn full_names<'a>(comm: &[u8], command_line: &'a [u8], program: Option<&'a [u8]>) -> Vec<&'a [u8]> {
     if comm.len() != CUT_NAME {
-        return None;
+        return Vec::new();
     }
+    let arguments = command_line.split(|byte| *byte == 0).take(3).map(last_part);
+    let names = arguments.filter(|name| !name.contains(&b' ')).chain(program);
     // Longer than a file's name it is none, and would fill logs and the state file.
-    let is_whole = |name: &&[u8]| name.starts_with(comm) && name.len() <= LONGEST_FILE_NAME;
-    if let Some(program) = program.filter(is_whole) {
-        return Some(program);
-    }
-    let mut names = command_line.split(|byte| *byte == 0).take(3).map(last_part);
-    names.find(|name| is_whole(name) && !name.contains(&b' '))
+    let mut names: Vec<_> =
+        names.filter(|name| name.starts_with(comm) && name.len() <= LONGEST_FILE_NAME).collect();
+    names.dedup();
+    names
+}
+
+/// The path of an executable as `/proc/PID/exe` has it, without what is added to that of one that is gone.
+pub fn without_mark(path: &[u8]) -> &[u8] {
+    path.strip_suffix(b" (deleted)").unwrap_or(path)
 }
 
 /// The last part of an executable's path, as `/proc/PID/exe` has it.
 pub fn program_name(path: &Path) -> &[u8] {
-    let name = last_part(path.as_os_str().as_bytes());
-    name.strip_suffix(b" (deleted)").unwrap_or(name)
+    last_part(without_mark(path.as_os_str().as_bytes()))
 }
 
-fn last_part(path: &[u8]) -> &[u8] {
-    path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
+/// The last part of a path; of one of Wine's too.
+pub fn last_part(path: &[u8]) -> &[u8] {
+    path.rsplit(|byte| matches!(byte, b'/' | b'\\')).next().unwrap_or_default()
+}
+
+/// What an interpreter runs, as a command line has it: the first argument after its own name that is no option.
+pub fn script(command_line: &[u8]) -> &[u8] {
+    let mut arguments = command_line.split(|byte| *byte == 0).skip(1);
+    arguments.find(|argument| !argument.is_empty() && !argument.starts_with(b"-")).unwrap_or_default()
+}
+
+/// Whether a program of this name is a bare interpreter, in whatever version.
+pub fn is_interpreter(name: &[u8]) -> bool {
+    const INTERPRETERS: &str = "sh dash bash ash zsh ksh busybox python pypy perl ruby node nodejs php java lua \
+                                tclsh mono dotnet deno bun Rscript";
+    let end =
+        name.iter().rposition(|byte| !byte.is_ascii_digit() && *byte != b'.').map_or(0, |last| last + 1);
+    let name = name.get(..end).unwrap_or_default();
+    INTERPRETERS.split(' ').any(|interpreter| interpreter.as_bytes() == name)
 }
 
 /// A command line as `pgrep --full` and `ps` show it: with blanks between the arguments, or the name in
@@ -249,15 +285,24 @@ mod tests {
                 Some("dash"),
                 Some("a-very-long-script.sh"),
             ),
+            // Wine.
+            ("a-very-long-pro", b"Z:\\srv\\a-very-long-program.exe\0", None, Some("a-very-long-program.exe")),
         ] {
-            let recovered = full_name(comm.as_bytes(), line, program.map(str::as_bytes));
-            assert_eq!(recovered.map(String::from_utf8_lossy).as_deref(), full, "{comm} {line:?}");
+            let recovered = full_names(comm.as_bytes(), line, program.map(str::as_bytes));
+            let recovered: Vec<_> = recovered.into_iter().map(String::from_utf8_lossy).collect();
+            assert_eq!(recovered, Vec::from_iter(full), "{comm} {line:?}");
         }
+        // A versioned link, and a program that was moved aside: the name that was typed comes first.
+        let line = b"/usr/bin/a-very-long-program\0";
+        assert_eq!(
+            full_names(b"a-very-long-pro", line, Some(b"a-very-long-program-1.2")),
+            [&b"a-very-long-program"[..], b"a-very-long-program-1.2"]
+        );
     }
 
     #[test]
     fn either_form_of_a_long_name_matches() {
-        let full = Some(&b"containerd-shim-runc-v2"[..]);
+        let full = &[&b"containerd-shim-runc-v2"[..]];
         for (pattern, extent, expected) in [
             ("containerd-shim", Extent::Whole, true),
             ("containerd-shim-runc-v2", Extent::Whole, true),
@@ -292,7 +337,7 @@ mod tests {
     #[test]
     fn a_command_line_is_matched_as_it_is_shown() {
         let matches = |text: &str, line: &[u8]| {
-            criteria(text, Extent::Part, Subject::CommandLine).matches(b"java", None, line)
+            criteria(text, Extent::Part, Subject::CommandLine).matches(b"java", &[] as &[&[u8]], line)
         };
         let line = b"/usr/bin/java\0-jar\0/opt/app server.jar\0\0\0";
         assert!(matches("java -jar /opt/app server.jar$", line));
@@ -307,8 +352,13 @@ mod tests {
             let start_command = start_command.to_owned();
             Criteria { start_command, ..criteria(text, Extent::Part, subject) }.doubt().unwrap_or_default()
         };
-        for text in ["docker", "kworker", "a b", "containerd-shim-runc-v2", "^/x", "a|b"] {
+        for text in
+            ["docker", "kworker", "a b", "containerd-shim-runc-v2", "^/x", "a|b", "sshd", "nodejs-exporter"]
+        {
             assert_eq!(doubt(text, Subject::Name, "service docker start"), "", "{text}");
+        }
+        for text in ["python3", "^sh$", "python3.11", "nodejs"] {
+            assert!(doubt(text, Subject::Name, "").contains("is an interpreter"), "{text}");
         }
         assert!(doubt("/usr/sbin/nginx", Subject::Name, "").ends_with("use nginx, or add --full"));
         assert!(doubt("/usr/sbin/", Subject::Name, "").ends_with("use the name alone"));

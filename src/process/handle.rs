@@ -11,18 +11,28 @@ use procfs::process::Process;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use crate::process::command_lines::Asked;
+use crate::process::criteria::Mismatch;
 use crate::process::oom::OomKills;
+use crate::process::remedy::Remedy;
+use crate::process::scan::Ownership;
 use crate::process::scan::{Proc, Unknown};
 use crate::process::stat::Stat;
 use crate::process::termination::Exit;
-use crate::process::{
-    Identity, LONGEST_KEPT, ProcessId, ProcessInfo, ReadError, Signature, open_entry, read_all, read_stat,
-};
-use crate::settings::{Criteria, Subject};
+use crate::process::{Identity, ProcessId, ProcessInfo, ReadError, Signature, open_entry, read_stat};
+use crate::settings::Criteria;
 use crate::sys::Pid;
 
 /// How much of a file is compared at each check: more than the longest stat line.
 const COMPARED: usize = 4096;
+
+/// What is kept of a process that was followed.
+#[derive(Debug, Clone, Copy)]
+pub struct Stored<'a> {
+    pub id: ProcessId,
+    pub name: &'a str,
+    pub signature: &'a Signature,
+}
 
 /// A process that is held for no more than to know whether it lives.
 #[derive(Debug)]
@@ -41,11 +51,13 @@ pub struct Handle {
     process: ProcessFd,
     /// Its stat, as last read.
     line: Vec<u8>,
-    /// The line up to the state, `PID (NAME) `, when it was last seen to match: while the line begins so, the
-    /// name has not changed.
-    matched: Vec<u8>,
-    /// Where the command line is what matches.
-    command_line: Option<CommandLine>,
+    /// The line up to the state, `PID (NAME) `, when it was last known for what it is: while the line begins so,
+    /// the name has not changed.
+    known: Vec<u8>,
+    /// It does not match any more, and is the same program.
+    is_renamed: bool,
+    /// With what it would.
+    remedy: Option<Remedy>,
     /// Its resident memory at the last check, in bytes.
     memory: Option<u64>,
     /// How it ended, if it was a child and has been reaped.
@@ -55,24 +67,16 @@ pub struct Handle {
     oom_kills: [OomKills; 2],
 }
 
-/// A command line that is looked at with each check.
-#[derive(Debug)]
-struct CommandLine {
-    file: File,
-    matched: Vec<u8>,
-    now: Vec<u8>,
-}
-
 /// What a check of a held process found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Check {
-    /// It lives and matches.
+    /// It lives, and is what it was.
     Alive {
         /// A signal or a debugger has stopped it for now.
         stopped: bool,
     },
     Dead,
-    /// It lives, but has taken a name, a command line or a user that is not what is looked for.
+    /// It lives, but is another program that is not looked for, or another user's.
     Changed,
 }
 
@@ -165,31 +169,71 @@ impl Handle {
         open: OpenPidfd,
     ) -> Result<Option<Self>, Unknown> {
         let Some(process) = ProcessFd::open(proc, info.id(), open)? else { return Ok(None) };
-        let command_line = match criteria.subject {
-            Subject::Name => None,
-            Subject::CommandLine => {
-                let file = process.entry.open_relative("cmdline").map(Some).map_err(ReadError::from);
-                let Some(file) = or_vanished(file, info.pid)? else { return Ok(None) };
-                Some(CommandLine { file, matched: Vec::new(), now: Vec::new() })
-            }
-        };
+        let mut handle = Handle::new(proc, info, process);
+        handle.know_as(&handle.info.comm.clone());
+        let check = handle.check(criteria, proc)?;
+        Ok(matches!(check, Check::Alive { .. }).then_some(handle))
+    }
+
+    /// Takes hold of what a watch before this one followed: `None` if that has ended, or is something else by
+    /// now.
+    pub fn resume(
+        proc: &Proc,
+        stored: &Stored<'_>,
+        criteria: &Criteria,
+        open: OpenPidfd,
+    ) -> Result<Option<Self>, Unknown> {
+        let Some(process) = ProcessFd::open(proc, stored.id, open)? else { return Ok(None) };
+        let read = process.stat(|stat| ProcessInfo {
+            pid: stored.id.pid,
+            name: stored.name.to_owned(),
+            started: stat.started(),
+            has_terminal: stat.tty != 0,
+            parent: stat.ppid,
+            session: stat.session,
+            never_execed: stat.never_execed(),
+            comm: stat.comm.to_vec(),
+            command_line: String::new(),
+            signature: stored.signature.clone(),
+        });
+        let Some(info) = or_vanished(read.map(Some), stored.id.pid)? else { return Ok(None) };
+        // What is known of it is what a watch before this one saw: all of it may be new.
+        let mut handle = Handle::new(proc, info, process);
+        let check = handle.check(criteria, proc)?;
+        Ok(matches!(check, Check::Alive { .. }).then_some(handle))
+    }
+
+    fn new(proc: &Proc, info: ProcessInfo, process: ProcessFd) -> Self {
         let oom_kills = OomKills::read(&process.entry, proc.root());
-        let mut handle = Handle {
+        Handle {
             info,
             process,
             line: Vec::new(),
-            matched: Vec::new(),
-            command_line,
+            known: Vec::new(),
+            is_renamed: false,
+            remedy: None,
             memory: None,
             reaped: None,
             oom_kills: [oom_kills.clone(), oom_kills],
-        };
-        let check = handle.check(criteria)?;
-        Ok(matches!(check, Check::Alive { .. }).then_some(handle))
+        }
+    }
+
+    /// While it has this name, nothing is new.
+    fn know_as(&mut self, comm: &[u8]) {
+        self.known = [format!("{} (", self.info.pid).as_bytes(), comm, b") "].concat();
     }
 
     pub fn info(&self) -> &ProcessInfo {
         &self.info
+    }
+
+    /// Whether it does not match any more, and is the same program; [`Handle::remedy`] has with what it would.
+    pub fn is_renamed(&self) -> bool {
+        self.is_renamed
+    }
+
+    pub fn remedy(&self) -> Option<&Remedy> {
+        self.remedy.as_ref()
     }
 
     /// What becomes readable when it dies, where the kernel has that.
@@ -197,9 +241,9 @@ impl Handle {
         self.process.pidfd()
     }
 
-    /// Looks at it: one system call, one more each where a command line or a user is looked for, and no
-    /// allocation while nothing changes. An error if it cannot be read, for another reason than that it is gone.
-    pub fn check(&mut self, criteria: &Criteria) -> Result<Check, Unknown> {
+    /// Looks at it: one system call, one more where a user is looked for, and no allocation while nothing
+    /// changes. An error if it cannot be read, for another reason than that it is gone.
+    pub fn check(&mut self, criteria: &Criteria, proc: &Proc) -> Result<Check, Unknown> {
         match reread(&self.process.stat, &mut self.line) {
             Ok(()) => {}
             Err(Errno::SRCH) => return Ok(Check::Dead),
@@ -209,27 +253,26 @@ impl Handle {
         if let Some(stat) = Stat::parse(&self.line).filter(|stat| !stat.is_ending()) {
             self.memory = Some(stat.resident());
         }
-        let state = self.after_matched().and_then(<[u8]>::first).copied();
-        // While it hangs, it is not asked for its command line: the answer could hang too, and can wait.
-        let is_hung = state == Some(b'D');
-        let has_usual_state = matches!(state, Some(b'R' | b'S' | b'D' | b'I'));
-        if has_usual_state && criteria.user.is_some_and(|user| self.is_of_another(user)) {
-            return Ok(Check::Changed);
+        let has_usual_state =
+            matches!(self.after_known().and_then(<[u8]>::first), Some(b'R' | b'S' | b'D' | b'I'));
+        if !has_usual_state {
+            return self.look_closer(criteria, proc);
         }
-        let is_retitled = !is_hung && self.command_line.as_mut().is_some_and(CommandLine::has_changed);
-        if has_usual_state && !is_retitled {
-            return Ok(Check::Alive { stopped: false });
-        }
-        self.look_closer(criteria)
+        let is_anothers = |user| self.process.entry.uid().is_ok_and(|owner| owner != user);
+        Ok(if criteria.user.is_some_and(is_anothers) {
+            Check::Changed
+        } else {
+            Check::Alive { stopped: false }
+        })
     }
 
     /// The line from the state on, if what comes before is as it was.
-    fn after_matched(&self) -> Option<&[u8]> {
-        if self.matched.is_empty() { None } else { self.line.strip_prefix(&self.matched[..]) }
+    fn after_known(&self) -> Option<&[u8]> {
+        if self.known.is_empty() { None } else { self.line.strip_prefix(&self.known[..]) }
     }
 
     /// Something about it is new.
-    fn look_closer(&mut self, criteria: &Criteria) -> Result<Check, Unknown> {
+    fn look_closer(&mut self, criteria: &Criteria, proc: &Proc) -> Result<Check, Unknown> {
         let Some(stat) = Stat::parse(&self.line) else {
             return Err(Unknown(format!("cannot parse /proc/{}/stat", self.info.pid)));
         };
@@ -237,47 +280,52 @@ impl Handle {
             return Ok(Check::Dead);
         }
         let alive = Check::Alive { stopped: stat.is_stopped() };
-        let is_retitled = self.command_line.as_ref().is_some_and(|line| line.matched != line.now);
-        if self.after_matched().is_some() && !is_retitled {
-            return Ok(alive);
-        }
-        let Ok(identity) = Identity::read(&self.process.entry, &stat) else { return Ok(alive) };
-        // While a process ends, and where its leader has, there is no command line.
-        if identity.command_line.is_empty() && !stat.is_kernel_thread() {
-            return Ok(alive);
-        }
-        if !identity.meets(criteria, &stat) {
-            return Ok(Check::Changed);
-        }
-        // A service manager's child has another name and command line until it becomes the service.
-        let name = identity.name(&stat);
-        if name != self.info.name {
-            self.info.name = name;
-            self.info.signature = Signature::new(self.info.signature.user, &identity.command_line);
-        }
-        let end = self.line.iter().rposition(|byte| *byte == b')').map_or(0, |close| close + 2);
-        self.matched = self.line.get(..end).unwrap_or_default().to_vec();
-        if let Some(command_line) = self.command_line.as_mut() {
-            command_line.matched.clone_from(&command_line.now);
-        }
-        Ok(alive)
+        let is_what_it_is = self.after_known().is_some() || self.recognise(criteria, proc) != Some(false);
+        Ok(if is_what_it_is { alive } else { Check::Changed })
     }
 
-    fn is_of_another(&self, user: u32) -> bool {
-        self.process.entry.uid().is_ok_and(|owner| owner != user)
+    /// Whether it still is what is looked for, or is what it was by another name; `None` if that cannot be told.
+    fn recognise(&mut self, criteria: &Criteria, proc: &Proc) -> Option<bool> {
+        let line = std::mem::take(&mut self.line);
+        let recognised = Stat::parse(&line).and_then(|stat| self.recognise_by(&stat, criteria, proc));
+        self.line = line;
+        recognised
     }
 
-    /// Reads anew by what its successor will be recognised: since it was found it may have given itself a
-    /// title, or given up its user. While it hangs, a look could hang too, and can wait.
-    pub fn refresh_signature(&mut self) {
-        let _ = reread(&self.process.stat, &mut self.line);
-        if Stat::parse(&self.line).is_none_or(|stat| stat.is_hung()) {
-            return;
-        }
+    fn recognise_by(&mut self, stat: &Stat<'_>, criteria: &Criteria, proc: &Proc) -> Option<bool> {
         let entry = &self.process.entry;
-        let command_line = read_all(entry, "cmdline", LONGEST_KEPT).unwrap_or_default();
-        if let (Ok(user), false) = (entry.uid(), command_line.is_empty()) {
-            self.info.signature = Signature::new(user, &command_line);
+        let (user, whose) = (entry.uid().ok()?, Ownership::read(entry).ok()?);
+        let asked = Asked { id: self.info.id(), user, is_bare: stat.is_bare() };
+        let reading = proc.read_line(asked).ok()?;
+        // While a process ends, and where its leader has, there is no command line.
+        let is_known = reading.command_line.as_ref().is_some_and(|line| !line.is_empty());
+        if !is_known && !stat.is_kernel_thread() {
+            return None;
+        }
+        let identity = Identity::new(entry, stat, reading);
+        let is_anothers = criteria.user.is_some_and(|wanted| whose.mismatch(wanted, user).is_some());
+        let meets = identity.meets(criteria, stat);
+        let signature = identity.signature(user);
+        if is_anothers || !meets && !signature.is_same_program(&self.info.signature) {
+            return Some(false);
+        }
+        self.is_renamed = !meets;
+        let remedy = || Remedy::of(Mismatch::NameDiffers, criteria, stat, &identity, (user, whose), None);
+        self.remedy = if meets { None } else { remedy() };
+        // A service manager's child has another name and command line until it becomes the service.
+        self.info.name = identity.name(stat);
+        self.info.comm = stat.comm.to_vec();
+        self.info.signature = signature;
+        self.know_as(stat.comm);
+        Some(true)
+    }
+
+    /// Looks at it anew as if its name were another, as a successor will be recognised by what it is now: since it
+    /// was found it may have given itself a title, given up its user, or executed another program.
+    pub fn refresh(&mut self, criteria: &Criteria, proc: &Proc) {
+        let _ = reread(&self.process.stat, &mut self.line);
+        if self.recognise(criteria, proc) == Some(false) {
+            self.known.clear();
         }
     }
 
@@ -323,13 +371,6 @@ impl Handle {
     }
 }
 
-impl CommandLine {
-    fn has_changed(&mut self) -> bool {
-        // What cannot be read is about to end, which is seen elsewhere.
-        reread(&self.file, &mut self.now).is_ok() && self.now != self.matched
-    }
-}
-
 /// Reads the beginning of a file of /proc, in one read, so that it is of one moment. What was read before stays
 /// when nothing can be read any more.
 fn reread(file: &File, text: &mut Vec<u8>) -> Result<(), Errno> {
@@ -364,17 +405,15 @@ mod tests {
         Handle::hold(&proc, info(&proc, pid(sleeper)), &criteria(), open).unwrap()
     }
 
+    fn proc() -> Proc {
+        Proc::new(Path::new("/proc")).unwrap()
+    }
+
     fn info(proc: &Proc, pid: Pid) -> ProcessInfo {
         let entry = open_entry(proc.root(), pid).unwrap();
-        ProcessInfo {
-            pid,
-            name: "sleep".into(),
-            started: proc.id(pid).unwrap().started,
-            has_terminal: false,
-            parent: 1,
-            command_line: String::new(),
-            signature: Signature::new(entry.uid().unwrap(), b"sleep\0"),
-        }
+        let signature = Signature::new(entry.uid().unwrap(), b"sleep\0");
+        let started = proc.id(pid).unwrap().started;
+        ProcessInfo { started, ..ProcessInfo::of_test(pid, "sleep", signature) }
     }
 
     fn pid(sleeper: &Sleeper) -> Pid {
@@ -409,13 +448,13 @@ mod tests {
         for open in [open_pidfd as OpenPidfd, no_pidfd] {
             let mut sleeper = sleeper();
             let mut handle = hold(&sleeper, open).unwrap();
-            assert_eq!(handle.check(&criteria()), Ok(Check::Alive { stopped: false }));
+            assert_eq!(handle.check(&criteria(), &proc()), Ok(Check::Alive { stopped: false }));
             sleeper.0.kill().unwrap();
-            wait_for(|| handle.check(&criteria()) == Ok(Check::Dead));
+            wait_for(|| handle.check(&criteria(), &proc()) == Ok(Check::Dead));
             // A zombie of our own already says how it died.
             assert_eq!(handle.exit(), Some(Exit::Ended(ExitStatus::from_raw(9))));
             sleeper.0.wait().unwrap();
-            assert_eq!(handle.check(&criteria()), Ok(Check::Dead));
+            assert_eq!(handle.check(&criteria(), &proc()), Ok(Check::Dead));
         }
     }
 
@@ -424,49 +463,68 @@ mod tests {
         let sleeper = sleeper();
         let mut handle = hold(&sleeper, open_pidfd).unwrap();
         handle.signal(Signal::SIGSTOP);
-        wait_for(|| handle.check(&criteria()) == Ok(Check::Alive { stopped: true }));
+        wait_for(|| handle.check(&criteria(), &proc()) == Ok(Check::Alive { stopped: true }));
         handle.signal(Signal::SIGCONT);
-        wait_for(|| handle.check(&criteria()) == Ok(Check::Alive { stopped: false }));
+        wait_for(|| handle.check(&criteria(), &proc()) == Ok(Check::Alive { stopped: false }));
     }
 
+    /// A /proc of one process, which changes.
     #[test]
-    fn another_name_is_not_what_was_looked_for() {
-        let sleeper = sleeper();
-        let mut handle = hold(&sleeper, open_pidfd).unwrap();
-        assert_eq!(handle.check(&named("nginx")), Ok(Check::Alive { stopped: false }), "unchanged");
-        handle.matched.clear();
-        assert_eq!(handle.check(&named("nginx")), Ok(Check::Changed));
-    }
-
-    #[test]
-    fn who_hangs_is_not_asked_what_it_is() {
+    fn another_name_of_the_same_program_is_told_and_another_program_is_gone() {
         let root = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(std::process::id().to_string(), root.path().join("self")).unwrap();
         let folder = root.path().join("10");
         std::fs::create_dir(&folder).unwrap();
-        let is_now = |state: char, command_line: &str| {
-            let line = format!("10 (sleep) {state} 1 10 10 0 -1 64 1 2 3 4 5 6 7 8 20 0 1 0 7 9 9");
+        let is_now = |name: &str, state: char, exe: &str, command_line: &str| {
+            let line = format!("10 ({name}) {state} 1 10 10 0 -1 64 1 2 3 4 5 6 7 8 20 0 1 0 7 9 9");
             std::fs::write(folder.join("stat"), line).unwrap();
             std::fs::write(folder.join("cmdline"), command_line).unwrap();
+            std::fs::write(folder.join("status"), "Name:\tx\n").unwrap();
+            let _ = std::fs::remove_file(folder.join("exe"));
+            std::os::unix::fs::symlink(exe, folder.join("exe")).unwrap();
         };
-        is_now('S', "old\0");
+        is_now("sleep", 'S', "/usr/bin/sleep", "old\0");
         let proc = Proc::new(root.path()).unwrap();
         let info = info(&proc, 10);
         let mut handle = Handle::hold(&proc, info, &criteria(), no_pidfd).unwrap().unwrap();
-        for (state, command_line, known) in
-            [('S', "new\0", "new"), ('D', "newer\0", "new"), ('R', "newer\0", "newer")]
-        {
-            is_now(state, command_line);
-            handle.refresh_signature();
-            assert_eq!(handle.info().signature.argument, known.as_bytes(), "{state}");
-        }
-        is_now('S', "sleep\0");
-        let full = Criteria { subject: Subject::CommandLine, ..criteria() };
-        let mut handle = Handle::hold(&proc, handle.info.clone(), &full, no_pidfd).unwrap().unwrap();
-        for (state, expected) in [('D', Check::Alive { stopped: false }), ('S', Check::Changed)] {
-            is_now(state, "other\0");
-            assert_eq!(handle.check(&full), Ok(expected), "{state}");
-        }
+        let alive = || Ok(Check::Alive { stopped: false });
+        // What it is now is what a successor is recognised by.
+        is_now("sleep", 'S', "/usr/bin/sleep", "new\0");
+        handle.refresh(&criteria(), &proc);
+        assert_eq!(handle.info().signature.argument, b"new");
+        is_now("other", 'S', "/usr/bin/sleep", "new\0");
+        assert_eq!((handle.check(&criteria(), &proc), handle.info().name.as_str()), (alive(), "other"));
+        assert!(handle.is_renamed());
+        let remedy = handle.remedy().unwrap();
+        assert_eq!((remedy.exact, remedy.pattern.as_deref()), (true, Some("other")));
+        // It is the same to a watch that comes later.
+        let (id, signature) = (handle.info().id(), handle.info().signature.clone());
+        let stored = Stored { id, name: "other", signature: &signature };
+        let resumed = Handle::resume(&proc, &stored, &criteria(), no_pidfd).unwrap().unwrap();
+        assert_eq!((resumed.is_renamed(), resumed.remedy()), (true, handle.remedy()));
+        // And in the midst of an exec, or while it is stopped.
+        is_now("third", 'T', "/usr/bin/sleep", "");
+        assert_eq!(handle.check(&criteria(), &proc), Ok(Check::Alive { stopped: true }));
+        is_now("sleep", 'S', "/opt/anything", "new\0");
+        assert_eq!((handle.check(&criteria(), &proc), handle.is_renamed()), (alive(), false), "it matches");
+        is_now("other", 'S', "/usr/bin/sleep", "new\0");
+        assert_eq!(handle.check(&criteria(), &proc), Ok(Check::Changed));
+        assert!(Handle::resume(&proc, &stored, &criteria(), no_pidfd).unwrap().is_some());
+    }
+
+    #[test]
+    fn of_a_script_the_interpreter_is_not_enough() {
+        let signature = |path: &[u8], line: &[u8]| {
+            let executable = Some(crate::process::Executable { path: path.to_vec(), file: None });
+            Signature { executable, ..Signature::new(0, line) }
+        };
+        let script = signature(b"/usr/bin/python.", b"python3\0/opt/a.py\0");
+        assert!(script.is_same_program(&signature(b"/usr/bin/python.", b"python3\0/opt/a.py\0x\0")));
+        assert!(!script.is_same_program(&signature(b"/usr/bin/python.", b"python3\0/opt/b.py\0")));
+        let server = signature(b"/usr/sbin/nginx", b"nginx: master\0");
+        assert!(server.is_same_program(&signature(b"/usr/sbin/nginx", b"nginx: other\0")));
+        assert!(!server.is_same_program(&signature(b"/usr/sbin/httpd", b"nginx: master\0")));
+        assert!(server.is_same_program(&Signature::new(0, b"nginx: master\0")), "what is not known");
     }
 
     #[test]

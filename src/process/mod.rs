@@ -3,34 +3,31 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use procfs::process::Process;
 use serde::{Deserialize, Serialize};
 
-use crate::process::criteria::{CUT_NAME, shown_command_line};
+use crate::process::command_lines::Reading;
+use crate::process::criteria::{script, shown_command_line};
 use crate::process::stat::{LONGEST_LINE, Stat, tick};
-use crate::settings::Criteria;
 use crate::settings::pattern::printable;
+use crate::settings::{Criteria, Subject};
 use crate::sys::Pid;
 use crate::time::{Time, millis};
 
 pub mod cgroup;
+pub mod command_lines;
 pub mod criteria;
+pub mod descent;
 pub mod handle;
-mod near;
+pub mod near;
 pub mod oom;
+pub mod remedy;
 pub mod scan;
 pub mod stat;
 pub mod termination;
-
-/// As much of a command line as pgrep reads.
-const LONGEST_COMMAND_LINE: usize = 128 * 1024;
-/// How much of a command line is kept of each process that matches, and shown; and of its first argument,
-/// to be recognised by. There may be thousands, and anybody may give them long ones.
-const LONGEST_KEPT: usize = 4096;
-/// How often a command line is looked for that should be there. An exec takes a fraction of that.
-const MOST_EXEC_LOOKS: usize = 50;
 
 /// A process, so that it is not taken for another that has its number later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +56,11 @@ pub struct ProcessInfo {
     /// Whether it has a controlling terminal.
     pub has_terminal: bool,
     pub parent: Pid,
+    pub session: Pid,
+    /// It was forked and is what its parent was, as a worker that was never anything else.
+    pub never_execed: bool,
+    /// The name as the kernel has it.
+    pub comm: Vec<u8>,
     /// Printable; of a very long one the beginning.
     pub command_line: String,
     pub signature: Signature,
@@ -72,17 +74,19 @@ impl fmt::Display for ProcessInfo {
 }
 
 impl ProcessInfo {
-    fn new(entry: &Process, pid: Pid, stat: &Stat<'_>, identity: &Identity) -> Result<Self, ReadError> {
-        let Identity { command_line, .. } = identity;
-        Ok(ProcessInfo {
+    fn new(user: u32, pid: Pid, stat: &Stat<'_>, identity: &Identity) -> Self {
+        ProcessInfo {
             pid,
             name: identity.name(stat),
             started: stat.started(),
             has_terminal: stat.tty != 0,
             parent: stat.ppid,
-            command_line: shown_command_line(stat.comm, command_line).chars().take(LONGEST_KEPT).collect(),
-            signature: Signature::new(entry.uid()?, command_line),
-        })
+            session: stat.session,
+            never_execed: stat.never_execed(),
+            comm: stat.comm.to_vec(),
+            command_line: shown_command_line(stat.comm, identity.line()),
+            signature: identity.signature(user),
+        }
     }
 
     pub fn id(&self) -> ProcessId {
@@ -96,7 +100,8 @@ impl ProcessInfo {
     }
 }
 
-/// What a process has in common with one that takes its place: user and first argument.
+/// By what a process and one that takes its place are known: user, program, first argument and script. What
+/// could not be read is `None`, and not compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signature {
     /// The effective user, who owns the /proc/PID folder.
@@ -104,14 +109,59 @@ pub struct Signature {
     /// The first argument without its digits, which may be a worker's number or a version.
     #[serde(with = "hex")]
     pub argument: Vec<u8>,
+    /// The first argument after it that is no option, without digits: what an interpreter runs.
+    #[serde(default, with = "hex::optional")]
+    pub script: Option<Vec<u8>>,
+    #[serde(default)]
+    pub executable: Option<Executable>,
+}
+
+/// A program's file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Executable {
+    /// Its path without digits.
+    #[serde(with = "hex")]
+    pub path: Vec<u8>,
+    /// Device and inode, if they are known.
+    pub file: Option<(u64, u64)>,
 }
 
 impl Signature {
     pub fn new(user: u32, command_line: &[u8]) -> Self {
         let first = command_line.split(|byte| *byte == 0).next().unwrap_or_default();
-        let first = first.iter().take(LONGEST_KEPT);
-        Signature { user, argument: first.copied().filter(|byte| !byte.is_ascii_digit()).collect() }
+        let script = (!command_line.is_empty()).then(|| without_digits(script(command_line)));
+        Signature { user, argument: without_digits(first), script, executable: None }
     }
+
+    /// Whether both run the same program, or one that has been moved or replaced meanwhile.
+    pub fn has_executable_of(&self, other: &Signature) -> bool {
+        let (Some(one), Some(two)) = (&self.executable, &other.executable) else { return true };
+        one.path == two.path || one.file.is_some() && one.file == two.file
+    }
+
+    /// Whether an interpreter runs the same. A word that is no path is a daemon's own affair: its launcher may have
+    /// had another.
+    pub fn has_script_of(&self, other: &Signature) -> bool {
+        let (Some(one), Some(two)) = (&self.script, &other.script) else { return true };
+        let is_path = one.contains(&b'/') || two.contains(&b'/');
+        let name = self.executable.as_ref().map(|file| criteria::last_part(&file.path));
+        one == two || !is_path && !name.is_some_and(criteria::is_interpreter)
+    }
+
+    /// Whether both are the same service: the same program and, of an interpreter or where that is not known,
+    /// the same arguments.
+    pub fn is_same_program(&self, other: &Signature) -> bool {
+        let runs_scripts = match (&self.executable, &other.executable) {
+            (Some(one), Some(_)) => criteria::is_interpreter(criteria::last_part(&one.path)),
+            _ => true,
+        };
+        let has_arguments_of = || self.argument == other.argument && self.has_script_of(other);
+        self.has_executable_of(other) && (!runs_scripts || has_arguments_of())
+    }
+}
+
+fn without_digits(text: &[u8]) -> Vec<u8> {
+    text.iter().copied().filter(|byte| !byte.is_ascii_digit()).collect()
 }
 
 /// Bytes in files: two hexadecimal digits each.
@@ -129,43 +179,69 @@ mod hex {
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        Ok(bytes(&String::deserialize(from)?))
+    }
+
+    fn bytes(digits: &str) -> Vec<u8> {
         let byte = |pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-        Ok(String::deserialize(from)?.as_bytes().chunks(2).filter_map(byte).collect())
+        digits.as_bytes().chunks(2).filter_map(byte).collect()
+    }
+
+    pub mod optional {
+        use super::{Deserialize, Deserializer, Serializer};
+
+        #[expect(clippy::ref_option)] // serde wants it so
+        pub fn serialize<S: Serializer>(bytes: &Option<Vec<u8>>, to: S) -> Result<S::Ok, S::Error> {
+            match bytes {
+                Some(bytes) => super::serialize(bytes, to),
+                None => to.serialize_none(),
+            }
+        }
+
+        pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<u8>>, D::Error> {
+            Ok(Option::<String>::deserialize(from)?.map(|digits| super::bytes(&digits)))
+        }
     }
 }
 
 /// What a process is matched by, besides its name as the kernel has it.
 #[derive(Debug)]
 struct Identity {
-    command_line: Vec<u8>,
-    /// The name in full, where the kernel has cut it.
-    full_name: Option<Vec<u8>>,
+    /// The command line, and the file that it executes.
+    reading: Reading,
+    /// The path of the file that it executes, to be read only by those who may trace it.
+    path: Option<Vec<u8>>,
+    /// The names in full, where the kernel has cut it: the one to show first.
+    full_names: Vec<Vec<u8>>,
 }
 
 impl Identity {
-    fn read(entry: &Process, stat: &Stat<'_>) -> Result<Self, ReadError> {
-        let mut command_line = read_all(entry, "cmdline", LONGEST_COMMAND_LINE)?;
-        // In the midst of an exec the name is new, and there is no command line yet.
-        let is_bare = stat.is_kernel_thread() || stat.state == b'Z';
-        let mut looks_left = if is_bare { 0 } else { MOST_EXEC_LOOKS };
-        while command_line.is_empty() && looks_left > 0 {
-            looks_left -= 1;
-            std::thread::yield_now();
-            command_line = read_all(entry, "cmdline", LONGEST_COMMAND_LINE)?;
-        }
-        // To be read only by those who may trace it.
-        let program = if stat.comm.len() < CUT_NAME { None } else { entry.exe().ok() };
-        let program = program.as_deref().map(criteria::program_name);
-        let full_name = criteria::full_name(stat.comm, &command_line, program).map(<[u8]>::to_vec);
-        Ok(Identity { command_line, full_name })
+    fn new(entry: &Process, stat: &Stat<'_>, reading: Reading) -> Self {
+        let path = entry.exe().ok().map(|path| criteria::without_mark(path.as_os_str().as_bytes()).to_vec());
+        let line = reading.command_line.as_deref().unwrap_or_default();
+        let full_names = criteria::full_names(stat.comm, line, path.as_deref().map(criteria::last_part));
+        let full_names = full_names.into_iter().map(<[u8]>::to_vec).collect();
+        Identity { reading, path, full_names }
+    }
+
+    /// The command line; empty, if it could not be read.
+    fn line(&self) -> &[u8] {
+        self.reading.command_line.as_deref().unwrap_or_default()
     }
 
     fn meets(&self, criteria: &Criteria, stat: &Stat<'_>) -> bool {
-        criteria.matches(stat.comm, self.full_name.as_deref(), &self.command_line)
+        let is_readable = self.reading.command_line.is_some() || criteria.subject == Subject::Name;
+        is_readable && criteria.matches(stat.comm, &self.full_names, self.line())
     }
 
     fn name(&self, stat: &Stat<'_>) -> String {
-        printable(self.full_name.as_deref().unwrap_or(stat.comm)).into_owned()
+        printable(self.full_names.first().map_or(stat.comm, Vec::as_slice)).into_owned()
+    }
+
+    fn signature(&self, user: u32) -> Signature {
+        let file = self.reading.file;
+        let executable = self.path.as_deref().map(|path| Executable { path: without_digits(path), file });
+        Signature { executable, ..Signature::new(user, self.line()) }
     }
 }
 
@@ -230,6 +306,25 @@ fn read_all(entry: &Process, file: &str, limit: usize) -> Result<Vec<u8>, ReadEr
     let mut text = Vec::with_capacity(limit.min(4096));
     file.take(limit as u64).read_to_end(&mut text)?;
     Ok(text)
+}
+
+#[cfg(test)]
+impl ProcessInfo {
+    /// What a test has no more to say of.
+    pub fn of_test(pid: Pid, name: &str, signature: Signature) -> Self {
+        ProcessInfo {
+            pid,
+            name: name.to_owned(),
+            started: Time::ZERO,
+            has_terminal: false,
+            parent: 1,
+            session: pid,
+            never_execed: false,
+            comm: name.as_bytes().to_vec(),
+            command_line: name.to_owned(),
+            signature,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,13 @@
 //! What is close to the criteria without meeting them: what was meant, perhaps.
 
-use crate::process::ProcessInfo;
-use crate::process::criteria::Mismatch;
-use crate::process::scan::{Candidate, Proc, Unknown};
+use procfs::process::Process;
+
+use crate::process::cgroup::ControlGroups;
+use crate::process::criteria::{Mismatch, is_init_script, last_part, script, shown_command_line};
+use crate::process::scan::{Candidate, Judge, Proc, Tasks, Unknown};
+use crate::process::stat::Stat;
+use crate::process::{Identity, ReadError};
+use crate::settings::pattern::Pattern;
 use crate::settings::{Criteria, Subject};
 
 /// How many processes are near by their command lines alone: what is found in more is found in anything.
@@ -12,73 +17,224 @@ const SHORTEST_IN_FULL: usize = 3;
 /// Words of a start command that say nothing about what it starts.
 const EVERYDAY_WORDS: &str = "service systemctl start restart sudo env exec nohup sh bash true sleep";
 
+/// What of a process is near.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum By {
+    Name,
+    /// The base name of its executable.
+    Executable,
+    /// The base name of its first argument.
+    Argument,
+    /// The base name of what it runs, as an interpreter.
+    Script,
+    /// A directory in its executable's path.
+    Directory,
+    /// Its systemd unit, or that which the start command names.
+    Unit,
+    /// Its command line.
+    CommandLine,
+    /// Nothing; it is of interest for another reason.
+    Nothing,
+}
+
 impl Proc {
     /// All processes that meet the `criteria`, and those that nearly do, with what is amiss; each kind
     /// with the one to follow first. Takes longer than [`Proc::find`].
     pub fn survey(&self, criteria: &Criteria) -> Result<Vec<Candidate>, Unknown> {
-        let mut pids = Vec::new();
-        self.each_name(|pid, name| pids.push((pid, criteria.may_match(name))))?;
-        pids.retain(|(pid, may_match)| *may_match || self.stat(*pid, |stat| !stat.is_hung()).unwrap_or(true));
-        let ancestors = self.ancestors(criteria);
-        let (is_near, full) = (nearness(criteria), in_full(criteria));
+        let glimpses: Vec<_> = self.pids()?.into_iter().filter_map(|pid| self.glimpse(pid).ok()).collect();
+        let nearness = Nearness::new(criteria, self);
+        // Whatever has started this watchdog with the pattern is not what was meant.
+        let lineage = self.lineage();
+        let tasks = Tasks::default();
+        let judge = Judge { criteria, tasks: &tasks, lineage: &lineage };
         // There may be thousands, with long command lines: nothing is kept of what is not asked for.
         let (mut all, mut others) = (Vec::new(), Vec::new());
-        for candidate in pids.into_iter().filter_map(|(pid, _)| self.judge(pid, criteria, &ancestors).ok()) {
-            let command_line = candidate.process.command_line.as_bytes();
-            if candidate.mismatch != Some(Mismatch::NameDiffers) || is_near(&candidate.process.name) {
-                all.push(candidate);
-            } else if full.as_ref().is_some_and(|full| full.pattern.matches(command_line)) {
-                others.push(candidate.process);
+        self.read(&glimpses, &mut |glimpse, reading| {
+            let judged = reading.and_then(|reading| {
+                self.judge(glimpse.asked.id, reading, judge, |entry, stat, identity| {
+                    nearness.by(entry, stat, identity)
+                })
+            });
+            match judged {
+                Ok(Some(candidate)) if candidate.near.is_none_or(|by| by == By::Name) => all.push(candidate),
+                Ok(Some(candidate)) => others.push(candidate),
+                Ok(None) | Err(ReadError::Vanished | ReadError::Refused | ReadError::Blind(_)) => {}
             }
-        }
+        })?;
         all.sort_by_key(|candidate| (candidate.mismatch.is_some(), candidate.process.order()));
         // A path was given perhaps, or what an interpreter runs.
-        if let (Some(full), true) = (full, all.iter().all(|candidate| candidate.mismatch.is_some())) {
-            others.sort_by_key(ProcessInfo::order);
-            // Whatever has started this watchdog with the pattern is not what was meant.
-            let lineage = self.lineage();
-            let judged = others.iter().filter_map(|other| self.judge(other.pid, &full, &lineage).ok());
-            let counting = judged.filter(|candidate| candidate.mismatch.is_none()).take(MOST_IN_FULL);
-            let mismatch = Some(Mismatch::CommandLineMatches);
-            all.extend(counting.map(|candidate| Candidate { mismatch, ..candidate }));
+        if all.iter().all(|candidate| candidate.mismatch.is_some()) {
+            others.retain(|candidate| candidate.mismatch == Some(Mismatch::NameDiffers));
+            others.sort_by_key(|candidate| (candidate.near, candidate.process.order()));
+            let mut lines = 0;
+            others.retain(|candidate| {
+                lines += usize::from(candidate.near == Some(By::CommandLine));
+                candidate.near != Some(By::CommandLine) || lines <= MOST_IN_FULL
+            });
+            all.extend(others.into_iter().map(|candidate| match candidate.near {
+                Some(By::CommandLine) if criteria.subject == Subject::Name => {
+                    Candidate { mismatch: Some(Mismatch::CommandLineMatches), ..candidate }
+                }
+                _ => candidate,
+            }));
         }
         Ok(all)
     }
 }
 
-/// The same criteria with `--full`; `None` if they are so already, or would take in nearly everything.
-fn in_full(criteria: &Criteria) -> Option<Criteria> {
+/// Whether the pattern of a name says enough to be looked for in command lines. A name alone is in the command
+/// line of whoever reads its log.
+pub(super) fn is_more_than_a_name(criteria: &Criteria) -> bool {
     let text = criteria.pattern.text();
-    let says_something = text.chars().count() >= SHORTEST_IN_FULL && !criteria.pattern.matches(b"");
-    // A name alone is in the command line of whoever reads its log.
-    let is_more_than_a_name = text.contains(['/', ' '])
+    let has_more = text.contains(['/', ' '])
         || text.split('.').skip(1).any(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic()));
-    (criteria.subject == Subject::Name && says_something && is_more_than_a_name)
-        .then(|| Criteria { subject: Subject::CommandLine, ..criteria.clone() })
+    criteria.subject == Subject::Name && says_something(&criteria.pattern) && has_more
 }
 
-/// Whether a name is close to the one that is looked for.
-fn nearness(Criteria { pattern, start_command, .. }: &Criteria) -> impl Fn(&str) -> bool {
-    let looser: Vec<_> = [pattern.in_any_case(), pattern.without_anchors()].into_iter().flatten().collect();
-    // The words of the start command that may be names of programs.
-    let words = start_command.split(|c: char| c.is_whitespace() || ";&|()<>'\"".contains(c));
-    let words = words.map(|word| word.rsplit('/').next().unwrap_or(word));
-    let is_telling =
-        |word: &&str| word.len() > 2 && EVERYDAY_WORDS.split(' ').all(|everyday| everyday != *word);
-    let words: Vec<_> = words.filter(is_telling).collect();
-    let most_slips = if pattern.text().chars().count() < 5 { 1 } else { 2 };
-    move |name| {
-        looser.iter().any(|pattern| pattern.matches(name.as_bytes()))
-            || words.contains(&name)
-            || pattern.is_literal() && strsim::damerau_levenshtein(pattern.text(), name) <= most_slips
+fn says_something(pattern: &Pattern) -> bool {
+    pattern.text().chars().count() >= SHORTEST_IN_FULL && !pattern.matches(b"")
+}
+
+/// What is close to what is looked for.
+pub(super) struct Nearness<'a> {
+    criteria: &'a Criteria,
+    /// The pattern in any case, without anchors, and both.
+    looser: Vec<Pattern>,
+    /// The words of the start command that may be names of programs and units.
+    words: Vec<&'a str>,
+    most_slips: usize,
+    /// For `--full`, the pattern without the path that it begins with.
+    without_path: Vec<Pattern>,
+    in_full: Option<Criteria>,
+    /// Where the watchdog itself is: all of its own is in there.
+    own_unit: Option<String>,
+}
+
+impl<'a> Nearness<'a> {
+    pub(super) fn new(criteria: &'a Criteria, proc: &Proc) -> Self {
+        let Criteria { pattern, start_command, .. } = criteria;
+        let words = start_command.split(|c: char| c.is_whitespace() || ";&|()<>'\"".contains(c));
+        let words = words.map(|word| word.rsplit('/').next().unwrap_or(word));
+        let is_telling =
+            |word: &&str| word.len() > 2 && EVERYDAY_WORDS.split(' ').all(|everyday| everyday != *word);
+        let without_path = without_path(pattern);
+        let in_full = is_more_than_a_name(criteria)
+            .then(|| Criteria { subject: Subject::CommandLine, ..criteria.clone() });
+        Nearness {
+            criteria,
+            looser: looser(pattern),
+            words: words.filter(is_telling).collect(),
+            most_slips: if pattern.text().chars().count() < 5 { 1 } else { 2 },
+            without_path: without_path.iter().flat_map(looser).chain(without_path.clone()).collect(),
+            in_full,
+            own_unit: ControlGroups::of(proc.root(), proc.me).unit().map(str::to_owned),
+        }
     }
+
+    pub(super) fn by(&self, entry: &Process, stat: &Stat<'_>, identity: &Identity) -> Option<By> {
+        if self.criteria.subject == Subject::CommandLine {
+            return self.is_near_line(stat, identity).then_some(By::CommandLine);
+        }
+        let own_name = identity.name(stat);
+        if self.is_near_name(&own_name) {
+            return Some(By::Name);
+        }
+        // Nobody has meant a thread of the kernel, what is dead, or what starts the service.
+        let line = identity.line();
+        if stat.is_bare() || is_init_script(line) {
+            return None;
+        }
+        let first = line.split(|byte| *byte == 0).next().unwrap_or_default();
+        // A title has more after the name.
+        let word = first.split(|byte| *byte == b' ').next().unwrap_or_default();
+        let word = word.strip_suffix(b":").unwrap_or(word);
+        let path = if first.starts_with(b"/") { first } else { word };
+        let run = script(line);
+        let is_near = |name: &[u8]| self.is_near_part(last_part(name));
+        let unit = || ControlGroups::read(entry).unit().is_some_and(|unit| self.is_near_unit(unit));
+        let in_full = |full: &Criteria| identity.meets(full, stat);
+        Some(match identity.path.as_deref() {
+            Some(program) if is_near(program) => By::Executable,
+            _ if is_near(word) || is_near(path) => By::Argument,
+            _ if self.in_full.as_ref().is_some_and(in_full) => By::CommandLine,
+            _ if !run.contains(&b' ') && is_near(run) => By::Script,
+            Some(program) if self.is_in_near_directory(program) => By::Directory,
+            _ if unit() => By::Unit,
+            _ => return None,
+        })
+    }
+
+    /// Whether a name is close to the one that is looked for.
+    fn is_near_name(&self, name: &str) -> bool {
+        let pattern = &self.criteria.pattern;
+        self.looser.iter().any(|pattern| pattern.matches(name.as_bytes()))
+            || self.words.contains(&name)
+            || pattern.is_literal() && strsim::damerau_levenshtein(pattern.text(), name) <= self.most_slips
+    }
+
+    fn is_near_part(&self, name: &[u8]) -> bool {
+        let patterns = || self.looser.iter().chain([&self.criteria.pattern]);
+        !name.is_empty() && patterns().any(|pattern| pattern.matches(name))
+    }
+
+    fn is_in_near_directory(&self, program: &[u8]) -> bool {
+        let pattern = &self.criteria.pattern;
+        let mut directories = program.split(|byte| *byte == b'/').rev().skip(1);
+        says_something(pattern) && directories.any(|name| !name.is_empty() && pattern.matches(name))
+    }
+
+    fn is_near_unit(&self, unit: &str) -> bool {
+        let name = unit.rsplit_once('.').map_or(unit, |(name, _)| name);
+        let is_named = |word: &&str| *word == unit || *word == name;
+        self.own_unit.as_deref() != Some(unit)
+            && (self.words.iter().any(is_named)
+                || self.is_near_part(name.as_bytes())
+                || self.is_near_part(unit.as_bytes()))
+    }
+
+    /// Of `--full`: in another case, without anchors, or without the path of the first argument.
+    fn is_near_line(&self, stat: &Stat<'_>, identity: &Identity) -> bool {
+        let line = identity.line();
+        if line.is_empty() {
+            return false;
+        }
+        let shown = shown_command_line(stat.comm, line);
+        let first = line.split(|byte| *byte == 0).next().unwrap_or_default();
+        let cut = first.len() - last_part(first).len();
+        let bare = line.get(cut..).map(|line| shown_command_line(stat.comm, line)).unwrap_or_default();
+        let matches = |pattern: &Pattern| pattern.matches(bare.as_bytes());
+        matches(&self.criteria.pattern)
+            || self.without_path.iter().any(matches)
+            || self.looser.iter().any(|pattern| matches(pattern) || pattern.matches(shown.as_bytes()))
+    }
+}
+
+/// The pattern in any case, found anywhere, and both.
+fn looser(pattern: &Pattern) -> Vec<Pattern> {
+    let free = pattern.without_anchors();
+    let both = free.as_ref().and_then(Pattern::in_any_case);
+    [pattern.in_any_case(), free, both].into_iter().flatten().collect()
+}
+
+/// The pattern of a command line without the path of its program.
+fn without_path(pattern: &Pattern) -> Option<Pattern> {
+    let (anchor, text) = match pattern.text().strip_prefix('^') {
+        Some(rest) => ("^", rest),
+        None => ("", pattern.text()),
+    };
+    let end = text.split(' ').next().and_then(|word| word.rfind('/'))?;
+    let (folder, rest) = text.split_at_checked(end + 1)?;
+    let is_plain = folder.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+    is_plain.then(|| Pattern::new(&format!("{anchor}{rest}"), pattern.extent()).ok())?
 }
 
 #[cfg(test)]
 mod tests {
 
     use super::*;
+    use crate::process::remedy::Remedy;
     use crate::process::tests::{FakeProc, named};
+    use crate::sys::Pid;
 
     #[test]
     fn what_a_command_line_names_is_near() {
@@ -97,11 +253,11 @@ mod tests {
         let near = |text: &str| {
             let start_command = "/opt/run http.server".to_owned();
             let survey = reader.survey(&Criteria { start_command, ..named(text) }).unwrap();
-            let reason = |candidate: &Candidate| {
-                candidate.mismatch.map(|reason| reason.to_string()).unwrap_or_default()
-            };
-            survey.iter().map(|candidate| (candidate.process.pid, reason(candidate))).collect::<Vec<_>>()
+            let by =
+                |candidate: &Candidate| (candidate.process.pid, candidate.near, candidate.remedy.clone());
+            survey.iter().map(by).collect::<Vec<_>>()
         };
+        let full = Remedy { full: true, ..Remedy::default() };
         for (text, pid) in [
             ("http.server", 20),
             ("python3 -m http.server", 20),
@@ -109,28 +265,61 @@ mod tests {
             ("x.jar", 10),
             ("^/usr/sbin/nginx$", 15),
         ] {
-            assert_eq!(
-                near(text),
-                [(pid, "its command line matches; --full makes it count".to_owned())],
-                "{text}"
-            );
+            assert_eq!(near(text), [(pid, Some(By::CommandLine), Some(full.clone()))], "{text}");
         }
-        // Who hangs is not asked.
-        let hung = FakeProc::new().add(20, b"python3", 'D', 2, b"python3\0-m\0http.server\0");
-        assert_eq!(Proc::new(hung.0.path()).unwrap().survey(&named("http.server")).unwrap(), []);
-        let hung = FakeProc::new().add(20, b"http.server", 'D', 2, b"http.server\0");
-        assert_eq!(Proc::new(hung.0.path()).unwrap().survey(&named("http.server")).unwrap().len(), 1);
+        let exact = |name: &str| Remedy { exact: true, pattern: Some(name.to_owned()), ..Remedy::default() };
         // Nobody needs that who has found it; nor what is in every command line.
-        assert_eq!(near("nginx"), [(15, String::new())]);
+        assert_eq!(near("nginx"), [(15, None, None)]);
+        assert_eq!(near("Nginx")[0], (15, Some(By::Name), Some(exact("nginx"))));
         for text in ["-m", "s?", "(x.jar)*", ".{0,9}", "http", "log.*"] {
-            assert_eq!(
-                near(text).iter().filter(|(_, reason)| reason.contains("--full")).count(),
-                0,
-                "{text}"
-            );
+            let is_full = |(_, by, _): &(Pid, Option<By>, Option<Remedy>)| *by == Some(By::CommandLine);
+            assert_eq!(near(text).iter().filter(|near| is_full(near)).count(), 0, "{text}");
         }
         let many =
             (30..50).fold(FakeProc::new(), |proc, pid| proc.add(pid, b"perl", 'S', 1, b"perl\0x.pl\0"));
         assert_eq!(Proc::new(many.0.path()).unwrap().survey(&named("x.pl")).unwrap().len(), MOST_IN_FULL);
+    }
+
+    /// What is called otherwise, by what it is near, and what counts it.
+    #[test]
+    fn what_is_called_otherwise_is_near_by_what_it_runs() {
+        let proc = FakeProc::new()
+            .add(10, b"MainThread", 'S', 1, b"node\0server.js\0")
+            .add(11, b"python3", 'S', 2, b"python3\0-u\0/srv/bot.py\0")
+            .add(12, b"tail", 'S', 3, b"tail\0-n\x009\0/var/log/bot.py.log\0")
+            .add(13, b"php-fpm8.2", 'S', 4, b"php-fpm: master process\0")
+            .add(14, b"wine", 'S', 5, b"Z:\\srv\\game.exe\0")
+            .add(15, b"service", 'S', 6, b"service\0--name\0x\0");
+        let link = |pid: &str, file: &str, target: &str| match file {
+            "exe" => std::os::unix::fs::symlink(target, proc.0.path().join(pid).join(file)).unwrap(),
+            _ => std::fs::write(proc.0.path().join(pid).join(file), target).unwrap(),
+        };
+        link("13", "cgroup", "0::/system.slice/php8.2-fpm.service\n");
+        link("15", "exe", "/opt/payments/bin/service");
+        let reader = Proc::new(proc.0.path()).unwrap();
+        let pattern = |remedy: Remedy| (remedy.exact, remedy.full, remedy.pattern.unwrap_or_default());
+        for (text, pid, by, remedy) in [
+            ("node", 10, By::Argument, (true, false, "MainThread")),
+            ("^bot", 11, By::Script, (false, true, r"/srv/bot\.py")),
+            (r"^game\.exe$", 14, By::Argument, (true, false, "wine")),
+            ("php8.2-fpm", 13, By::Unit, (true, false, r"php-fpm8\.2")),
+            ("payments", 15, By::Directory, (true, false, "service")),
+        ] {
+            let survey = reader.survey(&named(text)).unwrap();
+            let [near] = &survey[..] else { panic!("{text}: {survey:?}") };
+            assert_eq!((near.process.pid, near.near), (pid, Some(by)), "{text}");
+            let (exact, full, name) = pattern(near.remedy.clone().unwrap());
+            assert_eq!((exact, full, &*name), remedy, "{text}");
+        }
+        let full = |text: &str| Criteria { subject: Subject::CommandLine, ..named(text) };
+        for text in ["^Node SERVER", "^server.js$", "^/usr/local/bin/node server"] {
+            let survey = reader.survey(&full(text)).unwrap();
+            let remedy = pattern(survey[0].remedy.clone().unwrap());
+            assert_eq!(
+                (survey.len(), remedy),
+                (1, (false, false, r"^node server\.js$".to_owned())),
+                "{text}"
+            );
+        }
     }
 }

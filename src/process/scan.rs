@@ -1,25 +1,24 @@
 //! Find the process: one lean pass over /proc, and a closer look at what matches.
 
-use std::ffi::{CStr, OsStr};
+use std::ffi::CStr;
 use std::io::{self, Write as _};
 use std::mem::MaybeUninit;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use procfs::process::Process;
 use rustix::fs::{CWD, Mode, OFlags, RawDir};
 
-use crate::process::criteria::{Mismatch, is_init_script, is_invocation, program_name, runs};
-use crate::process::stat::{Stat, tick};
+use crate::process::command_lines::{Asked, Memory, Pulse, Reading};
+use crate::process::criteria::{Mismatch, is_init_script, is_invocation, program_name, runs, without_mark};
+use crate::process::near::By;
+use crate::process::remedy::Remedy;
+use crate::process::stat::Stat;
 use crate::process::termination::Predecessor;
-use crate::process::{
-    Identity, LONGEST_COMMAND_LINE, ProcessId, ProcessInfo, ReadError, open_entry, read_all, read_stat,
-};
+use crate::process::{Identity, ProcessId, ProcessInfo, ReadError, open_entry, read_all, read_stat};
 use crate::settings::pattern::{Extent, LONGEST_NAME};
 use crate::settings::{Criteria, Namespace, Subject};
 use crate::sys::Pid;
-use crate::time::Time;
 
 /// How much of `/proc/PID/status` is read: before `NSpid` come the groups, 65536 of up to ten digits at most.
 const LONGEST_STATUS: usize = 1 << 20;
@@ -29,7 +28,7 @@ const MOST_ANCESTORS: usize = 1000;
 /// it ever used, and reading more at a time is not measurably faster.
 const LISTING: usize = 4096;
 /// What `/bin/sh` may be called, and what runs the start command is not what it started.
-const SHELLS: [&[u8]; 4] = [b"sh", b"dash", b"bash", b"busybox"];
+pub(super) const SHELLS: [&[u8]; 4] = [b"sh", b"dash", b"bash", b"busybox"];
 
 /// A /proc, as one process sees it.
 #[derive(Debug)]
@@ -42,6 +41,50 @@ pub struct Proc {
     pub(super) program_name: Vec<u8>,
     /// What it was called by, which may be a link of another name.
     called: Vec<u8>,
+    pub(super) hangs: Memory,
+    pub(super) pulse: Pulse,
+}
+
+/// What this watchdog runs itself, by its sessions: none of that is the process.
+#[derive(Debug, Clone, Default)]
+pub struct Tasks {
+    /// The start command's; of that, only the shell is not the process.
+    pub command: Pid,
+    pub others: Vec<Pid>,
+}
+
+/// What a process is judged by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Judge<'a> {
+    pub(super) criteria: &'a Criteria,
+    pub(super) tasks: &'a Tasks,
+    /// Under `--full`, where their command lines have the pattern in it: `sudo`, `sh -c`, `timeout`, `flock`.
+    pub(super) lineage: &'a [Pid],
+}
+
+/// A process at a first look, which reads nothing that anybody could withhold.
+#[derive(Debug)]
+pub(super) struct Glimpse {
+    pub(super) asked: Asked,
+    comm: Vec<u8>,
+    is_dead: bool,
+    is_kernel_thread: bool,
+}
+
+/// Whose a process is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Ownership {
+    /// The real, effective and saved user, if they are told.
+    users: Option<[u32; 3]>,
+    pub(super) is_in_other_namespace: bool,
+}
+
+impl Ownership {
+    /// Whether it is not this user's, who is its effective user: whoever could still become another is that one's.
+    pub(super) fn is_mixed(self, user: u32) -> bool {
+        self.users
+            .is_some_and(|[real, _, saved]| [real, saved].iter().any(|other| ![user, 0].contains(other)))
+    }
 }
 
 /// What a look over /proc found, each list with the one to follow first.
@@ -58,6 +101,10 @@ pub struct Candidate {
     pub process: ProcessInfo,
     /// Why it does not count, if it does not.
     pub mismatch: Option<Mismatch>,
+    /// With what it would.
+    pub remedy: Option<Remedy>,
+    /// What of it is near, if its name is another.
+    pub near: Option<By>,
 }
 
 /// What is running cannot be known, and why.
@@ -89,37 +136,76 @@ impl Proc {
             program_name: program_name(&path).to_vec(),
             program: (file, path),
             called: program_name(Path::new(&called)).to_vec(),
+            hangs: Memory::default(),
+            pulse: Pulse::default(),
         })
+    }
+
+    /// Lets `pulse` be called while a look takes its time.
+    pub fn set_pulse(&mut self, pulse: Pulse) {
+        self.pulse = pulse;
     }
 
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Looks for all processes that meet the `criteria`. After a death, `predecessor` tells which of them count.
-    /// An error if nothing that counts was seen, but not everything could be seen.
-    pub fn find(&self, criteria: &Criteria, predecessor: Option<&Predecessor>) -> Result<Matches, Unknown> {
+    /// Looks for all processes that meet the `criteria` and are none of the `tasks`. After a death, `predecessor`
+    /// tells which of them count. An error if nothing that counts was seen, but not everything could be seen.
+    pub fn find(
+        &self,
+        criteria: &Criteria,
+        predecessor: Option<&Predecessor>,
+        tasks: &Tasks,
+    ) -> Result<Matches, Unknown> {
+        if let Some(user) = &criteria.unknown_user {
+            return Err(Unknown(format!("the user '{user}' is not known yet")));
+        }
         let mut candidates = Vec::new();
         let mut sees_all = self.each_name(|pid, name| {
             if criteria.may_match(name) {
                 candidates.push(pid);
             }
         })?;
-        let mut matches = Matches::default();
-        let ancestors = self.ancestors(criteria);
+        let mut glimpses = Vec::new();
         for pid in candidates {
-            match self.judge(pid, criteria, &ancestors) {
-                Ok(Candidate { mismatch: Some(_), .. }) | Err(ReadError::Vanished) => {}
-                Ok(Candidate { process, .. }) => match predecessor {
-                    Some(old) if !old.is_succeeded_by(&process) => matches.left_over.push(process),
-                    _ => matches.counting.push(process),
-                },
+            match self.glimpse_candidate(pid, criteria) {
+                Ok(glimpse) => glimpses.extend(glimpse),
+                Err(ReadError::Vanished) => {}
                 Err(ReadError::Refused) => sees_all = false,
                 Err(ReadError::Blind(error)) => return Err(unreadable(pid, &error)),
             }
         }
+        let mut matches = Matches::default();
+        let mut blind = None;
+        let lineage = if criteria.subject == Subject::Name { Vec::new() } else { self.lineage() };
+        let judge = Judge { criteria, tasks, lineage: &lineage };
+        let all_asked = self.read(&glimpses, &mut |glimpse, reading| match reading
+            .and_then(|reading| self.judge_candidate(glimpse, reading, judge))
+        {
+            Ok(Some(Candidate { process, mismatch: None, .. })) => match predecessor {
+                Some(old) if !old.is_succeeded_by(&process) => matches.left_over.push(process),
+                _ => matches.counting.push(process),
+            },
+            Ok(_) | Err(ReadError::Vanished) => {}
+            Err(ReadError::Refused) => sees_all = false,
+            Err(ReadError::Blind(error)) => blind = Some(unreadable(glimpse.asked.id.pid, &error)),
+        })?;
+        if let Some(blind) = blind {
+            return Err(blind);
+        }
+        if matches.counting.is_empty() {
+            self.may_say_missing(criteria, sees_all, all_asked)?;
+        }
+        matches.counting.sort_by_key(ProcessInfo::order);
+        matches.left_over.sort_by_key(ProcessInfo::order);
+        Ok(matches)
+    }
+
+    /// Whether what was not seen is not there.
+    fn may_say_missing(&self, criteria: &Criteria, sees_all: bool, all_asked: bool) -> Result<(), Unknown> {
         // Our own processes are never hidden from us.
-        if matches.counting.is_empty() && !sees_all && criteria.user != Some(self.my_user) {
+        if !sees_all && criteria.user != Some(self.my_user) {
             return Err(Unknown(format!(
                 "{} hides other users' processes (hidepid), so '{}' could run unseen; run this as root, add --user with \
                  your own user if it is yours, or join the group that the mount lets off (gid=)",
@@ -127,9 +213,69 @@ impl Proc {
                 criteria.pattern.text(),
             )));
         }
-        matches.counting.sort_by_key(ProcessInfo::order);
-        matches.left_over.sort_by_key(ProcessInfo::order);
-        Ok(matches)
+        if !all_asked && criteria.subject == Subject::CommandLine {
+            return Err(Unknown("who reads command lines hangs, and cannot be killed".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// A first look at a process.
+    pub(super) fn glimpse(&self, pid: Pid) -> Result<Glimpse, ReadError> {
+        Self::glimpse_at(&open_entry(&self.root, pid)?)
+    }
+
+    fn glimpse_at(entry: &Process) -> Result<Glimpse, ReadError> {
+        let user = entry.uid()?;
+        read_stat(&entry.open_relative("stat")?, |stat| Glimpse {
+            asked: Asked { id: stat.id(entry.pid), user, is_bare: stat.is_bare() },
+            comm: stat.comm.to_vec(),
+            is_dead: stat.is_dead(),
+            is_kernel_thread: stat.is_kernel_thread(),
+        })
+    }
+
+    /// A first look at a process that may count; `None` if that is enough to see that it does not.
+    fn glimpse_candidate(&self, pid: Pid, criteria: &Criteria) -> Result<Option<Glimpse>, ReadError> {
+        let entry = open_entry(&self.root, pid)?;
+        let glimpse = Self::glimpse_at(&entry)?;
+        let is_ruled_out = glimpse.is_dead
+            || glimpse.is_kernel_thread && criteria.pattern.extent() != Extent::Whole
+            || criteria.user.is_some_and(|user| glimpse.asked.user != user)
+            || whose(&entry, criteria, glimpse.asked.user)?.is_some();
+        Ok((!is_ruled_out).then_some(glimpse))
+    }
+
+    /// Reads the command lines of all these, and whether all could be asked.
+    pub(super) fn read(
+        &self,
+        glimpses: &[Glimpse],
+        visit: &mut dyn FnMut(&Glimpse, Result<Reading, ReadError>),
+    ) -> Result<bool, Unknown> {
+        let asked: Vec<_> = glimpses.iter().map(|glimpse| glimpse.asked).collect();
+        let mut visit_at = |place: usize, reading| {
+            if let Some(glimpse) = glimpses.get(place) {
+                visit(glimpse, reading);
+            }
+        };
+        let read = self.read_lines(&asked, &mut visit_at);
+        read.map_err(|error| Unknown(format!("command lines cannot be read: {error}")))
+    }
+
+    /// `None` if what was read rules it out.
+    fn judge_candidate(
+        &self,
+        glimpse: &Glimpse,
+        reading: Reading,
+        judge: Judge<'_>,
+    ) -> Result<Option<Candidate>, ReadError> {
+        let line = reading.command_line.as_deref();
+        let is_full = judge.criteria.subject == Subject::CommandLine;
+        // There may be thousands.
+        let no_names: &[&[u8]] = &[];
+        if is_full && !line.is_some_and(|line| judge.criteria.matches(&glimpse.comm, no_names, line)) {
+            return Ok(None);
+        }
+        self.judge(glimpse.asked.id, reading, judge, |_, _, _| None)
     }
 
     /// Whether there is a process with this number, as far as can be seen.
@@ -180,47 +326,34 @@ impl Proc {
         may_be_in_it(group) || self.pids().map_or(true, |pids| pids.into_iter().any(may_be_in_it))
     }
 
-    /// All processes that started at `since` or later, in the session of a start command or whose parent
-    /// has ended: what the start command has left running, or has become.
-    pub fn left_running(&self, since: Time, session: Pid) -> Vec<ProcessInfo> {
-        let lineage = self.lineage();
-        let session_of = |pid: &Pid| self.stat(*pid, |stat| stat.session).ok();
-        // Where those work who started this watchdog, and what else they have started.
-        let theirs: Vec<_> = lineage.iter().chain([&self.me]).filter_map(session_of).collect();
-        let look = |pid| {
-            let entry = open_entry(&self.root, pid)?;
-            read_stat(&entry.open_relative("stat")?, |stat| {
-                // Whatever loses its parent falls to one of ours that asked for it, or to process 1.
-                let is_adopted = lineage.contains(&stat.ppid) && !theirs.contains(&stat.session);
-                let is_ours = stat.session == session || is_adopted;
-                let is_new = stat.started() + tick() > since;
-                let is_shell = pid == session && SHELLS.contains(&stat.comm);
-                if is_ours && is_new && !is_shell && !stat.is_dead() && !stat.is_kernel_thread() {
-                    ProcessInfo::new(&entry, pid, stat, &Identity::read(&entry, stat)?)
-                } else {
-                    Err(ReadError::Vanished)
-                }
-            })?
-        };
-        let pids = self.pids().unwrap_or_default().into_iter().filter(|pid| *pid != self.me);
-        let mut left: Vec<_> = pids.filter_map(|pid| look(pid).ok()).collect();
-        left.sort_by_key(|process| process.started);
-        left
-    }
-
-    /// A closer look at one process.
+    /// A closer look at one process. `near` says what of it is close, if its name is another; if nothing is, it is
+    /// `None`.
     pub(super) fn judge(
         &self,
-        pid: Pid,
-        criteria: &Criteria,
-        ancestors: &[Pid],
-    ) -> Result<Candidate, ReadError> {
-        let entry = open_entry(&self.root, pid)?;
+        id: ProcessId,
+        reading: Reading,
+        judge: Judge<'_>,
+        near: impl FnOnce(&Process, &Stat<'_>, &Identity) -> Option<By>,
+    ) -> Result<Option<Candidate>, ReadError> {
+        let entry = open_entry(&self.root, id.pid)?;
         // The number may be another's by now, or the process may have taken another name.
         read_stat(&entry.open_relative("stat")?, |stat| {
-            let identity = Identity::read(&entry, stat)?;
-            let mismatch = self.mismatch(&entry, stat, &identity, criteria, ancestors)?;
-            Ok(Candidate { process: ProcessInfo::new(&entry, pid, stat, &identity)?, mismatch })
+            if !id.is_same(stat.id(id.pid)) {
+                return Err(ReadError::Vanished);
+            }
+            let identity = Identity::new(&entry, stat, reading);
+            let user = entry.uid()?;
+            let meets = identity.meets(judge.criteria, stat);
+            let near = if meets { None } else { near(&entry, stat, &identity) };
+            if !meets && near.is_none() {
+                return Ok(None);
+            }
+            let whose = Ownership::read(&entry)?;
+            let mismatch = self.mismatch(&entry, stat, &identity, judge)?;
+            let remedy = mismatch
+                .and_then(|why| Remedy::of(why, judge.criteria, stat, &identity, (user, whose), near));
+            let process = ProcessInfo::new(user, id.pid, stat, &identity);
+            Ok(Some(Candidate { process, mismatch, remedy, near }))
         })?
     }
 
@@ -229,58 +362,44 @@ impl Proc {
         entry: &Process,
         stat: &Stat<'_>,
         identity: &Identity,
-        criteria: &Criteria,
-        ancestors: &[Pid],
+        judge: Judge<'_>,
     ) -> Result<Option<Mismatch>, ReadError> {
-        let (pid, command_line) = (entry.pid, &identity.command_line[..]);
-        Ok(if !identity.meets(criteria, stat) {
-            Some(Mismatch::NameDiffers)
-        } else if pid == self.me || self.is_this_program(pid, command_line) {
+        let (pid, criteria, line) = (entry.pid, judge.criteria, identity.line());
+        let meets = identity.meets(criteria, stat);
+        // What has the name is not asked what it says.
+        let by_line = criteria.subject == Subject::CommandLine || !meets;
+        Ok(if pid == self.me || self.is_this_program(identity) {
             Some(Mismatch::ThisProgram)
+        } else if judge.is_of_a_task(pid, stat, line) || by_line && runs(line, &criteria.start_command) {
+            Some(Mismatch::StartCommand)
+        } else if by_line && judge.lineage.contains(&pid) && self.is_named_in(line) {
+            Some(Mismatch::Ancestor)
+        } else if !meets {
+            Some(Mismatch::NameDiffers)
         } else if stat.is_dead() {
             Some(Mismatch::Zombie)
         } else if stat.is_kernel_thread() && criteria.pattern.extent() != Extent::Whole {
             // There is one of many a name on every machine.
             Some(Mismatch::KernelThread)
-        } else if is_init_script(command_line) {
+        } else if is_init_script(line) {
             Some(Mismatch::InitScript)
-        } else if criteria.subject == Subject::CommandLine && runs(command_line, &criteria.start_command) {
-            Some(Mismatch::StartCommand)
-        } else if ancestors.contains(&pid) {
-            Some(Mismatch::Ancestor)
-        } else if criteria.namespace == Namespace::Own && !is_in_own_namespace(entry)? {
-            Some(Mismatch::OtherNamespace)
-        } else if criteria.user.is_some_and(|user| entry.uid().is_ok_and(|owner| owner != user)) {
-            Some(Mismatch::OtherUser)
         } else {
-            None
+            whose(entry, criteria, entry.uid()?)?
         })
     }
 
-    fn is_this_program(&self, pid: Pid, command_line: &[u8]) -> bool {
+    fn is_this_program(&self, identity: &Identity) -> bool {
         let (own_file, own_path) = &self.program;
-        let (file, path) = executable(&self.root.join(pid.to_string()));
         // Or another version of it, as after an upgrade; or another user's, whose file is not for us to see.
-        file.is_some() && file == *own_file
-            || path.is_some_and(|path| path == *own_path)
-            || is_invocation(command_line, &self.program_name)
+        identity.reading.file.is_some() && identity.reading.file == *own_file
+            || identity.path.as_deref().is_some_and(|path| path == own_path.as_os_str().as_encoded_bytes())
+            || is_invocation(identity.line(), &self.program_name)
     }
 
-    /// Under `--full`, those whose command line has the pattern in it since they started this watchdog
-    /// with it: `sudo`, `sh -c`, `timeout`, `flock`.
-    pub(super) fn ancestors(&self, criteria: &Criteria) -> Vec<Pid> {
-        if criteria.subject == Subject::Name {
-            return Vec::new();
-        }
-        let names_us = |pid: &Pid| {
-            let entry = open_entry(&self.root, *pid);
-            let line =
-                entry.and_then(|entry| read_all(&entry, "cmdline", LONGEST_COMMAND_LINE)).unwrap_or_default();
-            let has =
-                |name: &Vec<u8>| !name.is_empty() && line.windows(name.len()).any(|part| part == &name[..]);
-            has(&self.program_name) || has(&self.called)
-        };
-        self.lineage().into_iter().filter(names_us).collect()
+    /// Whether a command line has this program in it, as those have that started it.
+    fn is_named_in(&self, line: &[u8]) -> bool {
+        let has = |name: &Vec<u8>| !name.is_empty() && line.windows(name.len()).any(|part| part == &name[..]);
+        has(&self.program_name) || has(&self.called)
     }
 
     /// The parent of this process, its parent, and so on.
@@ -292,7 +411,7 @@ impl Proc {
             .collect()
     }
 
-    fn pids(&self) -> Result<Vec<Pid>, Unknown> {
+    pub(super) fn pids(&self) -> Result<Vec<Pid>, Unknown> {
         let mut pids = Vec::new();
         self.each_name(|pid, _| pids.push(pid))?;
         Ok(pids)
@@ -332,24 +451,66 @@ fn unreadable(pid: Pid, error: &io::Error) -> Unknown {
     Unknown(format!("cannot read /proc/{pid}: {error}"))
 }
 
-/// The file that a process executes, by device and inode, and the path that it had. `entry` is its /proc/PID.
+impl Judge<'_> {
+    /// Whether it belongs to what this watchdog runs itself, and is not what the start command has started.
+    fn is_of_a_task(&self, pid: Pid, stat: &Stat<'_>, line: &[u8]) -> bool {
+        let Tasks { command, others } = self.tasks;
+        let runs = || runs(line, &self.criteria.start_command);
+        let is_shell = stat.session == *command && SHELLS.contains(&stat.comm);
+        is_shell && (pid == *command || runs()) || others.contains(&stat.session)
+    }
+}
+
+/// The file that this program executes, by device and inode, and the path that it had. `entry` is its /proc/PID.
 fn executable(entry: &Path) -> (Option<(u64, u64)>, Option<PathBuf>) {
+    use std::os::unix::ffi::OsStrExt;
     let link = entry.join("exe");
     let file = std::fs::metadata(&link).ok().map(|file| (file.dev(), file.ino()));
-    let path = std::fs::read_link(&link).ok().map(|path| {
-        let path = path.as_os_str().as_bytes();
-        OsStr::from_bytes(path.strip_suffix(b" (deleted)").unwrap_or(path)).into()
-    });
+    let path = std::fs::read_link(&link).ok();
+    let path = path.map(|path| std::ffi::OsStr::from_bytes(without_mark(path.as_os_str().as_bytes())).into());
     (file, path)
 }
 
-/// `NSpid` has the process's number in each PID namespace from that of this /proc on (proc(5), since
-/// Linux 4.1): one, for those of our own.
-fn is_in_own_namespace(entry: &Process) -> Result<bool, ReadError> {
-    let status = read_all(entry, "status", LONGEST_STATUS)?;
-    // The name, which comes before, has its newlines escaped.
-    let numbers = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"NSpid:"));
-    Ok(numbers.is_none_or(|numbers| numbers.trim_ascii().split(u8::is_ascii_whitespace).count() == 1))
+/// Why a process does not count because of whose it is.
+fn whose(entry: &Process, criteria: &Criteria, user: u32) -> Result<Option<Mismatch>, ReadError> {
+    let own_namespace = criteria.namespace == Namespace::Own;
+    if !own_namespace && criteria.user.is_none() {
+        return Ok(None);
+    }
+    let whose = Ownership::read(entry)?;
+    Ok(if own_namespace && whose.is_in_other_namespace {
+        Some(Mismatch::OtherNamespace)
+    } else {
+        criteria.user.and_then(|wanted| whose.mismatch(wanted, user))
+    })
+}
+
+impl Ownership {
+    pub(super) fn mismatch(self, wanted: u32, effective: u32) -> Option<Mismatch> {
+        if effective == wanted {
+            self.is_mixed(wanted).then_some(Mismatch::MixedUser)
+        } else {
+            Some(Mismatch::OtherUser)
+        }
+    }
+
+    /// `NSpid` has the process's number in each PID namespace from that of this /proc on (proc(5), since
+    /// Linux 4.1): one, for those of our own.
+    pub(super) fn read(entry: &Process) -> Result<Self, ReadError> {
+        let status = read_all(entry, "status", LONGEST_STATUS)?;
+        // The name, which comes before, has its newlines escaped.
+        let words = |key: &[u8]| {
+            let mut lines = status.split(|byte| *byte == b'\n');
+            let line = lines.find_map(|line| line.strip_prefix(key))?;
+            Some(line.trim_ascii().split(u8::is_ascii_whitespace))
+        };
+        let user = |word: &[u8]| std::str::from_utf8(word).ok()?.parse().ok();
+        let users = words(b"Uid:").and_then(|words| words.take(3).map(user).collect::<Option<Vec<u32>>>());
+        Ok(Ownership {
+            users: users.and_then(|users| users.try_into().ok()),
+            is_in_other_namespace: words(b"NSpid:").is_some_and(|numbers| numbers.count() != 1),
+        })
+    }
 }
 
 fn number(name: &CStr) -> Option<Pid> {
@@ -376,8 +537,10 @@ fn read_name<'a>(
 mod tests {
     use super::*;
     use crate::process::Signature;
+    use crate::process::stat::tick;
     use crate::process::tests::{FakeProc, named};
     use crate::settings::pattern::printable;
+    use crate::time::Time;
     use std::time::Duration;
 
     #[test]
@@ -456,8 +619,8 @@ mod tests {
             .add(12, b"nginx", 'S', 900, b"nginx: worker process\0");
         let user = rustix::process::geteuid().as_raw();
         let since = Duration::from_secs(5);
-        let predecessor =
-            Predecessor { pid: 7, since, signature: Signature::new(user, b"nginx: master process\0") };
+        let dead = ProcessInfo::of_test(7, "nginx", Signature::new(user, b"nginx: master process\0"));
+        let predecessor = Predecessor::new(&dead, since);
         let matches = proc.find("nginx", Some(&predecessor)).unwrap();
         let pids = |all: &[ProcessInfo]| all.iter().map(|process| process.pid).collect::<Vec<_>>();
         assert_eq!((pids(&matches.counting), pids(&matches.left_over)), (vec![11, 12], vec![10]));
@@ -518,7 +681,7 @@ mod tests {
         let path = proc.0.path().to_owned();
         drop(proc);
         assert!(!path.exists());
-        assert!(reader.find(&named("x"), None).is_err());
+        assert!(reader.find(&named("x"), None, &Tasks::default()).is_err());
     }
 
     #[test]
@@ -527,7 +690,7 @@ mod tests {
         let me = std::fs::read("/proc/self/comm").unwrap();
         let name = printable(me.strip_suffix(b"\n").unwrap()).into_owned();
         let mine = |matches: &Matches| matches.counting.iter().any(|process| process.pid == proc.me);
-        let matches = proc.find(&named(&name), None);
+        let matches = proc.find(&named(&name), None, &Tasks::default());
         // An ordinary user may not see everybody's processes.
         assert!(matches.is_err() || !mine(&matches.unwrap()));
     }

@@ -16,6 +16,8 @@ pub const LONGEST_LINE: usize = 2048;
 const KERNEL_THREAD: u32 = 0x0020_0000;
 /// Set in `flags` for what is about to end (`PF_EXITING`, there too).
 const EXITING: u32 = 4;
+/// Set in `flags` for what was forked and has called no exec since (`PF_FORKNOEXEC`, there too).
+const FORKED_ONLY: u32 = 0x40;
 
 /// What the watchdog needs of the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,12 +94,6 @@ impl<'a> Stat<'a> {
         matches!(self.state, b'T' | b't')
     }
 
-    /// Whether it waits for a device, as for a server that is gone. Reading its command line may then take as
-    /// long (it needs the lock of its memory, which may be held meanwhile).
-    pub fn is_hung(&self) -> bool {
-        self.state == b'D'
-    }
-
     /// Whether its leader thread is about to end, or has.
     pub fn is_ending(&self) -> bool {
         self.flags & EXITING != 0
@@ -105,6 +101,16 @@ impl<'a> Stat<'a> {
 
     pub fn is_kernel_thread(&self) -> bool {
         self.flags & KERNEL_THREAD != 0
+    }
+
+    /// Whether it has no command line, and will have none.
+    pub fn is_bare(&self) -> bool {
+        self.is_kernel_thread() || self.state == b'Z'
+    }
+
+    /// Whether it is what its parent was when it was forked.
+    pub fn never_execed(&self) -> bool {
+        self.flags & FORKED_ONLY != 0
     }
 
     /// When it started, cut to a tick (10 ms).

@@ -137,6 +137,14 @@ pub fn signal_name(signal: i32) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Predecessor {
     pub pid: Pid,
+    /// Printable; empty if it is not known.
+    #[serde(default)]
+    pub name: String,
+    /// 0 if it is not known.
+    #[serde(default)]
+    pub session: Pid,
+    #[serde(default)]
+    pub has_terminal: bool,
     /// What started then or later counts.
     #[serde(rename = "since_ms", with = "millis")]
     pub since: Time,
@@ -146,11 +154,25 @@ pub struct Predecessor {
 }
 
 impl Predecessor {
+    /// What started at `since` or later counts.
+    pub fn new(process: &ProcessInfo, since: Time) -> Self {
+        let ProcessInfo { pid, name, session, has_terminal, signature, .. } = process.clone();
+        Predecessor { pid, name, session, has_terminal, since, signature }
+    }
+
     /// Whether a process that matches counts now, and is not a left-over.
     pub fn is_succeeded_by(&self, process: &ProcessInfo) -> bool {
-        let Signature { argument, .. } = &self.signature;
+        let (old, new) = (&self.signature, &process.signature);
+        let is_of_its_kind = old.user == new.user && new.has_executable_of(old);
+        // Somebody's client, or who reads its log.
+        let is_at_a_terminal = process.has_terminal && !self.has_terminal;
         // A start is only known to the tick.
-        process.started + tick() > self.since || (process.signature == self.signature && !argument.is_empty())
+        if process.started + tick() > self.since && (!is_at_a_terminal || is_of_its_kind) {
+            return true;
+        }
+        let is_worker = process.never_execed && self.session != 0 && process.session == self.session;
+        let has_its_argument = new.argument == old.argument && !old.argument.is_empty();
+        is_of_its_kind && has_its_argument && new.has_script_of(old) && !is_worker
     }
 }
 
@@ -201,16 +223,11 @@ mod tests {
     #[test]
     fn a_left_over_is_older_and_of_another_signature() {
         let at = Duration::from_secs(100);
-        let predecessor =
-            Predecessor { pid: 7, since: at, signature: Signature::new(0, b"nginx: master process\0") };
+        let dead = ProcessInfo::of_test(7, "nginx", Signature::new(0, b"nginx: master process\0"));
+        let predecessor = Predecessor::new(&dead, at);
         let process = |started, user, line: &[u8]| ProcessInfo {
-            pid: 8,
-            name: "nginx".into(),
             started,
-            has_terminal: false,
-            parent: 1,
-            command_line: String::new(),
-            signature: Signature::new(user, line),
+            ..ProcessInfo::of_test(8, "nginx", Signature::new(user, line))
         };
         let before = Duration::from_secs(95);
         assert!(!predecessor.is_succeeded_by(&process(before, 33, b"nginx: worker process\0")));
@@ -223,6 +240,40 @@ mod tests {
             33,
             b"nginx: worker process\0"
         )));
+        let forked = |session| ProcessInfo {
+            session,
+            never_execed: true,
+            ..process(before, 0, b"nginx: master process\0")
+        };
+        assert!(!predecessor.is_succeeded_by(&forked(7)), "a worker that has its command line");
+        assert!(predecessor.is_succeeded_by(&forked(9)), "a new master of haproxy's");
+        let at_terminal = |user| ProcessInfo { has_terminal: true, ..process(at, user, b"nginx\0") };
+        assert!(
+            predecessor.is_succeeded_by(&at_terminal(0)) && !predecessor.is_succeeded_by(&at_terminal(33))
+        );
+    }
+
+    #[test]
+    fn a_successor_runs_the_same_program_and_script() {
+        let signature = |path: &str, file, line: &[u8]| {
+            let executable = Some(crate::process::Executable { path: path.into(), file });
+            Signature { executable, ..Signature::new(0, line) }
+        };
+        let line = b"python\0-u\0/srv/a1.app\0";
+        let old = signature("/usr/bin/python.", Some((1, 7)), line);
+        for (new, has_executable, has_script) in [
+            (signature("/usr/bin/python.", Some((1, 8)), b"python\0/srv/a2.app\0"), true, true),
+            (signature("/usr/bin/old", Some((1, 7)), b"python\0/srv/b.app\0"), true, false),
+            (signature("/usr/bin/perl", Some((1, 8)), line), false, true),
+            (signature("/usr/bin/perl", None, line), false, true),
+            (Signature::new(0, b""), true, true),
+        ] {
+            assert_eq!(
+                (new.has_executable_of(&old), new.has_script_of(&old)),
+                (has_executable, has_script),
+                "{new:?}"
+            );
+        }
     }
 
     #[test]

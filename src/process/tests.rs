@@ -1,6 +1,6 @@
 //! What the tests of several files use.
 
-use crate::process::scan::{Matches, Proc, Unknown};
+use crate::process::scan::{Matches, Proc, Tasks, Unknown};
 use crate::process::termination::Predecessor;
 use crate::settings::Criteria;
 use crate::settings::pattern::{Extent, Pattern};
@@ -57,7 +57,7 @@ impl FakeProc {
     }
 
     pub(super) fn find(&self, pattern: &str, predecessor: Option<&Predecessor>) -> Result<Matches, Unknown> {
-        Proc::new(self.0.path())?.find(&named(pattern), predecessor)
+        Proc::new(self.0.path())?.find(&named(pattern), predecessor, &Tasks::default())
     }
 
     pub(super) fn pids(&self, pattern: &str) -> Vec<Pid> {

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use crate::policy::Failure;
 use crate::process::ProcessInfo;
-use crate::process::scan::Unknown;
+use crate::process::remedy::Remedy;
+use crate::process::scan::{Candidate, Unknown};
 use crate::process::termination::{Predecessor, Termination};
 use crate::settings::Settings;
 use crate::state::history::Tally;
@@ -67,7 +68,7 @@ pub enum AttemptEvent<'a> {
     /// The start command has been at work for too long, and is ended.
     Overran { timeout: Duration },
     /// The start command does its work, and a process of the name has never been seen.
-    WrongName { is_at_work: bool, left_running: &'a [ProcessInfo] },
+    WrongName { is_at_work: bool, left: &'a [Candidate] },
     /// The process is there, so long after the start command.
     Appeared { process: &'a ProcessInfo, after: Duration },
     /// The attempt was judged a success.
@@ -87,6 +88,8 @@ pub enum AttemptEvent<'a> {
         is_kept: bool,
         starts_anew: bool,
         row: &'a Row,
+        /// What was meant, perhaps, if nothing of the name has ever been seen.
+        suspect: Option<&'a Candidate>,
     },
     /// It runs again, after a give-up that was told.
     Recovered(&'a ProcessInfo),
@@ -143,6 +146,10 @@ pub enum Lasting<'a> {
     Suspended(&'a ProcessInfo),
     /// Several processes match that are not one family.
     Ambiguous { hint: &'a str },
+    /// The process has taken another name, and is what it was; `remedy` finds it by that.
+    Renamed { process: &'a ProcessInfo, remedy: Option<&'a Remedy> },
+    /// An attempt has left this running, which was meant, perhaps.
+    LeftNear { left: &'a Candidate },
     /// Nothing matches, but these nearly do.
     Near { close: &'a str },
     /// There is no lock to be had.
@@ -194,6 +201,12 @@ pub struct Attempt {
     pub death: Option<Termination>,
     /// What was left over at the last look.
     pub left_over: Vec<ProcessInfo>,
+    /// What else is left in the session of the process that died, when the attempt has failed.
+    pub left_in_session: Vec<ProcessInfo>,
+    /// When it was last looked what it has left running that is near.
+    pub looked_for_near: Option<Time>,
+    /// It was asked whether the name is right.
+    pub name_is_doubted: bool,
 }
 
 /// What failures in a row looked like: of those that look alike but for numbers, the first, the last, and how
@@ -240,6 +253,8 @@ impl Lasting<'_> {
             Lasting::Paused { .. } => (Notice::Paused, String::new()),
             Lasting::Suspended(process) => (Notice::Stopped, process.to_string()),
             Lasting::Ambiguous { .. } => (Notice::Ambiguous, String::new()),
+            Lasting::Renamed { process, .. } => (Notice::Renamed, process.to_string()),
+            Lasting::LeftNear { left } => (Notice::LeftNear, left.process.to_string()),
             Lasting::Near { close } => (Notice::Near, (*close).to_owned()),
             Lasting::NoLock { error, .. } => (Notice::Lock, format!("{error:?}")),
             Lasting::InTurn => (Notice::Lines, String::new()),

@@ -9,12 +9,14 @@ use log::Level;
 
 use crate::policy::Failure;
 use crate::process::ProcessInfo;
+use crate::process::scan::Candidate;
 use crate::process::termination::{Cause, Exit, Predecessor, Termination, signal_name};
 use crate::report::event::{AttemptEvent, Event, Lasting, Look, ProcessEvent, Row, Then, WatchEvent};
 use crate::report::words::{
-    Wrote, death, ended, facts, failure, list, looks, no_lock, often, unusable, wrote,
+    Wrote, candidate, candidate_list, death, ended, facts, failure, list, looks, no_lock, often, options,
+    unusable, user_name, wrote,
 };
-use crate::settings::{Reach, Settings};
+use crate::settings::{Reach, Settings, Subject};
 use crate::state::history::Tally;
 use crate::state::lock::NoLock;
 use crate::state::said::Notice;
@@ -90,6 +92,8 @@ impl LogLines {
             Event::Attempt(AttemptEvent::CommandEnded { is_process: true, .. }) => return,
             Event::Attempt(event) => self.attempt(event),
             Event::Watch(event) => self.watch(event),
+            // What a --once run has come to.
+            Event::Lasting(lasting @ Lasting::LeftNear { .. }) => outcome(Level::Warn, self.lasting(lasting)),
             Event::Lasting(lasting @ Lasting::NoLock { error: NoLock::Taken(_), .. }) => {
                 Line { level: Level::Error, ..info(self.lasting(lasting)) }
             }
@@ -132,7 +136,7 @@ impl LogLines {
         match event {
             ProcessEvent::Found { process, predecessor, age } => {
                 let age = span(*age);
-                info(match predecessor {
+                let text = match predecessor {
                     Some(Predecessor { pid, since, .. }) if process.started < *since => {
                         format!("handed over: {process} replaces pid {pid}, up {age}")
                     }
@@ -142,7 +146,11 @@ impl LogLines {
                         )
                     }
                     None => format!("running, not started by this watchdog: {process}, up {age}"),
-                })
+                };
+                match predecessor.and_then(|old| self.oddity(process, old)) {
+                    Some(oddity) => warn(format!("{text}; {oddity}")),
+                    None => info(text),
+                }
             }
             ProcessEvent::Died { end, then, deaths, explains } => self.died(end, *then, *deaths, *explains),
             ProcessEvent::EndedUnseen { end, deaths } => {
@@ -161,6 +169,23 @@ impl LogLines {
                 list(left_over)
             )),
         }
+    }
+
+    /// What is odd about a process that takes the place of another.
+    fn oddity(&self, process: &ProcessInfo, old: &Predecessor) -> Option<String> {
+        let (user, old_user) = (process.signature.user, old.signature.user);
+        if user != old_user {
+            return Some(format!(
+                "it runs as {}, the old one ran as {}",
+                user_name(user),
+                user_name(old_user)
+            ));
+        }
+        let without_digits = |name: &str| name.replace(|c: char| c.is_ascii_digit(), "");
+        let has_other_name =
+            !old.name.is_empty() && without_digits(&process.name) != without_digits(&old.name);
+        (self.settings.criteria.subject == Subject::CommandLine && has_other_name)
+            .then(|| format!("it is called '{}', the old one was called '{}'", process.name, old.name))
     }
 
     fn died(&self, end: &Termination, then: Then, deaths: Tally, explains: bool) -> Line {
@@ -207,9 +232,7 @@ impl LogLines {
                 "the start command still runs after {} (start_timeout) and the process is missing; ending the start command",
                 span(*timeout)
             )),
-            AttemptEvent::WrongName { is_at_work, left_running } => {
-                warn(self.wrong_name(*is_at_work, left_running))
-            }
+            AttemptEvent::WrongName { is_at_work, left } => warn(self.wrong_name(*is_at_work, left)),
             AttemptEvent::Appeared { process, after } => {
                 info(format!("running: {process}, {} after the start command", span(*after)))
             }
@@ -233,8 +256,8 @@ impl LogLines {
                 "has run for {} (stable_after); failures reset from {forgotten} to 0",
                 span(*after)
             )),
-            AttemptEvent::GaveUp { failures, retry, was_told, is_kept, row, .. } => {
-                let text = self.gave_up(*failures, retry.map(span), *is_kept, row);
+            AttemptEvent::GaveUp { failures, retry, was_told, is_kept, row, suspect, .. } => {
+                let text = self.gave_up(*failures, retry.map(span), *is_kept, row) + &is_it(*suspect);
                 // Rounds between the first give-up and the recovery are for the log alone.
                 if *was_told { info(text) } else { outcome(Level::Error, text) }
             }
@@ -254,14 +277,14 @@ impl LogLines {
         )
     }
 
-    fn wrong_name(&self, is_at_work: bool, left_running: &[ProcessInfo]) -> String {
+    fn wrong_name(&self, is_at_work: bool, left: &[Candidate]) -> String {
         let did = if is_at_work { "still runs" } else { "succeeded" };
         let mut hint = format!(
             "the start command {did}, but nothing that matches '{}' appeared",
             self.settings.criteria.pattern.text()
         );
-        if !left_running.is_empty() {
-            let _ = write!(hint, "; it left running: {}", list(left_running));
+        if !left.is_empty() {
+            let _ = write!(hint, "; it left running: {}", candidate_list(left.iter()));
         }
         hint + "; is the name right?"
     }
@@ -381,6 +404,16 @@ impl LogLines {
                 format!("{process} is suspended by a signal or a debugger; it counts as running")
             }
             Lasting::Ambiguous { hint } => (*hint).to_owned(),
+            Lasting::Renamed { process, remedy } => {
+                let finds =
+                    remedy.map(|remedy| format!("; {} finds it", options(remedy))).unwrap_or_default();
+                format!("the process is now called {process}, and is still followed{finds}")
+            }
+            Lasting::LeftNear { left } => format!(
+                "the start command left {} running, but nothing that matches '{}'; no second copy is started while it runs; is the name right?",
+                candidate(left),
+                self.settings.criteria.pattern.text()
+            ),
             Lasting::Near { close } => {
                 format!("nothing matches '{}'; similar: {close}", self.settings.criteria.pattern.text())
             }
@@ -425,6 +458,17 @@ impl LogLines {
             Lasting::Doubt(_, text) => (*text).to_owned(),
         }
     }
+}
+
+/// What was meant, perhaps.
+fn is_it(suspect: Option<&Candidate>) -> String {
+    let ask = |suspect| {
+        format!(
+            "; nothing that matches was ever seen; is the name right? Perhaps it is {}",
+            candidate(suspect)
+        )
+    };
+    suspect.map(ask).unwrap_or_default()
 }
 
 /// What is said when that is over, if anything.

@@ -88,6 +88,11 @@ impl ServiceManager {
         self.due.saturating_sub(now)
     }
 
+    /// Whether it knows that the watch is ready.
+    pub fn has_heard_ready(&self) -> bool {
+        self.has_heard_ready
+    }
+
     /// Whether anybody listens.
     pub fn listens(&self) -> bool {
         self.to.is_some()

@@ -1,6 +1,7 @@
 //! How processes, times and ends are put into words.
 
 use crate::text::{plural, span};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -9,13 +10,15 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use crate::policy::Failure;
-use crate::process::ProcessInfo;
 use crate::process::criteria::Mismatch;
 use crate::process::oom::OutOfMemory;
+use crate::process::remedy::Remedy;
 use crate::process::scan::Candidate;
 use crate::process::termination::{Termination, signal_name};
+use crate::process::{ProcessInfo, remedy};
 use crate::report::event::{Attempt, Row};
 use crate::settings::Limits;
+use crate::settings::pattern::literal;
 use crate::state::history::Tally;
 use crate::state::lock::NoLock;
 use crate::state::store::Unusable;
@@ -75,7 +78,7 @@ pub enum Wrote {
 
 /// What an attempt looked like that failed, so long after it began.
 pub fn failure(why: Failure, since: Duration, attempt: &Attempt, limits: &Limits, quote: Wrote) -> String {
-    let Attempt { command, death: end, left_over, is_quoted, .. } = attempt;
+    let Attempt { command, death: end, left_over, left_in_session, is_quoted, .. } = attempt;
     let wrote = |end| if quote == Wrote::Elsewhere && *is_quoted { String::new() } else { wrote(end) };
     let mut text = match (why, end) {
         (Failure::Missing, _) => format!("not running {} after the start command", span(since)),
@@ -99,6 +102,9 @@ pub fn failure(why: Failure, since: Duration, attempt: &Attempt, limits: &Limits
     }
     if !left_over.is_empty() {
         let _ = write!(text, "; left over: {}", list(left_over));
+    }
+    if !left_in_session.is_empty() {
+        let _ = write!(text, "; still in the session of the dead process: {}", list(left_in_session));
     }
     text
 }
@@ -163,13 +169,18 @@ pub fn ambiguity(matching: &[ProcessInfo]) -> Option<String> {
         "several unrelated processes match"
     };
     let quoted = |text: &str| quoted(OsStr::new(text));
-    let pattern = |text: &str| quoted(&regex_lite::escape(text));
+    let pattern = |text: &str| quoted(&literal(text));
     let stricter = if differ(|a, b| a.name == b.name) {
-        format!("for {} alone: --exact --process-name {}", first.name, pattern(&first.name))
+        let mut names: Vec<_> = matching.iter().map(|process| process.name.as_str()).collect();
+        let mut known = BTreeSet::new();
+        names.retain(|name| known.insert(*name));
+        let each = names.iter().take(MOST_NAMED);
+        let each = each.map(|name| format!("for {name} alone: --exact --process-name {}", pattern(name)));
+        each.collect::<Vec<_>>().join("; ")
     } else if differ(|a, b| a.signature.user == b.signature.user) {
         format!("for {first} alone: --user {}", user_name(first.signature.user))
     } else if differ(|a, b| a.command_line == b.command_line) {
-        let whole = quoted(&format!("^{}$", regex_lite::escape(&first.command_line)));
+        let whole = quoted(&remedy::whole_line(&first.command_line));
         format!("for {first} alone: --full --process-name {whole}")
     } else {
         "they have the same name, user and command line, so no option tells them apart".to_owned()
@@ -177,13 +188,13 @@ pub fn ambiguity(matching: &[ProcessInfo]) -> Option<String> {
     Some(format!("{what}: {}; following {first}; {stricter}", list(matching)))
 }
 
-/// Whether processes come from one of them, or all from one parent.
+/// Whether processes come from one of them, or all from one parent and in one session.
 fn is_family(all: &[ProcessInfo]) -> bool {
     let is_among = |pid| all.iter().any(|process| process.pid == pid);
     let mut roots = all.iter().filter(|process| !is_among(process.parent));
-    let first = roots.next().map(|root| root.parent);
-    // Whatever has lost its parent is process 1's.
-    roots.all(|root| Some(root.parent) == first && root.parent != 1)
+    let first = roots.next().map(|root| (root.parent, root.session));
+    // Whatever has lost its parent is process 1's, or that of a service manager of a user's.
+    roots.all(|root| Some((root.parent, root.session)) == first && root.parent != 1)
 }
 
 /// What nearly matches, and why it does not; `None` if there is nothing, or if anything matches.
@@ -192,17 +203,65 @@ pub fn near(candidates: &[Candidate]) -> Option<String> {
     if candidates.iter().any(|candidate| candidate.mismatch.is_none()) {
         return None;
     }
-    let said = |Candidate { process, mismatch }: &Candidate| match (*mismatch)? {
+    let is_worth_saying = |candidate: &&Candidate| {
         // That goes without saying.
-        Mismatch::ThisProgram | Mismatch::StartCommand | Mismatch::Ancestor => None,
-        Mismatch::NameDiffers => Some(format!("'{}' (pid {})", process.name, process.pid)),
-        mismatch => Some(format!("'{}' (pid {}, {mismatch})", process.name, process.pid)),
+        !matches!(
+            candidate.mismatch,
+            Some(Mismatch::ThisProgram | Mismatch::StartCommand | Mismatch::Ancestor)
+        )
     };
-    let mut near: Vec<_> = candidates.iter().filter_map(said).collect();
-    let more = near.len().saturating_sub(MOST_NAMED);
-    near.truncate(MOST_NAMED);
+    let near: Vec<_> = candidates.iter().filter(is_worth_saying).collect();
+    (!near.is_empty()).then(|| candidate_list(near.into_iter()))
+}
+
+/// Processes that do not count, each with what would make it count: the first few, and how many more.
+pub(super) fn candidate_list<'a>(candidates: impl Iterator<Item = &'a Candidate>) -> String {
+    let mut said: Vec<_> = candidates.map(candidate).collect();
+    let more = said.len().saturating_sub(MOST_NAMED);
+    said.truncate(MOST_NAMED);
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    (!near.is_empty()).then(|| format!("{}{more}", near.join(", ")))
+    format!("{}{more}", said.join(", "))
+}
+
+/// A process that does not count, with what would make it count.
+pub(super) fn candidate(candidate: &Candidate) -> String {
+    let Candidate { process, mismatch, remedy, .. } = candidate;
+    // That its name is another is to be seen.
+    let why = match (mismatch, remedy) {
+        (Some(Mismatch::NameDiffers), Some(remedy)) => Some(format!("{} makes it count", options(remedy))),
+        (Some(Mismatch::NameDiffers), None) => None,
+        _ => why_not(candidate),
+    };
+    let why = why.map(|why| format!(", {why}")).unwrap_or_default();
+    format!("'{}' (pid {}{why})", process.name, process.pid)
+}
+
+/// Why a process does not count, and what would make it count.
+pub fn why_not(candidate: &Candidate) -> Option<String> {
+    let mismatch = candidate.mismatch?;
+    Some(match &candidate.remedy {
+        Some(remedy) => format!("{mismatch}; {} makes it count", options(remedy)),
+        None => mismatch.to_string(),
+    })
+}
+
+/// Options as they are typed.
+pub(super) fn options(remedy: &Remedy) -> String {
+    let Remedy { exact, full, pattern, user, any_namespace } = remedy;
+    let name = pattern.as_deref().map(|pattern| match quoted(OsStr::new(pattern)) {
+        // Else it would be taken for an option.
+        pattern if pattern.starts_with('-') => format!("--process-name={pattern}"),
+        pattern => format!("--process-name {pattern}"),
+    });
+    let flag = |is_on: bool, flag: &str| is_on.then(|| flag.to_owned());
+    let all = [
+        flag(*exact, "--exact"),
+        flag(*full, "--full"),
+        name,
+        flag(*any_namespace, "--pid-namespace any"),
+        user.map(|user| format!("--user {}", user_name(user))),
+    ];
+    all.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 /// A user's name, or the number of one that has none.
@@ -216,20 +275,11 @@ mod tests {
     use super::*;
     use crate::process::Signature;
     use crate::sys::Pid;
-    use crate::time::Time;
 
     fn process(pid: Pid, parent: Pid, name: &str, user: u32, command_line: &str) -> ProcessInfo {
         let signature = Signature::new(user, command_line.as_bytes());
         let command_line = command_line.to_owned();
-        ProcessInfo {
-            pid,
-            name: name.into(),
-            started: Time::ZERO,
-            has_terminal: false,
-            parent,
-            command_line,
-            signature,
-        }
+        ProcessInfo { parent, session: 7, command_line, ..ProcessInfo::of_test(pid, name, signature) }
     }
 
     #[test]
@@ -245,6 +295,8 @@ mod tests {
             None,
             "of one parent"
         );
+        let of_another_session = ProcessInfo { session: 8, ..process(8, 5, "x", 0, "y") };
+        assert!(ambiguity(&[process(7, 5, "x", 0, "x"), of_another_session]).is_some());
     }
 
     #[test]
@@ -252,7 +304,7 @@ mod tests {
         for (others, said) in [
             (
                 process(20, 10, "docker-proxy", 0, "p"),
-                "processes of several names match: dockerd (pid 10), docker-proxy (pid 20); following dockerd (pid 10); for dockerd alone: --exact --process-name dockerd",
+                "processes of several names match: dockerd (pid 10), docker-proxy (pid 20); following dockerd (pid 10); for dockerd alone: --exact --process-name dockerd; for docker-proxy alone: --exact --process-name docker-proxy",
             ),
             (
                 process(20, 1, "dockerd", 65_533, "d"),
@@ -260,7 +312,7 @@ mod tests {
             ),
             (
                 process(20, 1, "dockerd", 0, "d"),
-                "several unrelated processes match: dockerd (pid 10), dockerd (pid 20); following dockerd (pid 10); for dockerd (pid 10) alone: --full --process-name '^dockerd \\-x$'",
+                "several unrelated processes match: dockerd (pid 10), dockerd (pid 20); following dockerd (pid 10); for dockerd (pid 10) alone: --full --process-name '^dockerd -x$'",
             ),
             (
                 process(20, 1, "dockerd", 0, "dockerd -x"),
@@ -276,7 +328,16 @@ mod tests {
 
     #[test]
     fn near_misses_say_what_is_amiss() {
-        let candidate = |name, mismatch| Candidate { process: process(812, 1, name, 0, name), mismatch };
+        let remedy = |mismatch: Option<Mismatch>| {
+            let by_name = Remedy { exact: true, pattern: Some("docker\\-x".into()), ..Remedy::default() };
+            mismatch.filter(|why| *why == Mismatch::NameDiffers).map(|_| by_name)
+        };
+        let candidate = |name, mismatch| Candidate {
+            process: process(812, 1, name, 0, name),
+            mismatch,
+            remedy: remedy(mismatch),
+            near: None,
+        };
         assert_eq!(near(&[candidate("dockerd", Some(Mismatch::ThisProgram))]), None);
         assert_eq!(
             near(&[candidate("dcoker", Some(Mismatch::NameDiffers)), candidate("docker", None)]),
@@ -288,7 +349,9 @@ mod tests {
                 candidate("dcoker", Some(Mismatch::Zombie))
             ])
             .as_deref(),
-            Some("'dockerd' (pid 812), 'dcoker' (pid 812, is dead (zombie))")
+            Some(
+                "'dockerd' (pid 812, --exact --process-name 'docker\\-x' makes it count), 'dcoker' (pid 812, is dead (zombie))"
+            )
         );
     }
 

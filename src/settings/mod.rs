@@ -32,6 +32,8 @@ pub struct Criteria {
     pub subject: Subject,
     /// Only processes of this effective user.
     pub user: Option<u32>,
+    /// The user that was asked for, while nobody knows who that is.
+    pub unknown_user: Option<String>,
     /// Whose processes count.
     pub namespace: Namespace,
     /// The start command: the shell that runs it is not what it starts.

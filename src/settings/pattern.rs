@@ -133,6 +133,18 @@ fn build(text: &str, deepest: u32) -> Result<Regex, regex_lite::Error> {
     builder.dot_matches_new_line(true).nest_limit(deepest).size_limit(LARGEST).build()
 }
 
+/// The pattern that finds this text.
+pub fn literal(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for c in text.chars() {
+        if r"\.+*?()|[]{}^$".contains(c) {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern
+}
+
 /// A name as `pgrep` sees it in a UTF-8 locale: control characters and bytes that are no UTF-8 become
 /// `?`, so that what is matched can also be printed.
 pub fn printable(name: &[u8]) -> Cow<'_, str> {

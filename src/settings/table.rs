@@ -10,8 +10,8 @@ use crate::settings::given::OFF;
 use crate::settings::name;
 use crate::settings::pattern::Extent;
 use crate::settings::values::{
-    Reading, count, exact, folder, interval, log_files, log_size, namespace, on_or_off, or, pattern,
-    start_command, text, time, user,
+    Reading, count, exact, folder, interval, is_early_in_boot, log_files, log_size, namespace, on_or_off, or,
+    pattern, start_command, text, time, user,
 };
 use crate::settings::{Limits, Namespace, Settings, Subject, Verbosity};
 
@@ -125,6 +125,21 @@ macro_rules! field {
     };
 }
 
+/// A user, who may be unknown for a while after a boot.
+const USER: Field = Field {
+    read: |settings, given| {
+        let text = text(given)?;
+        let found = user(text);
+        let is_early = found.is_err() && is_early_in_boot();
+        settings.criteria.unknown_user = is_early.then(|| text.to_owned());
+        settings.criteria.user = if is_early { None } else { found? };
+        Ok(())
+    },
+    show: |Settings { criteria, .. }| {
+        criteria.unknown_user.clone().unwrap_or_else(|| or(criteria.user, "any"))
+    },
+};
+
 /// A row that says nothing but what most do: a flag, to be set anywhere.
 const ROW: Row = Row {
     key: "",
@@ -167,7 +182,7 @@ pub static ROWS: &[Row] = &[
     Row { key: "user", group: WATCH, letter: Some('u'), unset: Nothing("any", None),
         takes: Some(takes("USER", "text, or number", ValueHint::Username)), example: "\"www-data\"",
         help: "Count only processes of this effective user (name or number)",
-        field: field!(criteria.user, user, |user: &Option<u32>| or(*user, "any")), ..ROW },
+        field: USER, ..ROW },
     Row { key: "pid_namespace", group: WATCH, unset: Is("own"),
         takes: Some(takes("own|any", "`\"own\"` or `\"any\"`", ValueHint::Unknown)), example: "\"any\"",
         help: "own: only processes of this machine or container; any: those in its containers too",

@@ -1,6 +1,7 @@
 //! How values are read, and shown again.
 
 use std::ffi::OsStr;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,10 +11,13 @@ use crate::settings::Namespace;
 use crate::settings::given::{OFF, ON};
 use crate::settings::pattern::{Extent, Pattern};
 use crate::text::span;
+use crate::time::{Time, now};
 
 /// A value, or what is wrong with it and what to type instead.
 pub type Reading<T> = Result<T, (String, &'static str)>;
 
+/// So long after a boot the users of a directory service may be unknown.
+const USERS_COME: Time = Time::from_secs(300);
 /// A shorter interval is a busy loop rather than a check.
 const SHORTEST: Duration = Duration::from_millis(10);
 /// A longer one is a slip of the finger.
@@ -67,6 +71,12 @@ pub fn user(text: &str) -> Reading<Option<u32>> {
         }
         _ => Err(("no such user".into(), INSTEAD)),
     }
+}
+
+/// Whether the users of a directory service may not be there yet, and nobody is there to type another.
+pub fn is_early_in_boot() -> bool {
+    let is_attended = rustix::stdio::stdin().is_terminal() || rustix::stdio::stderr().is_terminal();
+    !is_attended && now() < USERS_COME
 }
 
 /// Reads whose processes count.

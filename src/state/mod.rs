@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::Memory;
+use crate::process::handle::Stored;
 use crate::process::oom::OomKills;
 use crate::process::termination::Predecessor;
 use crate::process::{ProcessInfo, Signature};
@@ -97,6 +98,12 @@ pub struct State {
     /// What the OOM killer had done while the process lived.
     #[serde(default)]
     pub oom_kills: OomKills,
+    /// Something has been seen that these settings mean.
+    #[serde(default)]
+    pub ever_seen: bool,
+    /// What an attempt left running and is called otherwise. While it lives, nothing is started.
+    #[serde(default)]
+    pub left_near: Option<ProcessId>,
     /// When this was written.
     #[serde(default, with = "millis")]
     pub written_ms: Time,
@@ -153,14 +160,26 @@ pub struct StoredProcess {
     pub id: ProcessId,
     /// Printable.
     pub name: String,
+    /// 0 if it is not known.
+    #[serde(default)]
+    pub session: Pid,
+    #[serde(default)]
+    pub has_terminal: bool,
     #[serde(flatten)]
     pub signature: Signature,
 }
 
+impl StoredProcess {
+    /// By what it is taken hold of again.
+    pub fn stored(&self) -> Stored<'_> {
+        Stored { id: self.id, name: &self.name, signature: &self.signature }
+    }
+}
+
 impl From<&ProcessInfo> for StoredProcess {
     fn from(process: &ProcessInfo) -> Self {
-        let ProcessInfo { name, signature, .. } = process.clone();
-        StoredProcess { id: process.id(), name, signature }
+        let ProcessInfo { name, session, has_terminal, signature, .. } = process.clone();
+        StoredProcess { id: process.id(), name, session, has_terminal, signature }
     }
 }
 
@@ -443,6 +462,7 @@ pub fn names(folder: &Path) -> Vec<Name> {
 mod tests {
     use super::*;
     use crate::hold::pause::Leave;
+    use crate::process::Executable;
     use std::os::unix::fs::PermissionsExt;
 
     fn files(folder: &Path, boot_id: &str) -> Files {
@@ -466,12 +486,20 @@ mod tests {
             process: Some(StoredProcess {
                 id: ProcessId { pid: 9, started: ms(9) },
                 name: "x".into(),
-                signature: Signature { user: 0, argument: b"\xff/".to_vec() },
+                session: 9,
+                has_terminal: false,
+                signature: Signature::new(0, b"\xff/\0"),
             }),
             predecessor: Some(Predecessor {
                 pid: 9,
+                name: "x".into(),
+                session: 9,
+                has_terminal: false,
                 since: ms(50),
-                signature: Signature { user: 0, argument: b"\xff/".to_vec() },
+                signature: Signature {
+                    executable: Some(Executable { path: b"/x".to_vec(), file: Some((1, 2)) }),
+                    ..Signature::new(0, b"\xff/\0/y\0")
+                },
             }),
             command: None,
             restarts: 2,
@@ -485,6 +513,8 @@ mod tests {
             deaths: Deaths::default(),
             last_start: None,
             oom_kills: OomKills::default(),
+            ever_seen: true,
+            left_near: None,
             written_ms: ms(60),
             clocks_ms: Some(-5),
             seen: vec![6],
@@ -513,8 +543,16 @@ mod tests {
         let written: serde_json::Value =
             serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
         for (word, value) in [
-            ("process", r#"{ "pid": 9, "started_ms": 9, "name": "x", "user": 0, "argument": "ff2f" }"#),
-            ("gone", r#"{ "pid": 9, "since_ms": 50, "user": 0, "argument": "ff2f" }"#),
+            (
+                "process",
+                r#"{ "pid": 9, "started_ms": 9, "name": "x", "session": 9, "has_terminal": false, "user": 0,
+                     "argument": "ff2f", "script": "", "executable": null }"#,
+            ),
+            (
+                "gone",
+                r#"{ "pid": 9, "since_ms": 50, "name": "x", "session": 9, "has_terminal": false, "user": 0,
+                     "argument": "ff2f", "script": "2f79", "executable": { "path": "2f78", "file": [1, 2] } }"#,
+            ),
         ] {
             assert_eq!(written[word], serde_json::from_str::<serde_json::Value>(value).unwrap());
         }

@@ -19,6 +19,8 @@ pub enum Notice {
     Doubt,
     /// The configuration file is open to others.
     File,
+    /// An attempt has left running what nearly matches.
+    LeftNear,
     /// Lines with different settings run in turn.
     Lines,
     Lock,
@@ -33,6 +35,8 @@ pub enum Notice {
     Paused,
     /// The start command's program is not there.
     Program,
+    /// The process has taken another name, and is what it was.
+    Renamed,
     /// What the shell, or the kernel, would say of the start command.
     StartCommand,
     /// The state file is of no use.
@@ -120,6 +124,7 @@ mod tests {
             "directory",
             "doubt",
             "file",
+            "left-near",
             "lines",
             "lock",
             "near",
@@ -128,6 +133,7 @@ mod tests {
             "output-open",
             "paused",
             "program",
+            "renamed",
             "start-command",
             "state",
             "state folder",

@@ -32,6 +32,8 @@ pub struct Store {
     is_changed: bool,
     /// What was remembered before the end of what may have been a daemon's launcher.
     before_launcher: Option<(Option<LastExit>, Deaths)>,
+    /// What a watch with these settings followed, until it is looked at.
+    followed_before: Option<StoredProcess>,
 }
 
 /// What was found when a state was taken up.
@@ -69,8 +71,10 @@ impl Store {
             Err(Unread::Failed(error)) => (None, Some(Unusable::Unreadable(error))),
         };
         let (state, ended) = next(written.clone(), &files, settings, proc);
+        let is_same = written.as_ref().is_some_and(|old| old.digest().is_same(state.digest()));
+        let followed_before = state.process.clone().filter(|_| is_same);
         let in_turn = written.as_ref().is_some_and(|old| old.seen.contains(&state.settings));
-        let store = Store { files, state, written, is_changed: true, before_launcher: None };
+        let store = Store { files, state, written, is_changed: true, before_launcher: None, followed_before };
         (store, Recalled { unusable, ended, in_turn })
     }
 
@@ -97,6 +101,11 @@ impl Store {
     /// The process that died last.
     pub fn predecessor(&self) -> Option<&Predecessor> {
         self.state.predecessor.as_ref()
+    }
+
+    /// What a watch with these settings followed before, to be told once.
+    pub fn take_followed_before(&mut self) -> Option<StoredProcess> {
+        self.followed_before.take()
     }
 
     /// What is seen and remembered.
@@ -157,6 +166,7 @@ impl Store {
         }
         if sight == Sight::Running {
             self.is_news(Told::Over(Notice::Paused));
+            self.leaves_near(None);
             if !self.state.seen.is_empty() {
                 self.change(|state| state.seen = Vec::new());
             }
@@ -180,6 +190,23 @@ impl Store {
         if let Some(old) = self.state.process.as_mut().filter(is_other) {
             *old = process;
             self.is_changed = true;
+        }
+    }
+
+    /// Something has been seen that is meant, and is no launcher.
+    pub fn has_been_seen(&mut self) {
+        if !self.state.ever_seen {
+            self.change(|state| state.ever_seen = true);
+        }
+    }
+
+    /// An attempt has left this running, which is nearly what is looked for; or that is over.
+    pub fn leaves_near(&mut self, left: Option<ProcessId>) {
+        if self.state.left_near != left {
+            self.change(|state| state.left_near = left);
+            if left.is_none() {
+                self.is_news(Told::Over(Notice::LeftNear));
+            }
         }
     }
 
@@ -232,7 +259,11 @@ impl Store {
             state.last_exit = Some(LastExit::of(end));
             tally = state.deaths.add(end.cause(), end.at);
         });
-        if may_be_launcher { Tally::default() } else { tally }
+        if may_be_launcher {
+            return Tally::default();
+        }
+        self.has_been_seen();
+        tally
     }
 
     /// The start command ended.
@@ -250,6 +281,7 @@ impl Store {
     /// An attempt succeeded.
     pub fn restarted(&mut self) {
         self.change(|state| state.restarts = state.restarts.saturating_add(1));
+        self.has_been_seen();
     }
 
     /// The start command at work.
@@ -341,8 +373,15 @@ fn next(
     let is_dead =
         |process: &mut StoredProcess| !proc.try_is_alive(process.id, process.signature.user).unwrap_or(true);
     let Some(process) = state.process.take_if(is_dead) else { return (state, None) };
-    let StoredProcess { id: ProcessId { pid, started }, name, signature } = process;
-    state.predecessor = last_known.map(|since| Predecessor { pid, since, signature });
+    let StoredProcess { id: ProcessId { pid, started }, name, session, has_terminal, signature } = process;
+    state.predecessor = last_known.map(|since| Predecessor {
+        pid,
+        name: name.clone(),
+        session,
+        has_terminal,
+        since,
+        signature,
+    });
     let end = Termination {
         pid,
         name,
@@ -354,6 +393,7 @@ fn next(
     };
     let deaths = state.deaths.add(end.cause(), end.at);
     state.last_exit = Some(LastExit::of(&end));
+    state.ever_seen = true;
     (state, Some((end, deaths)))
 }
 
@@ -377,6 +417,11 @@ fn take_over(state: &mut State, old: State, settings: &Settings) {
     let memory = if is_known { old.memory } else { Memory { last_attempt, ..Memory::default() } };
     state.memory = memory.as_of(state.since_ms, &settings.limits);
     state.said = if is_known { old.said } else { old.said.only(Notice::Lines) };
+    if is_known {
+        state.left_near = old.left_near;
+        // An older release did not say.
+        state.ever_seen = old.ever_seen || old.restarts > 0;
+    }
     (state.written_ms, state.clocks_ms) = (old.written_ms, old.clocks_ms);
     if is_same_process {
         state.restarts = old.restarts;
@@ -444,8 +489,8 @@ mod tests {
             failures: u32::MAX,
             ..Memory::default()
         };
-        let signature = Signature { user: 0, argument: Vec::new() };
-        let predecessor = Some(Predecessor { pid: 7, since: far, signature });
+        let process = ProcessInfo::of_test(7, "x", Signature::new(0, b""));
+        let predecessor = Some(Predecessor::new(&process, far));
         let odd =
             State { restarts: u64::MAX, resumed_ms: far, memory, predecessor, ..fresh(&files, &settings) };
         files.write_state(&odd).unwrap();
@@ -503,9 +548,8 @@ mod tests {
             }
             let folder = tempfile::tempdir().unwrap();
             let files = Files::new(folder.path(), &settings.name, "this boot");
-            let id = ProcessId { pid: 7, started: Time::from_secs(1) };
-            let signature = Signature { user, argument: Vec::new() };
-            let process = Some(StoredProcess { id, name: "x".to_owned(), signature });
+            let process = ProcessInfo::of_test(7, "x", Signature::new(user, b""));
+            let process = Some(StoredProcess::from(&ProcessInfo { started: Time::from_secs(1), ..process }));
             files.write_state(&State { process, ..fresh(&files, &settings) }).unwrap();
             let proc = Proc::new(proc.path()).unwrap();
             let (record, found) = Store::recall(files, &settings, &proc);
@@ -524,17 +568,8 @@ mod tests {
         let proc = Proc::new(Path::new("/proc")).unwrap();
         let files = Files::new(folder.path(), &settings.name, "this boot");
         let (mut record, _) = Store::recall(files, &settings, &proc);
-        let signature = Signature { user: 0, argument: b"x".to_vec() };
-        let process = |pid| ProcessInfo {
-            pid,
-            name: "x".into(),
-            started: Time::from_secs(1),
-            has_terminal: false,
-            parent: 1,
-            command_line: "x".into(),
-            signature: signature.clone(),
-        };
-        let predecessor = |pid| Predecessor { pid, since: Time::from_secs(2), signature: signature.clone() };
+        let process = |pid| ProcessInfo::of_test(pid, "x", Signature::new(0, b"x"));
+        let predecessor = |pid| Predecessor::new(&process(pid), Time::from_secs(2));
         record.sees(Sight::Running, Some(&process(7)), Time::from_secs(1));
         record.lost(&predecessor(7));
         assert_eq!((record.state().sight, record.state().process.is_none()), (Sight::Missing, true));

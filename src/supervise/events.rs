@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::policy::{Failure, News};
 use crate::process::ProcessInfo;
 use crate::process::handle::Handle;
+use crate::process::scan::Candidate;
 use crate::report::event::{Attempt, AttemptEvent, Event, Lasting, Look, ProcessEvent, Row, WatchEvent};
 use crate::report::log_lines::LogLines;
 use crate::report::words::{self, Wrote};
@@ -55,8 +56,12 @@ impl Parts {
     }
 
     /// The process was seen to run, or to be suspended.
-    pub(super) fn sees_running(&mut self, process: &ProcessInfo, is_suspended: bool, now: Time) {
+    pub(super) fn sees_running(&mut self, followed: &Handle, is_suspended: bool, now: Time) {
+        let process = followed.info();
         self.record.sees(Sight::Running, Some(process), now);
+        if followed.is_renamed() {
+            self.emit(Lasting::Renamed { process, remedy: followed.remedy() });
+        }
         if is_suspended {
             self.emit(Lasting::Suspended(process));
         } else {
@@ -85,8 +90,10 @@ impl Parts {
 pub(super) struct Facts {
     /// There was a look, and the first record.
     pub(super) has_looked: bool,
-    /// A process of the name has been seen.
-    pub(super) ever_seen: bool,
+    /// What an attempt has left running and is called otherwise.
+    pub(super) left_near: Option<Candidate>,
+    /// What was meant, perhaps, and is called otherwise.
+    pub(super) suspect: Option<Candidate>,
     /// Since when it is missing.
     pub(super) missing_since: Option<Time>,
     /// That nobody can tell what runs is news.
@@ -156,14 +163,16 @@ impl Supervisor {
                 let state = self.parts.record.state();
                 let was_told = self.policy.has_given_up_before() && state.told;
                 let is_kept = state.said.last(Notice::StateFolder).is_none();
-                let (starts_anew, row) = (Origin::current().starts_anew(), &self.facts.row);
+                let ever_seen = state.ever_seen;
+                let Facts { row, suspect, .. } = &self.facts;
                 self.parts.emit(AttemptEvent::GaveUp {
                     failures,
                     retry,
                     was_told,
                     is_kept,
-                    starts_anew,
+                    starts_anew: Origin::current().starts_anew(),
                     row,
+                    suspect: suspect.as_ref().filter(|_| !ever_seen),
                 });
             }
             (News::Undone, _) => {
@@ -174,8 +183,14 @@ impl Supervisor {
                 self.parts.emit(AttemptEvent::Stable { forgotten, after: limits.stable_after });
             }
             (News::Overran, _) => {
-                self.doubt_name(true);
+                let left = self.left_running();
+                self.doubt_name(true, &left);
                 self.parts.emit(AttemptEvent::Overran { timeout: limits.start_timeout });
+            }
+            (News::LeftNear, _) => {
+                if let Some(left) = &self.facts.left_near {
+                    self.parts.emit(Lasting::LeftNear { left });
+                }
             }
             // The first record says what is followed.
             (News::Found { .. } | News::Appeared { .. } | News::Succeeded { .. }, _) => {}
@@ -184,23 +199,46 @@ impl Supervisor {
 
     fn tell_failure(&mut self, failures: u32, why: Failure, since: Duration) {
         if self.followed.is_none() {
-            self.name_near_misses();
+            self.name_near_misses(Time::MAX);
         }
         let status = self.facts.attempt.command.as_ref().and_then(|end| end.status);
         if why == Failure::Missing && status.is_some_and(|status| status.success()) {
-            self.doubt_name(false);
+            let left = self.left_running();
+            self.doubt_name(false, &left);
         }
+        self.facts.attempt.left_in_session = self.left_in_session();
         let (limits, attempt) = (self.parts.settings.limits, &self.facts.attempt);
         let of = limits.max_fail_count;
         self.parts.emit(AttemptEvent::Failed { failures, of, why, since, attempt });
         self.facts.row.add(failures, words::failure(why, since, attempt, &limits, Wrote::Quoted));
     }
 
-    /// A start command that does its work, and no process of the name ever: it is the name, perhaps.
-    fn doubt_name(&mut self, is_at_work: bool) {
-        if !self.facts.ever_seen {
-            let left_running = self.parts.proc.left_running(self.facts.attempt.began, self.session);
-            self.parts.emit(AttemptEvent::WrongName { is_at_work, left_running: &left_running });
+    /// A start command that does its work, and no process of the name ever: it is the name, perhaps. That is asked
+    /// once for each attempt.
+    pub(super) fn doubt_name(&mut self, is_at_work: bool, left: &[Candidate]) {
+        if self.parts.record.state().ever_seen
+            || std::mem::replace(&mut self.facts.attempt.name_is_doubted, true)
+        {
+            return;
         }
+        let suspect = left.iter().find(|left| left.remedy.is_some()).cloned();
+        self.facts.suspect = suspect.or(self.facts.suspect.take());
+        self.parts.emit(AttemptEvent::WrongName { is_at_work, left });
+    }
+
+    fn left_running(&self) -> Vec<Candidate> {
+        let Parts { proc, settings, .. } = &self.parts;
+        self.descent
+            .as_ref()
+            .map(|descent| proc.left_running(descent, &settings.criteria))
+            .unwrap_or_default()
+    }
+
+    /// What is left of the process that died and has another name: it may be why a start fails.
+    fn left_in_session(&self) -> Vec<ProcessInfo> {
+        let Parts { proc, settings, .. } = &self.parts;
+        let left = self.predecessor.as_ref().map(|old| proc.left_in_session(old, &settings.criteria));
+        let is_told = |left: &Candidate| self.facts.attempt.left_over.contains(&left.process);
+        left.unwrap_or_default().into_iter().filter(|left| !is_told(left)).map(|left| left.process).collect()
     }
 }

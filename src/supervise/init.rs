@@ -37,8 +37,8 @@ impl Supervisor {
             }
         }
         self.wait_for(deadline, |watch| {
-            let criteria = &watch.parts.settings.criteria;
-            let is_dead = |followed: &mut Handle| matches!(followed.check(criteria), Ok(Check::Dead));
+            let (criteria, proc) = (&watch.parts.settings.criteria, &watch.parts.proc);
+            let is_dead = |followed: &mut Handle| matches!(followed.check(criteria, proc), Ok(Check::Dead));
             watch.followed.take_if(is_dead);
             watch.followed.is_none() && watch.command.is_none()
         })

@@ -13,6 +13,7 @@ pub mod start_command;
 mod turn;
 mod unit;
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use crate::exit::ExitCode;
 use crate::hold::pause::Leave;
 use crate::log::output::OutputLog;
 use crate::policy::{Action, Memory, Outcome, Policy, Seen};
+use crate::process::descent::Descent;
 use crate::process::handle::{Handle, OpenPidfd};
 use crate::process::oom::OutOfMemory;
 use crate::process::scan::Proc;
@@ -41,7 +43,7 @@ use crate::supervise::service_unit::Unit;
 use crate::supervise::signals::Signals;
 use crate::supervise::start_command::{StartCommand, StartRecord};
 use crate::supervise::turn::Turn;
-use crate::sys::{self, Pid};
+use crate::sys;
 use crate::task::login::Login;
 use crate::text::{plural, span};
 use crate::time::{Time, by_the_clock, now};
@@ -78,8 +80,8 @@ pub struct Parts {
     pub report: LogLines,
     /// The process that was followed, if it ended while nobody watched.
     pub ended_unseen: Option<Termination>,
-    /// Who is told how the watch is.
-    pub service_manager: ServiceManager,
+    /// Who is told how the watch is, while it looks too.
+    pub service_manager: Rc<RefCell<ServiceManager>>,
     /// What it runs in.
     pub unit: Unit,
     /// Where start commands run: where this program was started, while it works in `/` itself.
@@ -105,8 +107,8 @@ pub struct Supervisor {
     dying: Option<Dying>,
     predecessor: Option<Predecessor>,
     command: Option<StartCommand>,
-    /// The session of the last start command.
-    session: Pid,
+    /// What comes from the last start command.
+    descent: Option<Descent>,
     /// Something has happened to a child since it was last asked.
     child_changed: bool,
     refused: bool,
@@ -173,7 +175,7 @@ impl Supervisor {
             last_alive: Time::ZERO,
             dying: None,
             predecessor: parts.record.predecessor().cloned(),
-            session: command.as_ref().map_or(0, StartCommand::pid),
+            descent: command.as_ref().map(|command| Descent::new(running(&parts.proc, command))),
             command,
             child_changed: true,
             refused: false,
@@ -211,10 +213,16 @@ impl Supervisor {
                         return exit;
                     }
                 },
-                Action::Look => {
-                    self.test_output_if_due();
-                    self.look()
-                }
+                Action::Look => match self.look_up_user() {
+                    Ok(()) => {
+                        self.test_output_if_due();
+                        self.look()
+                    }
+                    Err(exit) => {
+                        self.finish(Worth::All);
+                        return exit;
+                    }
+                },
                 Action::Start { attempt } => self.start(attempt),
                 Action::StopCommand => self.with_command(StartCommand::terminate),
                 Action::KillCommand => self.with_command(StartCommand::kill),
@@ -275,6 +283,7 @@ impl Supervisor {
         }
         let Parts { record, report, service_manager, .. } = &mut self.parts;
         report.flush(Worth::All);
+        let mut service_manager = service_manager.borrow_mut();
         if service_manager.listens() {
             let snapshot = snapshot(record, self.leave, true);
             if !self.shown.as_ref().is_some_and(|shown| shown.is_like(&snapshot)) {
@@ -326,7 +335,7 @@ impl Supervisor {
     /// Reads the configuration again. The logs need nothing: each record finds out by itself whether its
     /// file is still the one that is open.
     fn reload(&mut self) -> Woken {
-        self.parts.service_manager.reloading();
+        self.parts.service_manager.borrow_mut().reloading();
         // The start command may have become the process, which is to be left to itself.
         let watched = Rc::clone(&self.parts.settings);
         let is_other = |settings: &Settings| !settings.criteria.are_as(&watched.criteria);
@@ -373,8 +382,27 @@ impl Supervisor {
             }
             Err(wrong) => self.parts.emit(WatchEvent::ReloadRefused(&wrong)),
         }
-        self.parts.service_manager.ready();
+        self.parts.service_manager.borrow_mut().ready();
         Woken::By(Seen::Nothing)
+    }
+
+    /// Asks anew for a user that was not known, as early in a boot.
+    fn look_up_user(&mut self) -> Result<(), ExitCode> {
+        if self.parts.settings.criteria.unknown_user.is_none() {
+            return Ok(());
+        }
+        match (self.parts.reload)() {
+            Ok(settings) if settings.criteria.unknown_user.is_none() => {
+                self.parts.record.use_settings(&settings);
+                self.parts.settings = Rc::new(settings);
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+            Err(wrong) => {
+                self.parts.emit(WatchEvent::CannotTell { why: &wrong.join("; ") });
+                Err(ExitCode::Usage)
+            }
+        }
     }
 
     fn end(mut self, outcome: Outcome) -> ExitCode {
@@ -399,6 +427,8 @@ impl Supervisor {
                 ExitCode::Success
             }
             Outcome::GaveUp => ExitCode::GaveUp,
+            // That is its outcome, and has been told.
+            Outcome::Unknown if parts.record.state().left_near.is_some() => ExitCode::CannotTell,
             Outcome::Unknown => {
                 if facts.is_unknown_news {
                     let why = parts.record.state().said.last(Notice::Unknown).unwrap_or_default().to_owned();
@@ -426,9 +456,11 @@ impl Supervisor {
         }
         let memory = self.policy.memory();
         let Parts { record, service_manager, .. } = &mut self.parts;
+        let mut service_manager = service_manager.borrow_mut();
         if service_manager.listens() {
             service_manager.stopping(&status_line::line(&snapshot(record, self.leave, false), by_the_clock));
         }
+        drop(service_manager);
         if is_alone {
             let kept = record.end(memory);
             self.parts.tell_kept(kept);
@@ -466,7 +498,12 @@ impl Supervisor {
 /// Whether a decision on this may be that something has taken too long. It is seen again by another look.
 fn may_be_late(seen: Seen) -> bool {
     match seen {
-        Seen::Nothing | Seen::Running { .. } | Seen::Missing | Seen::Unknown | Seen::Lost(_) => true,
+        Seen::Nothing
+        | Seen::Running { .. }
+        | Seen::Missing
+        | Seen::LeftNear
+        | Seen::Unknown
+        | Seen::Lost(_) => true,
         Seen::Died { .. } | Seen::Ended(_) | Seen::Started | Seen::CommandEnded | Seen::CommandRefused => {
             false
         }

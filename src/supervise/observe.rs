@@ -1,19 +1,27 @@
 //! A look: at the process that is followed, or for one to follow; and what is known of one that died.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::hold::pause::Leave;
 use crate::policy::{REAP_GRACE, Seen};
+use crate::process::ProcessInfo;
 use crate::process::handle::{Check, Handle};
-use crate::process::scan::Unknown;
+use crate::process::scan::{Tasks, Unknown};
+use crate::process::stat::tick;
 use crate::process::termination::{Cause, Exit, Predecessor, Termination};
 use crate::report::event::{AttemptEvent, Event, Lasting, Look, ProcessEvent, Then};
 use crate::report::words::{ambiguity, near};
+use crate::settings::Criteria;
 use crate::state::Sight;
 use crate::state::said::{Notice, Told};
-use crate::supervise::{Dying, REAP_PATIENCE, Supervisor};
+use crate::supervise::start_command::StartCommand;
+use crate::supervise::{Dying, Parts, REAP_PATIENCE, Supervisor};
 use crate::sys;
 use crate::time::{Time, now};
+
+/// For so long after a start nothing else is looked at.
+const FIRST_LOOKS: Duration = Duration::from_millis(150);
 
 impl Supervisor {
     /// Looks at the process that is followed, or for one to follow.
@@ -21,6 +29,9 @@ impl Supervisor {
         // Whether what is there now is left over depends on how the one before it died.
         if self.dying.as_ref().is_some_and(|dying| now() < dying.at + REAP_GRACE) {
             return Seen::Unknown;
+        }
+        if let Some(descent) = self.descent.as_mut().filter(|_| self.policy.memory().judging) {
+            descent.note(&self.parts.proc);
         }
         let seen = match self.followed.take() {
             Some(followed) => self.look_at(followed),
@@ -42,18 +53,18 @@ impl Supervisor {
 
     fn look_at(&mut self, mut followed: Handle) -> Result<Seen, Unknown> {
         let started = followed.info().started;
-        let check = followed.check(&self.parts.settings.criteria);
+        let check = followed.check(&self.parts.settings.criteria, &self.parts.proc);
         let seen = match check {
             Ok(Check::Alive { stopped }) => {
                 self.last_alive = now();
                 self.parts.emit(Event::Over(Notice::Unknown));
-                self.parts.sees_running(followed.info(), stopped, self.last_alive);
+                self.parts.sees_running(&followed, stopped, self.last_alive);
                 Seen::Running { started }
             }
             Ok(Check::Dead) => return Ok(self.died(followed)),
             Ok(Check::Changed) => {
                 self.parts.emit(ProcessEvent::Changed(followed.info()));
-                self.lose(predecessor(&followed, now()));
+                self.lose(Predecessor::new(followed.info(), now()));
                 return Ok(Seen::Missing);
             }
             Err(unknown) => {
@@ -68,7 +79,11 @@ impl Supervisor {
     fn look_for(&mut self) -> Result<Seen, Unknown> {
         let settings = Rc::clone(&self.parts.settings);
         let criteria = &settings.criteria;
-        let matches = self.parts.proc.find(criteria, self.predecessor.as_ref())?;
+        if let Some(seen) = self.look_for_the_one_before(criteria)? {
+            return Ok(seen);
+        }
+        let tasks = self.own_tasks();
+        let matches = self.parts.proc.find(criteria, self.predecessor.as_ref(), &tasks)?;
         self.parts.emit(Event::Over(Notice::Unknown));
         if let Some(hint) = ambiguity(&matches.counting) {
             self.parts.emit(Lasting::Ambiguous { hint: &hint });
@@ -76,48 +91,122 @@ impl Supervisor {
         let others = matches.counting.len().saturating_sub(1);
         for process in matches.counting {
             let held = Handle::hold(&self.parts.proc, process, criteria, self.parts.open_pidfd)?;
-            if let Some(mut followed) = held {
-                self.last_alive = now();
-                let ran = self.last_alive.saturating_sub(followed.info().started);
-                self.facts.ever_seen = true;
-                let stopped = matches!(followed.check(criteria), Ok(Check::Alive { stopped: true }));
-                self.open(Look::Running { process: followed.info(), others, ran });
-                self.parts.sees_running(followed.info(), stopped, self.last_alive);
-                self.parts.record.note_signature(followed.info());
-                self.parts.record.oom_kills(followed.oom_kills());
-                let started = followed.info().started;
-                if !self.parts.settings.limits.once && self.parts.record.was_told() {
-                    self.parts.emit(AttemptEvent::Recovered(followed.info()));
-                }
-                self.followed = Some(followed);
-                return Ok(Seen::Running { started });
+            if let Some(followed) = held {
+                return Ok(self.follow(followed, others));
             }
         }
         self.left_over(matches.left_over);
         self.parts.record.sees(Sight::Missing, None, now());
         self.facts.missing_since.get_or_insert_with(now);
+        if self.has_left_near(criteria) {
+            self.open(Look::Missing);
+            return Ok(Seen::LeftNear);
+        }
         // After the start, which is not to wait for it.
         self.near_misses_due |= self.open(Look::Missing);
         Ok(Seen::Missing)
     }
 
+    /// Looks for what a watch before this one followed, whatever it is called by now.
+    fn look_for_the_one_before(&mut self, criteria: &Criteria) -> Result<Option<Seen>, Unknown> {
+        let Some(process) = self.parts.record.take_followed_before() else { return Ok(None) };
+        let Parts { proc, open_pidfd, .. } = &self.parts;
+        let held = Handle::resume(proc, &process.stored(), criteria, *open_pidfd)?;
+        Ok(held.map(|followed| {
+            self.parts.emit(Event::Over(Notice::Unknown));
+            self.follow(followed, 0)
+        }))
+    }
+
+    /// Follows it from here on.
+    fn follow(&mut self, mut followed: Handle, others: usize) -> Seen {
+        let parts = &mut self.parts;
+        self.last_alive = now();
+        let ran = self.last_alive.saturating_sub(followed.info().started);
+        let check = followed.check(&parts.settings.criteria, &parts.proc);
+        let stopped = matches!(check, Ok(Check::Alive { stopped: true }));
+        self.open(Look::Running { process: followed.info(), others, ran });
+        let parts = &mut self.parts;
+        parts.sees_running(&followed, stopped, self.last_alive);
+        // What an attempt brings about may be a launcher of something else.
+        if !self.policy.memory().judging {
+            parts.record.has_been_seen();
+        }
+        parts.record.note_signature(followed.info());
+        parts.record.oom_kills(followed.oom_kills());
+        if !parts.settings.limits.once && parts.record.was_told() {
+            parts.emit(AttemptEvent::Recovered(followed.info()));
+        }
+        let started = followed.info().started;
+        self.followed = Some(followed);
+        Seen::Running { started }
+    }
+
+    /// What this watchdog runs itself.
+    fn own_tasks(&mut self) -> Tasks {
+        let command = self.command.as_ref().map_or(0, StartCommand::pid);
+        let others = self.tasks().iter().map(|task| task.pid()).filter(|pid| *pid != command).collect();
+        Tasks { command, others }
+    }
+
+    /// Whether an attempt has left running what was meant, perhaps, and is called otherwise. That is looked for when
+    /// the attempt is to be judged; and then, while the start command runs, it is asked whether the name is right.
+    fn has_left_near(&mut self, criteria: &Criteria) -> bool {
+        let Parts { record, proc, settings, .. } = &mut self.parts;
+        if record.state().left_near.is_some_and(|left| proc.is_alive(left)) {
+            return true;
+        }
+        record.leaves_near(None);
+        let (now, wait, attempt) = (now(), settings.limits.restart_wait_interval, &mut self.facts.attempt);
+        let is_due = now >= attempt.began + wait && attempt.looked_for_near.is_none_or(|at| now >= at + wait);
+        let ended_well =
+            attempt.command.as_ref().is_some_and(|end| end.status.is_some_and(|it| it.success()));
+        let has_done_its_work = self.command.is_some() || ended_well;
+        if !self.policy.memory().judging || record.state().ever_seen || !is_due || !has_done_its_work {
+            return false;
+        }
+        // Its last child may be about to become what it is called.
+        attempt.looked_for_near = self.command.is_some().then_some(now);
+        let Some(descent) = &self.descent else { return false };
+        let left = proc.left_running(descent, criteria);
+        let mut meant: Vec<_> = left.iter().filter(|left| descent.has_meant(left)).collect();
+        meant.sort_by_key(|left| (left.near, left.process.order()));
+        if let Some(meant) = meant.first() {
+            record.leaves_near(Some(meant.process.id()));
+            self.facts.left_near = Some((*meant).clone());
+            return true;
+        }
+        if self.command.is_some() {
+            self.doubt_name(true, &left);
+        }
+        false
+    }
+
     /// Names near misses if nothing has been found since they fell due. Whether they were looked for.
     pub(super) fn name_near_misses_if_due(&mut self) -> bool {
-        let is_due = std::mem::take(&mut self.near_misses_due) && self.followed.is_none();
+        // The first looks after a start come quickly, and are to see what comes of it.
+        let is_early = self.policy.memory().judging && now() < self.facts.attempt.began + FIRST_LOOKS;
+        let is_due = !is_early && std::mem::take(&mut self.near_misses_due) && self.followed.is_none();
         if is_due {
-            self.name_near_misses();
+            // What the start command has just begun is judged with it.
+            let began = self.facts.attempt.began;
+            self.name_near_misses(if began.is_zero() { Time::MAX } else { began });
         }
         is_due
     }
 
-    /// What nearly matches is what was meant, perhaps.
-    pub(super) fn name_near_misses(&mut self) {
+    /// What nearly matches, and began before this, is what was meant, perhaps.
+    pub(super) fn name_near_misses(&mut self, before: Time) {
         self.near_misses_due = false;
         if let Ok(mut candidates) = self.parts.proc.survey(&self.parts.settings.criteria) {
             // Of the one that died there is a record.
-            candidates.retain(|near| self.predecessor.as_ref().is_none_or(|old| old.pid != near.process.pid));
+            let is_other = |pid| self.predecessor.as_ref().is_none_or(|old| old.pid != pid);
+            let is_old = |process: &ProcessInfo| process.started + tick() <= before;
+            candidates.retain(|near| is_old(&near.process) && is_other(near.process.pid));
             if let Some(close) = near(&candidates) {
                 self.parts.emit(Lasting::Near { close: &close });
+                let suspect = candidates.into_iter().find(|near| near.remedy.is_some());
+                self.facts.suspect = self.facts.suspect.take().or(suspect);
             }
         }
         // A look at thousands has taken some.
@@ -134,7 +223,7 @@ impl Supervisor {
         let since = if may_be_launcher { started } else { self.latest_life(&followed, at) };
         // Its control group may be gone in a moment.
         let out_of_memory = followed.oom_kills().since(self.parts.proc.root());
-        self.lose(predecessor(&followed, since));
+        self.lose(Predecessor::new(followed.info(), since));
         self.bury();
         // A child tells how it ended when it is waited for, whatever the kernel.
         self.child_changed |=
@@ -210,7 +299,7 @@ impl Supervisor {
     /// Keeps in mind by what a successor of the process is recognised.
     pub(super) fn refresh_signature(&mut self) {
         if let Some(followed) = &mut self.followed {
-            followed.refresh_signature();
+            followed.refresh(&self.parts.settings.criteria, &self.parts.proc);
             self.parts.record.note_signature(followed.info());
         }
     }
@@ -232,10 +321,4 @@ impl Supervisor {
             self.parts.record.note_life();
         }
     }
-}
-
-/// What is needed of a process that is gone, to know what takes its place.
-fn predecessor(followed: &Handle, since: Time) -> Predecessor {
-    let process = followed.info();
-    Predecessor { pid: process.pid, since, signature: process.signature.clone() }
 }

@@ -85,7 +85,7 @@ impl Supervisor {
     fn poll_for(&mut self, until: Time, heeds_process: bool) -> Vec<Token> {
         let now = now();
         let until = self.tasks().iter().filter_map(|task| task.deadline()).fold(until, Time::min);
-        let time = until.saturating_sub(now).min(self.parts.service_manager.keep_informed(now));
+        let time = until.saturating_sub(now).min(self.parts.service_manager.borrow_mut().keep_informed(now));
         let mut poll = Poll::default();
         poll.add(Token::Signals, Some(self.parts.signals.descriptor()));
         let followed = self.followed.as_ref().filter(|_| heeds_process);

@@ -181,11 +181,7 @@ mod tests {
     fn what_is_started_in_the_units_control_group_is_asked_about() {
         let folder = tempfile::tempdir().unwrap();
         let systemctl = fake(folder.path(), ONESHOT);
-        let signature = Signature { user: 0, argument: Vec::new() };
-        let (name, command_line) = ("nginx".to_owned(), String::new());
-        let started = Time::ZERO;
-        let process =
-            ProcessInfo { pid: 7, name, started, has_terminal: false, parent: 1, command_line, signature };
+        let process = ProcessInfo::of_test(7, "nginx", Signature::new(0, b""));
         std::fs::create_dir(folder.path().join("7")).unwrap();
         for (group, is_doubted) in
             [(GROUP, true), ("/system.slice/nginx.service", false), ("/user.slice/session-1.scope", false)]

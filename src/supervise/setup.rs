@@ -1,6 +1,7 @@
 //! Begins a watch: puts together what it works with; unless somebody else does its work already.
 
 use crate::time::{boot_id, now};
+use std::cell::RefCell;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -11,8 +12,9 @@ use crate::log::output::OutputLog;
 use crate::log::{self, LogFile, Stderr, cannot_tell};
 use crate::policy::KILL_AFTER;
 use crate::process::ProcessId;
+use crate::process::command_lines::Pulse;
 use crate::process::handle::open_pidfd;
-use crate::process::scan::Proc;
+use crate::process::scan::{Proc, Tasks};
 use crate::process::termination::Predecessor;
 use crate::report::event::{Event, Lasting, ProcessEvent, WatchEvent};
 use crate::report::log_lines::{LogLines, Worth};
@@ -20,8 +22,8 @@ use crate::report::service_manager::ServiceManager;
 use crate::settings::{Settings, Verbosity};
 use crate::state::lock::{Lock, NoLock, holder_before};
 use crate::state::said::Notice;
-use crate::state::store::{self, Recalled, Store};
-use crate::state::{Files, Origin};
+use crate::state::store::{Recalled, Store};
+use crate::state::{Files, Origin, Sight, StoredProcess};
 use crate::supervise::admission::{self, Admission, Facts, Forgets, Other, is_resumed};
 use crate::supervise::events::{doubt_settings, emit};
 use crate::supervise::poll::pause;
@@ -37,7 +39,7 @@ const EXEC_PAUSE: Duration = Duration::from_millis(1);
 /// Puts together what a watch works with, and watches; unless somebody else does already.
 pub fn watch(settings: Settings, reload: Reload, stderr: &mut Stderr) -> ExitCode {
     signals::ignore_those_of_writes();
-    let proc = match Proc::new(Path::new(PROC)) {
+    let mut proc = match Proc::new(Path::new(PROC)) {
         Ok(proc) => proc,
         Err(unknown) => return cannot_tell(&unknown.0, stderr),
     };
@@ -70,6 +72,8 @@ pub fn watch(settings: Settings, reload: Reload, stderr: &mut Stderr) -> ExitCod
         Err(error) => return cannot_tell(&format!("signals cannot be caught: {error}"), stderr),
     };
     start_log(&settings, record.was_told());
+    let service_manager = Rc::new(RefCell::new(ServiceManager::of_watch(settings.limits.once)));
+    proc.set_pulse(pulse_of(&service_manager));
     let parts = Parts {
         reload,
         afresh: admission == (Admission::Watch { forgets: Forgets::All }),
@@ -81,7 +85,7 @@ pub fn watch(settings: Settings, reload: Reload, stderr: &mut Stderr) -> ExitCod
         output,
         report,
         ended_unseen: found.ended.map(|(end, _)| end),
-        service_manager: ServiceManager::of_watch(settings.limits.once),
+        service_manager,
         unit: Unit::own(proc.root(), settings.limits.once),
         directory: leave_directory(),
         has_terminal: admission::has_terminal(),
@@ -89,6 +93,19 @@ pub fn watch(settings: Settings, reload: Reload, stderr: &mut Stderr) -> ExitCod
         proc,
     };
     Supervisor::new(parts).run()
+}
+
+/// What tells a service manager during a look that the watch lives.
+fn pulse_of(service_manager: &Rc<RefCell<ServiceManager>>) -> Pulse {
+    let service_manager = Rc::clone(service_manager);
+    Pulse::new(move || {
+        if let Ok(mut service_manager) = service_manager.try_borrow_mut() {
+            // It is ready when it has looked.
+            if service_manager.has_heard_ready() {
+                service_manager.keep_informed(now());
+            }
+        }
+    })
 }
 
 /// The lock of the instance. A watchdog that was killed between fork and exec of its start command has left it to
@@ -161,8 +178,7 @@ fn beside(
                 report.on(&WatchEvent::Stuck(stuck.pid).into());
                 report.flush(Worth::All);
             }
-            let state = store::preview(files, settings, proc);
-            look_only(settings, proc, state.predecessor.as_ref())
+            look_beside(settings, files, proc)
         }
     }
 }
@@ -233,9 +249,22 @@ fn stuck_run(settings: &Settings, files: &Files, proc: &Proc) -> Option<ProcessI
     (now().saturating_sub(run.started) > 2 * allowed).then_some(run)
 }
 
+/// What a run does beside a watchdog at work, which does all the rest: it looks at what that follows.
+fn look_beside(settings: &Settings, files: &Files, proc: &Proc) -> ExitCode {
+    // It has only just begun.
+    let Ok(Some(state)) = files.state_of_this_boot() else { return look_only(settings, proc, None) };
+    let lives = |process: &StoredProcess| proc.try_is_alive(process.id, process.signature.user);
+    match state.process.as_ref().map(lives) {
+        Some(Ok(true)) => ExitCode::Success,
+        None if state.sight == Sight::Unknown => ExitCode::CannotTell,
+        Some(Ok(false)) | None => ExitCode::LeftAlone,
+        Some(Err(_)) => ExitCode::CannotTell,
+    }
+}
+
 /// What a run does that may start nothing.
 fn look_only(settings: &Settings, proc: &Proc, predecessor: Option<&Predecessor>) -> ExitCode {
-    match proc.find(&settings.criteria, predecessor) {
+    match proc.find(&settings.criteria, predecessor, &Tasks::default()) {
         Ok(matches) if matches.counting.is_empty() => ExitCode::LeftAlone,
         Ok(_) => ExitCode::Success,
         Err(_) => ExitCode::CannotTell,

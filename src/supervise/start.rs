@@ -11,6 +11,7 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 use crate::hold::pause::Leave;
 use crate::policy::Seen;
 use crate::process::ProcessId;
+use crate::process::descent::Descent;
 use crate::process::scan::Proc;
 use crate::process::termination::{Exit, signal_name};
 use crate::report::event::{AttemptEvent, Event, Lasting, WatchEvent};
@@ -109,8 +110,9 @@ impl Supervisor {
         match run {
             Ok(command) => {
                 self.refused = false;
-                self.session = command.pid();
-                self.parts.record.command(Some(running(&self.parts.proc, &command)));
+                let leader = running(&self.parts.proc, &command);
+                self.descent = Some(Descent::new(leader));
+                self.parts.record.command(Some(leader));
                 self.command = Some(command);
                 Seen::Started
             }

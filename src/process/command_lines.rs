@@ -1,0 +1,390 @@
+//! Command lines, read by a child. `/proc/PID/cmdline` is a piece of that process's memory: who reads it waits
+//! for the lock of that, which anybody can hold for as long as he likes. The child hangs then, and is killed.
+
+use std::cell::RefCell;
+use std::ffi::CStr;
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
+use rustix::io::Errno;
+use rustix::process::{WaitOptions, waitpid};
+
+use crate::process::scan::Proc;
+use crate::process::{ProcessId, ReadError};
+use crate::sys::{self, PROC, Pid};
+use crate::time::{Time, now};
+
+/// So much of a command line is read. There may be thousands, and anybody may give them long ones.
+const LONGEST: usize = 4096;
+/// What the child answers begins with the length or a negative error, and the device and inode of the executable.
+const HEAD: usize = 4 + 8 + 8;
+/// How often a command line is looked for that should be there. An exec takes a fraction of that.
+const MOST_EXEC_LOOKS: usize = 50;
+/// A child that answers nothing for so long hangs, if it is in state D.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// If it is not, the machine is busy. Then nobody can tell.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(10);
+/// So many processes may let the child hang in one look, for so long together; the rest is not asked then.
+const MOST_HANGS: usize = 3;
+const LONGEST_HANGS: Duration = Duration::from_secs(1);
+/// A process that let the child hang is not asked again for so long.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
+/// A killed child has so long to end, before it counts as lost.
+const KILL_PATIENCE: Duration = Duration::from_millis(250);
+/// How often the pulse is felt while the child is waited for.
+const PULSE: Duration = Duration::from_millis(50);
+
+/// A process that is to be read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) id: ProcessId,
+    pub(super) user: u32,
+    /// It has no command line, and will have none.
+    pub(super) is_bare: bool,
+}
+
+/// What was read of a process.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    /// Of a long one the beginning; `None` if it could not be read in time.
+    pub(super) command_line: Option<Vec<u8>>,
+    /// Device and inode of the file that it executes.
+    pub(super) file: Option<(u64, u64)>,
+}
+
+/// What is called now and then while a look takes its time.
+#[derive(Default)]
+pub struct Pulse(Option<Box<dyn Fn()>>);
+
+impl Pulse {
+    pub fn new(beat: impl Fn() + 'static) -> Self {
+        Pulse(Some(Box::new(beat)))
+    }
+
+    pub(super) fn beat(&self) {
+        if let Pulse(Some(beat)) = self {
+            beat();
+        }
+    }
+}
+
+impl fmt::Debug for Pulse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pulse")
+    }
+}
+
+/// What is remembered from one look to the next.
+#[derive(Debug, Default)]
+pub(super) struct Hangs {
+    /// What let a child hang, and until when it is not asked again.
+    processes: Vec<(ProcessId, Time)>,
+    /// The child that could not be killed. While it is there no other is made.
+    lost: Option<Pid>,
+}
+
+impl Proc {
+    /// Reads processes, and calls `visit` with the place of each and what was read. Whether all could be asked.
+    ///
+    /// # Errors
+    /// There is no child to be had, or it does not come to its work.
+    pub(super) fn read_lines(
+        &self,
+        asked: &[Asked],
+        visit: &mut dyn FnMut(usize, Result<Reading, ReadError>),
+    ) -> io::Result<bool> {
+        let mut hangs = self.hangs.take();
+        let done = hangs.read_lines(self.root(), &self.pulse, asked, visit);
+        let _ = self.hangs.replace(hangs);
+        done
+    }
+
+    /// Reads one process.
+    pub(super) fn read_line(&self, asked: Asked) -> Result<Reading, ReadError> {
+        let mut read = Err(ReadError::Vanished);
+        self.read_lines(&[asked], &mut |_, reading| read = reading)?;
+        read
+    }
+}
+
+impl Hangs {
+    fn read_lines(
+        &mut self,
+        root: &Path,
+        pulse: &Pulse,
+        asked: &[Asked],
+        visit: &mut dyn FnMut(usize, Result<Reading, ReadError>),
+    ) -> io::Result<bool> {
+        let began = now();
+        self.processes.retain(|(_, until)| began < *until);
+        let hangs = |asked: &Asked| self.processes.iter().any(|(id, _)| id.is_same(asked.id));
+        let all = asked.iter().enumerate();
+        let (unasked, mut left): (Vec<_>, Vec<_>) = all.partition(|(_, asked)| hangs(asked));
+        for (place, _) in unasked {
+            visit(place, Ok(Reading::default()));
+        }
+        for number in 1.. {
+            if left.is_empty() {
+                break;
+            }
+            self.lost = self.lost.filter(|child| !has_ended(*child));
+            if self.lost.is_some() {
+                for (place, _) in left {
+                    visit(place, Ok(Reading::default()));
+                }
+                return Ok(false);
+            }
+            let mut child = Child::fork(root)?;
+            let answered = child.ask(&left, pulse, visit);
+            self.lost = child.end();
+            left.drain(..answered?);
+            if left.is_empty() {
+                break;
+            }
+            // The next one let it hang. What its user has besides comes last: it may be more of that.
+            let (place, hung) = left.remove(0);
+            visit(place, Ok(Reading::default()));
+            self.processes.push((hung.id, now() + ASK_AGAIN));
+            left.sort_by_key(|(_, asked)| asked.user == hung.user);
+            if number >= MOST_HANGS || now().saturating_sub(began) >= LONGEST_HANGS {
+                for (place, _) in left.drain(..) {
+                    visit(place, Ok(Reading::default()));
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// The child that reads.
+struct Child {
+    pid: Pid,
+    socket: UnixStream,
+}
+
+impl Child {
+    fn fork(root: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = openat(CWD, root, flags, Mode::empty())?;
+        let (socket, theirs) = UnixStream::pair()?;
+        socket.set_nonblocking(true)?;
+        let pid = sys::fork_reader(theirs.as_fd(), folder.as_fd(), serve)?;
+        Ok(Child { pid, socket })
+    }
+
+    /// Asks for all, and visits each with the answer. How many have been answered: all, or those before the one
+    /// that lets it hang.
+    fn ask(
+        &mut self,
+        left: &[(usize, &Asked)],
+        pulse: &Pulse,
+        visit: &mut dyn FnMut(usize, Result<Reading, ReadError>),
+    ) -> io::Result<usize> {
+        let requests: Vec<u8> = left.iter().flat_map(|(_, asked)| asked.request()).collect();
+        let (mut unsent, mut heard, mut answered) = (&requests[..], Vec::new(), 0);
+        let mut last_answer = now();
+        let mut buffer = vec![0; 16 * LONGEST];
+        while answered < left.len() {
+            let waits_to_send = if unsent.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
+            let ready = wait(&self.socket, PollFlags::IN | waits_to_send)?;
+            pulse.beat();
+            if ready.contains(PollFlags::OUT) {
+                let sent = or_not_now(self.socket.write(unsent))?;
+                unsent = unsent.get(sent..).unwrap_or_default();
+            }
+            if ready.intersects(PollFlags::IN | PollFlags::HUP) {
+                let length = self.socket.read(&mut buffer)?;
+                if length == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                heard.extend_from_slice(buffer.get(..length).unwrap_or_default());
+                while let Some((reading, length)) = parse(&heard) {
+                    heard.drain(..length);
+                    if let Some((place, _)) = left.get(answered) {
+                        visit(*place, reading);
+                    }
+                    answered += 1;
+                }
+                last_answer = now();
+            }
+            let silence = now().saturating_sub(last_answer);
+            if silence >= PATIENCE && self.hangs() {
+                break;
+            }
+            if silence >= LONGEST_PATIENCE {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
+        Ok(answered)
+    }
+
+    fn hangs(&self) -> bool {
+        let stat = std::fs::read(Path::new(PROC).join(self.pid.to_string()).join("stat")).unwrap_or_default();
+        crate::process::stat::Stat::parse(&stat).is_none_or(|stat| stat.state == b'D')
+    }
+
+    /// Ends it. Its number, if it is still there.
+    fn end(self) -> Option<Pid> {
+        let _ = self.socket.shutdown(std::net::Shutdown::Write);
+        if !self.hangs() && self.has_closed() {
+            // Nothing is left to it but to end.
+            let _ = waitpid(rustix::process::Pid::from_raw(self.pid), WaitOptions::empty());
+            return None;
+        }
+        let _ = kill(nix::unistd::Pid::from_raw(self.pid), Signal::SIGKILL);
+        let is_gone = self.has_closed() && has_ended_soon(self.pid);
+        (!is_gone).then_some(self.pid)
+    }
+
+    /// Whether it closes its end within a while.
+    fn has_closed(&self) -> bool {
+        let ends = now() + KILL_PATIENCE;
+        while now() < ends {
+            let _ = io::copy(&mut (&self.socket), &mut io::sink());
+            if wait(&self.socket, PollFlags::IN).is_ok_and(|ready| ready.contains(PollFlags::HUP)) {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+impl Asked {
+    /// Its number; a negative one if nothing is to be waited for.
+    fn request(&self) -> [u8; 4] {
+        (if self.is_bare { -self.id.pid } else { self.id.pid }).to_ne_bytes()
+    }
+}
+
+fn wait(socket: &UnixStream, events: PollFlags) -> io::Result<PollFlags> {
+    let time = Timespec { tv_sec: 0, tv_nsec: PULSE.subsec_nanos().into() };
+    let mut fds = [PollFd::new(socket, events)];
+    match poll(&mut fds, Some(&time)) {
+        Ok(_) | Err(Errno::INTR) => Ok(fds[0].revents()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn or_not_now(sent: io::Result<usize>) -> io::Result<usize> {
+    match sent {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+        sent => sent,
+    }
+}
+
+/// Whether a child has ended; then it is reaped.
+fn has_ended(child: Pid) -> bool {
+    !matches!(
+        waitpid(rustix::process::Pid::from_raw(child), WaitOptions::NOHANG),
+        Ok(None) | Err(Errno::INTR)
+    )
+}
+
+fn has_ended_soon(child: Pid) -> bool {
+    let ends = now() + KILL_PATIENCE;
+    while !has_ended(child) {
+        if now() >= ends {
+            return false;
+        }
+        std::thread::yield_now();
+    }
+    true
+}
+
+/// An answer, and how long it is, once all of it has been heard.
+fn parse(heard: &[u8]) -> Option<(Result<Reading, ReadError>, usize)> {
+    let (result, rest) = heard.split_first_chunk::<4>()?;
+    let (device, rest) = rest.split_first_chunk::<8>()?;
+    let (inode, rest) = rest.split_first_chunk::<8>()?;
+    let result = i32::from_ne_bytes(*result);
+    let Ok(length) = usize::try_from(result) else {
+        return Some((Err(io::Error::from_raw_os_error(-result).into()), HEAD));
+    };
+    let file = Some((u64::from_ne_bytes(*device), u64::from_ne_bytes(*inode))).filter(|file| *file != (0, 0));
+    let command_line = Some(rest.get(..length)?.to_vec());
+    Some((Ok(Reading { command_line, file }), HEAD + length))
+}
+
+/// What the child does: it answers each request, until there is no more. It makes system calls only and does not
+/// allocate, so that it may be called after a fork.
+fn serve() {
+    let (socket, folder) = (rustix::stdio::stdin(), rustix::stdio::stderr());
+    let mut answer = [0; HEAD + LONGEST];
+    while let Some(request) = next_request(socket) {
+        let (head, line) = answer.split_at_mut(HEAD);
+        let mut result = read_line(folder, request.abs(), line);
+        let mut looks_left = if request < 0 { 0 } else { MOST_EXEC_LOOKS };
+        // In the midst of an exec the name is new, and there is no command line yet.
+        while result == Ok(0) && looks_left > 0 {
+            looks_left -= 1;
+            std::thread::yield_now();
+            result = read_line(folder, request.abs(), line);
+        }
+        let file = executable(folder, request.abs()).unwrap_or_default();
+        let length = result.unwrap_or_default();
+        let code =
+            result.map_or_else(|error| -error.raw_os_error(), |length| i32::try_from(length).unwrap_or(0));
+        let mut rest = head;
+        let written = rest.write_all(&code.to_ne_bytes()).and_then(|()| {
+            rest.write_all(&file.0.to_ne_bytes())?;
+            rest.write_all(&file.1.to_ne_bytes())
+        });
+        if written.is_err() || send(socket, answer.get(..HEAD + length).unwrap_or_default()).is_err() {
+            return;
+        }
+    }
+}
+
+fn next_request(socket: BorrowedFd<'_>) -> Option<i32> {
+    let mut request = [0; 4];
+    let mut length = 0;
+    while length < request.len() {
+        match rustix::io::read(socket, request.get_mut(length..)?) {
+            Ok(0) => return None,
+            Ok(more) => length += more,
+            Err(Errno::INTR) => {}
+            Err(_) => return None,
+        }
+    }
+    Some(i32::from_ne_bytes(request))
+}
+
+fn send(socket: BorrowedFd<'_>, mut answer: &[u8]) -> Result<(), Errno> {
+    while !answer.is_empty() {
+        match rustix::io::write(socket, answer) {
+            Ok(sent) => answer = answer.get(sent..).unwrap_or_default(),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// `PID/NAME`, as the kernel wants it.
+fn path<'a>(pid: i32, name: &str, buffer: &'a mut [u8; 32]) -> &'a CStr {
+    let _ = write!(&mut buffer[..], "{pid}/{name}");
+    CStr::from_bytes_until_nul(buffer).unwrap_or_default()
+}
+
+fn read_line(folder: BorrowedFd<'_>, pid: i32, line: &mut [u8]) -> Result<usize, Errno> {
+    let mut buffer = [0; 32];
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = openat(folder, path(pid, "cmdline", &mut buffer), flags, Mode::empty())?;
+    rustix::io::read(file, line)
+}
+
+fn executable(folder: BorrowedFd<'_>, pid: i32) -> Option<(u64, u64)> {
+    let mut buffer = [0; 32];
+    let file = statat(folder, path(pid, "exe", &mut buffer), AtFlags::empty()).ok()?;
+    Some((file.st_dev, file.st_ino))
+}
+
+/// Where what is remembered is kept.
+pub(super) type Memory = RefCell<Hangs>;

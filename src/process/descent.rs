@@ -1,0 +1,149 @@
+//! What comes from a start command: by its session, its process group, or the children that were seen of it.
+
+use std::collections::HashMap;
+
+use crate::process::ProcessId;
+use crate::process::criteria::Mismatch;
+use crate::process::near::{By, Nearness};
+use crate::process::scan::{Candidate, Judge, Proc, SHELLS, Tasks};
+use crate::process::stat::{Stat, tick};
+use crate::process::termination::Predecessor;
+use crate::settings::Criteria;
+use crate::sys::Pid;
+
+/// So many are kept in mind.
+const MOST_MEMBERS: usize = 1000;
+/// Of so many threads of a process the children are asked for.
+const MOST_THREADS: usize = 64;
+/// No process tree is so deep; parents may change while they are looked at.
+const DEEPEST: usize = 100;
+
+/// A start command and what was seen to come from it.
+#[derive(Debug, Clone)]
+pub struct Descent {
+    leader: ProcessId,
+    members: Vec<ProcessId>,
+}
+
+/// What is looked at of each process.
+struct Kin {
+    id: ProcessId,
+    parent: Pid,
+    session: Pid,
+    group: Pid,
+    /// A shell that leads the session only runs the start command.
+    may_be_meant: bool,
+}
+
+impl Descent {
+    /// Of a start command, whose process began its session.
+    pub fn new(leader: ProcessId) -> Self {
+        Descent { leader, members: vec![leader] }
+    }
+
+    /// Whether this is what was meant, and called otherwise: it is near, and neither the command itself nor a
+    /// script of a shell, which is about to end.
+    pub fn has_meant(&self, left: &Candidate) -> bool {
+        let Candidate { process, mismatch, near, .. } = left;
+        let is_near = near.is_some_and(|by| by <= By::Script) && *mismatch == Some(Mismatch::NameDiffers);
+        is_near && process.pid != self.leader.pid && !SHELLS.contains(&&process.comm[..])
+    }
+
+    /// Keeps in mind the children that there are now: they may lose their parents.
+    pub fn note(&mut self, proc: &Proc) {
+        let mut place = 0;
+        while let Some(id) = self.members.get(place).copied() {
+            place += 1;
+            if self.members.len() >= MOST_MEMBERS || !proc.is_alive(id) {
+                continue;
+            }
+            let children = proc.children(id.pid);
+            let new = children.into_iter().filter_map(|pid| proc.id(pid));
+            let new: Vec<_> = new.filter(|new| !self.members.contains(new)).collect();
+            self.members.extend(new);
+        }
+    }
+
+    fn has(&self, kin: &Kin, all: &HashMap<Pid, Kin>) -> bool {
+        let is_of_it = |kin: &Kin| {
+            kin.session == self.leader.pid
+                || kin.group == self.leader.pid
+                || self.members.iter().any(|member| member.is_same(kin.id))
+        };
+        let line = std::iter::successors(Some(kin), |kin| all.get(&kin.parent));
+        kin.id.started + tick() >= self.leader.started && line.take(DEEPEST).any(is_of_it)
+    }
+}
+
+impl Proc {
+    /// What of a start command is still there, the first first, with what is near of it and how it would count.
+    pub fn left_running(&self, descent: &Descent, criteria: &Criteria) -> Vec<Candidate> {
+        let pids = self.pids().unwrap_or_default().into_iter().filter(|pid| *pid != self.me);
+        let all: HashMap<_, _> =
+            pids.filter_map(|pid| Some((pid, self.kin(pid, descent.leader.pid)?))).collect();
+        let left = all.values().filter(|kin| kin.may_be_meant && descent.has(kin, &all));
+        self.name(left.map(|kin| kin.id.pid), criteria)
+    }
+
+    /// What is left in the session of a process that is gone: its children perhaps, which keep its port. Not where
+    /// whoever started this watchdog works.
+    pub fn left_in_session(&self, of: &Predecessor, criteria: &Criteria) -> Vec<Candidate> {
+        let session_of = |pid: Pid| self.stat(pid, |stat| stat.session).ok();
+        let mut ours = self.lineage().into_iter().chain([self.me]).filter_map(session_of);
+        if of.session == 0 || ours.any(|session| session == of.session) {
+            return Vec::new();
+        }
+        let is_left = |pid: &Pid| {
+            let is_left = |stat: &Stat<'_>| {
+                stat.session == of.session && !stat.is_dead() && stat.started() <= of.since + tick()
+            };
+            self.stat(*pid, is_left).unwrap_or(false)
+        };
+        self.name(self.pids().unwrap_or_default().into_iter().filter(is_left), criteria)
+    }
+
+    /// A closer look at each of these, the first first.
+    fn name(&self, pids: impl Iterator<Item = Pid>, criteria: &Criteria) -> Vec<Candidate> {
+        let glimpses: Vec<_> = pids.filter_map(|pid| self.glimpse(pid).ok()).collect();
+        let nearness = Nearness::new(criteria, self);
+        let tasks = Tasks::default();
+        let judge = Judge { criteria, tasks: &tasks, lineage: &[] };
+        let mut left = Vec::new();
+        let _ = self.read(&glimpses, &mut |glimpse, reading| {
+            let judged = reading.and_then(|reading| {
+                self.judge(glimpse.asked.id, reading, judge, |entry, stat, identity| {
+                    Some(nearness.by(entry, stat, identity).unwrap_or(By::Nothing))
+                })
+            });
+            left.extend(judged.ok().flatten());
+        });
+        left.sort_by_key(|candidate| candidate.process.started);
+        left
+    }
+
+    fn kin(&self, pid: Pid, leader: Pid) -> Option<Kin> {
+        let kin = self.stat(pid, |stat| {
+            let is_its_shell = pid == leader && SHELLS.contains(&stat.comm);
+            (!stat.is_dead() && !stat.is_kernel_thread()).then(|| Kin {
+                id: stat.id(pid),
+                parent: stat.ppid,
+                session: stat.session,
+                group: stat.group,
+                may_be_meant: !is_its_shell,
+            })
+        });
+        kin.ok().flatten()
+    }
+
+    /// The children of a process, where the kernel shows them (`CONFIG_PROC_CHILDREN`).
+    fn children(&self, pid: Pid) -> Vec<Pid> {
+        let threads = std::fs::read_dir(self.root().join(pid.to_string()).join("task")).into_iter().flatten();
+        let children = threads
+            .flatten()
+            .take(MOST_THREADS)
+            .filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+        children
+            .flat_map(|text| text.split(' ').filter_map(|pid| pid.trim().parse().ok()).collect::<Vec<_>>())
+            .collect()
+    }
+}
