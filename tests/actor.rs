@@ -1,6 +1,5 @@
 //! The watched process of the integration tests: one small program that plays many parts. Its name is
 //! that of the link it is started by, its part is in its arguments.
-#![allow(clippy::incompatible_msrv)] // no user builds it: it needs a Rust of today
 #![allow(unsafe_code)] // one part ends only its leader thread, another dies of a signal
 #![allow(clippy::expect_used, clippy::panic)] // what a test reads in the output log when it got it wrong
 #![allow(clippy::zombie_processes)] // processes that nobody waits for are what it is about

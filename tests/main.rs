@@ -3,7 +3,6 @@
 //! The watched processes are `tests/actor.rs` under names that nothing else has. Nothing is waited for
 //! by the clock alone: each test waits for what it wants to see, and fails when it has not come in time.
 //! What a machine or a user does not allow is skipped with a line on standard error that says why.
-#![allow(clippy::incompatible_msrv)] // no user builds it: it needs a Rust of today
 // How a test fails.
 #![allow(
     clippy::unwrap_used,

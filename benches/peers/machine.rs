@@ -93,7 +93,7 @@ impl Machine {
         let folder = tempfile::tempdir()?;
         // What the watchers write is on a disk nowhere: /run, where it belongs, is a tmpfs too.
         run(Command::new("mount").args(["-t", "tmpfs", "-o", "mode=755", "none"]).arg(folder.path()))?;
-        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench");
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers");
         for program in ["watched", "fill", "scan", "wake"] {
             let source = sources.join(program).with_extension("c");
             run(Command::new("cc").arg("-O2").arg("-o").arg(folder.path().join(program)).arg(source))?;

@@ -4,7 +4,6 @@
 //! The data goes one way: the [`watchers`] are started in the folder and control groups of a [`machine`],
 //! [`deaths`], [`quiet`], [`looks`] and [`fleet`] measure them into rows, and [`report`] makes tables of the
 //! rows and holds them against the [`targets`].
-#![allow(clippy::incompatible_msrv)] // no user builds it: it needs a Rust of today
 
 // A measurement that goes wrong ends with a panic.
 #![allow(clippy::indexing_slicing, clippy::string_slice)]

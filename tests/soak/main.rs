@@ -15,7 +15,6 @@
 //! | `parts` | the start command and the watched process, which this program plays too |
 //! | `ledger` | what start commands note of themselves |
 //! | `processes`, `pressure`, `clock`, `chance`, `summary` | what these need |
-#![allow(clippy::incompatible_msrv)] // no user builds it: it needs a Rust of today
 // How a soak fails that cannot go on.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)]
 #![allow(clippy::indexing_slicing, clippy::string_slice)]
