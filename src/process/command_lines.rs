@@ -94,7 +94,7 @@ impl Proc {
     /// Reads processes, and calls `visit` with the place of each and what was read. Whether all could be asked.
     ///
     /// # Errors
-    /// There is no child to be had, or it does not come to its work.
+    /// Who reads does not come to its work.
     pub(super) fn read_lines(
         &self,
         asked: &[Asked],
@@ -135,13 +135,14 @@ impl Hangs {
                 break;
             }
             self.lost = self.lost.filter(|child| !has_ended(*child));
-            if self.lost.is_some() {
+            // Where no child can be made either, all is judged by the rest.
+            let child = if self.lost.is_none() { Child::fork(root).ok() } else { None };
+            let Some(mut child) = child else {
                 for (place, _) in left {
                     visit(place, Ok(Reading::default()));
                 }
                 return Ok(false);
-            }
-            let mut child = Child::fork(root)?;
+            };
             let answered = child.ask(&left, pulse, visit);
             self.lost = child.end();
             left.drain(..answered?);

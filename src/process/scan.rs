@@ -214,7 +214,7 @@ impl Proc {
             )));
         }
         if !all_asked && criteria.subject == Subject::CommandLine {
-            return Err(Unknown("who reads command lines hangs, and cannot be killed".to_owned()));
+            return Err(Unknown("command lines cannot be read".to_owned()));
         }
         Ok(())
     }
