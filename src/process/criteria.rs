@@ -146,8 +146,9 @@ pub fn full_names<'a>(comm: &[u8], command_line: &'a [u8], program: Option<&'a [
     if comm.len() != CUT_NAME {
         return Vec::new();
     }
-    let arguments = command_line.split(|byte| *byte == 0).take(3).map(last_part);
-    let names = arguments.filter(|name| !name.contains(&b' ')).chain(program);
+    let arguments = command_line.split(|byte| *byte == 0).take(3);
+    let names = arguments.flat_map(|argument| [last_part(argument), last_part_of_any(argument)]);
+    let names = names.filter(|name| !name.contains(&b' ')).chain(program);
     // Longer than a file's name it is none, and would fill logs and the state file.
     let mut names: Vec<_> =
         names.filter(|name| name.starts_with(comm) && name.len() <= LONGEST_FILE_NAME).collect();
@@ -165,9 +166,14 @@ pub fn program_name(path: &Path) -> &[u8] {
     last_part(without_mark(path.as_os_str().as_bytes()))
 }
 
-/// The last part of a path; of one of Wine's too.
+/// The last part of a path.
 pub fn last_part(path: &[u8]) -> &[u8] {
-    path.rsplit(|byte| matches!(byte, b'/' | b'\\')).next().unwrap_or_default()
+    path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
+}
+
+/// The last part of an argument, which Wine gives as `Z:\dir\name.exe`.
+pub fn last_part_of_any(argument: &[u8]) -> &[u8] {
+    last_part(argument).rsplit(|byte| *byte == b'\\').next().unwrap_or_default()
 }
 
 /// What an interpreter runs, as a command line has it: the first argument after its own name that is no option.

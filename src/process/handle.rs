@@ -196,7 +196,9 @@ impl Handle {
             command_line: String::new(),
             signature: stored.signature.clone(),
         });
-        let Some(info) = or_vanished(read.map(Some), stored.id.pid)? else { return Ok(None) };
+        // The kernel's own time is to be that of the kernel.
+        let read = read.map(|info| Some(info).filter(|info| info.started == stored.id.started));
+        let Some(info) = or_vanished(read, stored.id.pid)? else { return Ok(None) };
         // What is known of it is what a watch before this one saw: all of it may be new.
         let mut handle = Handle::new(proc, info, process);
         let check = handle.check(criteria, proc)?;

@@ -3,7 +3,9 @@
 use procfs::process::Process;
 
 use crate::process::cgroup::ControlGroups;
-use crate::process::criteria::{Mismatch, is_init_script, last_part, script, shown_command_line};
+use crate::process::criteria::{
+    Mismatch, is_init_script, last_part, last_part_of_any, script, shown_command_line,
+};
 use crate::process::scan::{Candidate, Judge, Proc, Tasks, Unknown};
 use crate::process::stat::Stat;
 use crate::process::{Identity, ReadError};
@@ -27,6 +29,8 @@ pub enum By {
     Argument,
     /// The base name of what it runs, as an interpreter.
     Script,
+    /// Its name, which is a word of the start command.
+    Word,
     /// A directory in its executable's path.
     Directory,
     /// Its systemd unit, or that which the start command names.
@@ -56,7 +60,9 @@ impl Proc {
                 })
             });
             match judged {
-                Ok(Some(candidate)) if candidate.near.is_none_or(|by| by == By::Name) => all.push(candidate),
+                Ok(Some(candidate)) if matches!(candidate.near, None | Some(By::Name | By::Word)) => {
+                    all.push(candidate);
+                }
                 Ok(Some(candidate)) => others.push(candidate),
                 Ok(None) | Err(ReadError::Vanished | ReadError::Refused | ReadError::Blind(_)) => {}
             }
@@ -139,6 +145,9 @@ impl<'a> Nearness<'a> {
         if self.is_near_name(&own_name) {
             return Some(By::Name);
         }
+        if self.words.contains(&&*own_name) {
+            return Some(By::Word);
+        }
         // Nobody has meant a thread of the kernel, what is dead, or what starts the service.
         let line = identity.line();
         if stat.is_bare() || is_init_script(line) {
@@ -150,11 +159,11 @@ impl<'a> Nearness<'a> {
         let word = word.strip_suffix(b":").unwrap_or(word);
         let path = if first.starts_with(b"/") { first } else { word };
         let run = script(line);
-        let is_near = |name: &[u8]| self.is_near_part(last_part(name));
+        let is_near = |name: &[u8]| self.is_near_part(last_part_of_any(name));
         let unit = || ControlGroups::read(entry).unit().is_some_and(|unit| self.is_near_unit(unit));
         let in_full = |full: &Criteria| identity.meets(full, stat);
         Some(match identity.path.as_deref() {
-            Some(program) if is_near(program) => By::Executable,
+            Some(program) if self.is_near_part(last_part(program)) => By::Executable,
             _ if is_near(word) || is_near(path) => By::Argument,
             _ if self.in_full.as_ref().is_some_and(in_full) => By::CommandLine,
             _ if !run.contains(&b' ') && is_near(run) => By::Script,
@@ -168,7 +177,6 @@ impl<'a> Nearness<'a> {
     fn is_near_name(&self, name: &str) -> bool {
         let pattern = &self.criteria.pattern;
         self.looser.iter().any(|pattern| pattern.matches(name.as_bytes()))
-            || self.words.contains(&name)
             || pattern.is_literal() && strsim::damerau_levenshtein(pattern.text(), name) <= self.most_slips
     }
 
@@ -200,7 +208,7 @@ impl<'a> Nearness<'a> {
         }
         let shown = shown_command_line(stat.comm, line);
         let first = line.split(|byte| *byte == 0).next().unwrap_or_default();
-        let cut = first.len() - last_part(first).len();
+        let cut = first.len() - last_part_of_any(first).len();
         let bare = line.get(cut..).map(|line| shown_command_line(stat.comm, line)).unwrap_or_default();
         let matches = |pattern: &Pattern| pattern.matches(bare.as_bytes());
         matches(&self.criteria.pattern)

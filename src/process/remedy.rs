@@ -75,7 +75,8 @@ impl Remedy {
         let by_name = Some(by_name).filter(|_| !is_interpreter(name.as_bytes()));
         let run = printable(script(identity.line())).into_owned();
         let by_script = Remedy { full: true, pattern: escaped(&run), ..Remedy::default() };
-        let by_script = Some(by_script).filter(|_| !run.is_empty());
+        // A word alone would be found in other command lines too.
+        let by_script = Some(by_script).filter(|_| run.contains(['/', '.']));
         let as_given =
             near::is_more_than_a_name(criteria).then(|| Remedy { full: true, ..Remedy::default() });
         let tries = if near == Some(By::Script) {
