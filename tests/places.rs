@@ -117,8 +117,7 @@ fn the_same_line_without_a_place_for_a_lock_goes_in_silence() {
         let second = place(&scene).spawn();
         // Or it watches, which it says on standard error or in the log.
         scene.wait_until("the second one has decided", || {
-            (has_ended(&second) || !second.stderr().is_empty() || scene.count("watching '") > 1)
-                .then_some(())
+            (has_ended(&second) || !second.stderr().is_empty() || scene.count("watching '") > 1).then_some(())
         });
         let ended = second.ends();
         assert_eq!((ended.code(), &*ended.stdout, &*ended.stderr), (Some(0), "", ""), "{ended}");
