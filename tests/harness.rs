@@ -1,4 +1,4 @@
-//! A scene for each test: a process name that nothing else has, a folder for all files, the watchdogs
+//! A scene for each test: a process name that nothing else has, a directory for all files, the watchdogs
 //! that play in it, and an end that leaves nothing behind.
 
 use std::cell::Cell;
@@ -133,7 +133,7 @@ impl Scene {
         self.spawn(command, Captured::All).ends()
     }
 
-    /// A file of the instance in the state folder: `json`, `lock`, `pause`.
+    /// A file of the instance in the state directory: `json`, `lock`, `pause`.
     pub fn kept(&self, ending: &str) -> PathBuf {
         self.path(&format!("state/{}.{ending}", self.name))
     }
@@ -382,7 +382,7 @@ pub struct Invocation<'a> {
 }
 
 impl<'a> Invocation<'a> {
-    /// Another start command, in which `$ACTOR` is the watched program, `$HERE` the scene's folder, and `$OTHER`
+    /// Another start command, in which `$ACTOR` is the watched program, `$HERE` the scene's directory, and `$OTHER`
     /// another name: a word of the command would be near.
     pub fn starting(self, start_command: &str) -> Self {
         self.with("--start-command", counted(start_command))
@@ -453,7 +453,7 @@ pub enum Captured {
     Nothing,
 }
 
-/// A watchdog at work. It must not outlive its scene.
+/// A running watchdog. It must not outlive its scene.
 pub struct Watchdog<'a> {
     scene: &'a Scene,
     pid: i32,

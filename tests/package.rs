@@ -107,7 +107,8 @@ fn the_crate_is_complete_and_free_of_warnings() {
     let ended = Scene::new().spawn(cargo, Captured::All).ends();
     assert_eq!((ended.code(), &*ended.stderr), (Some(0), ""), "{ended}");
     let packaged: Vec<_> = ended.stdout.lines().collect();
-    let needed = ["Cargo.lock", "src/main.rs", "packaging/man/watchdog.1", "packaging/build-deb", "docs/install.md"];
+    let needed =
+        ["Cargo.lock", "src/main.rs", "packaging/man/watchdog.1", "packaging/build-deb", "docs/install.md"];
     for file in needed.into_iter().chain(["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE"]) {
         assert!(packaged.contains(&file), "{file}: {ended}");
     }

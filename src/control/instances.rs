@@ -71,7 +71,7 @@ pub fn before(place: &StateDir, user: &User) -> Option<PathBuf> {
     Dirs::of(user).old_state.filter(|_| place.state_dir.is_none())
 }
 
-/// The folders in which states may be: the user's own, and root's, for all to see.
+/// The directories in which states may be: the user's own, and root's, for all to see.
 pub fn directories(place: &StateDir, user: &User) -> Vec<PathBuf> {
     let own = user.state_folder(place.state_dir.as_ref());
     let roots = PathBuf::from(ROOTS_STATE);

@@ -80,7 +80,7 @@ pub struct Clean {
 /// Where the state of watchdogs is.
 #[derive(Debug, Default)]
 pub struct StateDir {
-    /// The folder, if it is not the usual one.
+    /// The directory, if it is not the usual one.
     pub state_dir: Option<OsString>,
 }
 

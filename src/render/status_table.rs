@@ -26,7 +26,7 @@ const ALWAYS: u8 = 4;
 
 /// The table, with its head: as many columns as fit into a terminal this `wide`, or, where there is none, into 80.
 pub fn page(snapshots: &[Snapshot], wide: Option<usize>) -> String {
-    let first = if wide.is_some() { 0 } else { 1 };
+    let first = u8::from(wide.is_none());
     let fits = |lines: &Vec<String>| lines.iter().all(|line| line.chars().count() <= wide.unwrap_or(80));
     let mut tables = (first..ALWAYS).map(|narrower| lines(snapshots, narrower));
     let table = tables.find(fits).unwrap_or_else(|| lines(snapshots, ALWAYS));
