@@ -287,7 +287,7 @@ fn each_command_of(is_wanted: fn(&str) -> bool) {
     for block in blocks {
         let stage = Stage::new();
         let lines = lines(&block);
-        let needs_one = ["status", "pause", "resume", "service", "tail"];
+        let needs_one = ["status", "pause", "resume", "clean", "service", "tail"];
         if lines.iter().any(|line| needs_one.iter().any(|word| line.contains(word))) {
             stage.play_once();
         }

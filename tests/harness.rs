@@ -64,12 +64,12 @@ impl Scene {
         fs::read_to_string(self.path(file)).unwrap_or_default()
     }
 
-    /// Lets everybody make files in the scene's folder, each their own.
+    /// Lets everybody make files in the scene's directory, each their own.
     pub fn open_to_all(&self) {
         fs::set_permissions(self.path(""), fs::Permissions::from_mode(0o1777)).unwrap();
     }
 
-    /// A folder of the scene with this owner, group and mode.
+    /// A directory of the scene with this owner, group and mode.
     pub fn folder(&self, name: &str, (owner, group): (u32, u32), mode: u32) -> PathBuf {
         let folder = self.path(name);
         fs::create_dir_all(&folder).unwrap();
@@ -78,7 +78,7 @@ impl Scene {
         folder
     }
 
-    /// Lets a user do what a script says, in which `$HERE` is the scene's folder and `$NAME` the watched name.
+    /// Lets a user do what a script says, in which `$HERE` is the scene's directory and `$NAME` the watched name.
     #[track_caller]
     pub fn act_as(&self, user: u32, script: &str) {
         let words = as_user(user);
