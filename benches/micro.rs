@@ -31,7 +31,7 @@ const STAT: &str = "812 (tmux: server) S) S 1 812 812 0 -1 4194624 2954 0 12 0 1
 const NAMES: [&str; 8] =
     ["systemd", "sshd", "dockerd", "containerd-shim", "nginx", "(sd-pam)", "kworker/u9:2", "postgres"];
 
-/// A /proc in a folder, with so many processes, of which the last is looked for.
+/// A /proc in a directory, with so many processes, of which the last is looked for.
 fn fake_proc(processes: usize) -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let root = folder.path();

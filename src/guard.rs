@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::Once;
 
 thread_local! {
-    /// Something is at work whose panics are not ours.
+    /// Something runs whose panics are not ours.
     static IS_GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 

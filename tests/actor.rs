@@ -242,7 +242,7 @@ fn titled(title: &str, part: &[&str]) -> Command {
     command
 }
 
-/// Crashes, and leaves a core in the scene's folder if `most` allows it.
+/// Crashes, and leaves a core in the scene's directory if `most` allows it.
 fn dump_core(most: u64) -> ! {
     env::set_current_dir(env::var_os("HERE").expect("a scene")).expect("its folder");
     let limit = libc::rlimit { rlim_cur: most, rlim_max: most };

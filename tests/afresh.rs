@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use nix::sys::signal::Signal::SIGKILL;
+use nix::sys::signal::Signal::{SIGINT, SIGKILL};
 
 use crate::harness::{Captured, Invocation, Scene, Watchdog};
 use crate::machine::send;
@@ -101,6 +101,35 @@ fn a_series_goes_on_counting() {
         let (_, watchdog) = by.begin(&scene, &line);
         assert_eq!(watchdog.ends().code(), Some(1), "{by:?}: {}", scene.story());
         assert_eq!((scene.starts(), scene.count("gave up after 1")), (1, 1), "{by:?}: {:#?}", scene.log());
+    }
+}
+
+/// Ctrl-C, kill, and run again: each time it starts something, and names a start command that it leaves running.
+#[test]
+fn however_often_it_is_run_by_hand_it_starts_something() {
+    for is_judged in [false, true] {
+        let scene = Scene::new();
+        let line = scene.watchdog().with("--max-fail-count", "1").with("--restart-wait-interval", "1");
+        let line = line.starting("$ACTOR sleep; true");
+        for round in 1..=5 {
+            let (terminal, watchdog) = By::Hand.begin(&scene, &line);
+            let mut terminal = terminal.unwrap();
+            scene.wait_until("it starts something", || {
+                assert_eq!(scene.count("gave up"), 0, "{:#?}", scene.log());
+                (scene.starts() == round).then_some(())
+            });
+            let pid = scene.wait_running();
+            if is_judged {
+                scene.wait_until("it is judged", || {
+                    (scene.count("attempt 1 succeeded") == round).then_some(())
+                });
+            }
+            terminal.press("\x03");
+            assert_eq!(watchdog.ends().signal(), Some(SIGINT), "{}", terminal.transcript());
+            terminal.expect(r"stopped by SIGINT.*; the start command \(pid \d+\) keeps running\n");
+            send(pid, SIGKILL);
+            scene.wait_gone(pid);
+        }
     }
 }
 

@@ -249,7 +249,7 @@ fn beside_a_watchdog_at_work_a_run_looks_at_what_that_follows() {
     watchdog.wait_checks(2);
     send(watchdog.pid(), SIGSTOP);
     assert_eq!(once.clone().run().code(), Some(0), "{}", scene.story());
-    // Others have its name, which the watchdog at work will see to.
+    // Others have its name, which the watchdog running will see to.
     let other = scene.start_child(&scene.path(scene.name()), &["sleep"]);
     scene.wait_until("there are two", || (scene.all() == [pid, other]).then_some(()));
     send(pid, SIGKILL);

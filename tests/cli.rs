@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use crate::harness::{Captured, Ended, Scene, WATCHDOG};
 use crate::machine::{is_root, skip};
 
-/// Runs it with these arguments, and with folders of its own unless they are in the way.
+/// Runs it with these arguments, and with directories of its own unless they are in the way.
 fn run<S: AsRef<OsStr>>(scene: &Scene, arguments: impl IntoIterator<Item = S>) -> Ended {
     let mut command = Command::new(WATCHDOG);
     command

@@ -25,7 +25,7 @@ fn write(scene: &Scene, start_command: &str, more: &str) -> PathBuf {
     file
 }
 
-/// A watchdog that has it all from the file, but for its folders.
+/// A watchdog that has it all from the file, but for its directories.
 fn by_file<'a>(scene: &'a Scene, start_command: &str, more: &str) -> Invocation<'a> {
     let file = write(scene, start_command, more);
     let options = [
@@ -152,7 +152,7 @@ fn a_changed_file_is_read_and_starts_nothing() {
 #[test]
 fn a_changed_start_command_is_doubted_before_it_is_needed() {
     let scene = Scene::new();
-    // Where a folder in PATH cannot be searched, nobody could tell.
+    // Where a directory in PATH cannot be searched, nobody could tell.
     let path = ["env", "PATH=/usr/bin:/bin"];
     let watchdog = by_file(&scene, "$ACTOR sleep &", "").through(&path).spawn();
     scene.wait_for("attempt 1 succeeded");
@@ -322,7 +322,7 @@ fn a_bare_name_is_a_file_in_etc() {
     write(&scene, "$ACTOR sleep &", "");
     fs::create_dir(scene.path("etc")).unwrap();
     fs::rename(scene.path("x.toml"), scene.path("etc/docker.toml")).unwrap();
-    // Over a folder that is there on every machine, so that none has to be made.
+    // Over a directory that is there on every machine, so that none has to be made.
     let mount = "mount -t tmpfs none /etc && mkdir /etc/watchdog && cp $HERE/etc/docker.toml /etc/watchdog && exec \"$@\"";
     let private: Vec<_> = private.iter().map(String::as_str).chain(["sh", "-c", mount, "sh"]).collect();
     let line = scene.watchdog().without("--process-name").without("--start-command").with("-c", "docker");

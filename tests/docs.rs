@@ -90,6 +90,7 @@ const CLASSES: &[(&str, Class)] = &[
     ("watchdog status", Class::Ends(&[0, 3])),
     ("watchdog pause ", Class::Ends(&[0])),
     ("watchdog resume ", Class::Ends(&[0])),
+    ("watchdog clean ", Class::Ends(&[0])),
     // It asks, and nobody answers.
     ("watchdog", Class::Ends(&[2])),
     ("printf '%s\\n' nginx ", Class::Watches),
@@ -138,7 +139,7 @@ fn class(line: &str) -> Class {
     class.unwrap_or_else(|| panic!("nobody runs this: {line}")).1
 }
 
-/// Where the commands of the documentation work: its processes have this scene's name, its folders are here, and
+/// Where the commands of the documentation work: its processes have this scene's name, its directories are here, and
 /// `service` starts the process.
 struct Stage {
     scene: Scene,
@@ -268,7 +269,7 @@ esac
 const PROGRAM: &str = r#"#!/bin/sh
 case ${1-} in
 status | pause | resume) exec 'PROGRAM' "$@" --state-dir "$HERE/state" ;;
-'') ;;
+'' | clean) ;;
 *) case $* in *config* | *restart* | *dry-run*) ;; *) set -- "$@" --restart-wait-interval 0.3 ;; esac ;;
 esac
 exec 'PROGRAM' "$@" --state-dir "$HERE/state" --log-dir "$HERE/log"
@@ -286,7 +287,7 @@ fn each_command_of(is_wanted: fn(&str) -> bool) {
     for block in blocks {
         let stage = Stage::new();
         let lines = lines(&block);
-        let needs_one = ["status", "pause", "resume", "service", "tail"];
+        let needs_one = ["status", "pause", "resume", "clean", "service", "tail"];
         if lines.iter().any(|line| needs_one.iter().any(|word| line.contains(word))) {
             stage.play_once();
         }
@@ -470,6 +471,7 @@ const OF_OTHERS: &[&str] = &[
     "--all",
     "--for",
     "--json",
+    "--logs",
 ];
 
 #[test]
@@ -690,7 +692,7 @@ fn what_cron_mails_is_what_is_quoted() {
         (ended.code() == Some(0)).then_some(ended)
     });
     let said = quoted("docs/running.md", "gave up after");
-    // The command that is to be typed has the scene's folder in it.
+    // The command that is to be typed has the scene's directory in it.
     let place = format!(" --state-dir {}", stage.scene.path("state").display());
     let mails = (gave_up.stderr + &back.stderr).replace(&place, "");
     assert_eq!(shape(&stage, &mails), shape(&stage, &said));

@@ -129,7 +129,7 @@ fn what_is_missing_would_be_started_and_nothing_is_done() {
     for file in ["harm", "state", "log", "home"] {
         assert!(!scene.path(file).exists(), "{file}: {}", dry.ended);
     }
-    // Nor is it in the way of a watchdog at work, or refused because of one.
+    // Nor is it in the way of a running watchdog, or refused because of one.
     let watchdog = scene.watchdog().spawn();
     let pid = scene.wait_running();
     let dry = DryRun::of(scene.watchdog());
@@ -246,7 +246,7 @@ fn a_second_watchdog_would_end() {
     terminal.expect(&busy);
     assert_eq!(second.ends().code(), Some(1));
     assert_eq!(kept(&scene), before, "it only looks");
-    // Cut off, it leaves its start command at work, and the next one waits for that.
+    // Cut off, it leaves its start command running, and the next one waits for that.
     let command = scene.state()["command"]["pid"].to_string();
     first.send(SIGKILL);
     first.ends();

@@ -83,7 +83,7 @@ fn it_has_three_descriptors_and_a_session_of_its_own() {
         }
     });
     let fds = scene.read("fds");
-    // `ls` has the folder itself open too.
+    // `ls` has the directory itself open too.
     let links = fds.lines().filter_map(|line| line.split_once(" -> "));
     let links = links.filter(|(_, to)| !to.starts_with("/proc/"));
     let numbers: Vec<_> = links.filter_map(|(from, _)| from.split(' ').next_back()).collect();
@@ -155,7 +155,7 @@ fn files_in_use(pid: i32) -> Vec<PathBuf> {
     links.filter_map(|link| fs::read_link(link).ok()).collect()
 }
 
-/// The folder that it was started in may be on a disk that somebody wants to unmount.
+/// The directory that it was started in may be on a disk that somebody wants to unmount.
 #[test]
 fn the_folder_of_the_start_is_the_start_command_s_and_not_kept_busy() {
     let scene = Scene::new();

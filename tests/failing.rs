@@ -191,7 +191,7 @@ fn what_an_ended_command_leaves_in_its_group_is_killed_too() {
     scene.wait_gone(rest);
 }
 
-/// A command that is still at work is waited for, and a process that it brings about in the end counts.
+/// A command that still runs is waited for, and a process that it brings about in the end counts.
 #[test]
 fn a_slow_command_is_waited_for() {
     let scene = Scene::new();

@@ -1,4 +1,4 @@
-//! A scene for each test: a process name that nothing else has, a folder for all files, the watchdogs
+//! A scene for each test: a process name that nothing else has, a directory for all files, the watchdogs
 //! that play in it, and an end that leaves nothing behind.
 
 use std::cell::Cell;
@@ -64,12 +64,12 @@ impl Scene {
         fs::read_to_string(self.path(file)).unwrap_or_default()
     }
 
-    /// Lets everybody make files in the scene's folder, each their own.
+    /// Lets everybody make files in the scene's directory, each their own.
     pub fn open_to_all(&self) {
         fs::set_permissions(self.path(""), fs::Permissions::from_mode(0o1777)).unwrap();
     }
 
-    /// A folder of the scene with this owner, group and mode.
+    /// A directory of the scene with this owner, group and mode.
     pub fn folder(&self, name: &str, (owner, group): (u32, u32), mode: u32) -> PathBuf {
         let folder = self.path(name);
         fs::create_dir_all(&folder).unwrap();
@@ -78,7 +78,7 @@ impl Scene {
         folder
     }
 
-    /// Lets a user do what a script says, in which `$HERE` is the scene's folder and `$NAME` the watched name.
+    /// Lets a user do what a script says, in which `$HERE` is the scene's directory and `$NAME` the watched name.
     #[track_caller]
     pub fn act_as(&self, user: u32, script: &str) {
         let words = as_user(user);
@@ -133,7 +133,7 @@ impl Scene {
         self.spawn(command, Captured::All).ends()
     }
 
-    /// A file of the instance in the state folder: `json`, `lock`, `pause`.
+    /// A file of the instance in the state directory: `json`, `lock`, `pause`.
     pub fn kept(&self, ending: &str) -> PathBuf {
         self.path(&format!("state/{}.{ending}", self.name))
     }
@@ -382,7 +382,7 @@ pub struct Invocation<'a> {
 }
 
 impl<'a> Invocation<'a> {
-    /// Another start command, in which `$ACTOR` is the watched program, `$HERE` the scene's folder, and `$OTHER`
+    /// Another start command, in which `$ACTOR` is the watched program, `$HERE` the scene's directory, and `$OTHER`
     /// another name: a word of the command would be near.
     pub fn starting(self, start_command: &str) -> Self {
         self.with("--start-command", counted(start_command))
@@ -453,7 +453,7 @@ pub enum Captured {
     Nothing,
 }
 
-/// A watchdog at work. It must not outlive its scene.
+/// A running watchdog. It must not outlive its scene.
 pub struct Watchdog<'a> {
     scene: &'a Scene,
     pid: i32,

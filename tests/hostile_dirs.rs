@@ -1,6 +1,6 @@
-//! Root's watchdog in folders that other users can write, and in those that only look so.
+//! Root's watchdog in directories that other users can write, and in those that only look so.
 //!
-//! What is in them decides what root writes, runs and ends. Two ordinary users do here what the folder lets
+//! What is in them decides what root writes, runs and ends. Two ordinary users do here what the directory lets
 //! them do. What they are after stays as it is, and the process is watched all the same.
 
 use std::fs::{self, Permissions};
@@ -27,11 +27,11 @@ const HOSTILE: [((u32, u32), u32, u32); 6] = [
     (ROOT, 0o777, BOB),
     (ROOT, 0o1777, BOB),
     (ROOT_AND_BOB, 0o775, BOB),
-    // Where nobody can replace what is root's, so that the folder will do; what others have put there won't.
+    // Where nobody can replace what is root's, so that the directory will do; what others have put there won't.
     (ROOT_AND_BOB, 0o1775, BOB),
 ];
 
-/// Whether the folder itself will do.
+/// Whether the directory itself will do.
 fn will_do((owner, mode): ((u32, u32), u32)) -> bool {
     SAFE.contains(&(owner, mode))
 }
@@ -46,7 +46,7 @@ const SAFE: [((u32, u32), u32); 6] = [
     (ROOT_AND_BOB, 0o1775),
 ];
 
-/// Folders that the folder may be in.
+/// Folders that the directory may be in.
 const PARENTS: [((u32, u32), u32); 6] = [
     (ROOT, 0o755),
     (ROOT_AND_BOB, 0o775),  // Ubuntu's /var/log
@@ -112,7 +112,7 @@ fn a_link_in_place_of_a_log_is_not_followed() {
     }
 }
 
-/// In a folder that will do, a file may be another's all the same: it was there before the folder was root's,
+/// In a directory that will do, a file may be another's all the same: it was there before the directory was root's,
 /// or it is a second name of something else.
 #[test]
 fn a_log_that_is_no_file_of_root_s_alone_is_not_written() {
@@ -142,7 +142,7 @@ fn a_log_that_is_no_file_of_root_s_alone_is_not_written() {
     }
 }
 
-/// A folder that is not tested may hold a link of its owner's, to wherever he wants root to write.
+/// A directory that is not tested may hold a link of its owner's, to wherever he wants root to write.
 #[test]
 fn a_folder_that_is_another_s_link_is_not_written() {
     if !has_something_to_lose() {
@@ -176,7 +176,7 @@ fn a_folder_that_is_a_link_of_root_s_is_one() {
     assert_at_work(&scene, scene.watchdog());
 }
 
-/// It keeps its log and its state, and says nothing of the folders.
+/// It keeps its log and its state, and says nothing of the directories.
 #[track_caller]
 fn assert_at_work(scene: &Scene, line: Invocation) {
     let line = line.with("--max-fail-count", "1").with("--restart-wait-interval", "0.2").flag("--once");
@@ -457,7 +457,7 @@ enum Configuration {
 }
 use Configuration::{Doubted, Fine, Refused};
 
-/// A folder and a file in it, each with owner, group and mode; and what becomes of the file.
+/// A directory and a file in it, each with owner, group and mode; and what becomes of the file.
 type Case = ((u32, u32), u32, (u32, u32), u32, Configuration);
 
 const CONFIGURATIONS: [Case; 16] = [
@@ -483,7 +483,7 @@ const CONFIGURATIONS: [Case; 16] = [
     (ALICES, 0o755, ALICES, 0o644, Refused),
 ];
 
-/// A configuration in a folder of the scene, and a watchdog by it.
+/// A configuration in a directory of the scene, and a watchdog by it.
 fn configured<'a>(scene: &'a Scene, file: &Path, start_command: &str) -> Invocation<'a> {
     let text = format!("start_command = 'echo >> $HERE/starts; {start_command}'\nmax_fail_count = 7\n");
     fs::write(file, text).unwrap();
@@ -550,7 +550,7 @@ fn as_process_1_a_configuration_that_others_can_write_is_doubted() {
     }
 }
 
-/// A link is as good as both folders: the one that it is in, and the one that it leads to.
+/// A link is as good as both directories: the one that it is in, and the one that it leads to.
 #[test]
 fn a_link_to_a_configuration_is_as_good_as_what_it_leads_to() {
     if !has_something_to_lose() {
@@ -563,7 +563,7 @@ fn a_link_to_a_configuration_is_as_good_as_what_it_leads_to() {
             let scene = Scene::new();
             let (etc, far) = (scene.folder("etc", ROOT, 0o755), scene.folder("far", ROOT, 0o755));
             let line = configured(&scene, &far.join("y.toml"), "$ACTOR sleep &");
-            // By way of a folder that is a link too, as Kubernetes has them.
+            // By way of a directory that is a link too, as Kubernetes has them.
             symlink("../far", etc.join("..data")).unwrap();
             symlink("..data/y.toml", etc.join("x.toml")).unwrap();
             scene.folder(if is_far { "far" } else { "etc" }, owner, mode);
@@ -573,7 +573,7 @@ fn a_link_to_a_configuration_is_as_good_as_what_it_leads_to() {
     }
 }
 
-/// The folder was good when the watch began; and what was put there since is refused, and the old one stays.
+/// The directory was good when the watch began; and what was put there since is refused, and the old one stays.
 #[test]
 fn a_configuration_that_another_user_has_put_in_place_is_not_read() {
     if !has_something_to_lose() {

@@ -42,7 +42,7 @@ fn a_second_one_with_other_settings_is_a_mistake() {
     assert!(ended.stderr.contains(&first.pid().to_string()) && ended.stderr.contains("--name"), "{ended}");
 }
 
-/// Somebody has cleared the state folder, and started another: the first starts nothing any more.
+/// Somebody has cleared the state directory, and started another: the first starts nothing any more.
 #[test]
 fn who_has_lost_his_lock_to_another_starts_nothing() {
     let scene = Scene::new();

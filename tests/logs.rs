@@ -127,7 +127,7 @@ fn a_time_zone_that_is_a_pipe_blocks_nobody() {
     let scene = Scene::new();
     let pipe = scene.path("zone");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    // Those that are no paths are looked for beneath the folders of the time zones.
+    // Those that are no paths are looked for beneath the directories of the time zones.
     let up = format!("{}{}", "../".repeat(20), pipe.strip_prefix("/").unwrap().display());
     for zone in [pipe.display().to_string(), format!(":{}", pipe.display()), up] {
         let mut command = scene.watchdog().flag("--once").command();
@@ -450,7 +450,7 @@ fn pipes_in_place_of_the_logs_block_nobody() {
     watchdog.terminate();
 }
 
-/// Everybody but root has all files in one folder of their own.
+/// Everybody but root has all files in one directory of their own.
 #[test]
 fn places_of_an_ordinary_user() {
     for (state_home, expected) in [(None, "home/.local/state/watchdog"), (Some("xdg"), "xdg/watchdog")] {

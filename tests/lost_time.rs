@@ -76,7 +76,7 @@ fn nor_has_one_in_a_control_group_that_is_frozen() {
 fn an_attempt_that_is_frozen_is_not_judged_on_waking() {
     let scene = Scene::new();
     let line = scene.watchdog().with("--restart-wait-interval", "6").starting(SLOW_DAEMON);
-    // While the command is at work, nothing is judged.
+    // While the command is running, nothing is judged.
     let has_ended = || scene.kept("json").exists() && !scene.state()["last_start"].is_null();
     outlives_the_frost(&scene, line, has_ended, || scene.freeze(), || scene.thaw());
 }

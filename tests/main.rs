@@ -15,6 +15,7 @@
 
 mod afresh;
 mod blocked;
+mod clean;
 mod cli;
 mod config;
 mod died;

@@ -197,22 +197,30 @@ fn with_one_name(scene: &Scene) {
     scene.write_script("bin/watchdog", &script);
 }
 
+const BASH: &str = "compopt() { :; }; source packaging/completions/watchdog.bash; COMP_WORDS=(\"$@\"); \
+                    COMP_CWORD=$(($# - 1)); _watchdog watchdog \"${@: -1}\" \"${@: -2:1}\"; \
+                    printf '%s\\n' \"${COMPREPLY[@]}\"";
+const FISH: &str = "source packaging/completions/watchdog.fish; complete -C \"$argv\"";
+
+/// The shells that are here and that can be asked what they offer.
+fn shells() -> Vec<(&'static str, Vec<&'static str>)> {
+    let mut shells = vec![
+        ("bash", vec!["--norc", "-c", BASH, "bash", "watchdog"]),
+        ("fish", vec!["--no-config", "-c", FISH, "watchdog"]),
+    ];
+    shells.retain(|(shell, _)| is_here(shell));
+    shells
+}
+
 /// What bash and fish offer for what was typed so far; zsh has no such question outside a terminal.
 #[test]
 fn completions_offer_options_commands_and_names() {
     let scene = Scene::new();
     with_one_name(&scene);
+    scene.wait_running();
     fs::create_dir_all(scene.path("home/.config/watchdog")).unwrap();
     fs::write(scene.path("home/.config/watchdog/zebra-d.toml"), "").unwrap();
-    // Where no completion is at work, there are none of its options.
-    let bash = "compopt() { :; }; source packaging/completions/watchdog.bash; COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); \
-                _watchdog watchdog \"${@: -1}\" \"${@: -2:1}\"; printf '%s\\n' \"${COMPREPLY[@]}\"";
-    let fish = "source packaging/completions/watchdog.fish; complete -C \"$argv\"";
-    let mut shells = vec![
-        ("bash", vec!["--norc", "-c", bash, "bash", "watchdog"]),
-        ("fish", vec!["--no-config", "-c", fish, "watchdog"]),
-    ];
-    shells.retain(|(shell, _)| is_here(shell));
+    let shells = shells();
     let (name, user) = (scene.name(), "root");
     for (typed, offered) in [
         (&["--process-n"][..], "--process-name"),
@@ -220,7 +228,10 @@ fn completions_offer_options_commands_and_names() {
         (&["pause", &name[..4]], name),
         (&["resume", &name[..4]], name),
         (&["status", &name[..4]], name),
+        (&["clean", &name[..4]], name),
         (&["status", "--js"], "--json"),
+        (&["-p", &name[..4]], name),
+        (&["--process-name", &name[..4]], name),
         (&["--pid-namespace", "a"], "any"),
         (&["--user", "roo"], user),
         (&["--config", "zeb"], "zebra-d"),
@@ -239,6 +250,39 @@ fn completions_offer_options_commands_and_names() {
     if is_here("zsh") {
         let zsh = run(&scene, "zsh", &["-f", "-n", "packaging/completions/_watchdog"]);
         assert_eq!((zsh.code(), &*zsh.stderr), (Some(0), ""), "{zsh}");
+    }
+}
+
+/// The state directory that was typed is where names are looked for; and where there is nothing to offer, no files
+/// are offered instead.
+#[test]
+fn completions_know_the_state_directory_and_when_there_is_nothing() {
+    let scene = Scene::new();
+    assert_eq!(scene.watchdog().flag("--once").run().code(), Some(0));
+    fs::create_dir_all(scene.path("bin")).unwrap();
+    std::os::unix::fs::symlink(WATCHDOG, scene.path("bin/watchdog")).unwrap();
+    fs::create_dir_all(scene.path("home")).unwrap();
+    std::os::unix::fs::symlink(scene.path("state"), scene.path("home/state")).unwrap();
+    let (name, place) = (scene.name(), scene.path("state"));
+    let place = place.to_str().unwrap();
+    for (shell, arguments) in shells() {
+        let offered = |typed: &[&str]| {
+            let ended = run(&scene, shell, &[&arguments, typed].concat());
+            assert_eq!(ended.stderr, "", "{shell}, {typed:?}");
+            ended.stdout.lines().filter_map(|line| line.split('\t').next()).any(|word| word == name)
+        };
+        let begun = &name[..4];
+        assert!(offered(&["pause", "--state-dir", place, begun]), "{shell}");
+        assert!(offered(&["clean", "--state-dir", "~/state", begun]), "{shell}");
+        let one_word = format!("--state-dir={place}");
+        let words = if shell == "bash" { vec!["--state-dir", "=", place] } else { vec![&*one_word] };
+        assert!(offered(&[&["pause"][..], &words, &[begun]].concat()), "{shell}");
+        assert!(!offered(&["pause", begun]), "{shell}");
+    }
+    if is_here("bash") {
+        let script = "source packaging/completions/watchdog.bash; complete -p watchdog";
+        let registered = run(&scene, "bash", &["--norc", "-c", script]).stdout;
+        assert!(registered.contains("-F _watchdog") && !registered.contains("-o default"), "{registered}");
     }
 }
 

@@ -56,7 +56,7 @@ fn of_two_hundred_checks_at_once_one_starts_it() {
 }
 
 /// Kills watchdogs and their process at random moments. The start command takes its time, and says itself
-/// if another is at work.
+/// if another is running.
 fn killed_at_any_moment(rounds: u32) {
     let scene = Scene::new();
     let start = format!(
@@ -460,7 +460,7 @@ fn a_state_file_that_cannot_be_used_is_put_aside_and_told_once() {
     }
 }
 
-/// The state folder is on a file system of its own, mounted by this; what is said of it.
+/// The state directory is on a file system of its own, mounted by this; what is said of it.
 fn watches_on(mount: &str, said: &str) {
     let scene = Scene::new();
     let Some(private) = unshare(&scene, &["--mount"]) else {

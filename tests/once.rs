@@ -27,7 +27,7 @@ fn a_run_that_hangs_is_named_once() {
     let line = scene.watchdog().flag("--once").with("--restart-wait-interval", "10ms");
     let line = line.with("--start-timeout", "10ms").with("--max-fail-count", "1");
     assert_eq!(line.clone().run().code(), Some(0));
-    // Process 1 has been at work for long.
+    // Process 1 has been running for long.
     let started = Process::new(1).unwrap().stat().unwrap().starttime * 1000 / procfs::ticks_per_second();
     let mut state = scene.state();
     state["watchdog"] = json!({ "pid": 1, "started_ms": started });

@@ -97,3 +97,19 @@ fn timers_do_not_go_by_the_clock_of_summer() {
         assert_eq!(hour, 60, "{timer}: each minute of the hour that comes twice\n{ended}");
     }
 }
+
+/// `cargo install` of what `cargo package` makes needs these, and a warning would be the last thing that is read.
+#[test]
+fn the_crate_is_complete_and_free_of_warnings() {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["package", "--list", "--allow-dirty", "--offline"]).stdin(Stdio::null());
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
+    let ended = Scene::new().spawn(cargo, Captured::All).ends();
+    assert_eq!((ended.code(), &*ended.stderr), (Some(0), ""), "{ended}");
+    let packaged: Vec<_> = ended.stdout.lines().collect();
+    let needed =
+        ["Cargo.lock", "src/main.rs", "packaging/man/watchdog.1", "packaging/build-deb", "docs/install.md"];
+    for file in needed.into_iter().chain(["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE"]) {
+        assert!(packaged.contains(&file), "{file}: {ended}");
+    }
+}

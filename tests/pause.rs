@@ -241,7 +241,7 @@ fn what_is_configured_is_known_and_what_root_runs_is_roots() {
     fs::create_dir(scene.path("home")).unwrap();
     fs::set_permissions(scene.path("home"), fs::Permissions::from_mode(0o777)).unwrap();
     let said = |before: &str, user: &str, words: &[&str]| {
-        // Over folders that are there on every machine, so that none has to be made.
+        // Over directories that are there on every machine, so that none has to be made.
         let script = format!(
             "mount -t tmpfs none /etc && mount -t tmpfs none /run && mkdir /etc/watchdog &&
              echo > /etc/watchdog/docker.toml && export HOME=$HERE/home XDG_STATE_HOME= &&

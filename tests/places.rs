@@ -62,7 +62,7 @@ fn complaints(scene: &Scene, path: &Path) -> Vec<String> {
     texts.filter(|text| !text.starts_with("INFO") && text.contains(path.to_str().unwrap())).collect()
 }
 
-/// All files beneath a folder.
+/// All files beneath a directory.
 fn files_beneath(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
     let (folders, mut files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
@@ -117,8 +117,7 @@ fn the_same_line_without_a_place_for_a_lock_goes_in_silence() {
         let second = place(&scene).spawn();
         // Or it watches, which it says on standard error or in the log.
         scene.wait_until("the second one has decided", || {
-            (has_ended(&second) || !second.stderr().is_empty() || scene.count("watching '") > 1)
-                .then_some(())
+            (has_ended(&second) || !second.stderr().is_empty() || scene.count("watching '") > 1).then_some(())
         });
         let ended = second.ends();
         assert_eq!((ended.code(), &*ended.stdout, &*ended.stderr), (Some(0), "", ""), "{ended}");
@@ -173,7 +172,7 @@ fn a_lock_without_a_place_keeps_nobody_else_away() {
     assert!(!has_ended(&elsewhere) && !has_ended(&first), "{}", scene.story());
 }
 
-/// Anybody may take a name that is in no folder.
+/// Anybody may take a name that is in no directory.
 #[test]
 fn a_name_that_another_user_has_taken_is_no_lock() {
     if !is_root() {
@@ -209,7 +208,7 @@ fn a_name_that_another_user_has_taken_is_no_lock() {
     third.terminate();
 }
 
-/// The names in no folder that sockets of this process have (`proc_pid_net(5)`, `unix(7)`).
+/// The names in no directory that sockets of this process have (`proc_pid_net(5)`, `unix(7)`).
 fn abstract_sockets(pid: i32) -> Vec<String> {
     let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
     let targets = descriptors.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
@@ -264,7 +263,7 @@ fn in_a_terminal_and_as_a_service_it_says_once_what_it_cannot_remember() {
 // A home is shared by machines
 
 /// A machine, as far as this one can play two: a name, an id, a boot, processes of its own. `MACHINE` is its
-/// name, and the folder with its ids.
+/// name, and the directory with its ids.
 const MACHINE: &str = r#"
     mount --bind "$HERE/$MACHINE/id" /etc/machine-id &&
     mount --bind "$HERE/$MACHINE/boot" /proc/sys/kernel/random/boot_id &&
@@ -316,7 +315,7 @@ fn two_machines_with_one_home_watch_each_their_own() {
     }
 }
 
-/// A folder that is given may be on a file server too. A lock in it that another machine holds, or one that
+/// A directory that is given may be on a file server too. A lock in it that another machine holds, or one that
 /// was never let go, says nothing of this machine.
 #[test]
 fn a_lock_of_another_boot_keeps_nobody_away() {
@@ -367,7 +366,7 @@ fn what_was_kept_in_a_home_is_read_from_where_it_was() {
 
 // Paths
 
-/// A folder to begin it in, by a command that has been made ready.
+/// A directory to begin it in, by a command that has been made ready.
 fn begun_in<'a>(scene: &'a Scene, folder: &str, line: Invocation<'a>) -> Watchdog<'a> {
     fs::create_dir_all(scene.path(folder)).unwrap();
     let mut command = line.command();
@@ -382,7 +381,7 @@ fn with_file<'a>(scene: &'a Scene, file: &str, text: &str) -> Invocation<'a> {
     scene.watchdog().without("--state-dir").without("--log-dir").with("--name", scene.name())
 }
 
-/// Else one file that is used from two folders would be two watchdogs.
+/// Else one file that is used from two directories would be two watchdogs.
 #[test]
 fn a_relative_folder_of_a_file_is_beside_the_file() {
     let scene = Scene::new();
@@ -748,7 +747,7 @@ fn a_time_zone_that_is_a_pipe_hangs_nobody() {
     }
 }
 
-/// A folder that was made for one program has none.
+/// A directory that was made for one program has none.
 #[test]
 fn a_machine_without_dev_null_can_start_it() {
     let scene = Scene::new();

@@ -193,7 +193,7 @@ fn without_processes_an_attempt_is_none() {
     watchdog.terminate();
 }
 
-/// Sets a soft limit of a watchdog at work, and gives what it was.
+/// Sets a soft limit of a running watchdog, and gives what it was.
 fn limit(watchdog: &Watchdog<'_>, resource: libc::__rlimit_resource_t, soft: u64) -> u64 {
     let mut old = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: both pointers are to values of the right type, or null.

@@ -492,7 +492,7 @@ fn where_the_process_was_seen_before_the_name_is_right() {
     assert_eq!((ended.code(), scene.starts()), (Some(1), 3), "{ended}\n{}", scene.story());
 }
 
-/// With `exec` the command itself is what was meant: the question comes while it is at work, and not when it is ended.
+/// With `exec` the command itself is what was meant: the question comes while it is running, and not when it is ended.
 #[test]
 fn a_start_command_that_stays_is_asked_about_in_time() {
     let scene = Scene::new();

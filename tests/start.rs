@@ -162,7 +162,7 @@ fn a_program_that_is_not_there_is_warned_of_in_time() {
     const DOUBT: &str = "start command: 'no-such-program-here' not found in PATH \\(/";
     let scene = Scene::new();
     let pid = scene.start_actor(&["sleep"]);
-    // Where a folder in PATH cannot be searched, nobody could tell.
+    // Where a directory in PATH cannot be searched, nobody could tell.
     let path = ["env", "PATH=/usr/bin:/bin"];
     let line = scene.watchdog().with("--start-command", "no-such-program-here --daemon").through(&path);
     let dry = DryRun::of(line.clone());

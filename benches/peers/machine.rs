@@ -1,4 +1,4 @@
-//! The machine that is measured on: a PID namespace of its own, so that 70 processes are 70, with a folder
+//! The machine that is measured on: a PID namespace of its own, so that 70 processes are 70, with a directory
 //! for what the watchers need and a control group for each of them.
 
 use std::cell::Cell;
@@ -88,7 +88,7 @@ pub struct Arrival {
 }
 
 impl Machine {
-    /// Builds the small programs of this folder, and makes ready the rest.
+    /// Builds the small programs of this directory, and makes ready the rest.
     pub fn new(watchdog: &Path) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         // What the watchers write is on a disk nowhere: /run, where it belongs, is a tmpfs too.
@@ -108,12 +108,12 @@ impl Machine {
         Ok(Machine { folder, folders: Cell::new(0), watchdog: watchdog.canonicalize()?, socket })
     }
 
-    /// A file or folder of this run.
+    /// A file or directory of this run.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// Makes a folder.
+    /// Makes a directory.
     pub fn folder(&self, name: &str) -> Result<PathBuf> {
         let path = self.path(name);
         fs::create_dir_all(&path)?;
@@ -173,7 +173,7 @@ impl Machine {
         Ok(arrivals)
     }
 
-    /// Makes a folder that nothing is in: what a watcher remembers is not for the next.
+    /// Makes a directory that nothing is in: what a watcher remembers is not for the next.
     pub fn fresh_folder(&self, name: &str) -> Result<PathBuf> {
         self.folders.set(self.folders.get() + 1);
         self.folder(&format!("{name}-{}", self.folders.get()))
@@ -210,7 +210,7 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // Else the folder could not be removed.
+        // Else the directory could not be removed.
         for mounted in [self.path(GROUPS), self.folder.path().to_owned()] {
             let _ = run(Command::new("umount").arg("--lazy").arg(mounted));
         }

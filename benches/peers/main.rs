@@ -1,7 +1,7 @@
 //! Measures `watchdog` beside its peers: the same work, on the same machine, in one run. `benches/peers/run` builds
 //! it and runs it; the tables come out as Markdown.
 //!
-//! The data goes one way: the [`watchers`] are started in the folder and control groups of a [`machine`],
+//! The data goes one way: the [`watchers`] are started in the directory and control groups of a [`machine`],
 //! [`deaths`], [`quiet`], [`looks`] and [`fleet`] measure them into rows, and [`report`] makes tables of the
 //! rows and holds them against the [`targets`].
 

@@ -205,7 +205,7 @@ pub fn that_are_here(machine: &Machine) -> Vec<&'static Watcher> {
     ALL.iter().filter(is_here).collect()
 }
 
-/// A program of the PATH, or of the folders that have daemons.
+/// A program of the PATH, or of the directories that have daemons.
 pub fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));

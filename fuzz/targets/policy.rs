@@ -40,7 +40,7 @@ struct History {
     limits: Limits,
     now: Time,
     policy: Policy,
-    /// The start command at work, since then.
+    /// The start command runs, since then.
     command: Option<Time>,
     last_start: Option<Time>,
     /// The last attempt has had its verdict.

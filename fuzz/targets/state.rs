@@ -1,4 +1,4 @@
-//! What is found in the state folder: a byte for which file it is (state, pause, lock, note of the start
+//! What is found in the state directory: a byte for which file it is (state, pause, lock, note of the start
 //! command), then its content, in which BOOT stands for this boot.
 #![no_main]
 
@@ -169,7 +169,7 @@ fn recalled(place: &Place) {
     record.end(memory).unwrap();
 }
 
-/// Whatever is in the folder, `status` shows it in lines that do nothing to a terminal.
+/// Whatever is in the directory, `status` shows it in lines that do nothing to a terminal.
 fn shown(place: &Place) {
     let state_dir = StateDir { state_dir: Some(place.folder.path().into()) };
     for json in [false, true] {

@@ -1,3 +1,16 @@
+_watchdog_names() {
+    local at value place=()
+    for ((at = 1; at < COMP_CWORD; at++)); do
+        if [[ ${COMP_WORDS[at]} == --state-dir ]]; then
+            value=${COMP_WORDS[at + 1]}
+            # bash takes --state-dir=DIR for three words.
+            [[ $value == = ]] && value=${COMP_WORDS[at + 2]}
+            place=(--state-dir "${value/#\~\//$HOME/}")
+        fi
+    done
+    watchdog status "${place[@]}" 2>/dev/null | sed '1d; s/ .*//'
+}
+
 _watchdog() {
     local i cur prev opts cmd
     COMPREPLY=()
@@ -16,6 +29,9 @@ _watchdog() {
             ",$1")
                 cmd="watchdog"
                 ;;
+            watchdog,clean)
+                cmd="watchdog__subcmd__clean"
+                ;;
             watchdog,help)
                 cmd="watchdog__subcmd__help"
                 ;;
@@ -27,6 +43,9 @@ _watchdog() {
                 ;;
             watchdog,status)
                 cmd="watchdog__subcmd__status"
+                ;;
+            watchdog__subcmd__help,clean)
+                cmd="watchdog__subcmd__help__subcmd__clean"
                 ;;
             watchdog__subcmd__help,help)
                 cmd="watchdog__subcmd__help__subcmd__help"
@@ -47,21 +66,21 @@ _watchdog() {
 
     case "${cmd}" in
         watchdog)
-            opts="-p -x -f -u -s -i -w -m -c -v -h -q -V --process-name --exact --full --user --pid-namespace --start-command --start-timeout --health-check-interval --restart-wait-interval --max-fail-count --stable-after --restart-delay --after-stop --retry-after --config --name --once --dry-run --no-input --state-dir --log-dir --log-max-size --log-max-files --help --version status pause resume help"
+            opts="-p -x -f -u -s -i -w -m -c -v -h -q -V --process-name --exact --full --user --pid-namespace --start-command --start-timeout --health-check-interval --restart-wait-interval --max-fail-count --stable-after --restart-delay --after-stop --retry-after --config --name --once --dry-run --no-input --state-dir --log-dir --log-max-size --log-max-files --help --version status pause resume clean help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --process-name)
-                    COMPREPLY=("${cur}")
+                    COMPREPLY=($(compgen -W "$(sed -n '/^Name:./{s///;h};/^VmSize:/{x;/^[[:alnum:]._-]*$/p}' /proc/*/status 2>/dev/null | sort -u)" -- "${cur}"))
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace
                     fi
                     return 0
                     ;;
                 -p)
-                    COMPREPLY=("${cur}")
+                    COMPREPLY=($(compgen -W "$(sed -n '/^Name:./{s///;h};/^VmSize:/{x;/^[[:alnum:]._-]*$/p}' /proc/*/status 2>/dev/null | sort -u)" -- "${cur}"))
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace
                     fi
@@ -236,9 +255,51 @@ _watchdog() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        watchdog__subcmd__help)
-            opts="status pause resume help"
+        watchdog__subcmd__clean)
+            opts="$(_watchdog_names) -h --help --logs --log-dir --state-dir"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --log-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --state-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        watchdog__subcmd__help)
+            opts="status pause resume clean help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        watchdog__subcmd__help__subcmd__clean)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -307,7 +368,7 @@ _watchdog() {
             return 0
             ;;
         watchdog__subcmd__pause)
-            opts="$(watchdog status 2>/dev/null | sed '1d; s/ .*//') -h --help --all --upgrade --for --state-dir"
+            opts="$(_watchdog_names) -h --help --all --upgrade --for --state-dir"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -335,7 +396,7 @@ _watchdog() {
             return 0
             ;;
         watchdog__subcmd__resume)
-            opts="$(watchdog status 2>/dev/null | sed '1d; s/ .*//') -h --help --all --upgrade --state-dir"
+            opts="$(_watchdog_names) -h --help --all --upgrade --state-dir"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -356,7 +417,7 @@ _watchdog() {
             return 0
             ;;
         watchdog__subcmd__status)
-            opts="$(watchdog status 2>/dev/null | sed '1d; s/ .*//') -h --help --json --state-dir"
+            opts="$(_watchdog_names) -h --help --json --state-dir"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -380,7 +441,7 @@ _watchdog() {
 }
 
 if [[ "${BASH_VERSINFO[0]}" -eq 4 && "${BASH_VERSINFO[1]}" -ge 4 || "${BASH_VERSINFO[0]}" -gt 4 ]]; then
-    complete -F _watchdog -o nosort -o bashdefault -o default watchdog
+    complete -F _watchdog -o nosort -o bashdefault watchdog
 else
-    complete -F _watchdog -o bashdefault -o default watchdog
+    complete -F _watchdog -o bashdefault watchdog
 fi

@@ -1,3 +1,13 @@
+function __fish_watchdog_names
+    set -l typed (commandline -opc)
+    set -l place (string replace -rf -- '^--state-dir=' '' $typed)
+    set -l at (contains -i -- --state-dir $typed)
+    and set place $typed[(math $at + 1)]
+    set -q place[1]
+    and set place --state-dir (string replace -r '^~/' $HOME/ -- $place[-1])
+    watchdog status $place 2>/dev/null | sed '1d; s/ .*//'
+end
+
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_watchdog_global_optspecs
     string join \n p/process-name= x/exact f/full u/user= pid-namespace= s/start-command= start-timeout= i/health-check-interval= w/restart-wait-interval= m/max-fail-count= stable-after= restart-delay= after-stop= retry-after= c/config= name= once dry-run no-input state-dir= log-dir= log-max-size= log-max-files= v h help q V/version
@@ -25,7 +35,7 @@ function __fish_watchdog_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c watchdog -n "__fish_watchdog_needs_command" -s p -l process-name -d 'Process name: a regular expression that may match any part of the name, as in pgrep' -r -f
+complete -c watchdog -n "__fish_watchdog_needs_command" -s p -l process-name -a '(sed -n \'/^Name:./{s///;h};/^VmSize:/{x;/^[[:alnum:]._-]*$/p}\' /proc/*/status 2>/dev/null | sort -u)' -d 'Process name: a regular expression that may match any part of the name, as in pgrep' -r -f
 complete -c watchdog -n "__fish_watchdog_needs_command" -s u -l user -d 'Count only processes of this effective user (name or number)' -r -f -a "(__fish_complete_users)"
 complete -c watchdog -n "__fish_watchdog_needs_command" -l pid-namespace -d 'own: only processes of this machine or container; any: those in its containers too [default: own]' -r -f -a "own\t''
 any\t''"
@@ -57,6 +67,7 @@ complete -c watchdog -n "__fish_watchdog_needs_command" -s V -l version -d 'Prin
 complete -c watchdog -n "__fish_watchdog_needs_command" -f -a "status" -d 'Show each watchdog and its process'
 complete -c watchdog -n "__fish_watchdog_needs_command" -f -a "pause" -d 'Do not start a process until \'resume\' or a reboot'
 complete -c watchdog -n "__fish_watchdog_needs_command" -f -a "resume" -d 'End a pause; forget failures and a give-up'
+complete -c watchdog -n "__fish_watchdog_needs_command" -f -a "clean" -d 'Remove what is left of a watchdog that nobody runs'
 complete -c watchdog -n "__fish_watchdog_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c watchdog -n "__fish_watchdog_using_subcommand status" -l state-dir -d 'Directory of the state [default: /run/watchdog, for ordinary users ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
 complete -c watchdog -n "__fish_watchdog_using_subcommand status" -s h -l help -d 'Print help'
@@ -70,8 +81,13 @@ complete -c watchdog -n "__fish_watchdog_using_subcommand resume" -l state-dir -
 complete -c watchdog -n "__fish_watchdog_using_subcommand resume" -s h -l help -d 'Print help'
 complete -c watchdog -n "__fish_watchdog_using_subcommand resume" -l all -d 'All watchdogs'
 complete -c watchdog -n "__fish_watchdog_using_subcommand resume" -l upgrade -d 'All watchdogs, for a package upgrade; separate from pauses that people make'
-complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status pause resume help" -f -a "status" -d 'Show each watchdog and its process'
-complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status pause resume help" -f -a "pause" -d 'Do not start a process until \'resume\' or a reboot'
-complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status pause resume help" -f -a "resume" -d 'End a pause; forget failures and a give-up'
-complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status pause resume help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c watchdog -n "__fish_watchdog_using_subcommand status pause resume" -f -a '(watchdog status 2>/dev/null | sed \'1d; s/ .*//\')'
+complete -c watchdog -n "__fish_watchdog_using_subcommand clean" -l log-dir -d 'Directory of the logs [default: /var/log/watchdog, for ordinary users ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
+complete -c watchdog -n "__fish_watchdog_using_subcommand clean" -l state-dir -d 'Directory of the state [default: /run/watchdog, for ordinary users ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
+complete -c watchdog -n "__fish_watchdog_using_subcommand clean" -s h -l help -d 'Print help'
+complete -c watchdog -n "__fish_watchdog_using_subcommand clean" -l logs -d 'Remove its logs too'
+complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status pause resume clean help" -f -a "status" -d 'Show each watchdog and its process'
+complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status pause resume clean help" -f -a "pause" -d 'Do not start a process until \'resume\' or a reboot'
+complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status pause resume clean help" -f -a "resume" -d 'End a pause; forget failures and a give-up'
+complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status pause resume clean help" -f -a "clean" -d 'Remove what is left of a watchdog that nobody runs'
+complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status pause resume clean help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c watchdog -n "__fish_watchdog_using_subcommand status pause resume clean" -f -a '(__fish_watchdog_names)'

@@ -246,10 +246,16 @@ fn verbatim(line: &str) -> String {
 }
 
 /// The commands that take names of watchdogs.
-const WITH_NAMES: [&str; 3] = ["status", "pause", "resume"];
+const WITH_NAMES: [&str; 4] = ["status", "pause", "resume", "clean"];
 
-/// The names of the watchdogs that have run here, as the program itself gives them.
-const NAMES: &str = "watchdog status 2>/dev/null | sed '1d; s/ .*//'";
+/// The names of the watchdogs that have run here, as the program itself gives them. A shell's `place` is the
+/// `--state-dir` that was typed.
+const NAMES: &str = "watchdog status PLACE 2>/dev/null | sed '1d; s/ .*//'";
+
+/// The names of the processes that are no kernel threads, as far as a shell and a pattern take them as
+/// they are.
+const PROCESSES: &str = "sed -n '/^Name:./{s///;h};/^VmSize:/{x;/^[[:alnum:]._-]*$/p}' \
+                         /proc/*/status 2>/dev/null | sort -u";
 
 /// The names that `--config` takes for files of theirs.
 const CONFIGURED: &str = r"ls /etc/watchdog ~/.config/watchdog 2>/dev/null | sed -n 's/\.toml$//p'";
@@ -278,12 +284,47 @@ fn completions(shell: Shell) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
+const BASH_NAMES: &str = r#"_watchdog_names() {
+    local at value place=()
+    for ((at = 1; at < COMP_CWORD; at++)); do
+        if [[ ${COMP_WORDS[at]} == --state-dir ]]; then
+            value=${COMP_WORDS[at + 1]}
+            # bash takes --state-dir=DIR for three words.
+            [[ $value == = ]] && value=${COMP_WORDS[at + 2]}
+            place=(--state-dir "${value/#\~\//$HOME/}")
+        fi
+    done
+"#;
+
+// _arguments has taken it out of its words.
+const ZSH_PLACE: &str = r"
+    local -a typed=(${(Q)${(z)LBUFFER}})
+    local at=${typed[(I)--state-dir*]} place
+    (( at )) && place=${${${(M)typed[at]:#*=*}:-$typed[at + 1]}#--state-dir=}
+    place=${place:+--state-dir=${place/#\~\//$HOME/}}";
+
+const FISH_NAMES: &str = "function __fish_watchdog_names
+    set -l typed (commandline -opc)
+    set -l place (string replace -rf -- '^--state-dir=' '' $typed)
+    set -l at (contains -i -- --state-dir $typed)
+    and set place $typed[(math $at + 1)]
+    set -q place[1]
+    and set place --state-dir (string replace -r '^~/' $HOME/ -- $place[-1])
+";
+
 fn bash() -> Result<String, Wrong> {
     let mut text = completions(Shell::Bash);
     for command in WITH_NAMES {
         let before = format!("        watchdog__subcmd__{command})\n            opts=\"");
-        text = replaced(&text, &before, &format!("{before}$({NAMES}) "), 1)?;
+        text = replaced(&text, &before, &format!("{before}$(_watchdog_names) "), 1)?;
     }
+    for option in ["--process-name", "-p"] {
+        let before = format!(" {option})\n                    COMPREPLY=(");
+        let offered = format!("$(compgen -W \"$({PROCESSES})\" -- \"${{cur}}\")");
+        text = replaced(&text, &format!("{before}\"${{cur}}\""), &format!("{before}{offered}"), 1)?;
+    }
+    // Where there is nothing to offer, it would offer files.
+    text = replaced(&text, " -o default watchdog", " watchdog", 2)?;
     // For a user's name it has files.
     for option in ["--user", "-u"] {
         let before = format!(" {option})\n                    COMPREPLY=($(compgen ");
@@ -300,23 +341,26 @@ fn bash() -> Result<String, Wrong> {
         );
         text = format!("{before}{option}{after}");
     }
-    Ok(text)
+    let names = NAMES.replace("PLACE", "\"${place[@]}\"");
+    Ok(format!("{BASH_NAMES}    {names}\n}}\n\n{text}"))
 }
 
 fn zsh() -> Result<String, Wrong> {
     let text = completions(Shell::Zsh);
     let text = replaced(&text, ":' \\\n&& ret=0", ":_watchdog_names' \\\n&& ret=0", WITH_NAMES.len())?;
     let text = replaced(&text, ":FILE:_files'", ":FILE:_watchdog_files'", 2)?;
+    let text = replaced(&text, "as in pgrep]:NAME:'", "as in pgrep]:NAME:_watchdog_processes'", 2)?;
     let last = "if [ \"$funcstack[1]\"";
-    let offered = |function: &str, command: &str, more: &str| {
+    let offered = |function: &str, before: &str, command: &str, more: &str| {
         format!(
-            "(( $+functions[{function}] )) ||\n{function}() {{\n    local -a names\n    \
+            "(( $+functions[{function}] )) ||\n{function}() {{\n    local -a names{before}\n    \
              names=(${{(f)\"$({command})\"}})\n    compadd -a names{more}\n}}\n\n"
         )
     };
-    let names = offered("_watchdog_names", NAMES, "");
-    let files = offered("_watchdog_files", CONFIGURED, "\n    local ret=$?\n    _files || return ret");
-    replaced(&text, last, &format!("{names}{files}{last}"), 1)
+    let names = offered("_watchdog_names", ZSH_PLACE, &NAMES.replace("PLACE", "$place"), "");
+    let processes = offered("_watchdog_processes", "", PROCESSES, "");
+    let files = offered("_watchdog_files", "", CONFIGURED, "\n    local ret=$?\n    _files || return ret");
+    replaced(&text, last, &format!("{names}{processes}{files}{last}"), 1)
 }
 
 fn fish() -> Result<String, Wrong> {
@@ -327,9 +371,13 @@ fn fish() -> Result<String, Wrong> {
     let text = replaced(&text, &before, &format!("{before}    or {parse} value 2>/dev/null\n"), 1)?;
     let configured = CONFIGURED.replace('\'', "\\'");
     let text = replaced(&text, " -r -F\n", &format!(" -r -F -a '({configured})'\n"), 1)?;
-    let (commands, names) = (WITH_NAMES.join(" "), NAMES.replace('\'', "\\'"));
+    let before = " -l process-name ";
+    let processes = PROCESSES.replace('\'', "\\'");
+    let text = replaced(&text, before, &format!("{before}-a '({processes})' "), 1)?;
+    let (commands, names) = (WITH_NAMES.join(" "), NAMES.replace("PLACE", "$place"));
     Ok(format!(
-        "{text}complete -c watchdog -n \"__fish_watchdog_using_subcommand {commands}\" -f -a '({names})'\n"
+        "{FISH_NAMES}    {names}\nend\n\n{text}complete -c watchdog -n \"__fish_watchdog_using_subcommand {commands}\" \
+         -f -a '(__fish_watchdog_names)'\n"
     ))
 }
 

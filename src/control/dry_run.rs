@@ -143,11 +143,11 @@ impl Page {
 enum Standing {
     /// Nothing that keeps it from starting what is missing.
     Free,
-    /// Another watchdog of its name is at work.
+    /// Another watchdog of its name is running.
     Watched(Admission, Pid),
     /// It is to be left alone: for so long, or until somebody says otherwise.
     Paused { left: Option<Duration> },
-    /// The start command of the watch before it is at work.
+    /// The start command of the watch before it is running.
     Starting { command: Pid },
     /// It was given up, and is tried again after this time.
     GivenUp { left: Duration },

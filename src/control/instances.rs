@@ -19,8 +19,10 @@ pub struct Known {
     pub folder: PathBuf,
     /// Where it was before there was a place for each machine.
     pub before: Option<PathBuf>,
-    /// It has left something there; otherwise it is configured.
+    /// It has left something there.
     pub has_state: bool,
+    /// There is a configuration file of its name.
+    pub is_configured: bool,
 }
 
 impl Known {
@@ -32,9 +34,12 @@ impl Known {
 /// All watchdogs that the commands know: those of the user, and root's.
 pub fn known(place: &StateDir, user: &User) -> Vec<Known> {
     let (own, before) = (user.state_folder(place.state_dir.as_ref()), before(place, user));
-    let of = |folder: &PathBuf, name, has_state| {
+    let own_files = config_file::names(&user.config_folder());
+    let system_files = config_file::names(Path::new(SYSTEM_CONFIG));
+    let of = |folder: &PathBuf, name: Name, has_state| {
         let before = before.clone().filter(|_| *folder == own);
-        Known { name, folder: folder.clone(), before, has_state }
+        let is_configured = own_files.contains(&name) || system_files.contains(&name);
+        Known { name, folder: folder.clone(), before, has_state, is_configured }
     };
     let mut known = Vec::new();
     for folder in &directories(place, user) {
@@ -46,15 +51,15 @@ pub fn known(place: &StateDir, user: &User) -> Vec<Known> {
     }
     // Where the state is elsewhere, it alone says which there are.
     if place.state_dir.is_none() {
-        for name in config_file::names(&user.config_folder()) {
-            if !known.iter().any(|known| known.name == name && known.folder == own) {
-                known.push(of(&own, name, false));
+        for name in &own_files {
+            if !known.iter().any(|known| known.name == *name && known.folder == own) {
+                known.push(of(&own, name.clone(), false));
             }
         }
         // Everybody may run what is configured there, and what root runs is root's.
-        for name in config_file::names(Path::new(SYSTEM_CONFIG)) {
-            if !known.iter().any(|known| known.name == name) {
-                known.push(of(&own, name, false));
+        for name in &system_files {
+            if !known.iter().any(|known| known.name == *name) {
+                known.push(of(&own, name.clone(), false));
             }
         }
     }
@@ -66,16 +71,25 @@ pub fn before(place: &StateDir, user: &User) -> Option<PathBuf> {
     Dirs::of(user).old_state.filter(|_| place.state_dir.is_none())
 }
 
-/// The folders in which states may be: the user's own, and root's, for all to see.
+/// The directories in which states may be: the user's own, and root's, for all to see.
 pub fn directories(place: &StateDir, user: &User) -> Vec<PathBuf> {
     let own = user.state_folder(place.state_dir.as_ref());
     let roots = PathBuf::from(ROOTS_STATE);
     if place.state_dir.is_some() || own == roots { vec![own] } else { vec![own, roots] }
 }
 
-pub fn unheard_of(asked: &OsStr, known: &[Known]) -> String {
+/// Why a command that is for those in `folder` has nothing to do with this name.
+pub fn unknown(asked: &OsStr, known: &[Known], folder: &Path) -> String {
+    let (ours, roots): (Vec<_>, Vec<_>) = known.iter().partition(|known| known.folder == folder);
+    if roots.iter().any(|known| known.is_called(asked)) {
+        return format!("'{}' is root's watchdog; run this command as root", asked.to_string_lossy());
+    }
+    unheard_of(asked, ours)
+}
+
+pub fn unheard_of<'a>(asked: &OsStr, known: impl IntoIterator<Item = &'a Known>) -> String {
     let text = asked.to_string_lossy();
-    let known: Vec<_> = known.iter().map(|known| known.name.to_string()).collect();
+    let known: Vec<_> = known.into_iter().map(|known| known.name.to_string()).collect();
     // A process name is given by mistake, perhaps, of which the name was made.
     let made = Name::from_pattern(&text).to_string();
     let hint = match meant(&made, known.iter().map(String::as_str)) {

@@ -14,6 +14,7 @@ use crate::sys::PROC;
 use crate::text::escaped;
 use crate::time::now;
 
+pub mod clean;
 pub mod dry_run;
 mod instances;
 mod pause;
@@ -22,6 +23,11 @@ pub mod status;
 /// Shows a text on standard output, which may be a pipe that is closed early.
 fn show(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes());
+}
+
+/// Says on standard output what was done.
+fn tell(what: &str) {
+    show(&format!("{}\n", escaped(what)));
 }
 
 /// Carries out a command.
@@ -50,6 +56,7 @@ pub fn run(command: &Command, user: &User, stderr: &mut Stderr) -> ExitCode {
         Command::Resume { which, place } => {
             pause::say(which, Leave::Given { resumed: None }, now(), place, user, stderr)
         }
+        Command::Clean(asked) => clean::clean(asked, user),
     };
     match command {
         Ok(exit) => exit,

@@ -5,7 +5,8 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::time::Duration;
 
-use super::instances::{Known, before, known, unheard_of};
+use super::instances::{Known, before, known, unknown};
+use super::tell;
 use crate::exit::ExitCode;
 use crate::fs::Dir;
 use crate::hold::pause::{Leave, begin_upgrade, end_upgrade};
@@ -75,12 +76,7 @@ pub fn resume_after_upgrade(place: &StateDir, user: &User) -> Result<ExitCode, V
     Ok(ExitCode::Success)
 }
 
-/// Says on standard output what was done.
-fn tell(what: &str) {
-    super::show(&format!("{}\n", escaped(what)));
-}
-
-/// The same if anybody watches: a package manager's hook is silent.
+/// Says what was done if anybody watches: a package manager's hook is silent.
 fn tell_somebody(what: &str) {
     if io::stdout().is_terminal() {
         tell(what);
@@ -106,23 +102,17 @@ pub fn say(
     stderr: &mut Stderr,
 ) -> Result<ExitCode, Vec<String>> {
     let folder = user.state_folder(place.state_dir.as_ref());
-    let (ours, roots): (Vec<_>, Vec<_>) =
-        known(place, user).into_iter().partition(|known| known.folder == folder);
+    let known = known(place, user);
+    let ours = || known.iter().filter(|known| known.folder == folder);
     let mut wrong = Vec::new();
     let meant: Vec<_> = if which.all {
-        ours.iter().collect()
+        ours().collect()
     } else {
         let mut meant = Vec::new();
         for asked in &which.names {
-            match ours.iter().find(|known| known.is_called(asked)) {
+            match ours().find(|known| known.is_called(asked)) {
                 Some(known) => meant.push(known),
-                None if roots.iter().any(|known| known.is_called(asked)) => {
-                    wrong.push(format!(
-                        "'{}' is root's watchdog; run this command as root",
-                        asked.to_string_lossy()
-                    ));
-                }
-                None => wrong.push(unheard_of(asked, &ours)),
+                None => wrong.push(unknown(asked, &known, &folder)),
             }
         }
         meant

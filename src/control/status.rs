@@ -1,9 +1,11 @@
 //! `status`: what each watchdog sees.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use super::instances::{Known, directories, known, unheard_of};
 use crate::exit::ExitCode;
+use crate::hold::pause::Leave;
 use crate::input::cli::StateDir;
 use crate::process::scan::{Proc, Unknown};
 use crate::render::{json, status_table};
@@ -12,6 +14,9 @@ use crate::settings::dirs::User;
 use crate::state::{Files, State, Unread};
 use crate::text::escaped;
 use crate::time::{boot_id, now};
+
+/// How long one is shown that has ended.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What `status` prints, and how it ends.
 ///
@@ -27,7 +32,7 @@ pub fn show(
     let boot_id = boot_id(proc.root());
     let known = known(place, user);
     let wanted: Vec<_> = if names.is_empty() {
-        known.iter().filter(|known| known.has_state).collect()
+        known.iter().filter(|known| known.has_state && !is_over(known, &boot_id)).collect()
     } else {
         let mut wanted = Vec::new();
         let mut wrong = Vec::new();
@@ -49,7 +54,7 @@ pub fn show(
     } else if snapshots.is_empty() {
         let folders: Vec<_> =
             directories(place, user).iter().map(|folder| folder.display().to_string()).collect();
-        format!("no watchdog has run yet (looked in {})\n", escaped(&folders.join(" or ")))
+        format!("no watchdog has run lately (looked in {})\n", escaped(&folders.join(" or ")))
     } else {
         status_table::page(&snapshots, terminal_width())
     };
@@ -60,6 +65,21 @@ pub fn show(
         () => 0,
     };
     Ok((text, ExitCode::Lsb(exit)))
+}
+
+/// Whether somebody ended it in order a day ago, and it left nothing that anybody waits for: a trial, for example.
+/// By its name it is shown.
+fn is_over(known: &Known, boot_id: &str) -> bool {
+    let files = Files::new(&known.folder, &known.name, boot_id).after(known.before.clone());
+    let is_ended =
+        |state: State| state.watchdog.is_none() && !state.once && state.memory.gave_up_until.is_none();
+    let age = std::fs::metadata(known.folder.join(format!("{}.json", known.name)))
+        .and_then(|file| file.modified())
+        .map(|checked| checked.elapsed().unwrap_or_default());
+    !known.is_configured
+        && age.is_ok_and(|age| age > FORGOTTEN_AFTER)
+        && files.state().is_ok_and(is_ended)
+        && matches!(files.leave(now()), Leave::Given { .. })
 }
 
 /// How wide the terminal is that standard output is, if it is one.

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-/// A pause of an instance, and when it was last resumed: `NAME.pause` in the state folder; or the pause of
+/// A pause of an instance, and when it was last resumed: `NAME.pause` in the state directory; or the pause of
 /// all instances while packages are upgraded: [`UPGRADE`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {

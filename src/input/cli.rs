@@ -42,6 +42,8 @@ pub enum Command {
         /// Where their state is.
         place: StateDir,
     },
+    /// Remove what is left of watchdogs that nobody runs.
+    Clean(Clean),
     /// End a pause, and forget failures and a give-up.
     Resume {
         /// Which watchdogs.
@@ -62,10 +64,23 @@ pub struct Which {
     pub upgrade: bool,
 }
 
+/// What is to be removed.
+#[derive(Debug)]
+pub struct Clean {
+    /// Of these watchdogs.
+    pub names: Vec<OsString>,
+    /// Their logs, too.
+    pub logs: bool,
+    /// Where the logs are, if not in the usual place.
+    pub log_dir: Option<OsString>,
+    /// Where their state is.
+    pub place: StateDir,
+}
+
 /// Where the state of watchdogs is.
 #[derive(Debug, Default)]
 pub struct StateDir {
-    /// The folder, if it is not the usual one.
+    /// The directory, if it is not the usual one.
     pub state_dir: Option<OsString>,
 }
 
@@ -81,7 +96,7 @@ pub fn definition() -> clap::Command {
         .disable_help_flag(true)
         .override_usage(
             "watchdog --process-name NAME --start-command COMMAND [OPTIONS]\n       watchdog [--config FILE] \
-             [OPTIONS]\n       watchdog status|pause|resume [NAME]...",
+             [OPTIONS]\n       watchdog status|pause|resume|clean [NAME]...",
         )
         .after_help(format!(
             "TIME is seconds (5, 0.5) or has units (90s, 1m 30s). It asks for anything required that you leave out.\n\n\
@@ -112,12 +127,12 @@ pub fn brief_help() -> String {
         .disable_help_flag(true)
         .override_usage(
             "watchdog -p NAME -s COMMAND [OPTIONS]\n       watchdog [--config FILE] [OPTIONS]\n       watchdog \
-             status|pause|resume [NAME]...",
+             status|pause|resume|clean [NAME]...",
         )
         .args(arguments)
         .after_help(format!(
             "  status [NAME]...       Show each watchdog and its process\n  pause, resume NAME...  Do not start a process; \
-             watch it again\n\nIt asks for anything required that you leave out. All options: --help.\n{EXAMPLE}"
+             watch it again\n  clean NAME...          Remove what a watchdog has left\n\nIt asks for anything required that you leave out. All options: --help.\n{EXAMPLE}"
         ))
         .help_template("{about-with-newline}\n{usage-heading} {usage}\n\n{options}{after-help}")
         .render_help()
@@ -145,7 +160,7 @@ fn argument(row: &Row) -> Arg {
     }
 }
 
-fn commands() -> [clap::Command; 3] {
+fn commands() -> [clap::Command; 4] {
     let flag = |name, help| Arg::new(name).long(name).help(help).action(ArgAction::SetTrue);
     let values = |name, help| Arg::new(name).value_parser(ValueParser::os_string()).help(help);
     let names = |help| values("names", help).value_name("NAMES").num_args(0..);
@@ -184,6 +199,11 @@ fn commands() -> [clap::Command; 3] {
         command("resume", "End a pause; forget failures and a give-up")
             .args(which)
             .group(which_one)
+            .args(state_dir.clone()),
+        command("clean", "Remove what is left of a watchdog that nobody runs")
+            .args([values("names", "Names of watchdogs").value_name("NAMES").num_args(1..).required(true)])
+            .arg(flag("logs", "Remove its logs too"))
+            .args(row("log_dir").map(|row| argument(row).help_heading(None).requires("logs")))
             .args(state_dir),
     ]
 }
@@ -220,7 +240,7 @@ impl Command {
     pub fn names(&self) -> &[OsString] {
         match self {
             Command::Help => &[],
-            Command::Status { names, .. } => names,
+            Command::Status { names, .. } | Command::Clean(Clean { names, .. }) => names,
             Command::Pause { which, .. } | Command::Resume { which, .. } => &which.names,
         }
     }
@@ -230,6 +250,10 @@ impl Command {
         let names = typed.remove_many("names").map(Iterator::collect).unwrap_or_default();
         if name == "status" {
             return Some(Command::Status { names, json: typed.get_flag("json"), place });
+        }
+        if name == "clean" {
+            let (logs, log_dir) = (typed.get_flag("logs"), typed.remove_one("log_dir"));
+            return Some(Command::Clean(Clean { names, logs, log_dir, place }));
         }
         let which = Which { names, all: typed.get_flag("all"), upgrade: typed.get_flag("upgrade") };
         match name {

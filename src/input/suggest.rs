@@ -60,8 +60,9 @@ fn instead(other: &clap::Error, words: &[String], user: &User) -> Option<String>
         }
         (ErrorKind::TooManyValues, _) => option.map(|option| format!("{option} takes no value")),
         (ErrorKind::MissingRequiredArgument, _) => {
-            let command = words.iter().find(|word| ["pause", "resume"].contains(&word.as_str()))?;
-            Some(format!("which watchdog? watchdog {command} NAME, or --all"))
+            let command = words.iter().find(|word| ["pause", "resume", "clean"].contains(&word.as_str()))?;
+            let all = if command == "clean" { "" } else { ", or --all" };
+            Some(format!("which watchdog? watchdog {command} NAME{all}"))
         }
         _ => None,
     }
@@ -139,7 +140,8 @@ fn instead_of(word: &str, words: &[String], user: &User) -> String {
         )),
         "version" => unknown("did you mean: watchdog --version".to_owned()),
         "forget" => unknown(format!("to forget failures: watchdog resume {name}")),
-        _ => match meant(word, ["status", "pause", "resume"]) {
+        "remove" | "rm" | "delete" => unknown(format!("did you mean: watchdog clean {name}")),
+        _ => match meant(word, ["status", "pause", "resume", "clean"]) {
             Some(command) if command == word => format!("put '{word}' first: watchdog {word} ..."),
             Some(command) => unknown(format!("did you mean '{command}'?")),
             None => stray_argument(word, before, from_here, user),

@@ -38,7 +38,7 @@ impl LogFile {
     }
 }
 
-/// file-rotate, guarded: it panics where its folder or file has vanished, and drops records without a
+/// file-rotate, guarded: it panics where its directory or file has vanished, and drops records without a
 /// word after a rotation that failed.
 pub(super) struct RotatingFile {
     pub(super) limits: LogFile,
@@ -205,7 +205,7 @@ mod tests {
         std::fs::remove_file(&made).unwrap();
         file.write_record("three\n").unwrap();
         assert_eq!(read_all(&made), ["three"]);
-        // A folder where the first of the older files should be.
+        // A directory where the first of the older files should be.
         file.write_record("more than twenty bytes long\n").unwrap();
         std::fs::create_dir_all(made.join("x.log.1/full")).unwrap();
         let results: Vec<_> =

@@ -8,37 +8,38 @@ use crate::text::span;
 
 const NOTHING: &str = "-";
 
-/// A column: its head, what it has of an instance, and whether it is for those who have room only.
-struct Column(&'static str, fn(&Snapshot) -> Option<String>, bool);
+/// A column: its head, what it has of an instance, and how often the table may be made narrower before it is left out.
+struct Column(&'static str, fn(&Snapshot) -> Option<String>, u8);
 
 const COLUMNS: [Column; 9] = [
-    Column("NAME", |snapshot| Some(snapshot.name.clone()), false),
-    Column("STATE", |snapshot| Some(status(snapshot.status).to_owned()), false),
-    Column("PID", |snapshot| Some(snapshot.process.as_ref()?.pid.to_string()), false),
-    Column("FOR", |snapshot| Some(seconds(snapshot.ago(snapshot.since?))), false),
-    Column("RESTARTS", |snapshot| Some(snapshot.facts.as_ref()?.restarts.to_string()), true),
-    Column("FAILURES", failures, false),
-    Column("CHECKED", checked, true),
-    Column("WATCHDOG", watchdog, false),
-    Column("LAST EXIT", last_exit, true),
+    Column("NAME", |snapshot| Some(snapshot.name.clone()), ALWAYS),
+    Column("STATE", |snapshot| Some(status(snapshot.status).to_owned()), ALWAYS),
+    Column("PID", |snapshot| Some(snapshot.process.as_ref()?.pid.to_string()), ALWAYS),
+    Column("FOR", |snapshot| Some(seconds(snapshot.ago(snapshot.since?))), 3),
+    Column("RESTARTS", |snapshot| Some(snapshot.facts.as_ref()?.restarts.to_string()), 0),
+    Column("FAILURES", failures, 1),
+    Column("CHECKED", checked, 0),
+    Column("WATCHDOG", watchdog, 2),
+    Column("LAST EXIT", last_exit, 0),
 ];
+const ALWAYS: u8 = 4;
 
-/// The table, with its head: all columns if they fit into a terminal this `wide`, and else those that fit into 80
-/// with ordinary names.
+/// The table, with its head: as many columns as fit into a terminal this `wide`, or, where there is none, into 80.
 pub fn page(snapshots: &[Snapshot], wide: Option<usize>) -> String {
-    let all = lines(snapshots, true);
-    let fits = |wide| all.iter().all(|line| line.chars().count() <= wide);
-    let lines = if wide.is_some_and(fits) { all } else { lines(snapshots, false) };
-    lines.join("\n") + "\n"
+    let first = u8::from(wide.is_none());
+    let fits = |lines: &Vec<String>| lines.iter().all(|line| line.chars().count() <= wide.unwrap_or(80));
+    let mut tables = (first..ALWAYS).map(|narrower| lines(snapshots, narrower));
+    let table = tables.find(fits).unwrap_or_else(|| lines(snapshots, ALWAYS));
+    table.join("\n") + "\n"
 }
 
-fn lines(snapshots: &[Snapshot], has_room: bool) -> Vec<String> {
-    let columns: Vec<_> = COLUMNS.iter().filter(|Column(.., if_room)| has_room || !if_room).collect();
+fn lines(snapshots: &[Snapshot], narrower: u8) -> Vec<String> {
+    let columns: Vec<_> = COLUMNS.iter().filter(|Column(.., until)| narrower <= *until).collect();
     let head = columns.iter().map(|Column(head, ..)| (*head).to_owned());
     let mut rows = vec![head.chain(["NOTE".to_owned()]).collect::<Vec<_>>()];
     rows.extend(snapshots.iter().map(|snapshot| {
         let cells = columns.iter().map(|Column(_, cell, _)| cell(snapshot));
-        let cells = cells.chain([note(snapshot, has_room)]);
+        let cells = cells.chain([note(snapshot, narrower == 0)]);
         cells.map(|cell| cell.unwrap_or_else(|| NOTHING.to_owned())).collect()
     }));
     table::lines(&rows, "  ")
@@ -99,5 +100,62 @@ fn seconds(time: Duration) -> String {
     match time.as_secs() {
         0 => "0s".to_owned(),
         seconds => span(Duration::from_secs(seconds)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::snapshot::Process;
+    use crate::state::history::Tally;
+    use std::path::PathBuf;
+
+    fn snapshot(name: &str, is_running: bool) -> Snapshot {
+        let at = Duration::from_secs(100_000);
+        let facts = Facts {
+            once: false,
+            interval: Duration::from_secs(1),
+            restarts: 0,
+            failures: 3,
+            max_fail_count: Some(3),
+            deaths: Tally::default(),
+            last_exit: None,
+            last_start: None,
+        };
+        Snapshot {
+            name: name.to_owned(),
+            folder: PathBuf::new(),
+            at,
+            status: if is_running { Status::Running } else { Status::NotRunning },
+            process: is_running.then(|| Process { pid: 1_234_567, name: "x".to_owned() }),
+            since: at.checked_sub(Duration::from_secs(86_340)),
+            remarks: if is_running {
+                Vec::new()
+            } else {
+                vec![Remark::GivenUp { until: at.checked_add(Duration::from_secs(597)) }]
+            },
+            checked: Some(Duration::ZERO),
+            watcher: Watcher::At(1_234_568),
+            facts: Some(facts),
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out_and_the_note_never() {
+        let head = |name: &str, wide: Option<usize>| {
+            let page = page(&[snapshot(name, false), snapshot("web", true)], wide);
+            let limit = wide.unwrap_or(80);
+            assert!(page.lines().all(|line| line.chars().count() <= limit), "{limit}: {page}");
+            assert!(page.contains("gave up, retry in 9m 57s\n"), "{page}");
+            let head = page.lines().next().unwrap_or_default();
+            head.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        let twelve = "orderservice";
+        let all = "NAME STATE PID FOR RESTARTS FAILURES CHECKED WATCHDOG LAST EXIT NOTE";
+        assert_eq!(head(twelve, Some(200)), all);
+        assert_eq!(head(twelve, Some(100)), "NAME STATE PID FOR FAILURES WATCHDOG NOTE");
+        assert_eq!(head(twelve, None), "NAME STATE PID FOR NOTE");
+        assert_eq!(head(twelve, Some(80)), head(twelve, None));
+        assert_eq!(head(&"a".repeat(28), None), "NAME STATE PID NOTE");
     }
 }

@@ -57,7 +57,7 @@ pub enum ProcessEvent<'a> {
 /// What happens to an attempt to start it.
 #[derive(Debug)]
 pub enum AttemptEvent<'a> {
-    /// The start command of a watchdog before this one is at work.
+    /// The start command of a watchdog before this one is running.
     Adopted { pid: Pid, since: Duration },
     /// The start command is about to run, or could not be created.
     Starting { attempt: u32, of: Option<u32>, command: &'a str },
@@ -65,7 +65,7 @@ pub enum AttemptEvent<'a> {
     NotStarted { error: &'a io::Error, is_shortage: bool },
     /// The start command ended; `is_process` if it was what is watched, whose end is an event of its own.
     CommandEnded { end: &'a CommandEnd, is_process: bool },
-    /// The start command has been at work for too long, and is ended.
+    /// The start command has been running for too long, and is ended.
     Overran { timeout: Duration },
     /// The start command does its work, and a process of the name has never been seen.
     WrongName { is_at_work: bool, left: &'a [Candidate] },
@@ -108,7 +108,7 @@ pub enum WatchEvent<'a> {
     RemainsGivenUp { retry: Duration },
     /// The watchdog before this one was cut off.
     CutOff(Pid),
-    /// Another `--once` run has been at work for far too long.
+    /// Another `--once` run has been running for far too long.
     Stuck(Pid),
     /// A check by hand (SIGUSR1).
     Checked(Look<'a>),
@@ -118,7 +118,7 @@ pub enum WatchEvent<'a> {
     ReloadRefused(&'a [String]),
     /// A `--once` run cannot tell.
     CannotTell { why: &'a str },
-    /// A signal ended it; the process and the start command at work, if any, go on.
+    /// A signal ended it; the process and the start command, if it runs, go on.
     Ended { signal: i32, followed: Option<&'a ProcessInfo>, command: Option<Pid> },
     /// A signal ended process 1, which takes all with it.
     EndedWithAll { signal: i32, in_time: bool },

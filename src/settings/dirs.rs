@@ -14,7 +14,7 @@ pub const SYSTEM_CONFIG: &str = "/etc/watchdog";
 pub struct User {
     /// The effective user.
     pub uid: u32,
-    /// The home folder.
+    /// The home directory.
     pub home: PathBuf,
     /// `XDG_STATE_HOME`.
     pub xdg_state_home: Option<PathBuf>,
@@ -78,7 +78,7 @@ fn machine(id: &Path) -> String {
 /// Where the state of root's instances is, for all to see.
 pub const ROOTS_STATE: &str = "/run/watchdog";
 
-/// The folders of an instance. One place for each user, whatever started the program.
+/// The directories of an instance. One place for each user, whatever started the program.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Dirs {
     /// Where its logs are.

@@ -75,7 +75,7 @@ pub struct Limits {
     pub restart_delay: Duration,
     /// Wait before the start after a stop on purpose, or where the cause is not known.
     pub after_stop: Duration,
-    /// How long a start command may be at work while the process is missing.
+    /// How long a start command may run while the process is missing.
     pub start_timeout: Duration,
     /// Time from giving up to a fresh round; `None` is to end instead.
     pub retry_after: Option<Duration>,
@@ -117,7 +117,7 @@ pub struct Settings {
     pub limits: Limits,
     /// What this watchdog is called.
     pub name: Name,
-    /// Its folders.
+    /// Its directories.
     pub dirs: Dirs,
     /// Log size in bytes.
     pub log_max_size: u64,
@@ -191,7 +191,7 @@ impl Settings {
         if wrong.is_empty() { Ok(settings) } else { Err(wrong) }
     }
 
-    /// What was given comes to so far, in these folders unless it says otherwise; and what is wrong or missing.
+    /// What was given comes to so far, in these directories unless it says otherwise; and what is wrong or missing.
     pub fn read(given: &Given, dirs: Dirs) -> (Self, Vec<SettingError>) {
         let mut settings = Settings { dirs, ..Settings::default() };
         // The flags first: how values are read depends on them.

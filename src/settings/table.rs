@@ -260,7 +260,7 @@ pub static ROWS: &[Row] = &[
         help: "Show what it would do, and do nothing", brief: "Show what it would do, and do nothing",
         more: "It shows the settings and where each comes from (in a terminal, those that differ from their defaults), what matches, what nearly does and why not, \
             and what the\nsame line would do here and now: a process that is paused or given up is not started, nor \
-            one whose watchdog is at work.\nStatus 0: the process is running; 1: it is not; 3: unknown. In a pipe, \
+            one whose watchdog is running.\nStatus 0: the process is running; 1: it is not; 3: unknown. In a pipe, \
             each line is a kind\n(`setting`, `match`, `near`, `environment`, `warning`, `would`) and its fields, with tabs between.",
         ..ROW },
     Row { key: "no_input", group: RUN, decides: false,
@@ -269,7 +269,7 @@ pub static ROWS: &[Row] = &[
     Row { key: "state_dir", group: RUN, takes: Some(FOLDER), decides: false, example: "\"/run/watchdog\"",
         unset: Derived("/run/watchdog, for ordinary users ~/.local/state/watchdog"),
         help: "Directory of lock and state",
-        more: "`status`, `pause` and `resume` look there only if they are given the same folder.",
+        more: "Give the same directory to `status`, `pause`, `resume` and `clean`.",
         field: Field {
             read: |settings, given| {
                 settings.dirs.state = folder(given, "give a directory, such as /run/watchdog")?;

@@ -153,7 +153,7 @@ pub fn log_size(text: &str) -> Reading<u64> {
     }
 }
 
-/// Reads a folder.
+/// Reads a directory.
 pub fn folder(given: &OsStr, instead: &'static str) -> Reading<PathBuf> {
     if given.is_empty() { Err(("empty".into(), instead)) } else { Ok(given.into()) }
 }

@@ -55,7 +55,7 @@ pub fn of_a_session(
 ) -> Vec<(&'static str, OsString)> {
     const FOLDER: &str = "XDG_RUNTIME_DIR";
     const BUS: &str = "DBUS_SESSION_BUS_ADDRESS";
-    // Root has the system's. A folder of somebody else would be his to answer for.
+    // Root has the system's. A directory of somebody else would be his to answer for.
     let is_own = |path: &Path| path.symlink_metadata().is_ok_and(|it| it.is_dir() && it.uid() == uid);
     let is_other = get(FOLDER).is_some_and(|given| given != folder);
     if uid == 0 || is_other || !is_own(Path::new(folder)) {
@@ -73,7 +73,7 @@ pub fn complete(command: &mut Command) {
     }
 }
 
-/// `path` with the folders of the system's own commands, where they are missing: the PATH of start commands.
+/// `path` with the directories of the system's own commands, where they are missing: the PATH of start commands.
 pub fn complete_path(path: Option<&OsStr>) -> OsString {
     let Some(path) = path.filter(|path| !path.is_empty()) else {
         return FULL_PATH.into();

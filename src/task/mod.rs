@@ -31,7 +31,7 @@ const LOOK_AGAIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 /// How long a task that was killed is waited for.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
-/// A child at work.
+/// A child that runs.
 #[derive(Debug)]
 pub struct Task {
     pid: Pid,
@@ -70,7 +70,7 @@ pub enum Output {
 pub struct CommandEnd {
     /// Its status, unless it was another watchdog's.
     pub status: Option<ExitStatus>,
-    /// How long it was at work.
+    /// How long it ran.
     pub took: Duration,
     /// The last lines that it wrote.
     pub said: Vec<String>,

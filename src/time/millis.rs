@@ -1,4 +1,4 @@
-//! Times as whole milliseconds, as the files in the state folder have them.
+//! Times as whole milliseconds, as the files in the state directory have them.
 
 use std::time::Duration;
 

@@ -577,7 +577,7 @@ fn log_folder_is_file(world: &mut World, at: usize) -> Option<Undo> {
         fs::write(&folder, "in the way").ok()?;
         return Some(Box::new(move |_| drop(fs::remove_file(folder))));
     }
-    // Where a file system is mounted, a folder cannot be taken away; one of its files can become a folder.
+    // Where a file system is mounted, a directory cannot be taken away; one of its files can become a directory.
     let name = world.instances[at].name.clone();
     let file = folder.join(format!("{name}.log"));
     let _ = fs::remove_file(&file);

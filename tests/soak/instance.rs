@@ -88,7 +88,7 @@ pub const CHARACTERS: [Character; 8] = [
 /// One of the hundreds that are there for a moment.
 pub const ONE_OF_MANY: Character = SERVICE;
 
-/// The folders of a watchdog's logs and state.
+/// The directories of a watchdog's logs and state.
 #[derive(Debug, Clone)]
 pub struct Places {
     pub logs: PathBuf,
@@ -148,7 +148,7 @@ pub struct Instance {
     pub places: Places,
     pub known: Known,
     pub baseline: Option<Baseline>,
-    /// Its processes at work: one of a service, any number from cron.
+    /// The processes that run: one of a service, any number from cron.
     pub runs: Vec<(i32, Mode)>,
     /// Those whose end is the soak's doing.
     pub pardoned: HashSet<i32>,

@@ -27,7 +27,7 @@ pub enum What {
     Began {
         /// When it was forked, to the tick.
         forked: Duration,
-        /// No other start command of the instance was at work.
+        /// No other start command of the instance was running.
         alone: bool,
         /// How it is going to behave.
         behaviour: String,

@@ -10,7 +10,7 @@
 //! |---|---|
 //! | `events` | what happens, and how it is undone |
 //! | `invariants` | what must hold |
-//! | `world` | namespaces, folders, and who starts a watchdog again |
+//! | `world` | namespaces, directories, and who starts a watchdog again |
 //! | `instance` | a watchdog under test |
 //! | `parts` | the start command and the watched process, which this program plays too |
 //! | `ledger` | what start commands note of themselves |

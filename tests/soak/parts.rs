@@ -18,7 +18,7 @@ use signal_hook::consts::SIGTERM;
 use crate::ledger::{Note, What};
 use crate::processes::{Live, Processes};
 
-/// The folder of the soak, for whoever it starts.
+/// The directory of the soak, for whoever it starts.
 pub const WORLD: &str = "SOAK_WORLD";
 
 /// The word by which the watched process is told from others of its name.

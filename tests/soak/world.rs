@@ -1,4 +1,4 @@
-//! Where the soak takes place: namespaces, folders, the watchdogs in them, and who starts these again.
+//! Where the soak takes place: namespaces, directories, the watchdogs in them, and who starts these again.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -167,7 +167,7 @@ impl World {
         self.processes.all().into_iter().filter(|live| is_process_of(live, name)).collect()
     }
 
-    /// Its start commands at work.
+    /// The start commands that run.
     pub fn starting(&self, name: &str) -> Vec<Live> {
         self.processes.all().into_iter().filter(|live| is_start_of(live, name)).collect()
     }
@@ -401,7 +401,7 @@ pub fn mount_memory(folder: &Path, size: &str) {
     mount(Some("tmpfs"), folder, Some("tmpfs"), MsFlags::empty(), Some(&*size)).expect("a tmpfs");
 }
 
-/// Puts the same folder over itself, read-only. What is open stays as it is: a file system that somebody
+/// Puts the same directory over itself, read-only. What is open stays as it is: a file system that somebody
 /// writes to cannot be made read-only under him.
 pub fn cover_read_only(folder: &Path) {
     let none = None::<&str>;

@@ -1,0 +1,130 @@
+//! `clean`: removes what is left of watchdogs that nobody runs.
+
+use std::io;
+use std::path::Path;
+
+use super::instances::{before, known, unknown};
+use super::tell;
+use crate::exit::ExitCode;
+use crate::fs::{Dir, Trust};
+use crate::input::cli::Clean;
+use crate::process::scan::Proc;
+use crate::settings::dirs::{Dirs, User};
+use crate::settings::name::{Name, name};
+use crate::state::Files;
+use crate::state::lock::{Lock, NoLock, holder_before};
+use crate::supervise::start_command::{StartCommand, StartRecord};
+use crate::sys::PROC;
+use crate::time::boot_id;
+
+/// The endings of an instance's files in the state directory. The lock comes last: until then it keeps others away.
+const STATE: [&str; 6] = ["json", "json.damaged", "pause", "start", "stuck", "lock"];
+
+pub fn clean(asked: &Clean, user: &User) -> Result<ExitCode, Vec<String>> {
+    let Clean { names, logs, log_dir, place } = asked;
+    if *logs && place.state_dir.is_some() && log_dir.is_none() {
+        return Err(vec!["--logs beside --state-dir needs --log-dir DIR: where are the logs?".to_owned()]);
+    }
+    let usual = Dirs::of(user);
+    let dirs = Dirs {
+        logs: log_dir.as_ref().map_or(usual.logs, |given| user.path(given)),
+        state: user.state_folder(place.state_dir.as_ref()),
+        old_state: before(place, user),
+        ..usual
+    };
+    let logs_of =
+        |name: &Name| if *logs { left_in(&dirs.logs, |file| is_log(file, name)) } else { Vec::new() };
+    let known = known(place, user);
+    let (mut meant, mut wrong) = (Vec::new(), Vec::new());
+    for asked in names {
+        let ours = known.iter().find(|known| known.folder == dirs.state && known.is_called(asked));
+        // After a boot, logs may be all that there is.
+        let has_logs = || asked.to_str().and_then(|it| name(it).ok()).filter(|it| !logs_of(it).is_empty());
+        match ours.map(|known| known.name.clone()).or_else(has_logs) {
+            Some(name) => meant.push(name),
+            None => wrong.push(unknown(asked, &known, &dirs.state)),
+        }
+    }
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
+    for name in meant {
+        match remove(&name, &dirs, &logs_of(&name)) {
+            Ok(removed) => tell(&format!("{name}: {removed}")),
+            Err(why) => wrong.push(format!("{name}: {why}")),
+        }
+    }
+    if wrong.is_empty() { Ok(ExitCode::Success) } else { Err(wrong) }
+}
+
+/// Removes the instance's state, and these `logs`. Says what was removed, or why nothing was.
+fn remove(name: &Name, dirs: &Dirs, logs: &[String]) -> Result<&'static str, String> {
+    let state = || STATE.map(|ending| format!("{name}.{ending}"));
+    let folders = || [Some(&dirs.state), dirs.old_state.as_ref()].into_iter().flatten();
+    let has_state =
+        folders().any(|folder| !left_in(folder, |file| state().iter().any(|it| it == file)).is_empty());
+    if has_state {
+        let lock = lock(name, dirs)?;
+        for folder in folders() {
+            remove_all(folder, &state())?;
+        }
+        drop(lock);
+    }
+    remove_all(&dirs.logs, logs)?;
+    Ok(match (has_state, logs.is_empty()) {
+        (true, true) => "state removed",
+        (true, false) => "state and logs removed",
+        (false, false) => "logs removed",
+        (false, true) => "nothing to remove",
+    })
+}
+
+/// The lock of an instance of which nothing is running.
+fn lock(name: &Name, dirs: &Dirs) -> Result<Lock, String> {
+    let files = Files::of(dirs, name, &boot_id(Path::new(PROC)));
+    let running = |by: String| format!("its watchdog is running{by}; stop that first");
+    let lock = match Lock::take(&files, "") {
+        Ok(lock) if lock.is_elsewhere => return Err(running(" on another machine".to_owned())),
+        Ok(lock) => lock,
+        Err(NoLock::Busy(holder)) => return Err(running(holder.in_brackets())),
+        Err(NoLock::Failed(error)) => return Err(format!("cannot lock {}: {error}", dirs.state.display())),
+        Err(NoLock::Taken(_)) => return Err(format!("cannot lock {}", dirs.state.display())),
+    };
+    // Without its record, the next watchdog would run another start command beside it.
+    let command = Proc::new(Path::new(PROC)).ok().zip(StartRecord::read(&files));
+    let command = command.and_then(|(proc, noted)| StartCommand::adopt(noted, &proc));
+    let why = if let Some(command) = command {
+        let pid = command.pid();
+        format!("its start command is still running (pid {pid}); try again when it has ended")
+    } else if let Some(holder) = holder_before(&files) {
+        running(holder.in_brackets())
+    } else {
+        return Ok(lock);
+    };
+    lock.release();
+    Err(why)
+}
+
+fn remove_all(folder: &Path, files: &[String]) -> Result<(), String> {
+    let remove = |dir: Dir| files.iter().try_for_each(|file| dir.remove(file));
+    match Dir::open(folder, Trust::Anyone).and_then(remove) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(format!("cannot remove its files in {}: {error}", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The files that `are_its`. Whoever owns the directory, removing them follows no link.
+fn left_in(folder: &Path, are_its: impl Fn(&str) -> bool) -> Vec<String> {
+    let files = Dir::open(folder, Trust::Anyone).map(|dir| dir.names()).unwrap_or_default();
+    files.into_iter().filter(|file| are_its(file)).collect()
+}
+
+/// Whether a file is one of the instance's logs, or an older one.
+fn is_log(file: &str, name: &Name) -> bool {
+    let is_number = |rest: &str| rest.strip_prefix('.').is_some_and(|number| number.parse::<u32>().is_ok());
+    let rest = file.strip_prefix(&format!("{name}."));
+    let rest = rest.and_then(|rest| rest.strip_prefix("output.").unwrap_or(rest).strip_prefix("log"));
+    rest.is_some_and(|rest| rest.is_empty() || is_number(rest))
+}
