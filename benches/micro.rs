@@ -9,7 +9,8 @@ use std::time::Duration;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use tempfile::TempDir;
-use watchdog::policy::{Action, Policy, Seen};
+use watchdog::policy::{Action, Ended, May, Policy, Seen, Still};
+use watchdog::process::ProcessId;
 use watchdog::process::scan::{Proc, Tasks};
 use watchdog::process::stat::Stat;
 use watchdog::process::termination::Cause;
@@ -119,8 +120,7 @@ fn limits() -> Limits {
         restart_delay: Duration::ZERO,
         after_stop: Duration::from_secs(3),
         start_timeout: Duration::from_secs(100),
-        retry_after: None,
-        once: false,
+        ..Limits::default()
     }
 }
 
@@ -129,12 +129,12 @@ fn limits() -> Limits {
 fn decides_while_all_is_well(bencher: Bencher) {
     let mut policy = Policy::new(limits());
     let mut now = Time::from_secs(1000);
-    let started = Time::from_secs(1);
-    policy.decide(now, Seen::Running { started }, true);
+    let id = ProcessId { pid: 1, started: Time::from_secs(1) };
+    policy.decide(now, Seen::Running { id, still: Still::No }, May::ALL);
     bencher.bench_local(|| {
         now += Duration::from_secs(1);
-        black_box(policy.decide(black_box(now), Seen::Nothing, true));
-        black_box(policy.decide(black_box(now), Seen::Running { started }, true))
+        black_box(policy.decide(black_box(now), Seen::Nothing, May::ALL));
+        black_box(policy.decide(black_box(now), Seen::Running { id, still: Still::No }, May::ALL))
     });
 }
 
@@ -143,18 +143,18 @@ fn decides_while_all_is_well(bencher: Bencher) {
 fn decides_a_restart(bencher: Bencher) {
     let mut policy = Policy::new(limits());
     let mut now = Time::from_secs(1000);
-    let mut started = Time::from_secs(1);
-    policy.decide(now, Seen::Running { started }, true);
+    let mut id = ProcessId { pid: 1, started: Time::from_secs(1) };
+    policy.decide(now, Seen::Running { id, still: Still::No }, May::ALL);
     bencher.bench_local(|| {
-        let mut decide = |now: Time, seen: Seen| policy.decide(black_box(now), seen, true).action;
+        let mut decide = |now: Time, seen: Seen| policy.decide(black_box(now), seen, May::ALL).action;
         now += Duration::from_secs(100);
-        decide(now, Seen::Died { at: now, started });
-        decide(now, Seen::Ended(Cause::Killed));
+        decide(now, Seen::Died { at: now, started: id.started });
+        decide(now, Seen::Ended(Ended { cause: Cause::Killed, as_expected: false }));
         assert!(matches!(decide(now, Seen::Missing), Action::Start { .. }));
         decide(now, Seen::Started);
         decide(now, Seen::CommandEnded);
-        started = now;
+        id.started = now;
         now += Duration::from_secs(5);
-        assert!(matches!(decide(now, Seen::Running { started }), Action::Wait(_)));
+        assert!(matches!(decide(now, Seen::Running { id, still: Still::No }), Action::Wait(_)));
     });
 }

@@ -15,6 +15,12 @@ pub enum ExitCode {
     Busy,
     /// `--once`: not running, and left alone.
     LeftAlone,
+    /// `start`, `stop`, `restart`: it did not come about.
+    NotDone,
+    /// `start`, `stop`, `restart`: not allowed.
+    NoPermission,
+    /// `probe`: 0 healthy, 1 unhealthy, 75 unknown.
+    Probed(u8),
     /// `status`, as an LSB init script: 0 running, 3 not running, 4 unknown.
     Lsb(u8),
     /// As if this signal had not been caught.
@@ -26,12 +32,12 @@ impl ExitCode {
     pub fn code(self) -> std::process::ExitCode {
         std::process::ExitCode::from(match self {
             ExitCode::Success => 0,
-            ExitCode::GaveUp => 1,
+            ExitCode::GaveUp | ExitCode::NotDone => 1,
             ExitCode::Usage => 2,
             ExitCode::CannotTell => 3,
-            ExitCode::Busy => 4,
+            ExitCode::Busy | ExitCode::NoPermission => 4,
             ExitCode::LeftAlone => 5,
-            ExitCode::Lsb(status) => status,
+            ExitCode::Lsb(status) | ExitCode::Probed(status) => status,
             ExitCode::Signal(signal) => {
                 // A shell stops its own script only when it sees that the signal did it. Process 1
                 // cannot be ended by a signal of its own.

@@ -68,6 +68,26 @@ pub fn pidfd_exit(pidfd: BorrowedFd<'_>) -> PidfdExit {
     }
 }
 
+/// Sends a signal, whichever, to the process behind `pidfd`; 0 only asks whether that may be done.
+///
+/// # Errors
+/// It is gone, or not for us to signal.
+pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
+    let info = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: it takes three numbers, and no address: without `info` the kernel makes its own.
+    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, info, 0) };
+    if sent == 0 {
+        return Ok(());
+    }
+    Err(io::Error::last_os_error().raw_os_error().map_or(Errno::INVAL, Errno::from_raw_os_error))
+}
+
+/// Sends a signal, whichever, to a process, or to a process group by its negative number.
+pub fn kill(pid: Pid, signal: i32) {
+    // SAFETY: it takes two numbers.
+    unsafe { libc::kill(pid, signal) };
+}
+
 /// The last signal (signal(7)).
 const LAST_SIGNAL: i32 = 64;
 

@@ -9,13 +9,15 @@ mod fuse;
 use std::env;
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
-use std::io::{Write, stderr, stdout};
+use std::io::{Read, Write, stderr, stdout};
+use std::net::TcpListener;
 use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, abort, exit};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{sleep, spawn};
 use std::time::Duration;
 
@@ -168,6 +170,10 @@ fn live(part: &[&str]) {
             sleep(milliseconds(after));
             File::create(note).expect("a note");
         }
+        // Answers HTTP requests until it gets SIGUSR2; from then on it accepts them alone.
+        ["answer", at] => serve(at.parse().expect("a port")),
+        // A master that does not heed SIGTERM, with workers that never called exec.
+        ["forking", workers] => fork(workers.parse().expect("how many workers")),
         ["serve", file] => fuse::serve(file),
         ["hang", file] => fuse::hang(file),
         // Is there first, under a name that is anybody's to take.
@@ -217,6 +223,38 @@ fn the_only_one(lock: &str) -> File {
 fn forked() -> bool {
     // SAFETY: there is no other thread that could hold a lock.
     unsafe { libc::fork() == 0 }
+}
+
+fn fork(workers: u32) -> ! {
+    let _ignored = Signals::new([SIGTERM, SIGINT]).expect("signals");
+    for _ in 0..workers {
+        // SAFETY: the child only waits, in system calls.
+        if let Ok(nix::unistd::ForkResult::Child) = unsafe { nix::unistd::fork() } {
+            // SAFETY: no handler is installed.
+            unsafe { libc::signal(SIGTERM, libc::SIG_DFL) };
+            nix::unistd::alarm::set(300);
+            sleep_for_ever();
+        }
+    }
+    sleep_for_ever()
+}
+
+fn serve(port: u16) -> ! {
+    const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    static HANGS: AtomicBool = AtomicBool::new(false);
+    let server = TcpListener::bind(("127.0.0.1", port)).expect("a free port");
+    spawn(move || {
+        for mut client in server.incoming().flatten() {
+            let _ = client.read(&mut [0; 1000]);
+            if HANGS.load(Ordering::Relaxed) {
+                sleep_for_ever();
+            }
+            let _ = client.write_all(ANSWER);
+        }
+    });
+    wait_for("told");
+    HANGS.store(true, Ordering::Relaxed);
+    sleep_for_ever()
 }
 
 fn in_a_session_of_its_own(command: &mut Command) {

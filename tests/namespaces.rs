@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal::{SIGINT, SIGKILL, SIGTERM};
 use procfs::process::Process;
@@ -247,4 +248,40 @@ fn what_is_hidden_is_shown_as_unknown() {
     let gone = scene.say_through(&HIDDEN, &["status"]);
     assert_eq!((gone.code(), gone.stdout.contains("not running")), (Some(3), true), "{gone}");
     watchdog.terminate();
+}
+
+#[test]
+fn process_1_ends_what_it_watches_as_it_would_stop_it() {
+    let scene = Scene::new();
+    let watchdog = scene.watchdog().starting("$ACTOR ignore-term &");
+    for (option, value, said) in [
+        ("--stop-signal", "USR1", "SIGTERM; the process has ended too"),
+        ("--stop-timeout", "0.3", "SIGTERM; the process did not end within 300ms"),
+    ] {
+        let Some((outside, inside)) = process_1(&scene, watchdog.clone().with(option, value)) else { return };
+        let judged = || scene.count("succeeded");
+        let before = judged();
+        scene.wait_until("it is judged", || (judged() > before).then_some(()));
+        let told = Instant::now();
+        send(inside, SIGTERM);
+        assert_eq!(outside.ends().code(), Some(0), "{}", scene.story());
+        assert!(told.elapsed() < Duration::from_secs(10), "{}", scene.story());
+        assert!(scene.log().pop().unwrap().text.contains(said), "{}", scene.story());
+    }
+}
+
+#[test]
+fn process_1_is_not_held_by_what_was_said_before_it() {
+    let scene = Scene::new();
+    for word in ["pause", "stop"] {
+        let Some((outside, inside)) = process_1(&scene, scene.watchdog()) else { return };
+        scene.wait_until("it runs", || (scene.all().len() == 1).then_some(()));
+        send(inside, SIGKILL);
+        outside.ends();
+        scene.say(&[word, scene.name()]);
+        let Some((outside, inside)) = process_1(&scene, scene.watchdog()) else { return };
+        scene.wait_until("it runs again", || (scene.all().len() == 1).then_some(()));
+        send(inside, SIGKILL);
+        outside.ends();
+    }
 }

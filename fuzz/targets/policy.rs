@@ -32,6 +32,7 @@ fn limits(bytes: &[u8; 9]) -> Limits {
         start_timeout: interval(bytes[6]),
         retry_after: (bytes[7] > 0).then(|| interval(bytes[7])),
         once,
+        ..Limits::default()
     }
 }
 

@@ -38,11 +38,23 @@ _watchdog() {
             watchdog,pause)
                 cmd="watchdog__subcmd__pause"
                 ;;
+            watchdog,probe)
+                cmd="watchdog__subcmd__probe"
+                ;;
+            watchdog,restart)
+                cmd="watchdog__subcmd__restart"
+                ;;
             watchdog,resume)
                 cmd="watchdog__subcmd__resume"
                 ;;
+            watchdog,start)
+                cmd="watchdog__subcmd__start"
+                ;;
             watchdog,status)
                 cmd="watchdog__subcmd__status"
+                ;;
+            watchdog,stop)
+                cmd="watchdog__subcmd__stop"
                 ;;
             watchdog__subcmd__help,clean)
                 cmd="watchdog__subcmd__help__subcmd__clean"
@@ -53,11 +65,23 @@ _watchdog() {
             watchdog__subcmd__help,pause)
                 cmd="watchdog__subcmd__help__subcmd__pause"
                 ;;
+            watchdog__subcmd__help,probe)
+                cmd="watchdog__subcmd__help__subcmd__probe"
+                ;;
+            watchdog__subcmd__help,restart)
+                cmd="watchdog__subcmd__help__subcmd__restart"
+                ;;
             watchdog__subcmd__help,resume)
                 cmd="watchdog__subcmd__help__subcmd__resume"
                 ;;
+            watchdog__subcmd__help,start)
+                cmd="watchdog__subcmd__help__subcmd__start"
+                ;;
             watchdog__subcmd__help,status)
                 cmd="watchdog__subcmd__help__subcmd__status"
+                ;;
+            watchdog__subcmd__help,stop)
+                cmd="watchdog__subcmd__help__subcmd__stop"
                 ;;
             *)
                 ;;
@@ -66,7 +90,7 @@ _watchdog() {
 
     case "${cmd}" in
         watchdog)
-            opts="-p -x -f -u -s -i -w -m -c -v -h -q -V --process-name --exact --full --user --pid-namespace --start-command --start-timeout --health-check-interval --restart-wait-interval --max-fail-count --stable-after --restart-delay --after-stop --retry-after --config --name --once --dry-run --no-input --state-dir --log-dir --log-max-size --log-max-files --help --version status pause resume clean help"
+            opts="-p -x -f -u -s -i -w -m -c -v -h -q -V --process-name --exact --full --user --pid-namespace --start-command --start-timeout --health-check-interval --restart-wait-interval --max-fail-count --stable-after --restart-delay --after-stop --retry-after --probe --probe-interval --probe-timeout --probe-start-period --probe-failures --on-unhealthy --stop-command --stop-signal --stop-timeout --kill-mode --config --name --once --dry-run --no-input --state-dir --log-dir --log-max-size --log-max-files --help --version status start stop restart pause resume clean probe help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -183,6 +207,64 @@ _watchdog() {
                     fi
                     return 0
                     ;;
+                --probe)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --probe-interval)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --probe-timeout)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --probe-start-period)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --probe-failures)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --on-unhealthy)
+                    COMPREPLY=($(compgen -W "restart warn" -- "${cur}"))
+                    return 0
+                    ;;
+                --stop-command)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stop-signal)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --stop-timeout)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --kill-mode)
+                    COMPREPLY=($(compgen -W "process mixed" -- "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then
@@ -284,7 +366,7 @@ _watchdog() {
             return 0
             ;;
         watchdog__subcmd__help)
-            opts="status pause resume clean help"
+            opts="status start stop restart pause resume clean probe help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -339,7 +421,49 @@ _watchdog() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        watchdog__subcmd__help__subcmd__probe)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        watchdog__subcmd__help__subcmd__restart)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         watchdog__subcmd__help__subcmd__resume)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        watchdog__subcmd__help__subcmd__start)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -367,13 +491,34 @@ _watchdog() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        watchdog__subcmd__help__subcmd__stop)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         watchdog__subcmd__pause)
-            opts="$(_watchdog_names) -h --help --all --upgrade --for --state-dir"
+            opts="$(_watchdog_names) -h --help --all --state-dir --upgrade --for"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --state-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
                 --for)
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
@@ -381,6 +526,41 @@ _watchdog() {
                     fi
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        watchdog__subcmd__probe)
+            opts="-h --help --timeout"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --timeout)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        watchdog__subcmd__restart)
+            opts="$(_watchdog_names) -h --help --all --state-dir"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --state-dir)
                     COMPREPLY=()
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
@@ -396,7 +576,28 @@ _watchdog() {
             return 0
             ;;
         watchdog__subcmd__resume)
-            opts="$(_watchdog_names) -h --help --all --upgrade --state-dir"
+            opts="$(_watchdog_names) -h --help --all --state-dir --upgrade"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --state-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        watchdog__subcmd__start)
+            opts="$(_watchdog_names) -h --help --all --state-dir"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -418,6 +619,27 @@ _watchdog() {
             ;;
         watchdog__subcmd__status)
             opts="$(_watchdog_names) -h --help --json --state-dir"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --state-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        watchdog__subcmd__stop)
+            opts="$(_watchdog_names) -h --help --all --state-dir"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -10,7 +10,7 @@ end
 
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_watchdog_global_optspecs
-    string join \n p/process-name= x/exact f/full u/user= pid-namespace= s/start-command= start-timeout= i/health-check-interval= w/restart-wait-interval= m/max-fail-count= stable-after= restart-delay= after-stop= retry-after= c/config= name= once dry-run no-input state-dir= log-dir= log-max-size= log-max-files= v h help q V/version
+    string join \n p/process-name= x/exact f/full u/user= pid-namespace= s/start-command= start-timeout= i/health-check-interval= w/restart-wait-interval= m/max-fail-count= stable-after= restart-delay= after-stop= retry-after= probe= probe-interval= probe-timeout= probe-start-period= probe-failures= on-unhealthy= stop-command= stop-signal= stop-timeout= kill-mode= c/config= name= once dry-run no-input state-dir= log-dir= log-max-size= log-max-files= v h help q V/version
 end
 
 function __fish_watchdog_needs_command
@@ -48,6 +48,18 @@ complete -c watchdog -n "__fish_watchdog_needs_command" -l stable-after -d 'Forg
 complete -c watchdog -n "__fish_watchdog_needs_command" -l restart-delay -d 'Wait before restarting after a crash or a kill [default: 100ms]' -r -f
 complete -c watchdog -n "__fish_watchdog_needs_command" -l after-stop -d 'Wait before restarting after a deliberate stop or an unknown cause [default: 3s]' -r -f
 complete -c watchdog -n "__fish_watchdog_needs_command" -l retry-after -d 'Try again this long after giving up, doubling up to 1h [default: exit instead; 10m with --once]' -r -f
+complete -c watchdog -n "__fish_watchdog_needs_command" -l probe -d 'Test of whether it works: a command, http://HOST[:PORT]/PATH, tcp://HOST:PORT, unix:/PATH or file:/PATH' -r -f -a "(__fish_complete_command)"
+complete -c watchdog -n "__fish_watchdog_needs_command" -l probe-interval -d 'Time from the end of a probe to the next [default: 10s]' -r -f
+complete -c watchdog -n "__fish_watchdog_needs_command" -l probe-timeout -d 'How long a probe may take; then it is killed, and has failed [default: 10s]' -r -f
+complete -c watchdog -n "__fish_watchdog_needs_command" -l probe-start-period -d 'How long after its start failures do not count, unless a probe has succeeded [default: 60s]' -r -f
+complete -c watchdog -n "__fish_watchdog_needs_command" -l probe-failures -d 'Failed probes in a row after which it is unhealthy [default: 3]' -r -f
+complete -c watchdog -n "__fish_watchdog_needs_command" -l on-unhealthy -d 'What to do then: stop it and start it, or only say so [default: restart]' -r -f -a "restart\t''
+warn\t''"
+complete -c watchdog -n "__fish_watchdog_needs_command" -l stop-command -d 'Command that stops it, run by /bin/sh -c' -r -f -a "(__fish_complete_command)"
+complete -c watchdog -n "__fish_watchdog_needs_command" -l stop-signal -d 'Signal that ends it, by name or number [default: TERM]' -r -f
+complete -c watchdog -n "__fish_watchdog_needs_command" -l stop-timeout -d 'How long the command and the signal have, each, before it is killed; or \'never\' [default: 30s]' -r -f
+complete -c watchdog -n "__fish_watchdog_needs_command" -l kill-mode -d 'What is ended when it is gone: nothing more, or all its descendants [default: process]' -r -f -a "process\t''
+mixed\t''"
 complete -c watchdog -n "__fish_watchdog_needs_command" -s c -l config -d 'Configuration file: a path, or a name for /etc/watchdog/NAME.toml' -r -F -a '(ls /etc/watchdog ~/.config/watchdog 2>/dev/null | sed -n \'s/\.toml$//p\')'
 complete -c watchdog -n "__fish_watchdog_needs_command" -l name -d 'Name of this watchdog and its files [default: made from the process name]' -r -f
 complete -c watchdog -n "__fish_watchdog_needs_command" -l state-dir -d 'Directory of lock and state [default: /run/watchdog, for ordinary users ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
@@ -65,15 +77,28 @@ complete -c watchdog -n "__fish_watchdog_needs_command" -l help -d 'Print all op
 complete -c watchdog -n "__fish_watchdog_needs_command" -s q -d 'Print only errors on standard error'
 complete -c watchdog -n "__fish_watchdog_needs_command" -s V -l version -d 'Print version'
 complete -c watchdog -n "__fish_watchdog_needs_command" -f -a "status" -d 'Show each watchdog and its process'
+complete -c watchdog -n "__fish_watchdog_needs_command" -f -a "start" -d 'Start a process now; end a pause or a stop'
+complete -c watchdog -n "__fish_watchdog_needs_command" -f -a "stop" -d 'Stop a process until \'start\' or a reboot'
+complete -c watchdog -n "__fish_watchdog_needs_command" -f -a "restart" -d 'Stop a process and start it again'
 complete -c watchdog -n "__fish_watchdog_needs_command" -f -a "pause" -d 'Do not start a process until \'resume\' or a reboot'
 complete -c watchdog -n "__fish_watchdog_needs_command" -f -a "resume" -d 'End a pause; forget failures and a give-up'
 complete -c watchdog -n "__fish_watchdog_needs_command" -f -a "clean" -d 'Remove what is left of a watchdog that nobody runs'
+complete -c watchdog -n "__fish_watchdog_needs_command" -f -a "probe" -d 'Run a built-in check'
 complete -c watchdog -n "__fish_watchdog_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c watchdog -n "__fish_watchdog_using_subcommand status" -l state-dir -d 'Directory of the state [default: /run/watchdog, for ordinary users ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
 complete -c watchdog -n "__fish_watchdog_using_subcommand status" -s h -l help -d 'Print help'
 complete -c watchdog -n "__fish_watchdog_using_subcommand status" -l json -d 'Print JSON, for scripts'
-complete -c watchdog -n "__fish_watchdog_using_subcommand pause" -l for -d 'End the pause after this time' -r -f
+complete -c watchdog -n "__fish_watchdog_using_subcommand start" -l state-dir -d 'Directory of the state [default: /run/watchdog, for ordinary users ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
+complete -c watchdog -n "__fish_watchdog_using_subcommand start" -s h -l help -d 'Print help'
+complete -c watchdog -n "__fish_watchdog_using_subcommand start" -l all -d 'All watchdogs'
+complete -c watchdog -n "__fish_watchdog_using_subcommand stop" -l state-dir -d 'Directory of the state [default: /run/watchdog, for ordinary users ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
+complete -c watchdog -n "__fish_watchdog_using_subcommand stop" -s h -l help -d 'Print help'
+complete -c watchdog -n "__fish_watchdog_using_subcommand stop" -l all -d 'All watchdogs'
+complete -c watchdog -n "__fish_watchdog_using_subcommand restart" -l state-dir -d 'Directory of the state [default: /run/watchdog, for ordinary users ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
+complete -c watchdog -n "__fish_watchdog_using_subcommand restart" -s h -l help -d 'Print help'
+complete -c watchdog -n "__fish_watchdog_using_subcommand restart" -l all -d 'All watchdogs'
 complete -c watchdog -n "__fish_watchdog_using_subcommand pause" -l state-dir -d 'Directory of the state [default: /run/watchdog, for ordinary users ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
+complete -c watchdog -n "__fish_watchdog_using_subcommand pause" -l for -d 'End the pause after this time' -r -f
 complete -c watchdog -n "__fish_watchdog_using_subcommand pause" -s h -l help -d 'Print help'
 complete -c watchdog -n "__fish_watchdog_using_subcommand pause" -l all -d 'All watchdogs'
 complete -c watchdog -n "__fish_watchdog_using_subcommand pause" -l upgrade -d 'All watchdogs, for a package upgrade; separate from pauses that people make'
@@ -85,9 +110,15 @@ complete -c watchdog -n "__fish_watchdog_using_subcommand clean" -l log-dir -d '
 complete -c watchdog -n "__fish_watchdog_using_subcommand clean" -l state-dir -d 'Directory of the state [default: /run/watchdog, for ordinary users ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
 complete -c watchdog -n "__fish_watchdog_using_subcommand clean" -s h -l help -d 'Print help'
 complete -c watchdog -n "__fish_watchdog_using_subcommand clean" -l logs -d 'Remove its logs too'
-complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status pause resume clean help" -f -a "status" -d 'Show each watchdog and its process'
-complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status pause resume clean help" -f -a "pause" -d 'Do not start a process until \'resume\' or a reboot'
-complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status pause resume clean help" -f -a "resume" -d 'End a pause; forget failures and a give-up'
-complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status pause resume clean help" -f -a "clean" -d 'Remove what is left of a watchdog that nobody runs'
-complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status pause resume clean help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c watchdog -n "__fish_watchdog_using_subcommand status pause resume clean" -f -a '(__fish_watchdog_names)'
+complete -c watchdog -n "__fish_watchdog_using_subcommand probe" -l timeout -d 'Longest time that it may take [default: 10s]' -r -f
+complete -c watchdog -n "__fish_watchdog_using_subcommand probe" -s h -l help -d 'Print help'
+complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart pause resume clean probe help" -f -a "status" -d 'Show each watchdog and its process'
+complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart pause resume clean probe help" -f -a "start" -d 'Start a process now; end a pause or a stop'
+complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart pause resume clean probe help" -f -a "stop" -d 'Stop a process until \'start\' or a reboot'
+complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart pause resume clean probe help" -f -a "restart" -d 'Stop a process and start it again'
+complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart pause resume clean probe help" -f -a "pause" -d 'Do not start a process until \'resume\' or a reboot'
+complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart pause resume clean probe help" -f -a "resume" -d 'End a pause; forget failures and a give-up'
+complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart pause resume clean probe help" -f -a "clean" -d 'Remove what is left of a watchdog that nobody runs'
+complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart pause resume clean probe help" -f -a "probe" -d 'Run a built-in check'
+complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status start stop restart pause resume clean probe help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c watchdog -n "__fish_watchdog_using_subcommand status start stop restart pause resume clean" -f -a '(__fish_watchdog_names)'

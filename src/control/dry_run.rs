@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use crate::exit::ExitCode;
+use crate::hold::Hold;
 use crate::hold::pause::Leave;
 use crate::input::resolve::Job;
 use crate::log::{Stderr, cannot_tell};
@@ -147,6 +148,8 @@ enum Standing {
     Watched(Admission, Pid),
     /// It is to be left alone: for so long, or until somebody says otherwise.
     Paused { left: Option<Duration> },
+    /// Somebody has stopped it.
+    Stopped,
     /// The start command of the watch before it is running.
     Starting { command: Pid },
     /// It was given up, and is tried again after this time.
@@ -168,6 +171,9 @@ impl Standing {
         let admission = Admission::decide(&facts);
         if let Some(pid) = other.and_then(|other| other.pid) {
             return Standing::Watched(admission, pid);
+        }
+        if files.holds(now).iter().any(|held| held.hold == Hold::Stopped) {
+            return Standing::Stopped;
         }
         if let Leave::Paused { until } = files.leave(now) {
             return Standing::Paused { left: until.map(|until| until.saturating_sub(now)) };
@@ -198,6 +204,9 @@ fn would(settings: &Settings, found: &Result<Matches, Unknown>, standing: Standi
             format!("follow {}; start nothing", found.first().map(ToString::to_string).unwrap_or_default())
         }
         (_, Standing::Watched(_, by)) => format!("{NOTHING} pid {by} already watches '{name}'"),
+        (_, Standing::Stopped) => {
+            format!("{NOTHING} stopped until '{}' or a reboot", settings.order("start"))
+        }
         (_, Standing::Paused { left: None }) => {
             format!("{NOTHING} paused until '{resume}' or a reboot")
         }

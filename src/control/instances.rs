@@ -3,13 +3,13 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use crate::input::cli::StateDir;
+use crate::input::cli::{StateDir, Which};
 use crate::input::config_file;
 use crate::input::suggest::meant;
 use crate::settings::dirs::{Dirs, ROOTS_STATE, SYSTEM_CONFIG, User};
 use crate::settings::name::Name;
 use crate::state;
-use crate::text::escaped;
+use crate::text::{escaped, quoted};
 
 /// A watchdog that the commands know.
 #[derive(Debug)]
@@ -85,6 +85,56 @@ pub fn unknown(asked: &OsStr, known: &[Known], folder: &Path) -> String {
         return format!("'{}' is root's watchdog; run this command as root", asked.to_string_lossy());
     }
     unheard_of(asked, ours)
+}
+
+/// Those of the user that a command is for.
+pub struct Selection {
+    pub folder: PathBuf,
+    pub names: Vec<Name>,
+}
+
+/// Why none is selected: all that is wrong.
+pub struct Unselected {
+    pub wrong: Vec<String>,
+    /// All of them are there, and root's.
+    pub are_roots: bool,
+}
+
+/// The watchdogs that are given by name, or all of the user.
+///
+/// # Errors
+/// One is not known, or root's; or there is none.
+pub fn select(which: &Which, place: &StateDir, user: &User) -> Result<Selection, Unselected> {
+    let folder = user.state_folder(place.state_dir.as_ref());
+    let (ours, roots): (Vec<_>, Vec<_>) =
+        known(place, user).into_iter().partition(|known| known.folder == folder);
+    let mut wrong = Vec::new();
+    let mut are_roots = true;
+    let mut names = Vec::new();
+    for asked in &which.names {
+        if let Some(known) = ours.iter().find(|known| known.is_called(asked)) {
+            names.push(known.name.clone());
+        } else if roots.iter().any(|known| known.is_called(asked)) {
+            wrong.push(format!("'{}' is root's watchdog; run this command as root", asked.to_string_lossy()));
+        } else {
+            are_roots = false;
+            wrong.push(unheard_of(asked, &ours));
+        }
+    }
+    if which.all {
+        names = ours.into_iter().map(|known| known.name).collect();
+        if names.is_empty() {
+            are_roots = false;
+            wrong.push(format!("no watchdog has run or is configured (looked in {})", folder.display()));
+        }
+    }
+    if wrong.is_empty() { Ok(Selection { folder, names }) } else { Err(Unselected { wrong, are_roots }) }
+}
+
+/// What to type to say `command`, such as `start`, to the watchdog `name`.
+pub fn order(command: &str, name: &Name, place: &StateDir) -> String {
+    let place = place.state_dir.as_ref().map(|folder| format!(" --state-dir {}", quoted(folder)));
+    escaped(&format!("watchdog {command} {name}{}", place.unwrap_or_default()))
 }
 
 pub fn unheard_of<'a>(asked: &OsStr, known: impl IntoIterator<Item = &'a Known>) -> String {

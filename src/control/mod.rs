@@ -18,6 +18,8 @@ pub mod clean;
 pub mod dry_run;
 mod instances;
 mod pause;
+mod probe;
+mod request;
 pub mod status;
 
 /// Shows a text on standard output, which may be a pipe that is closed early.
@@ -52,6 +54,10 @@ pub fn run(command: &Command, user: &User, stderr: &mut Stderr) -> ExitCode {
             }
         },
         Command::Pause { which, time, place } => pause::pause(which, time.as_deref(), place, user, stderr),
+        Command::Ask { request, which, place } => {
+            return request::ask(*request, which, place, user, stderr);
+        }
+        Command::Probe { check, timeout } => probe::run(check, timeout.as_deref()),
         Command::Resume { which, place } if which.upgrade => pause::resume_after_upgrade(place, user),
         Command::Resume { which, place } => {
             pause::say(which, Leave::Given { resumed: None }, now(), place, user, stderr)

@@ -5,10 +5,11 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::time::Duration;
 
-use super::instances::{Known, before, known, unknown};
+use super::instances::{Selection, before, known, order, select};
 use super::tell;
 use crate::exit::ExitCode;
 use crate::fs::Dir;
+use crate::hold::Hold;
 use crate::hold::pause::{Leave, begin_upgrade, end_upgrade};
 use crate::input::cli::{StateDir, Which};
 use crate::log::Stderr;
@@ -101,39 +102,19 @@ pub fn say(
     user: &User,
     stderr: &mut Stderr,
 ) -> Result<ExitCode, Vec<String>> {
-    let folder = user.state_folder(place.state_dir.as_ref());
-    let known = known(place, user);
-    let ours = || known.iter().filter(|known| known.folder == folder);
-    let mut wrong = Vec::new();
-    let meant: Vec<_> = if which.all {
-        ours().collect()
-    } else {
-        let mut meant = Vec::new();
-        for asked in &which.names {
-            match ours().find(|known| known.is_called(asked)) {
-                Some(known) => meant.push(known),
-                None => wrong.push(unknown(asked, &known, &folder)),
-            }
-        }
-        meant
-    };
-    if which.all && meant.is_empty() {
-        wrong.push(format!("no watchdog has run or is configured (looked in {})", folder.display()));
-    }
-    if !wrong.is_empty() {
-        return Err(wrong);
-    }
+    let Selection { folder, names } = select(which, place, user).map_err(|it| it.wrong)?;
     let boot_id = boot_id(Path::new(PROC));
-    for Known { name, .. } in meant {
-        let Err(error) = Files::new(&folder, name, &boot_id).say(leave, now) else {
-            tell(&format!("{name}: {}", done(leave, now, name, place)));
-            continue;
-        };
-        let hint = match error.kind() {
-            io::ErrorKind::PermissionDenied => "; it belongs to another user",
-            _ => "",
-        };
-        wrong.push(format!("{name}: cannot write to {}: {error}{hint}", folder.display()));
+    let mut wrong = Vec::new();
+    for name in names {
+        let files = Files::new(&folder, &name, &boot_id);
+        if files.holds(now).iter().any(|held| held.hold == Hold::Stopped) {
+            let start = order("start", &name, place);
+            wrong.push(format!("{name}: it is stopped, not paused; to start it: {start}"));
+        } else if let Err(error) = files.say(leave, now) {
+            wrong.push(format!("{name}: {}", unwritten(&folder, &error)));
+        } else {
+            tell(&format!("{name}: {}", done(leave, now, &name, place)));
+        }
     }
     if !wrong.is_empty() {
         return Err(wrong);
@@ -147,9 +128,17 @@ fn done(leave: Leave, now: Time, name: &Name, place: &StateDir) -> String {
     match leave {
         Leave::Paused { until: Some(until) } => format!("paused for {}", span(until.saturating_sub(now))),
         Leave::Paused { until: None } => {
-            let place = place.state_dir.as_ref().map(|folder| format!(" --state-dir {}", quoted(folder)));
-            format!("paused until 'watchdog resume {name}{}' or a reboot", place.unwrap_or_default())
+            format!("paused until '{}' or a reboot", order("resume", name, place))
         }
         Leave::Given { .. } => "resumed; failures forgotten".to_owned(),
     }
+}
+
+/// Why something could not be written down.
+pub fn unwritten(folder: &Path, error: &io::Error) -> String {
+    let hint = match error.kind() {
+        io::ErrorKind::PermissionDenied => "; it belongs to another user",
+        _ => "",
+    };
+    format!("cannot write to {}: {error}{hint}", folder.display())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::instances::{Known, directories, known, unheard_of};
 use crate::exit::ExitCode;
-use crate::hold::pause::Leave;
+use crate::hold::{Held, Hold};
 use crate::input::cli::StateDir;
 use crate::process::scan::{Proc, Unknown};
 use crate::render::{json, status_table};
@@ -61,7 +61,8 @@ pub fn show(
     let any = |status| snapshots.iter().any(|snapshot| snapshot.status == status);
     let exit = match () {
         () if snapshots.is_empty() || any(Status::Unknown) => 4,
-        () if any(Status::NotRunning) => 3,
+        () if any(Status::NotRunning) || any(Status::Stopping) => 3,
+        () if any(Status::Unhealthy) || any(Status::Suspended) => 1,
         () => 0,
     };
     Ok((text, ExitCode::Lsb(exit)))
@@ -79,7 +80,7 @@ fn is_over(known: &Known, boot_id: &str) -> bool {
     !known.is_configured
         && age.is_ok_and(|age| age > FORGOTTEN_AFTER)
         && files.state().is_ok_and(is_ended)
-        && matches!(files.leave(now()), Leave::Given { .. })
+        && files.holds(now()).is_empty()
 }
 
 /// How wide the terminal is that standard output is, if it is one.
@@ -97,7 +98,10 @@ fn snapshot(known: &Known, boot_id: &str, proc: &Proc) -> Snapshot {
         Err(Unread::Foreign(_)) => without(Remark::DamagedState),
         Err(Unread::Failed(error)) => without(Remark::UnreadableState(error.to_string())),
     };
-    snapshot.with(files.leave(now))
+    match files.holds(now).first() {
+        Some(Held { hold: Hold::Stopped, .. }) => snapshot.stopped(),
+        _ => snapshot.with(files.leave(now)),
+    }
 }
 
 /// What is the case now of what `state` says.

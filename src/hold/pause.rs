@@ -1,6 +1,7 @@
-//! Pauses: those of people, and that of all instances while packages are upgraded.
+//! Pauses and stops: those of people, and the pause of all instances while packages are upgraded.
 
 use crate::fs::{Dir, Trust, WaitFor};
+use crate::hold::{Held, Hold};
 use crate::state::{Files, Unread, VERSION};
 use crate::sys::is_shortage;
 use crate::time::{Time, millis};
@@ -19,6 +20,9 @@ pub struct Pause {
     pub boot_id: String,
     /// It is to be left alone.
     pub paused: bool,
+    /// Somebody has stopped it, and it is to stay so. For a version that does not know this it is paused.
+    #[serde(default)]
+    pub stopped: bool,
     /// Until then; `null` is until it is resumed.
     #[serde(with = "millis::optional")]
     pub until_ms: Option<Time>,
@@ -48,7 +52,7 @@ pub enum Leave {
 /// It could not be written.
 pub fn begin_upgrade(folder: &Path, boot_id: &str, until: Time, now: Time) -> io::Result<()> {
     let (version, boot_id, until_ms) = (VERSION, boot_id.to_owned(), Some(until));
-    let pause = Pause { version, boot_id, paused: true, until_ms, said_ms: now };
+    let pause = Pause { version, boot_id, paused: true, stopped: false, until_ms, said_ms: now };
     Dir::make(folder, Trust::Anyone)?.replace(UPGRADE, &pause, WaitFor::Nothing)
 }
 
@@ -83,19 +87,43 @@ impl Files {
         }
     }
 
-    /// What people have said.
-    fn said(&self, now: Time) -> Leave {
+    /// The holds that are in force now: that of people first.
+    pub fn holds(&self, now: Time) -> Vec<Held> {
+        let said = match self.said(now) {
+            Leave::Given { .. } => None,
+            Leave::Paused { until } => {
+                let hold = if self.is_stopped() { Hold::Stopped } else { Hold::Paused };
+                Some(Held { hold, until })
+            }
+        };
+        let upgrade = self.upgrade(now).filter(|_| matches!(self.leave(now), Leave::Paused { .. }));
+        let upgrade = upgrade.map(|upgrade| Held { hold: Hold::Upgrading, until: upgrade.until_ms });
+        said.into_iter().chain(upgrade).collect()
+    }
+
+    /// Whether somebody has stopped it, in this boot.
+    fn is_stopped(&self) -> bool {
+        let is_it = |pause: Pause| pause.paused && pause.stopped && self.is_of_this_boot(&pause.boot_id);
+        self.pause().is_ok_and(is_it)
+    }
+
+    /// The pause file that counts.
+    fn pause(&self) -> Result<Pause, Unread> {
         let of = |files: &Files| files.read(&files.file("pause"), |pause: &Pause| pause.version);
         let old =
             self.before().and_then(|old| of(&old).ok()).filter(|old| self.is_of_this_boot(&old.boot_id));
-        let pause = match (of(self), old) {
+        match (of(self), old) {
             (Err(Unread::None), Some(old)) => Ok(old),
             (Ok(new), Some(old)) if !self.is_of_this_boot(&new.boot_id) || new.said_ms < old.said_ms => {
                 Ok(old)
             }
             (new, _) => new,
-        };
-        match pause {
+        }
+    }
+
+    /// What people have said.
+    fn said(&self, now: Time) -> Leave {
+        match self.pause() {
             Ok(Pause { paused: true, until_ms: until, ref boot_id, .. })
                 if self.is_of_this_boot(boot_id) && until.is_none_or(|until| now < until) =>
             {
@@ -129,12 +157,36 @@ impl Files {
     /// # Errors
     /// It could not be written.
     pub fn say(&self, leave: Leave, now: Time) -> io::Result<()> {
-        let (paused, until_ms) = match leave {
-            Leave::Paused { until } => (true, until),
-            Leave::Given { .. } => (false, None),
-        };
+        match leave {
+            Leave::Paused { until } => self.write_pause(true, false, until, now),
+            Leave::Given { .. } => self.write_pause(false, false, None, now),
+        }
+    }
+
+    /// Says that somebody has stopped the process, and that it is to stay so until a boot or
+    /// [`Files::end_holds`].
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub fn say_stopped(&self, now: Time) -> io::Result<()> {
+        self.write_pause(true, true, None, now)
+    }
+
+    /// Ends what people have said; and for this instance the pause of an upgrade too, if it is given `by_name`.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub fn end_holds(&self, by_name: bool, now: Time) -> io::Result<()> {
+        if by_name || self.upgrade(now).is_none() {
+            return self.say(Leave::Given { resumed: None }, now);
+        }
+        self.usable()?.remove(self.file("pause"))
+    }
+
+    fn write_pause(&self, paused: bool, stopped: bool, until_ms: Option<Time>, now: Time) -> io::Result<()> {
         let dir = self.usable()?;
-        let pause = Pause { version: VERSION, boot_id: self.boot_id(), paused, until_ms, said_ms: now };
+        let (version, boot_id) = (VERSION, self.boot_id());
+        let pause = Pause { version, boot_id, paused, stopped, until_ms, said_ms: now };
         dir.replace(&self.file("pause"), &pause, WaitFor::Disk)
     }
 }
@@ -197,5 +249,40 @@ mod tests {
         std::fs::remove_file(folder.join("x.pause")).unwrap();
         std::fs::write(folder.join(UPGRADE), "half of it").unwrap();
         assert_eq!(this.leave(at(17)), given(None), "nobody would end it");
+    }
+
+    #[test]
+    fn a_stop_lasts_until_somebody_starts_it_or_a_boot() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = Duration::from_secs;
+        let (this, folder) = (files(folder.path(), "this"), folder.path());
+        let names = |files: &Files| {
+            files.holds(at(1_000_000)).iter().map(|held| held.hold.name()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&this), [""; 0]);
+        this.say_stopped(at(1)).unwrap();
+        assert_eq!((names(&this), names(&files(folder, "next"))), (vec!["stopped"], vec![]));
+        assert_eq!(this.leave(at(2)), Leave::Paused { until: None }, "as other versions see it");
+        begin_upgrade(folder, "this", at(2_000_000), at(3)).unwrap();
+        assert_eq!(names(&this), ["stopped", "upgrading"]);
+        // Of an upgrade that is not meant by name only what people said is ended.
+        this.end_holds(false, at(4)).unwrap();
+        assert_eq!(names(&this), ["upgrading"]);
+        this.say(Leave::Paused { until: None }, at(5)).unwrap();
+        assert_eq!(names(&this), ["paused", "upgrading"]);
+        this.end_holds(true, at(6)).unwrap();
+        assert_eq!((names(&this), this.leave(at(7))), (vec![], Leave::Given { resumed: Some(at(6)) }));
+        end_upgrade(folder).unwrap();
+        this.end_holds(false, at(8)).unwrap();
+        assert_eq!(this.leave(at(9)), Leave::Given { resumed: Some(at(8)) });
+    }
+
+    #[test]
+    fn a_pause_of_a_version_without_stops_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let this = files(folder.path(), "this");
+        let old = r#"{"version":1,"boot_id":"this","paused":true,"until_ms":null,"said_ms":5}"#;
+        std::fs::write(folder.path().join("x.pause"), old).unwrap();
+        assert_eq!(this.holds(Duration::ZERO), [Held { hold: Hold::Paused, until: None }]);
     }
 }

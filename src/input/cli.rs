@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use clap::builder::ValueParser;
-use clap::{Arg, ArgAction, ArgGroup, ArgMatches};
+use clap::{Arg, ArgAction, ArgGroup, ArgMatches, ValueHint};
 
+use crate::policy::Request;
 use crate::settings::given::{Given, ON, Source};
 use crate::settings::table::{ROWS, Row, Unset, row};
 use crate::text::quoted;
@@ -44,6 +45,22 @@ pub enum Command {
     },
     /// Remove what is left of watchdogs that nobody runs.
     Clean(Clean),
+    /// Start, stop or restart a process.
+    Ask {
+        /// What is asked for.
+        request: Request,
+        /// Which watchdogs.
+        which: Which,
+        /// Where their state is.
+        place: StateDir,
+    },
+    /// Run a built-in check.
+    Probe {
+        /// The check.
+        check: OsString,
+        /// For how long at most.
+        timeout: Option<OsString>,
+    },
     /// End a pause, and forget failures and a give-up.
     Resume {
         /// Which watchdogs.
@@ -96,7 +113,7 @@ pub fn definition() -> clap::Command {
         .disable_help_flag(true)
         .override_usage(
             "watchdog --process-name NAME --start-command COMMAND [OPTIONS]\n       watchdog [--config FILE] \
-             [OPTIONS]\n       watchdog status|pause|resume|clean [NAME]...",
+             [OPTIONS]\n       watchdog status|start|stop|restart|pause|resume|clean [NAME]...",
         )
         .after_help(format!(
             "TIME is seconds (5, 0.5) or has units (90s, 1m 30s). It asks for anything required that you leave out.\n\n\
@@ -160,25 +177,19 @@ fn argument(row: &Row) -> Arg {
     }
 }
 
-fn commands() -> [clap::Command; 4] {
+fn commands() -> Vec<clap::Command> {
     let flag = |name, help| Arg::new(name).long(name).help(help).action(ArgAction::SetTrue);
     let values = |name, help| Arg::new(name).value_parser(ValueParser::os_string()).help(help);
     let names = |help| values("names", help).value_name("NAMES").num_args(0..);
+    let time = |name, help| values(name, help).long(name).value_name("TIME").allow_negative_numbers(true);
     let state_dir = row("state_dir").map(|row| {
         let default = row.default_in_help().unwrap_or_default();
         argument(row).help_heading(None).help(format!("Directory of the state [default: {default}]"))
     });
-    let which = [
-        names("Names of watchdogs, as 'watchdog status' shows them"),
-        flag("all", "All watchdogs"),
-        flag("upgrade", "All watchdogs, for a package upgrade; separate from pauses that people make"),
-    ];
-    let time = values("time", "End the pause after this time")
-        .long("for")
-        .value_name("TIME")
-        .allow_negative_numbers(true);
-    let which_one = ArgGroup::new("which").args(["names", "all", "upgrade"]).required(true);
-    let json = flag("json", "Print JSON, for scripts");
+    let which = [names("Names of watchdogs, as 'watchdog status' shows them"), flag("all", "All watchdogs")];
+    let upgrade =
+        flag("upgrade", "All watchdogs, for a package upgrade; separate from pauses that people make");
+    let which_one = ArgGroup::new("which").args(["names", "all"]).required(true);
     // The program's own are two, and of commands one is enough.
     let help = Arg::new("help")
         .short('h')
@@ -187,24 +198,37 @@ fn commands() -> [clap::Command; 4] {
         .action(ArgAction::Help)
         .display_order(100);
     let command = |name, about| clap::Command::new(name).about(about).arg(help.clone());
-    [
+    let of_some = |name, about| {
+        let group = which_one.clone();
+        command(name, about).args(which.clone()).group(group).args(state_dir.clone())
+    };
+    let of_upgrades = |command: clap::Command| {
+        command.arg(upgrade.clone()).mut_group("which", |group| group.arg("upgrade"))
+    };
+    vec![
         command("status", "Show each watchdog and its process")
-            .args([names("Watchdogs to show [default: all]"), json])
+            .args([names("Watchdogs to show [default: all]"), flag("json", "Print JSON, for scripts")])
             .args(state_dir.clone()),
-        command("pause", "Do not start a process until 'resume' or a reboot")
-            .args(which.clone())
-            .group(which_one.clone())
-            .arg(time)
-            .args(state_dir.clone()),
-        command("resume", "End a pause; forget failures and a give-up")
-            .args(which)
-            .group(which_one)
-            .args(state_dir.clone()),
+        of_some("start", "Start a process now; end a pause or a stop"),
+        of_some("stop", "Stop a process until 'start' or a reboot"),
+        of_some("restart", "Stop a process and start it again"),
+        of_upgrades(of_some("pause", "Do not start a process until 'resume' or a reboot"))
+            .arg(time("for", "End the pause after this time").id("time")),
+        of_upgrades(of_some("resume", "End a pause; forget failures and a give-up")),
         command("clean", "Remove what is left of a watchdog that nobody runs")
             .args([values("names", "Names of watchdogs").value_name("NAMES").num_args(1..).required(true)])
             .arg(flag("logs", "Remove its logs too"))
             .args(row("log_dir").map(|row| argument(row).help_heading(None).requires("logs")))
-            .args(state_dir),
+            .args(state_dir.clone()),
+        command("probe", "Run a built-in check")
+            .hide(true)
+            .arg(
+                values("check", "http://HOST[:PORT]/PATH, tcp://HOST:PORT, unix:/PATH or file:/PATH")
+                    .required(true)
+                    .value_name("CHECK")
+                    .value_hint(ValueHint::Url),
+            )
+            .arg(time("timeout", "Longest time that it may take [default: 10s]")),
     ]
 }
 
@@ -241,11 +265,18 @@ impl Command {
         match self {
             Command::Help => &[],
             Command::Status { names, .. } | Command::Clean(Clean { names, .. }) => names,
-            Command::Pause { which, .. } | Command::Resume { which, .. } => &which.names,
+            Command::Pause { which, .. } | Command::Resume { which, .. } | Command::Ask { which, .. } => {
+                &which.names
+            }
+            Command::Probe { check, .. } => std::slice::from_ref(check),
         }
     }
 
     fn read(name: &str, mut typed: ArgMatches) -> Option<Self> {
+        if name == "probe" {
+            let (check, timeout) = (typed.remove_one("check")?, typed.remove_one("timeout"));
+            return Some(Command::Probe { check, timeout });
+        }
         let place = StateDir { state_dir: typed.remove_one("state_dir") };
         let names = typed.remove_many("names").map(Iterator::collect).unwrap_or_default();
         if name == "status" {
@@ -255,8 +286,13 @@ impl Command {
             let (logs, log_dir) = (typed.get_flag("logs"), typed.remove_one("log_dir"));
             return Some(Command::Clean(Clean { names, logs, log_dir, place }));
         }
-        let which = Which { names, all: typed.get_flag("all"), upgrade: typed.get_flag("upgrade") };
+        let is_given = |flag| matches!(typed.try_get_one(flag), Ok(Some(true)));
+        let which = Which { names, all: is_given("all"), upgrade: is_given("upgrade") };
+        let ask = |request, which, place| Some(Command::Ask { request, which, place });
         match name {
+            "start" => ask(Request::Start, which, place),
+            "stop" => ask(Request::Stop, which, place),
+            "restart" => ask(Request::Restart, which, place),
             "pause" => Some(Command::Pause { which, time: typed.remove_one("time"), place }),
             "resume" => Some(Command::Resume { which, place }),
             _ => None,

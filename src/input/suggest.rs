@@ -129,9 +129,6 @@ fn instead_of(word: &str, words: &[String], user: &User) -> String {
     let name = from_here.get(1).filter(|next| !next.starts_with('-')).map_or("NAME", String::as_str);
     let unknown = |instead: String| format!("unknown command '{word}'; {instead}");
     match word {
-        "start" | "stop" | "restart" => unknown(format!(
-            "a missing process is started by itself; to stop it: watchdog pause {name}, then stop it"
-        )),
         "list" | "ls" | "ps" | "show" => unknown("did you mean: watchdog status".to_owned()),
         "check" => unknown(format!("did you mean: watchdog --config {name} --dry-run")),
         "reload" => unknown(format!(
@@ -141,7 +138,7 @@ fn instead_of(word: &str, words: &[String], user: &User) -> String {
         "version" => unknown("did you mean: watchdog --version".to_owned()),
         "forget" => unknown(format!("to forget failures: watchdog resume {name}")),
         "remove" | "rm" | "delete" => unknown(format!("did you mean: watchdog clean {name}")),
-        _ => match meant(word, ["status", "pause", "resume", "clean"]) {
+        _ => match meant(word, ["status", "start", "stop", "restart", "pause", "resume", "clean"]) {
             Some(command) if command == word => format!("put '{word}' first: watchdog {word} ..."),
             Some(command) => unknown(format!("did you mean '{command}'?")),
             None => stray_argument(word, before, from_here, user),

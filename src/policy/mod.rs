@@ -5,19 +5,27 @@
 //! [`Action::Wait`], when there is nothing to do before that time unless something happens.
 
 mod decide;
+mod health;
+mod memory;
+mod request;
+mod start;
+mod state;
+mod stop;
 #[cfg(test)]
 mod tests;
 
-pub use decide::Policy;
+pub use memory::{Condition, HealthMemory, Life, Memory, Series, Stage, Stopping, Then, Why};
+pub use state::Policy;
 
-use crate::process::termination::Cause;
-use crate::settings::Limits;
-use crate::time::Time;
+pub use crate::probe::ProbeResult;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::time::millis;
+use crate::process::ProcessId;
+use crate::process::termination::Cause;
+use crate::time::Time;
 
 /// How long a start command that overran has between SIGTERM and SIGKILL.
 pub const KILL_AFTER: Duration = Duration::from_secs(5);
@@ -36,66 +44,33 @@ const SETTLE: (Duration, Duration) = (Duration::from_millis(250), Duration::from
 /// After a start command was run, the first look for the process. The next come at twice the time
 /// each, until they are `health_check_interval` apart.
 const FIRST_LOOK: Duration = Duration::from_millis(10);
-
-/// What a watch knows beyond its own run, so that the next one goes on where it stopped.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Memory {
-    /// Failed attempts in a row.
-    pub failures: u32,
-    /// The process came from an attempt and is not stable yet.
-    pub on_probation: bool,
-    /// When the last attempt began.
-    #[serde(rename = "last_attempt_ms", with = "millis::optional")]
-    pub last_attempt: Option<Time>,
-    /// That attempt is not judged yet.
-    pub judging: bool,
-    /// Rounds of attempts given up since the process was last stable.
-    pub rounds: u32,
-    /// It was given up; a fresh round begins then.
-    #[serde(rename = "gave_up_until_ms", with = "millis::optional")]
-    pub gave_up_until: Option<Time>,
-}
-
-impl Memory {
-    /// What of it can be true at `now`. A time that is still to come, as where the clock of a container was
-    /// set back, would keep the watch from its work until then.
-    pub fn as_of(self, now: Time, limits: &Limits) -> Self {
-        let latest = now.saturating_add(LONGEST_RETRY.max(limits.retry_after.unwrap_or_default()));
-        Memory {
-            last_attempt: self.last_attempt.map(|at| at.min(now)),
-            gave_up_until: self.gave_up_until.map(|until| until.min(latest)),
-            ..self
-        }
-    }
-
-    /// Of one who begins afresh: nothing was counted, and no attempt is to be judged.
-    pub fn afresh(self) -> Self {
-        Memory { failures: 0, on_probation: false, judging: false, rounds: 0, gave_up_until: None, ..self }
-    }
-
-    /// With the attempt that was made at `at`, should it not be known: a watch that is killed just after
-    /// the start command was run cannot write that down any more. `is_at_work` is that command.
-    pub fn with_attempt(self, at: Time, is_at_work: bool) -> Self {
-        if self.last_attempt.is_some_and(|last| at <= last) {
-            return self;
-        }
-        // Where nothing is known, what came of it may have been judged long ago.
-        let judging = is_at_work || self.last_attempt.is_some();
-        // After a give-up it was the first of a fresh round.
-        let failures = if self.gave_up_until.is_some() { 0 } else { self.failures };
-        Memory { last_attempt: Some(at), judging, failures, gave_up_until: None, ..self }
-    }
-}
+/// What can be learnt of a hang is learnt in this time.
+const EVIDENCE: Duration = Duration::from_secs(2);
+/// A stage of a stop that has no end of its own (`--stop-timeout never`).
+const LONG_STAGE: Duration = Duration::from_secs(30);
+/// How long a request waits for a look that can tell.
+const LOOK_PATIENCE: Duration = Duration::from_secs(10);
+/// Timeouts of a probe that an overloaded machine excuses, as a multiple of `probe_failures`.
+const EXCUSED: u32 = 3;
 
 /// What was seen since the last decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
     /// Nothing: the time that was waited for has come.
     Nothing,
-    /// A look found the process, which started at this time.
+    /// A look found the process.
     Running {
-        /// When it started.
-        started: Time,
+        /// Which.
+        id: ProcessId,
+        /// Whether something holds it still.
+        still: Still,
+    },
+    /// A look found that another process is in the followed one's place, which was handed over and did not die.
+    Handed {
+        /// To which.
+        id: ProcessId,
+        /// Whether something holds that still.
+        still: Still,
     },
     /// A look found nothing that counts.
     Missing,
@@ -111,15 +86,56 @@ pub enum Seen {
         started: Time,
     },
     /// How the process that died last ended.
-    Ended(Cause),
+    Ended(Ended),
     /// The start command has been run.
     Started,
     /// The start command has ended.
     CommandEnded,
     /// The start command could not even be created, for want of resources.
     CommandRefused,
+    /// The probe of this process has ended.
+    Probed(ProcessId, ProbeResult),
+    /// The stage of a stop has ended before its time.
+    StageEnded {
+        /// It did what it should: the evidence is there, and nothing is against the stop; the stop command
+        /// ended with status 0; nothing is left of what the process left behind.
+        well: bool,
+    },
+    /// The process that was being stopped is gone.
+    Gone {
+        /// Which.
+        id: ProcessId,
+    },
+    /// The process cannot be signalled: there is no pidfd, or no permission.
+    StopImpossible,
     /// Time was lost: what has its time has more of it.
     Lost(Lost),
+    /// Somebody asks for something. It is answered by [`Decision::answer`], unless a newer one comes.
+    Request(Request),
+    /// The hours of the process are over. Said once for each window, by each run.
+    WindowEnded(Window),
+    /// This version of the start command is in force. Said when that changes, and first of all in each run.
+    VersionDue(u64),
+}
+
+/// Whether something holds a process still, so that nothing can be said of its health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Still {
+    /// Nothing.
+    No,
+    /// It is stopped, traced or frozen.
+    Suspended,
+    /// It dumps core.
+    Dying,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// How.
+    pub cause: Cause,
+    /// With one of `exit_codes`, or by SIGTERM, SIGINT or SIGHUP.
+    pub as_expected: bool,
 }
 
 /// Time that was lost.
@@ -129,6 +145,56 @@ pub struct Lost {
     pub slept: Duration,
     /// The watchdog could not run.
     pub stalled: Duration,
+}
+
+/// What somebody asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// That it runs.
+    Start,
+    /// That it does not.
+    Stop,
+    /// That it is stopped, and runs again.
+    Restart,
+}
+
+/// A time window that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// What tells it from others: its end by the wall clock.
+    pub number: u64,
+    /// When it ended.
+    pub at: Time,
+}
+
+/// What is allowed now: asked before each decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct May {
+    /// The start command may be run.
+    pub start: MayStart,
+    /// The process may be stopped.
+    pub stop: bool,
+    /// The process may be probed.
+    pub probe: bool,
+}
+
+/// Whether the start command may be run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MayStart {
+    /// It may.
+    Yes,
+    /// If somebody asks for it: what holds it are hours or a dependency.
+    OnRequest,
+    /// It may not.
+    No,
+}
+
+impl May {
+    /// Nothing is held.
+    pub const ALL: May = May { start: MayStart::Yes, stop: true, probe: true };
+    /// It is left alone.
+    pub const NOTHING: May = May { start: MayStart::No, stop: false, probe: false };
 }
 
 /// What to do now.
@@ -147,8 +213,32 @@ pub enum Action {
     StopCommand,
     /// Kill the start command's process group and wait for the command (SIGKILL).
     KillCommand,
+    /// Begin a probe of this process.
+    Probe(ProcessId),
+    /// End the probe that is under way. No result of it is wanted.
+    EndProbe,
+    /// Put down what can be learnt of the hang, and find out whether the process can be stopped now.
+    Evidence(ProcessId),
+    /// Stop this process so.
+    StopBy(ProcessId, StopBy),
+    /// Kill this process.
+    Kill(ProcessId),
+    /// End what the process left behind.
+    EndLeft {
+        /// By SIGKILL rather than SIGTERM.
+        kill: bool,
+    },
     /// The watch is over.
     End(Outcome),
+}
+
+/// How a process is asked to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopBy {
+    /// By the stop command.
+    Command,
+    /// By the stop signal, and SIGCONT.
+    Signal,
 }
 
 /// How a watch ends by its own decision.
@@ -212,6 +302,91 @@ pub enum News {
     },
     /// What the attempt left running is what was meant, perhaps: no other copy is started beside it.
     LeftNear,
+    /// The process has ended as `autorestart` has it, and is left alone from here on.
+    Finished,
+    /// A probe has succeeded.
+    Healthy {
+        /// The process was unhealthy.
+        again: bool,
+    },
+    /// So many probes in a row have failed that the process counts as unhealthy.
+    Unhealthy {
+        /// How many.
+        failures: u32,
+        /// It is left running, for this reason; else it is restarted.
+        left: Option<Left>,
+    },
+    /// The process was stopped.
+    Stopped {
+        /// Why.
+        why: Why,
+    },
+    /// The last stage of a stop is over, and the process still there.
+    StopFailed {
+        /// Why it was to be stopped.
+        why: Why,
+    },
+    /// A stop was given up before its next stage.
+    StopAbandoned {
+        /// Why the process was to be stopped.
+        why: Why,
+        /// It cannot be signalled; else it may not be stopped any more.
+        impossible: bool,
+    },
+}
+
+/// Why an unhealthy process is left running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// That is what is wanted.
+    Warned,
+    /// No probe has ever succeeded: it may be the probe that is wrong.
+    NeverHealthy,
+    /// Restarts have not helped.
+    Enough {
+        /// How many.
+        restarts: u32,
+        /// Time until they are tried again.
+        retry: Duration,
+    },
+    /// Restarts did not help some time ago.
+    Resting,
+    /// It may not be stopped, or could not be started.
+    Held,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// What was asked for.
+    Done,
+    /// Not that.
+    Failed(NotDone),
+    /// Another was made after it.
+    Superseded,
+}
+
+/// Why a request was not carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotDone {
+    /// Something holds the process. It was left as it is, or is not started.
+    Held,
+    /// It cannot be signalled.
+    CannotStop,
+    /// It is still there.
+    StillThere,
+    /// Somebody else has started it again.
+    BackAgain,
+    /// It did not start.
+    NotStarted,
+    /// Nobody can tell whether it runs.
+    CannotTell,
+    /// What an attempt left running is what was meant, perhaps.
+    LeftNear,
+    /// It took too long.
+    TooLate,
 }
 
 /// Why an attempt is a failure.
@@ -227,23 +402,25 @@ pub enum Failure {
     Unstable,
 }
 
-/// A decision: one action, and what has changed with it, if anything.
+/// A decision: one action; and what has changed with it and what a request has come to, if anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decision {
     /// What to do.
     pub action: Action,
     /// What to say.
     pub news: Option<News>,
+    /// What to answer to whom asked for something: to the one before the last, if it was superseded.
+    pub answer: Option<Answer>,
 }
 
 impl From<Action> for Decision {
     fn from(action: Action) -> Self {
-        Decision { action, news: None }
+        Decision { action, news: None, answer: None }
     }
 }
 
 impl Action {
     fn with(self, news: News) -> Decision {
-        Decision { action: self, news: Some(news) }
+        Decision { action: self, news: Some(news), answer: None }
     }
 }

@@ -4,6 +4,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::settings::{Autorestart, KillMode, Limits, OnUnhealthy};
+
+mod health;
+mod transitions;
 
 const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -20,13 +24,31 @@ const LIMITS: Limits = Limits {
     start_timeout: ms(100_000),
     retry_after: None,
     once: false,
+    has_probe: false,
+    probe_interval: ms(10_000),
+    probe_start_period: ms(60_000),
+    probe_failures: 3,
+    on_unhealthy: OnUnhealthy::Restart,
+    has_stop_command: false,
+    stop_timeout: Some(ms(30_000)),
+    kill_mode: KillMode::Process,
+    autorestart: Autorestart::Always,
 };
 
 /// One step: the time in milliseconds, what is seen, the action, and the news.
 type Step = (u64, Seen, Action, Option<News>);
 
 fn running(started: u64) -> Seen {
-    Seen::Running { started: ms(started) }
+    Seen::Running { id: id(started), still: Still::No }
+}
+
+/// The process that started then.
+const fn id(started: u64) -> ProcessId {
+    ProcessId { pid: 1, started: ms(started) }
+}
+
+fn ended(cause: Cause) -> Seen {
+    Seen::Ended(Ended { cause, as_expected: matches!(cause, Cause::Finished | Cause::Stopped) })
 }
 
 fn died(at: u64, started: u64) -> Seen {
@@ -55,9 +77,9 @@ fn gave_up(failures: u32, why: Failure, retry: Option<u64>) -> Option<News> {
 fn play(name: &str, limits: Limits, steps: &[Step]) -> Policy {
     let mut policy = Policy::new(limits);
     for (number, (at, seen, action, news)) in steps.iter().enumerate() {
-        let expected = Decision { action: *action, news: *news };
+        let expected = Decision { action: *action, news: *news, answer: None };
         assert_eq!(
-            policy.decide(ms(*at), *seen, true),
+            policy.decide(ms(*at), *seen, May::ALL),
             expected,
             "{name}: step {number}, {seen:?} at {at} ms"
         );
@@ -135,7 +157,7 @@ fn the_wait_before_a_start_depends_on_the_end() {
             &[
                 (0, running(0), wait(1000), FOUND),
                 (100_000, died(100_000, 0), wait(103_000), None),
-                (100_001, Seen::Ended(ending), wait(start_at), None),
+                (100_001, ended(ending), wait(start_at), None),
                 // A look by hand in between starts nothing.
                 (100_050, Seen::Missing, wait(start_at), None),
                 (start_at, Seen::Nothing, Action::Look, None),
@@ -156,7 +178,7 @@ fn an_end_that_nobody_explains_is_unknown() {
             (12_000, Seen::Nothing, Action::Look, None),
             (12_000, Seen::Missing, Action::Start { attempt: 1 }, None),
             // Known at last, and of no use any more.
-            (12_005, Seen::Ended(Cause::Killed), wait(12_015), None),
+            (12_005, ended(Cause::Killed), wait(12_015), None),
         ],
     );
     let at_once = Limits { after_stop: ms(0), restart_delay: ms(0), ..LIMITS };
@@ -166,7 +188,7 @@ fn an_end_that_nobody_explains_is_unknown() {
         &[
             (0, running(0), wait(1000), FOUND),
             (9000, died(9000, 0), wait(9050), None),
-            (9001, Seen::Ended(Cause::Killed), Action::Look, None),
+            (9001, ended(Cause::Killed), Action::Look, None),
             (9001, Seen::Missing, Action::Start { attempt: 1 }, None),
         ],
     );
@@ -180,7 +202,7 @@ fn what_comes_back_by_itself_is_followed() {
         &[
             (0, running(0), wait(1000), FOUND),
             (9000, died(9000, 0), wait(12_000), None),
-            (9001, Seen::Ended(Cause::Stopped), wait(12_000), None),
+            (9001, ended(Cause::Stopped), wait(12_000), None),
             (12_000, Seen::Nothing, Action::Look, None),
             (12_000, running(10_000), wait(13_000), BACK),
         ],
@@ -195,7 +217,7 @@ fn unknown_starts_nothing_and_judges_nothing() {
         &[
             (0, running(0), wait(1000), FOUND),
             (9000, died(9000, 0), wait(12_000), None),
-            (9001, Seen::Ended(Cause::Crashed), wait(9100), None),
+            (9001, ended(Cause::Crashed), wait(9100), None),
             (9100, Seen::Unknown, wait(10_100), None),
             (10_100, Seen::Nothing, Action::Look, None),
             (10_100, Seen::Unknown, wait(11_100), None),
@@ -217,7 +239,7 @@ fn a_launcher_that_ends_is_no_end() {
             (0, Seen::Missing, Action::Start { attempt: 1 }, None),
             (10, running(5), wait(1010), appeared(10)),
             (30, died(30, 5), wait(60), None),
-            (31, Seen::Ended(Cause::Finished), Action::Look, None),
+            (31, ended(Cause::Finished), Action::Look, None),
             (31, running(25), wait(1031), appeared(31)),
         ],
     );
@@ -227,7 +249,7 @@ fn a_launcher_that_ends_is_no_end() {
         &[
             (0, running(0), wait(1000), FOUND),
             (30, died(30, 0), wait(3030), None),
-            (31, Seen::Ended(Cause::Finished), Action::Look, None),
+            (31, ended(Cause::Finished), Action::Look, None),
             (31, running(25), wait(1031), BACK),
         ],
     );
@@ -237,7 +259,7 @@ fn a_launcher_that_ends_is_no_end() {
         &[
             (0, running(0), wait(1000), FOUND),
             (30, died(30, 0), wait(3030), None),
-            (31, Seen::Ended(Cause::Finished), Action::Look, None),
+            (31, ended(Cause::Finished), Action::Look, None),
             (31, Seen::Missing, wait(3030), None),
             (3030, Seen::Nothing, Action::Look, None),
             (3030, Seen::Missing, Action::Start { attempt: 1 }, None),
@@ -255,7 +277,7 @@ fn what_ends_with_0_soon_after_its_attempt_succeeded_may_be_restarted_by_somebod
                 (4000, running(3990), wait(5000), appeared(4000)),
                 (5000, running(3990), wait(6000), Some(News::Succeeded { attempt: 1 })),
                 (6000, died(6000, 3990), wait(9000), None),
-                (6001, Seen::Ended(Cause::Finished), Action::Look, None),
+                (6001, ended(Cause::Finished), Action::Look, None),
                 (6001, Seen::Missing, wait(9000), None),
                 (9000, Seen::Nothing, Action::Look, None),
             ],
@@ -319,17 +341,12 @@ fn a_service_that_lives_six_seconds_reaches_the_give_up() {
         steps.push((at + 6000, died(at + 6000, at + 5), wait(at + 9000), None));
         if attempt < 3 {
             let next = at + 6100;
-            steps.push((
-                at + 6001,
-                Seen::Ended(Cause::Crashed),
-                wait(next),
-                failed(attempt, Failure::Unstable),
-            ));
+            steps.push((at + 6001, ended(Cause::Crashed), wait(next), failed(attempt, Failure::Unstable)));
             steps.push((next, Seen::Nothing, Action::Look, None));
             steps.push((next, Seen::Missing, Action::Start { attempt: attempt + 1 }, None));
         } else {
             let end = Action::End(Outcome::GaveUp);
-            steps.push((at + 6001, Seen::Ended(Cause::Crashed), end, gave_up(3, Failure::Unstable, None)));
+            steps.push((at + 6001, ended(Cause::Crashed), end, gave_up(3, Failure::Unstable, None)));
         }
     }
     play("six seconds", LIMITS, &steps);
@@ -343,7 +360,7 @@ fn being_killed_or_stopped_is_no_failure() {
             &good_attempt(0, 1)[..],
             &[
                 (7000, died(7000, 5), wait(10_000), None),
-                (7001, Seen::Ended(ending), wait(again), None),
+                (7001, ended(ending), wait(again), None),
                 (again, Seen::Nothing, Action::Look, None),
                 (again, Seen::Missing, Action::Start { attempt: 1 }, None),
             ],
@@ -360,7 +377,7 @@ fn being_killed_or_stopped_is_no_failure() {
                 (0, Seen::CommandEnded, Action::Look, None),
                 (10, running(5), wait(1010), appeared(10)),
                 (4500, died(4500, 5), wait(5000), None),
-                (4501, Seen::Ended(ending), wait(5000), None),
+                (4501, ended(ending), wait(5000), None),
                 (5000, Seen::Nothing, Action::Look, None),
                 (5000, Seen::Missing, wait(again), Some(News::Undone)),
                 (again, Seen::Nothing, Action::Look, None),
@@ -383,9 +400,13 @@ fn an_end_before_the_verdict_is_a_failure() {
                 (2000, died(2000, 5), wait(3000), None),
             ],
         );
-        policy.decide(ms(2001), Seen::Ended(ending), true);
-        let last = policy.decide(ms(5000), Seen::Missing, true);
-        assert_eq!(last, Decision { action: Action::Look, news: failed(1, Failure::Ended) }, "{ending:?}");
+        policy.decide(ms(2001), ended(ending), May::ALL);
+        let last = policy.decide(ms(5000), Seen::Missing, May::ALL);
+        assert_eq!(
+            last,
+            Decision { action: Action::Look, news: failed(1, Failure::Ended), answer: None },
+            "{ending:?}"
+        );
     }
 }
 
@@ -404,7 +425,7 @@ fn failures_are_forgotten_when_it_has_run_for_long() {
             (65_005, running(5005), wait(66_005), Some(News::Stable { forgotten: 1 })),
             (66_005, running(5005), wait(67_005), None),
             (70_000, died(70_000, 5005), wait(73_000), None),
-            (70_001, Seen::Ended(Cause::Crashed), wait(70_100), None),
+            (70_001, ended(Cause::Crashed), wait(70_100), None),
             (70_100, Seen::Missing, Action::Start { attempt: 1 }, None),
         ],
     ]
@@ -415,7 +436,7 @@ fn failures_are_forgotten_when_it_has_run_for_long() {
         &twice[..16],
         &[
             (12_000, died(12_000, 5005), wait(15_000), None),
-            (12_001, Seen::Ended(Cause::Crashed), wait(12_100), None),
+            (12_001, ended(Cause::Crashed), wait(12_100), None),
             (12_100, Seen::Missing, Action::Start { attempt: 1 }, None),
         ],
     ]
@@ -475,7 +496,7 @@ fn a_command_at_work_is_waited_for_and_then_ended() {
             (5000, running(5), wait(6000), Some(News::Succeeded { attempt: 1 })),
             (500_000, running(5), wait(501_000), None),
             (500_500, died(500_500, 5), wait(503_500), None),
-            (500_501, Seen::Ended(Cause::Crashed), wait(500_600), None),
+            (500_501, ended(Cause::Crashed), wait(500_600), None),
             (500_600, Seen::Missing, wait(501_600), None),
             (500_700, Seen::CommandEnded, Action::Look, None),
             (500_700, Seen::Missing, Action::Start { attempt: 1 }, None),
@@ -516,9 +537,9 @@ fn rounds_come_at_twice_the_time() {
     }
     let mut policy = play("rounds", limits, &steps);
     // Taken up as soon as somebody has started it.
-    policy.decide(ms(at), Seen::CommandEnded, true);
-    policy.decide(ms(at + 5000), Seen::Missing, true);
-    assert_eq!(policy.decide(ms(at + 7000), running(at + 6500), true).news, BACK);
+    policy.decide(ms(at), Seen::CommandEnded, May::ALL);
+    policy.decide(ms(at + 5000), Seen::Missing, May::ALL);
+    assert_eq!(policy.decide(ms(at + 7000), running(at + 6500), May::ALL).news, BACK);
 }
 
 #[test]
@@ -578,30 +599,30 @@ fn a_give_up_is_remembered_by_later_runs() {
     let left_alone = Decision::from(Action::End(Outcome::LeftAlone));
     for at in [60_000, 600_000] {
         policy = next_run(&policy, once);
-        assert_eq!(policy.decide(ms(at), Seen::Nothing, true), Action::Look.into());
-        assert_eq!(policy.decide(ms(at), Seen::Missing, true), left_alone, "at {at}");
+        assert_eq!(policy.decide(ms(at), Seen::Nothing, May::ALL), Action::Look.into());
+        assert_eq!(policy.decide(ms(at), Seen::Missing, May::ALL), left_alone, "at {at}");
     }
     // The next round, and the one after it, at twice the time.
     let mut round = next_run(&policy, once);
-    assert_eq!(round.decide(ms(605_000), Seen::Missing, true).action, Action::Start { attempt: 1 });
-    round.decide(ms(605_000), Seen::CommandEnded, true);
-    let news = round.decide(ms(610_000), Seen::Missing, true).news;
+    assert_eq!(round.decide(ms(605_000), Seen::Missing, May::ALL).action, Action::Start { attempt: 1 });
+    round.decide(ms(605_000), Seen::CommandEnded, May::ALL);
+    let news = round.decide(ms(610_000), Seen::Missing, May::ALL).news;
     assert_eq!(news, gave_up(1, Failure::Missing, Some(1_200_000)));
     // Seen running, it is as if nothing had been.
     let mut well = next_run(&round, once);
     assert_eq!(
-        well.decide(ms(700_000), running(690_000), true).action,
+        well.decide(ms(700_000), running(690_000), May::ALL).action,
         Action::End(Outcome::Running { started: false })
     );
     assert_eq!(well.memory().failures, 0);
     assert_eq!(
-        next_run(&well, once).decide(ms(760_000), Seen::Missing, true).action,
+        next_run(&well, once).decide(ms(760_000), Seen::Missing, May::ALL).action,
         Action::Start { attempt: 1 }
     );
     // Somebody said so.
     let mut resumed = next_run(&round, once);
     resumed.forget(ms(620_000));
-    assert_eq!(resumed.decide(ms(620_000), Seen::Missing, true).action, Action::Start { attempt: 1 });
+    assert_eq!(resumed.decide(ms(620_000), Seen::Missing, May::ALL).action, Action::Start { attempt: 1 });
 }
 
 #[test]
@@ -610,48 +631,51 @@ fn a_service_that_dies_between_runs_reaches_the_give_up() {
     let mut policy = Policy::new(once);
     for (attempt, at) in [(1, 0), (2, 60_000), (3, 120_000)] {
         policy = next_run(&policy, once);
-        let first = policy.decide(ms(at), Seen::Missing, true);
+        let first = policy.decide(ms(at), Seen::Missing, May::ALL);
         if attempt > 1 {
             assert_eq!(
                 first,
-                Decision { action: Action::Look, news: failed(attempt - 1, Failure::Unstable) }
+                Decision { action: Action::Look, news: failed(attempt - 1, Failure::Unstable), answer: None }
             );
-            policy.decide(ms(at), Seen::Missing, true);
+            policy.decide(ms(at), Seen::Missing, May::ALL);
         }
-        policy.decide(ms(at), Seen::CommandEnded, true);
-        let end = policy.decide(ms(at + 5000), running(at + 5), true);
+        policy.decide(ms(at), Seen::CommandEnded, May::ALL);
+        let end = policy.decide(ms(at + 5000), running(at + 5), May::ALL);
         assert_eq!(end.action, Action::End(Outcome::Running { started: true }));
     }
     let mut last = next_run(&policy, once);
     let end = Action::End(Outcome::GaveUp);
     let news = gave_up(3, Failure::Unstable, Some(600_000));
-    assert_eq!(last.decide(ms(180_000), Seen::Missing, true), Decision { action: end, news });
+    assert_eq!(
+        last.decide(ms(180_000), Seen::Missing, May::ALL),
+        Decision { action: end, news, answer: None }
+    );
     // One that was still there has made up for what was before.
     let mut stable = next_run(&policy, once);
-    stable.decide(ms(185_000), running(120_005), true);
+    stable.decide(ms(185_000), running(120_005), May::ALL);
     assert_eq!(stable.memory(), Memory { last_attempt: Some(ms(120_000)), ..Memory::default() });
 }
 
 #[test]
 fn a_watchdog_that_is_restarted_goes_on() {
     let mut policy = Policy::new(LIMITS);
-    policy.decide(ms(0), Seen::Missing, true);
+    policy.decide(ms(0), Seen::Missing, May::ALL);
     assert!(policy.memory().judging);
     // Its start command is at work: it is waited for as its own.
     let mut next = Policy::recall(LIMITS, policy.memory(), Some(ms(0)));
-    assert_eq!(next.decide(ms(2000), Seen::Nothing, true).action, Action::Look);
-    assert_eq!(next.decide(ms(2000), Seen::Missing, true).action, wait(3000));
-    assert_eq!(next.decide(ms(6000), Seen::Missing, true).action, wait(7000));
-    assert_eq!(next.decide(ms(8000), Seen::CommandEnded, true).action, Action::Look);
-    assert_eq!(next.decide(ms(9000), Seen::Missing, true).news, failed(1, Failure::Missing));
+    assert_eq!(next.decide(ms(2000), Seen::Nothing, May::ALL).action, Action::Look);
+    assert_eq!(next.decide(ms(2000), Seen::Missing, May::ALL).action, wait(3000));
+    assert_eq!(next.decide(ms(6000), Seen::Missing, May::ALL).action, wait(7000));
+    assert_eq!(next.decide(ms(8000), Seen::CommandEnded, May::ALL).action, Action::Look);
+    assert_eq!(next.decide(ms(9000), Seen::Missing, May::ALL).news, failed(1, Failure::Missing));
     // Without one, the attempt is judged when it would have been, and not repeated sooner.
     let mut next = next_run(&policy, LIMITS);
-    assert_eq!(next.decide(ms(2000), Seen::Missing, true).action, wait(3000));
+    assert_eq!(next.decide(ms(2000), Seen::Missing, May::ALL).action, wait(3000));
     // One that knows nothing but the time of the last attempt keeps its distance.
     let memory = Memory { last_attempt: Some(ms(1000)), ..Memory::default() };
     let mut next = Policy::recall(LIMITS, memory, None);
-    assert_eq!(next.decide(ms(2000), Seen::Missing, true).action, wait(6000));
-    assert_eq!(next.decide(ms(6000), Seen::Missing, true).action, Action::Start { attempt: 1 });
+    assert_eq!(next.decide(ms(2000), Seen::Missing, May::ALL).action, wait(6000));
+    assert_eq!(next.decide(ms(6000), Seen::Missing, May::ALL).action, Action::Start { attempt: 1 });
 }
 
 /// The watch before was cut off between the start and the next change of the state file.
@@ -670,16 +694,16 @@ fn an_attempt_that_was_not_written_down_is_judged() {
         let mut policy = Policy::recall(LIMITS, memory, Some(ms(9003)));
         assert!(policy.memory().judging, "{memory:?}");
         assert_eq!(policy.memory().last_attempt, Some(ms(9000)));
-        assert_eq!(policy.decide(ms(9500), Seen::Nothing, true), Action::Look.into());
-        assert_eq!(policy.decide(ms(9500), running(9400), true).news, appeared(500));
-        let succeeded = policy.decide(ms(14_000), running(9400), true);
+        assert_eq!(policy.decide(ms(9500), Seen::Nothing, May::ALL), Action::Look.into());
+        assert_eq!(policy.decide(ms(9500), running(9400), May::ALL).news, appeared(500));
+        let succeeded = policy.decide(ms(14_000), running(9400), May::ALL);
         assert_eq!(succeeded.news, Some(News::Succeeded { attempt: failures + 1 }));
     }
     // What stayed, and is the process, has been judged before.
     let judged = Memory { last_attempt: Some(ms(0)), on_probation: true, ..Memory::default() };
     let mut policy = Policy::recall(LIMITS, judged.with_attempt(ms(0), true), Some(ms(3)));
-    policy.decide(ms(20_000), Seen::Nothing, true);
-    assert_eq!(policy.decide(ms(20_000), running(3), true).news, FOUND);
+    policy.decide(ms(20_000), Seen::Nothing, May::ALL);
+    assert_eq!(policy.decide(ms(20_000), running(3), May::ALL).news, FOUND);
     // Of one that has ended, nobody knows what came of it.
     assert!(!Memory::default().with_attempt(ms(9000), false).judging);
 }
@@ -687,29 +711,29 @@ fn an_attempt_that_was_not_written_down_is_judged() {
 #[test]
 fn what_is_to_be_left_alone_is() {
     let mut policy = Policy::new(LIMITS);
-    assert_eq!(policy.decide(ms(0), Seen::Missing, false), wait(1000).into());
-    assert_eq!(policy.decide(ms(1000), Seen::Nothing, true), Action::Look.into());
-    assert_eq!(policy.decide(ms(1000), Seen::Missing, false), wait(2000).into());
-    assert_eq!(policy.decide(ms(2000), Seen::Missing, true), Action::Start { attempt: 1 }.into());
+    assert_eq!(policy.decide(ms(0), Seen::Missing, May::NOTHING), wait(1000).into());
+    assert_eq!(policy.decide(ms(1000), Seen::Nothing, May::ALL), Action::Look.into());
+    assert_eq!(policy.decide(ms(1000), Seen::Missing, May::NOTHING), wait(2000).into());
+    assert_eq!(policy.decide(ms(2000), Seen::Missing, May::ALL), Action::Start { attempt: 1 }.into());
     let once = Limits { once: true, ..LIMITS };
     let end = Action::End(Outcome::LeftAlone);
-    assert_eq!(Policy::new(once).decide(ms(0), Seen::Missing, false), end.into());
+    assert_eq!(Policy::new(once).decide(ms(0), Seen::Missing, May::NOTHING), end.into());
     assert_eq!(
-        Policy::new(once).decide(ms(0), running(0), false).action,
+        Policy::new(once).decide(ms(0), running(0), May::NOTHING).action,
         Action::End(Outcome::Running { started: false })
     );
     // What did not last while it is left alone has not failed.
     let memory = Memory { failures: 2, on_probation: true, ..Memory::default() };
     let mut policy = Policy::recall(once, memory, None);
-    assert_eq!(policy.decide(ms(0), Seen::Missing, false), end.into());
+    assert_eq!(policy.decide(ms(0), Seen::Missing, May::NOTHING), end.into());
     assert_eq!(policy.memory(), Memory { failures: 2, ..Memory::default() });
     // A round that is due waits for the pause to end.
     let memory = Memory { failures: 3, gave_up_until: Some(ms(10)), ..Memory::default() };
     let limits = Limits { retry_after: Some(ms(1000)), ..LIMITS };
     let mut policy = Policy::recall(limits, memory, None);
-    assert_eq!(policy.decide(ms(20), Seen::Missing, false), wait(1020).into());
+    assert_eq!(policy.decide(ms(20), Seen::Missing, May::NOTHING), wait(1020).into());
     assert_eq!(policy.memory(), memory);
-    assert_eq!(policy.decide(ms(30), Seen::Missing, true), Action::Start { attempt: 1 }.into());
+    assert_eq!(policy.decide(ms(30), Seen::Missing, May::ALL), Action::Start { attempt: 1 }.into());
 }
 
 /// What comes of a start command.
@@ -833,7 +857,7 @@ impl World {
                 return Seen::Nothing;
             }
             if let Some(ending) = self.unexplained.take() {
-                return Seen::Ended(ending);
+                return ended(ending);
             }
             return Seen::Nothing;
         }
@@ -883,7 +907,10 @@ impl World {
             return Seen::Died { at: self.now, started: followed.started };
         }
         self.followed = self.process;
-        self.process.map_or(Seen::Missing, |living| Seen::Running { started: living.started })
+        self.process.map_or(Seen::Missing, |living| Seen::Running {
+            id: ProcessId { pid: 1, started: living.started },
+            still: Still::No,
+        })
     }
 
     fn start(&mut self) {
@@ -928,7 +955,8 @@ impl World {
         let mut idle = 0;
         while self.now < horizon {
             let before = self.now;
-            seen = match policy.decide(self.now, seen, self.now >= self.paused_until).action {
+            let may = if self.now >= self.paused_until { May::ALL } else { May::NOTHING };
+            seen = match policy.decide(self.now, seen, may).action {
                 Action::Wait(until) => self.pass(until),
                 Action::Look => self.look(),
                 Action::Start { .. } => {
@@ -941,6 +969,12 @@ impl World {
                     Seen::Nothing
                 }
                 Action::End(outcome) => return Some(outcome),
+                action @ (Action::Probe(_)
+                | Action::EndProbe
+                | Action::Evidence(_)
+                | Action::StopBy(..)
+                | Action::Kill(_)
+                | Action::EndLeft { .. }) => panic!("{action:?}, of which there is no question here"),
             };
             idle = if self.now == before { idle + 1 } else { 0 };
             assert!(idle < 100, "spins at {before:?}: {policy:?}");
@@ -1006,6 +1040,7 @@ fn some_limits() -> impl Strategy<Value = Limits> {
             start_timeout: timeout,
             retry_after: None,
             once: false,
+            ..LIMITS
         }
     })
 }

@@ -36,6 +36,15 @@ impl ControlGroups {
         })
     }
 
+    /// Whether the group is frozen, of which version 2 tells only here (cgroups(7), `cgroup.freeze`).
+    pub fn is_frozen(&self) -> bool {
+        let events = self.path("").and_then(|path| {
+            let path = Path::new(MOUNT).join(path.trim_start_matches('/')).join("cgroup.events");
+            crate::fs::read_file(&path).ok()
+        });
+        events.is_some_and(|events| events.lines().any(|line| line == "frozen 1"))
+    }
+
     /// The group that systemd has made for a service, if the process is in one. Its own hierarchy is the
     /// unified one or, in version 1, that of its name.
     pub fn service(&self) -> Option<&str> {

@@ -5,12 +5,13 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitStatus;
+use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
 use procfs::process::Process;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use crate::process::cgroup::ControlGroups;
 use crate::process::command_lines::Asked;
 use crate::process::criteria::Mismatch;
 use crate::process::oom::OomKills;
@@ -19,9 +20,11 @@ use crate::process::scan::Ownership;
 use crate::process::scan::{Proc, Unknown};
 use crate::process::stat::Stat;
 use crate::process::termination::Exit;
-use crate::process::{Identity, ProcessId, ProcessInfo, ReadError, Signature, open_entry, read_stat};
+use crate::process::{
+    Identity, ProcessId, ProcessInfo, ReadError, Signature, open_entry, read_all, read_stat,
+};
 use crate::settings::Criteria;
-use crate::sys::Pid;
+use crate::sys::{self, Pid, pidfd_send_signal};
 
 /// How much of a file is compared at each check: more than the longest stat line.
 const COMPARED: usize = 4096;
@@ -80,6 +83,13 @@ pub enum Check {
     Changed,
 }
 
+/// What holds a process still, so that nothing can be said of its health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Halt {
+    Suspended,
+    DumpsCore,
+}
+
 /// How a pidfd is opened; a parameter, so that tests can be a kernel without them.
 pub type OpenPidfd = fn(Pid) -> io::Result<OwnedFd>;
 
@@ -124,6 +134,17 @@ impl ProcessFd {
     /// What becomes readable when it dies, where the kernel has that.
     pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
         self.pidfd.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Sends a signal to this process and to no other; without a pidfd, to none.
+    pub fn send(&self, signal: i32) {
+        // It may have ended a moment ago.
+        let _ = self.pidfd().map(|pidfd| pidfd_send_signal(pidfd, signal));
+    }
+
+    #[expect(clippy::redundant_closure_for_method_calls)] // the method is of one lifetime, the closure of all
+    pub fn has_never_execed(&self) -> bool {
+        self.stat(|stat| stat.never_execed()).unwrap_or(false)
     }
 
     pub fn is_alive(&self) -> bool {
@@ -362,14 +383,38 @@ impl Handle {
         Exit::ask(self.pidfd(), &self.line)
     }
 
-    pub fn signal(&self, signal: Signal) {
+    /// Sends a signal, whichever, to this process and to no other: `None` without a pidfd.
+    ///
+    /// # Errors
+    /// It is gone, or not for us to signal.
+    pub fn send(&self, signal: i32) -> Option<Result<(), Errno>> {
+        self.pidfd().map(|pidfd| pidfd_send_signal(pidfd, signal))
+    }
+
+    /// Processor time that it had used at the last check.
+    pub fn cpu_time(&self) -> Duration {
+        Stat::parse(&self.line).map_or(Duration::ZERO, |stat| stat.cpu_time())
+    }
+
+    /// Whether something holds it still that a check does not see: it dumps core, is traced, or its control
+    /// group is frozen.
+    pub fn held_still(&self) -> Option<Halt> {
+        if Stat::parse(&self.line).is_some_and(|stat| stat.is_dumping_core()) {
+            return Some(Halt::DumpsCore);
+        }
+        let entry = &self.process.entry;
+        let status = read_all(entry, "status", COMPARED).unwrap_or_default();
+        let tracer = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"TracerPid:\t"));
+        let is_traced = tracer.is_some_and(|tracer| tracer != b"0");
+        (is_traced || ControlGroups::read(entry).is_frozen()).then_some(Halt::Suspended)
+    }
+
+    /// The same where it is certain that its number is no stranger's, as for process 1: without a pidfd too.
+    pub fn signal(&self, signal: i32) {
         // It may have ended a moment ago.
-        let _ = match (self.pidfd(), rustix::process::Signal::from_named_raw(signal as i32)) {
-            (Some(pidfd), Some(signal)) => {
-                rustix::process::pidfd_send_signal(pidfd, signal).map_err(io::Error::from)
-            }
-            _ => kill(nix::unistd::Pid::from_raw(self.info.pid), signal).map_err(io::Error::from),
-        };
+        if self.send(signal).is_none() {
+            sys::kill(self.info.pid, signal);
+        }
     }
 }
 
@@ -390,7 +435,7 @@ mod tests {
     use std::os::unix::process::ExitStatusExt;
     use std::path::Path;
     use std::process::{Child, Command};
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     /// A child that is ended with the test.
     struct Sleeper(Child);
@@ -464,9 +509,9 @@ mod tests {
     fn a_stopped_process_is_running() {
         let sleeper = sleeper();
         let mut handle = hold(&sleeper, open_pidfd).unwrap();
-        handle.signal(Signal::SIGSTOP);
+        handle.signal(libc::SIGSTOP);
         wait_for(|| handle.check(&criteria(), &proc()) == Ok(Check::Alive { stopped: true }));
-        handle.signal(Signal::SIGCONT);
+        handle.signal(libc::SIGCONT);
         wait_for(|| handle.check(&criteria(), &proc()) == Ok(Check::Alive { stopped: false }));
     }
 

@@ -20,6 +20,7 @@ use crate::time::{Time, millis};
 pub mod cgroup;
 pub mod command_lines;
 pub mod criteria;
+mod descendants;
 pub mod descent;
 pub mod handle;
 pub mod near;

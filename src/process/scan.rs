@@ -141,6 +141,10 @@ impl Proc {
         })
     }
 
+    pub fn own_pid(&self) -> Pid {
+        self.me
+    }
+
     /// Lets `pulse` be called while a look takes its time.
     pub fn set_pulse(&mut self, pulse: Pulse) {
         self.pulse = pulse;

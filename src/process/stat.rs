@@ -14,6 +14,8 @@ pub const LONGEST_LINE: usize = 2048;
 
 /// Set in `flags` for a kernel thread (`PF_KTHREAD`, `include/linux/sched.h`).
 const KERNEL_THREAD: u32 = 0x0020_0000;
+/// Set in `flags` for what dumps core (`PF_DUMPCORE`, there too).
+const DUMPING: u32 = 0x200;
 /// Set in `flags` for what is about to end (`PF_EXITING`, there too).
 const EXITING: u32 = 4;
 /// Set in `flags` for what was forked and has called no exec since (`PF_FORKNOEXEC`, there too).
@@ -32,6 +34,8 @@ pub struct Stat<'a> {
     /// The controlling terminal; 0 is none.
     pub tty: i32,
     flags: u32,
+    /// What it has used of processors.
+    cpu_ticks: u64,
     threads: i64,
     /// Since boot.
     start_ticks: u64,
@@ -64,6 +68,7 @@ impl<'a> Stat<'a> {
             session: field(6).parse().ok()?,
             tty: field(7).parse().ok()?,
             flags: field(9).parse().ok()?,
+            cpu_ticks: [14, 15].into_iter().filter_map(|number| field(number).parse::<u64>().ok()).sum(),
             threads: field(20).parse().ok()?,
             start_ticks: field(22).parse().ok()?,
             resident_pages: field(24).parse().unwrap_or(0),
@@ -97,6 +102,15 @@ impl<'a> Stat<'a> {
     /// Whether its leader thread is about to end, or has.
     pub fn is_ending(&self) -> bool {
         self.flags & EXITING != 0
+    }
+
+    pub fn is_dumping_core(&self) -> bool {
+        self.flags & DUMPING != 0
+    }
+
+    /// Processor time that it has used.
+    pub fn cpu_time(&self) -> Duration {
+        tick().saturating_mul(u32::try_from(self.cpu_ticks).unwrap_or(u32::MAX))
     }
 
     pub fn is_kernel_thread(&self) -> bool {

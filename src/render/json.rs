@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::remark;
+use crate::policy::Condition;
 use crate::process::oom::OutOfMemory;
 use crate::process::termination::Cause;
 use crate::report::snapshot::{Remark, Snapshot, Status, Watcher};
@@ -34,6 +35,9 @@ struct Instance<'a> {
     last_start: Option<LastStart<'a>>,
     deaths_last_hour: Option<usize>,
     deaths_last_day: Option<usize>,
+    health: Option<Condition>,
+    health_failures: Option<u32>,
+    health_restarts: Option<u32>,
     folder: &'a Path,
 }
 
@@ -80,6 +84,7 @@ pub fn array(snapshots: &[Snapshot]) -> String {
 impl<'a> Instance<'a> {
     fn new(snapshot: &'a Snapshot) -> Self {
         let facts = snapshot.facts.as_ref();
+        let series = facts.and_then(|facts| facts.series.as_ref());
         let remark = snapshot.remarks.last();
         let until = match remark {
             Some(Remark::GivenUp { until } | Remark::Paused { until }) => *until,
@@ -104,6 +109,9 @@ impl<'a> Instance<'a> {
             last_start: facts.and_then(|facts| Some(LastStart::new(facts.last_start.as_ref()?, snapshot))),
             deaths_last_hour: facts.map(|facts| facts.deaths.hour),
             deaths_last_day: facts.map(|facts| facts.deaths.day),
+            health: series.map(|series| series.condition),
+            health_failures: series.map(|series| series.failures),
+            health_restarts: series.and(facts).map(|facts| facts.health_restarts),
             folder: &snapshot.folder,
         }
     }

@@ -1,5 +1,6 @@
 //! A remark in words: for scripts, whose words stay, and for people.
 
+use crate::hold::Hold;
 use crate::report::snapshot::Remark;
 
 /// As `standing` has it in JSON.
@@ -13,6 +14,7 @@ pub fn for_scripts(remark: &Remark) -> String {
         Remark::StartCommandAtWork => "start command at work".to_owned(),
         Remark::GivenUp { .. } => "given up".to_owned(),
         Remark::Paused { .. } => "paused".to_owned(),
+        Remark::Stopped => Hold::Stopped.name().to_owned(),
     }
 }
 
@@ -23,8 +25,10 @@ pub fn words(remark: &Remark) -> String {
         Remark::UnreadableState(error) => format!("cannot read state: {error}"),
         Remark::StartCommandAtWork => "start command running".to_owned(),
         Remark::GivenUp { .. } => "gave up".to_owned(),
-        Remark::NotChecked | Remark::Hidden(_) | Remark::EndedSinceCheck | Remark::Paused { .. } => {
-            for_scripts(remark)
-        }
+        Remark::NotChecked
+        | Remark::Hidden(_)
+        | Remark::EndedSinceCheck
+        | Remark::Paused { .. }
+        | Remark::Stopped => for_scripts(remark),
     }
 }

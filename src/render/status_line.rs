@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::remark;
+use super::{remark, status_table};
 use crate::report::snapshot::{Remark, Snapshot, Status};
 use crate::time::Time;
 
@@ -10,16 +10,18 @@ use crate::time::Time;
 pub fn line(snapshot: &Snapshot, by_the_clock: impl Fn(Time) -> String) -> String {
     let since = snapshot.since.map(|since| format!(" since {}", by_the_clock(since))).unwrap_or_default();
     let mut text = match (&snapshot.process, snapshot.status) {
-        (Some(process), _) => format!("running: {} (pid {}){since}", process.name, process.pid),
+        (Some(process), status) => {
+            format!("{}: {} (pid {}){since}", status_table::status(status), process.name, process.pid)
+        }
         (None, Status::Unknown) => format!("cannot tell{since} whether it is running"),
-        (None, Status::Running | Status::NotRunning) => format!("not running{since}"),
+        (None, _) => format!("not running{since}"),
     };
     if let Some(facts) = snapshot.facts.as_ref().filter(|facts| facts.failures > 0) {
         let of = facts.max_fail_count.map(|max| format!(" of {max}")).unwrap_or_default();
         let _ = write!(text, "; failures: {}{of}", facts.failures);
     }
     // Of a process that runs it does not matter why nothing would be started.
-    for remark in snapshot.remarks.iter().filter(|_| snapshot.status != Status::Running) {
+    for remark in snapshot.remarks.iter().filter(|_| !snapshot.status.is_up()) {
         let _ = match remark {
             Remark::GivenUp { until: Some(until) } => {
                 write!(text, "; {}, retry at {}", remark::words(remark), by_the_clock(*until))

@@ -48,6 +48,10 @@ fn lines(snapshots: &[Snapshot], narrower: u8) -> Vec<String> {
 pub fn status(status: Status) -> &'static str {
     match status {
         Status::Running => "running",
+        Status::Starting => "starting",
+        Status::Unhealthy => "unhealthy",
+        Status::Suspended => "suspended",
+        Status::Stopping => "stopping",
         Status::NotRunning => "not running",
         Status::Unknown => "unknown",
     }
@@ -121,6 +125,8 @@ mod tests {
             deaths: Tally::default(),
             last_exit: None,
             last_start: None,
+            series: None,
+            health_restarts: 0,
         };
         Snapshot {
             name: name.to_owned(),

@@ -6,11 +6,12 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::policy::Failure;
+use crate::policy::{Failure, Request, Why};
 use crate::process::ProcessInfo;
 use crate::process::remedy::Remedy;
 use crate::process::scan::{Candidate, Unknown};
 use crate::process::termination::{Predecessor, Termination};
+use crate::report::health::{HealthEvent, StopEvent};
 use crate::settings::Settings;
 use crate::state::history::Tally;
 use crate::state::lock::{Holder, NoLock};
@@ -29,6 +30,8 @@ pub enum Event<'a> {
     Process(ProcessEvent<'a>),
     Attempt(AttemptEvent<'a>),
     Watch(WatchEvent<'a>),
+    Health(HealthEvent<'a>),
+    Stop(StopEvent<'a>),
     /// Something begins that lasts, or has become another.
     Lasting(Lasting<'a>),
     /// Something that lasted is over.
@@ -93,8 +96,13 @@ pub enum AttemptEvent<'a> {
     },
     /// It runs again, after a give-up that was told.
     Recovered(&'a ProcessInfo),
-    /// A `--once` run has started it; `ended` is what had ended unseen before.
-    Restarted { process: &'a ProcessInfo, ended: Option<&'a Termination>, took: Duration },
+    /// A `--once` run has started it; `ended` is what had ended unseen before, unless it was stopped.
+    Restarted {
+        process: &'a ProcessInfo,
+        ended: Option<&'a Termination>,
+        stopped: Option<Why>,
+        took: Duration,
+    },
 }
 
 /// What happens to the watch.
@@ -110,6 +118,8 @@ pub enum WatchEvent<'a> {
     CutOff(Pid),
     /// Another `--once` run has been running for far too long.
     Stuck(Pid),
+    /// Somebody asks for this.
+    Requested(Request),
     /// A check by hand (SIGUSR1).
     Checked(Look<'a>),
     /// The settings were read again (SIGHUP), and are these from here on.
@@ -120,8 +130,8 @@ pub enum WatchEvent<'a> {
     CannotTell { why: &'a str },
     /// A signal ended it; the process and the start command, if it runs, go on.
     Ended { signal: i32, followed: Option<&'a ProcessInfo>, command: Option<Pid> },
-    /// A signal ended process 1, which takes all with it.
-    EndedWithAll { signal: i32, in_time: bool },
+    /// A signal ended process 1, which takes all with it: what it watches too, if that `outlasted` its time.
+    EndedWithAll { signal: i32, outlasted: Option<Duration> },
 }
 
 /// What a look saw.
@@ -241,6 +251,8 @@ impl<'a> Event<'a> {
             Event::Lasting(lasting) => lasting.told(),
             Event::Over(notice) => Told::Over(*notice),
             Event::Process(ProcessEvent::RunsOn(_)) => Told::Over(Notice::Stopped),
+            Event::Health(event) => event.told(),
+            Event::Stop(event) => event.told(),
             Event::Process(_) | Event::Attempt(_) | Event::Watch(_) => Told::Always,
         }
     }
@@ -282,4 +294,11 @@ macro_rules! events {
     };
 }
 
-events!(Process(ProcessEvent), Attempt(AttemptEvent), Watch(WatchEvent), Lasting(Lasting));
+events!(
+    Process(ProcessEvent),
+    Attempt(AttemptEvent),
+    Watch(WatchEvent),
+    Health(HealthEvent),
+    Stop(StopEvent),
+    Lasting(Lasting)
+);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use log::Level;
 
-use crate::policy::Failure;
+use crate::policy::{Failure, Request, Why};
 use crate::process::ProcessInfo;
 use crate::process::scan::Candidate;
 use crate::process::termination::{Cause, Exit, Predecessor, Termination, signal_name};
@@ -92,6 +92,14 @@ impl LogLines {
             Event::Attempt(AttemptEvent::CommandEnded { is_process: true, .. }) => return,
             Event::Attempt(event) => self.attempt(event),
             Event::Watch(event) => self.watch(event),
+            Event::Health(event) => {
+                let (level, reach, text) = event.words(&self.settings);
+                Line { level, text, reach }
+            }
+            Event::Stop(event) => {
+                let (level, text) = event.words(&self.settings);
+                Line { level, ..info(text) }
+            }
             // What a --once run has come to.
             Event::Lasting(lasting @ Lasting::LeftNear { .. }) => outcome(Level::Warn, self.lasting(lasting)),
             Event::Lasting(lasting @ Lasting::NoLock { error: NoLock::Taken(_), .. }) => {
@@ -126,9 +134,13 @@ impl LogLines {
                 let text = self.what_to_do(retry.map(span), *starts_anew)?;
                 Some(if *was_told { info(text) } else { outcome(Level::Error, text) })
             }
-            Event::Process(_) | Event::Attempt(_) | Event::Watch(_) | Event::Lasting(_) | Event::Over(_) => {
-                None
-            }
+            Event::Process(_)
+            | Event::Attempt(_)
+            | Event::Watch(_)
+            | Event::Health(_)
+            | Event::Stop(_)
+            | Event::Lasting(_)
+            | Event::Over(_) => None,
         }
     }
 
@@ -264,17 +276,26 @@ impl LogLines {
             AttemptEvent::Recovered(process) => {
                 outcome(Level::Warn, format!("running again: {process}; log {}", self.log.display()))
             }
-            AttemptEvent::Restarted { process, ended, took } => self.restarted(process, *ended, *took),
+            AttemptEvent::Restarted { process, ended, stopped, took } => {
+                self.restarted(process, *ended, *stopped, *took)
+            }
         }
     }
 
-    fn restarted(&self, process: &ProcessInfo, ended: Option<&Termination>, took: Duration) -> Line {
-        let ended = ended.map(|end| facts(None, end)).unwrap_or_default();
+    fn restarted(
+        &self,
+        process: &ProcessInfo,
+        ended: Option<&Termination>,
+        stopped: Option<Why>,
+        took: Duration,
+    ) -> Line {
+        let was = match stopped {
+            Some(Why::Unhealthy) => "was unhealthy".to_owned(),
+            Some(Why::Request | Why::Hours | Why::Version) => "was stopped".to_owned(),
+            None => format!("was not running{}", ended.map(|end| facts(None, end)).unwrap_or_default()),
+        };
         let (took, log) = (span(took), self.log.display());
-        outcome(
-            Level::Warn,
-            format!("was not running{ended}; running again after {took}: {process}; log {log}"),
-        )
+        outcome(Level::Warn, format!("{was}; running again after {took}: {process}; log {log}"))
     }
 
     fn wrong_name(&self, is_at_work: bool, left: &[Candidate]) -> String {
@@ -348,6 +369,11 @@ impl LogLines {
         match event {
             WatchEvent::Opened(first) => self.opened(first),
             WatchEvent::Resumed => info("resumed; earlier failures are forgotten"),
+            WatchEvent::Requested(request) => info(match request {
+                Request::Start => "start requested",
+                Request::Stop => "stop requested",
+                Request::Restart => "restart requested",
+            }),
             WatchEvent::RemainsGivenUp { retry } => info(format!(
                 "the previous watchdog gave up; trying again in {}, or following the process as soon as somebody starts it",
                 span(*retry)
@@ -381,8 +407,9 @@ impl LogLines {
                 let command = command.map(|pid| format!("; the start command (pid {pid}) keeps running"));
                 info(format!("stopped by {}{left}{}", signal_name(*signal), command.unwrap_or_default()))
             }
-            WatchEvent::EndedWithAll { signal, in_time } => {
-                let how = if *in_time { "has ended too" } else { "did not end within 10s" };
+            WatchEvent::EndedWithAll { signal, outlasted } => {
+                let in_vain = |time: &Duration| format!("did not end within {}", span(*time));
+                let how = outlasted.as_ref().map_or_else(|| "has ended too".to_owned(), in_vain);
                 info(format!("stopped by {}; the process {how}", signal_name(*signal)))
             }
         }
@@ -476,6 +503,7 @@ fn over(notice: Notice) -> Option<&'static str> {
     match notice {
         Notice::Lock => Some("locked again"),
         Notice::Paused => Some("the pause is over"),
+        Notice::Probe => Some("the probe can tell again whether it is healthy"),
         Notice::Program => Some("the start command's program is found now"),
         Notice::StartCommand => Some("nothing is wrong with the start command now"),
         Notice::StateFolder => Some("state is saved again"),

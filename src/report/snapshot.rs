@@ -6,7 +6,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::hold::pause::Leave;
+use crate::policy::{Condition, Series};
+use crate::process::ProcessId;
 use crate::state::history::{LastExit, LastStart, Tally};
+use crate::state::said::Notice;
 use crate::state::{Sight, State};
 use crate::sys::Pid;
 use crate::time::Time;
@@ -36,10 +39,31 @@ pub struct Snapshot {
 pub enum Status {
     #[serde(rename = "running")]
     Running,
+    /// It runs, and no attempt or probe has been judged well yet.
+    #[serde(rename = "starting")]
+    Starting,
+    #[serde(rename = "unhealthy")]
+    Unhealthy,
+    #[serde(rename = "suspended")]
+    Suspended,
+    #[serde(rename = "stopping")]
+    Stopping,
     #[serde(rename = "not running")]
     NotRunning,
     #[serde(rename = "unknown")]
     Unknown,
+}
+
+impl Status {
+    /// There is a process.
+    pub fn is_up(self) -> bool {
+        match self {
+            Status::Running | Status::Starting | Status::Unhealthy | Status::Suspended | Status::Stopping => {
+                true
+            }
+            Status::NotRunning | Status::Unknown => false,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +99,8 @@ pub enum Remark {
     Paused {
         until: Option<Time>,
     },
+    /// Somebody has stopped it, until somebody starts it.
+    Stopped,
 }
 
 /// What the state file has.
@@ -90,6 +116,10 @@ pub struct Facts {
     pub deaths: Tally,
     pub last_exit: Option<LastExit>,
     pub last_start: Option<LastStart>,
+    /// What its probes come to.
+    pub series: Option<Series>,
+    /// Restarts for its health, since it was last healthy for a while.
+    pub health_restarts: u32,
 }
 
 /// What a state file cannot know of the present.
@@ -124,10 +154,10 @@ impl Snapshot {
     pub fn new(state: &State, folder: PathBuf, live: &Live, at: Time) -> Self {
         let watcher = live.watcher;
         let (status, since, remark) = status(state, live);
-        let process = state.process.as_ref().filter(|_| status == Status::Running);
+        let process = state.process.as_ref().filter(|_| status.is_up());
         let process = process.map(|process| Process { pid: process.id.pid, name: process.name.clone() });
         let mut remarks: Vec<_> = remark.into_iter().collect();
-        if status != Status::Running {
+        if !status.is_up() {
             if live.command {
                 remarks.push(Remark::StartCommandAtWork);
             }
@@ -151,6 +181,8 @@ impl Snapshot {
             deaths: state.deaths.tally(at),
             last_exit: state.last_exit.clone(),
             last_start: state.last_start.clone(),
+            series: state.memory.health.series,
+            health_restarts: state.memory.health.restarts,
         };
         let name = state.name.clone();
         Snapshot { name, folder, at, status, process, since, remarks, checked, watcher, facts: Some(facts) }
@@ -161,6 +193,12 @@ impl Snapshot {
         if let Leave::Paused { until } = leave {
             self.remarks.push(Remark::Paused { until });
         }
+        self
+    }
+
+    /// As somebody has stopped it.
+    pub fn stopped(mut self) -> Self {
+        self.remarks.push(Remark::Stopped);
         self
     }
 
@@ -182,11 +220,25 @@ impl Snapshot {
     }
 }
 
+/// How the process is that runs.
+fn up(state: &State, process: ProcessId) -> Status {
+    let memory = &state.memory;
+    let series = memory.health.series.filter(|series| series.process.is_same(process));
+    match series.map(|series| series.condition) {
+        _ if memory.stopping.is_some() => Status::Stopping,
+        _ if state.said.last(Notice::Stopped).is_some() => Status::Suspended,
+        Some(Condition::Unhealthy) => Status::Unhealthy,
+        Some(Condition::Starting) => Status::Starting,
+        _ if memory.judging => Status::Starting,
+        Some(Condition::Healthy) | None => Status::Running,
+    }
+}
+
 /// Whether it runs, since when, and what there is to say to that.
 fn status(state: &State, live: &Live) -> (Status, Option<Time>, Option<Remark>) {
     match (state.process.as_ref(), &live.process) {
         (Some(_), Err(why)) => (Status::Unknown, None, Some(Remark::Hidden(why.clone()))),
-        (Some(process), Ok(true)) => (Status::Running, Some(process.id.started), None),
+        (Some(process), Ok(true)) => (up(state, process.id), Some(process.id.started), None),
         // It has ended since the last check, and another may have taken its place.
         (Some(_), Ok(false)) if live.watcher == Watcher::Nobody || state.sight == Sight::Running => {
             (Status::NotRunning, None, Some(Remark::EndedSinceCheck))

@@ -1,5 +1,6 @@
 //! What it all comes to: the settings, validated.
 
+pub mod check;
 pub mod digest;
 pub mod dirs;
 pub mod doubts;
@@ -15,12 +16,12 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::time::Duration;
 
+use crate::settings::check::Check;
 use crate::settings::dirs::{Dirs, User};
 use crate::settings::given::Given;
 use crate::settings::name::Name;
 use crate::settings::pattern::Pattern;
 use crate::settings::table::{ROWS, Row, Unset};
-use crate::settings::values::Reading;
 use crate::text::{escaped, quoted};
 
 /// What is looked for.
@@ -81,6 +82,56 @@ pub struct Limits {
     pub retry_after: Option<Duration>,
     /// One check, and the attempts that it calls for; then the end.
     pub once: bool,
+    /// There is a probe.
+    pub has_probe: bool,
+    /// Time from the end of a probe to the next.
+    pub probe_interval: Duration,
+    /// How long in a process's life failures do not count, unless a probe has succeeded.
+    pub probe_start_period: Duration,
+    /// Failures in a row that make a process unhealthy.
+    pub probe_failures: u32,
+    /// What is done about that.
+    pub on_unhealthy: OnUnhealthy,
+    /// There is a stop command.
+    pub has_stop_command: bool,
+    /// How long each stage of a stop is; with `None`, nothing is killed.
+    pub stop_timeout: Option<Duration>,
+    /// What is ended with the process.
+    pub kill_mode: KillMode,
+    /// Whether it is started again when it has ended.
+    pub autorestart: Autorestart,
+}
+
+/// What is done about an unhealthy process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnUnhealthy {
+    /// It is stopped and started.
+    #[default]
+    Restart,
+    /// It is reported.
+    Warn,
+}
+
+/// What is ended with a process that is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KillMode {
+    /// Nothing, unless it has to be killed: then those of its descendants that never called exec.
+    #[default]
+    Process,
+    /// All its descendants.
+    Mixed,
+}
+
+/// Whether a process is started again when it has ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Autorestart {
+    /// It is.
+    #[default]
+    Always,
+    /// Unless it has ended as expected.
+    Unexpected,
+    /// Once it has run, it is not.
+    Never,
 }
 
 /// How much of standard error is this run's.
@@ -115,6 +166,16 @@ pub struct Settings {
     pub criteria: Criteria,
     /// The numbers that decide.
     pub limits: Limits,
+    /// How to test whether it works.
+    pub probe: Option<Check>,
+    /// How long such a test may take.
+    pub probe_timeout: Duration,
+    /// What stops it, before the signal does.
+    pub stop_command: Option<String>,
+    /// The signal that ends it.
+    pub stop_signal: i32,
+    /// How long a stage of a stop is was said, and is not as by default.
+    pub gives_stop_timeout: bool,
     /// What this watchdog is called.
     pub name: Name,
     /// Its directories.
@@ -127,6 +188,19 @@ pub struct Settings {
     pub verbosity: Option<Verbosity>,
     /// Why the file that they come from is to be doubted.
     pub doubt: Option<String>,
+}
+
+/// What is wrong with a value, and what to type instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wrong {
+    pub what: String,
+    pub instead: String,
+}
+
+impl From<(String, &str)> for Wrong {
+    fn from((what, instead): (String, &str)) -> Self {
+        Wrong { what, instead: instead.to_owned() }
+    }
 }
 
 /// A setting that is wrong.
@@ -158,9 +232,9 @@ impl fmt::Display for SettingError {
 }
 
 impl SettingError {
-    fn new(key: &'static str, value: &OsStr, (what, instead): (String, &str)) -> Self {
+    fn new(key: &'static str, value: &OsStr, Wrong { what, instead }: Wrong) -> Self {
         let value = Some(value.to_string_lossy().into_owned());
-        SettingError { key, place: None, value, what, instead: instead.to_owned() }
+        SettingError { key, place: None, value, what, instead }
     }
 
     /// A setting that was not given and has to be.
@@ -206,6 +280,7 @@ impl Settings {
             let from_pattern = || Name::from_pattern(settings.criteria.pattern.text());
             settings.name = given.instance().unwrap_or_else(from_pattern);
         }
+        settings.gives_stop_timeout = given.value("stop_timeout").is_some();
         settings.doubt.clone_from(&given.doubt);
         (settings, wrong)
     }
@@ -274,19 +349,19 @@ impl Settings {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn check<'a, T>(
+pub fn check<'a, T, W: Into<Wrong>>(
     key: &'static str,
     given: &'a OsStr,
-    read: impl FnOnce(&'a OsStr) -> Reading<T>,
+    read: impl FnOnce(&'a OsStr) -> Result<T, W>,
 ) -> Result<T, SettingError> {
-    read(given).map_err(|wrong| SettingError::new(key, given, wrong))
+    read(given).map_err(|wrong| SettingError::new(key, given, wrong.into()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::input::cli::Cli;
-    use crate::settings::values::{interval, time};
+    use crate::settings::values::{interval, signal, stop_signal, stop_timeout, time};
 
     fn read(line: &[&str]) -> Result<Settings, Vec<SettingError>> {
         let typed = Cli::parse([&["watchdog"], line].concat()).unwrap();
@@ -313,8 +388,19 @@ mod tests {
                 start_timeout: seconds(100),
                 retry_after: None,
                 once: false,
+                has_probe: false,
+                probe_interval: seconds(10),
+                probe_start_period: seconds(60),
+                probe_failures: 3,
+                on_unhealthy: OnUnhealthy::Restart,
+                has_stop_command: false,
+                stop_timeout: Some(seconds(30)),
+                kill_mode: KillMode::Process,
+                autorestart: Autorestart::Always,
             }
         );
+        assert_eq!((settings.probe, settings.probe_timeout), (None, seconds(10)));
+        assert_eq!((settings.stop_command, settings.stop_signal), (None, libc::SIGTERM));
         assert_eq!((settings.log_max_size, settings.log_max_files), (1 << 20, 5));
         assert_eq!((settings.criteria.pattern.text(), settings.criteria.start_command.as_str()), ("x", "y"));
         assert_eq!((settings.name.to_string().as_str(), settings.verbosity), ("x", None));
@@ -377,6 +463,42 @@ mod tests {
         }
         assert_eq!(time("0"), Ok(Duration::ZERO));
         assert!(time("-0.1").is_err());
+    }
+
+    #[test]
+    fn signals_that_end_a_process_have_names_and_numbers() {
+        for (text, number, shown) in [
+            ("TERM", 15, "TERM"),
+            ("sigint", 2, "INT"),
+            (" 3 ", 3, "QUIT"),
+            ("winch", 28, "WINCH"),
+            ("34", 34, "34"),
+        ] {
+            assert_eq!(stop_signal(text), Ok(number), "{text}");
+            assert_eq!((signal(&number).as_str(), stop_signal(shown)), (shown, Ok(number)));
+        }
+        for text in [
+            "",
+            "SIG",
+            "x",
+            "0",
+            "-15",
+            "32",
+            "33",
+            "65",
+            "+",
+            "STOP",
+            "TSTP",
+            "KILL",
+            "CONT",
+            "CHLD",
+            "17",
+            "SIGSIGTERM",
+        ] {
+            assert!(stop_signal(text).is_err(), "{text:?}");
+        }
+        assert_eq!(stop_timeout("never"), Ok(None));
+        assert!(stop_timeout("0").is_err() && stop_timeout("ever").is_err());
     }
 
     #[test]
@@ -460,6 +582,27 @@ mod tests {
                 vec!["-i", "\x1b[2J"],
                 "--health-check-interval '\\u{1b}[2J': not a time; give seconds (5, 0.5) or units (90s, 1m 30s)",
             ),
+            (
+                vec!["--probe", "https://localhost/"],
+                "--probe 'https://localhost/': is not built in; give the command curl -fsS -o /dev/null 'https://localhost/'",
+            ),
+            (
+                vec!["--probe", "tcp://localhost:0"],
+                "--probe 'tcp://localhost:0': '0' is no port; give a number from 1 to 65535",
+            ),
+            (
+                vec!["--probe-start-period", "2d"],
+                "--probe-start-period '2d': is longer than a day, in which nothing would be done; give 1d or less, such as 60s",
+            ),
+            (
+                vec!["--stop-signal", "STOP"],
+                "--stop-signal 'STOP': suspends a process and does not end it; give a name or a number, such as TERM, INT, QUIT or 15",
+            ),
+            (
+                vec!["--stop-signal", "9"],
+                "--stop-signal '9': leaves no time to end in order; give TERM: what does not heed it is killed after --stop-timeout",
+            ),
+            (vec!["--kill-mode", "group"], "--kill-mode 'group': is neither; give process or mixed"),
             (
                 vec!["--log-max-size", "1 PiB"],
                 "--log-max-size '1 PiB': too large; give 4KiB to 1TiB, such as 1MiB, or a number of bytes",

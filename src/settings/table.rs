@@ -6,14 +6,16 @@ use std::ffi::OsStr;
 use clap::ValueHint;
 
 use self::Unset::{Derived, Is, Nothing, Required};
+use crate::settings::check::Check;
 use crate::settings::given::OFF;
 use crate::settings::name;
 use crate::settings::pattern::Extent;
 use crate::settings::values::{
-    Reading, count, exact, folder, interval, is_early_in_boot, log_files, log_size, namespace, on_or_off, or,
-    pattern, start_command, text, time, user,
+    count, exact, failures, folder, interval, is_early_in_boot, kill_mode, log_files, log_size, namespace,
+    on_or_off, on_unhealthy, or, pattern, signal, start_command, start_period, stop_command, stop_signal,
+    stop_timeout, text, time, user,
 };
-use crate::settings::{Limits, Namespace, Settings, Subject, Verbosity};
+use crate::settings::{KillMode, Limits, Namespace, OnUnhealthy, Settings, Subject, Verbosity, Wrong};
 
 /// One option.
 pub struct Row {
@@ -48,7 +50,7 @@ pub struct Row {
 /// What an option sets.
 pub struct Field {
     /// Reads a value into the settings; a flag is given to be on.
-    pub read: fn(&mut Settings, &OsStr) -> Reading<()>,
+    pub read: fn(&mut Settings, &OsStr) -> Result<(), Wrong>,
     /// The value in force, as it could be typed: one text for all that mean the same.
     pub show: fn(&Settings) -> String,
 }
@@ -91,6 +93,8 @@ pub enum Unset {
 const WATCH: &str = "Which process";
 const START: &str = "Start command";
 const WHEN: &str = "Timing";
+const HEALTH: &str = "Health";
+const STOP: &str = "Stopping";
 const RUN: &str = "Running";
 const LOGS: &str = "Logs";
 
@@ -100,6 +104,7 @@ const fn takes(name: &'static str, range: &'static str, hint: ValueHint) -> Take
 const NAME: Takes = takes("NAME", "text", ValueHint::Unknown);
 const INTERVAL: Takes = takes("TIME", "time, 10ms to 365d", ValueHint::Unknown);
 const DELAY: Takes = takes("TIME", "time, 0 to 365d", ValueHint::Unknown);
+const COMMAND: Takes = takes("COMMAND", "text", ValueHint::CommandString);
 const FOLDER: Takes = takes("DIR", "text", ValueHint::DirPath);
 
 macro_rules! field {
@@ -168,7 +173,8 @@ pub static ROWS: &[Row] = &[
         field: Field {
             read: |settings, given| {
                 let it = &mut settings.criteria.pattern;
-                pattern(text(given)?, it.extent).map(|pattern| *it = pattern)
+                *it = pattern(text(given)?, it.extent)?;
+                Ok(())
             },
             show: |settings| settings.criteria.pattern.text().to_owned(),
         }, ..ROW },
@@ -192,7 +198,7 @@ pub static ROWS: &[Row] = &[
             Namespace::Any => "any".to_owned(),
         }), ..ROW },
     Row { key: "start_command", group: START, letter: Some('s'), unset: Required("'service docker start'"),
-        takes: Some(takes("COMMAND", "text", ValueHint::CommandString)), example: "\"service nginx start\"",
+        takes: Some(COMMAND), example: "\"service nginx start\"",
         help: "Command that starts the process, run by /bin/sh -c", question: Some("Start command"),
         brief: "Command that starts the process",
         more: "It may return, or stay and be the process itself.",
@@ -218,7 +224,8 @@ pub static ROWS: &[Row] = &[
         field: Field {
             read: |settings, given| {
                 let Limits { max_fail_count, once, .. } = &mut settings.limits;
-                count(text(given)?, *once).map(|count| *max_fail_count = count)
+                *max_fail_count = count(text(given)?, *once)?;
+                Ok(())
             },
             show: |settings| or(settings.limits.max_fail_count, "unlimited"),
         }, ..ROW },
@@ -240,6 +247,71 @@ pub static ROWS: &[Row] = &[
         more: "With `--once` it is 10 minutes if not given.",
         field: field!(limits.retry_after, |text| interval(text).map(Some),
             |it: &Option<_>| or(it.as_ref().map(exact), "none")), ..ROW },
+    Row { key: "probe", group: HEALTH, unset: Nothing("none", None), example: "\"http://127.0.0.1/\"",
+        takes: Some(takes("CHECK", "text", ValueHint::CommandString)),
+        help: "Test of whether it works: a command, http://HOST[:PORT]/PATH, tcp://HOST:PORT, unix:/PATH or file:/PATH",
+        more: "A command says with status 0 that it works, and with 75, 126 or 127 that it cannot tell. `http://` wants \
+            a status from\n200 to 399. For a hung server too the kernel accepts connections, which is all that `tcp://` \
+            and `unix:` want. A\nfile has to change from one test to the next.",
+        field: Field {
+            read: |settings, given| {
+                settings.probe = Some(Check::read(text(given)?)?);
+                settings.limits.has_probe = true;
+                Ok(())
+            },
+            show: |settings| or(settings.probe.as_ref(), "none"),
+        }, ..ROW },
+    Row { key: "probe_interval", group: HEALTH, takes: Some(INTERVAL), unset: Is("10s"), example: "\"30s\"",
+        help: "Time from the end of a probe to the next",
+        field: field!(limits.probe_interval, interval, exact), ..ROW },
+    Row { key: "probe_timeout", group: HEALTH, takes: Some(INTERVAL), unset: Is("10s"), example: "\"2s\"",
+        help: "How long a probe may take; then it is killed, and has failed",
+        field: field!(probe_timeout, interval, exact), ..ROW },
+    Row { key: "probe_start_period", group: HEALTH, unset: Is("60s"), example: "\"5m\"",
+        takes: Some(takes("TIME", "time, 0 to 1d", ValueHint::Unknown)),
+        help: "How long after its start failures do not count, unless a probe has succeeded",
+        field: field!(limits.probe_start_period, start_period, exact), ..ROW },
+    Row { key: "probe_failures", group: HEALTH, unset: Is("3"), example: "5",
+        takes: Some(takes("N", "number, 1 to 1000000", ValueHint::Unknown)),
+        help: "Failed probes in a row after which it is unhealthy",
+        field: field!(limits.probe_failures, failures, u32::to_string), ..ROW },
+    Row { key: "on_unhealthy", group: HEALTH, unset: Is("restart"), example: "\"warn\"",
+        takes: Some(takes("restart|warn", "`\"restart\"` or `\"warn\"`", ValueHint::Unknown)),
+        help: "What to do then: stop it and start it, or only say so",
+        field: field!(limits.on_unhealthy, on_unhealthy, |it: &OnUnhealthy| match it {
+            OnUnhealthy::Restart => "restart".to_owned(),
+            OnUnhealthy::Warn => "warn".to_owned(),
+        }), ..ROW },
+    Row { key: "stop_command", group: STOP, takes: Some(COMMAND), unset: Nothing("none", None),
+        help: "Command that stops it, run by /bin/sh -c", example: "\"service nginx stop\"",
+        more: "If it fails, hangs or does nothing, the signal follows.",
+        field: Field {
+            read: |settings, given| {
+                settings.stop_command = stop_command(text(given)?)?;
+                settings.limits.has_stop_command = true;
+                Ok(())
+            },
+            show: |settings| or(settings.stop_command.as_ref(), "none"),
+        }, ..ROW },
+    Row { key: "stop_signal", group: STOP, unset: Is("TERM"), example: "\"QUIT\"",
+        takes: Some(takes("SIGNAL", "text, or number", ValueHint::Unknown)),
+        help: "Signal that ends it, by name or number",
+        field: field!(stop_signal, stop_signal, signal), ..ROW },
+    Row { key: "stop_timeout", group: STOP, unset: Is("30s"), example: "\"never\"",
+        takes: Some(takes("TIME", "time, 10ms to 365d, or `\"never\"`", ValueHint::Unknown)),
+        help: "How long the command and the signal have, each, before it is killed; or 'never'",
+        more: "With `never`, for databases, it is not killed, and the command has 30s.",
+        field: field!(limits.stop_timeout, stop_timeout,
+            |it: &Option<_>| or(it.as_ref().map(exact), "never")), ..ROW },
+    Row { key: "kill_mode", group: STOP, unset: Is("process"), example: "\"mixed\"",
+        takes: Some(takes("process|mixed", "`\"process\"` or `\"mixed\"`", ValueHint::Unknown)),
+        help: "What is ended when it is gone: nothing more, or all its descendants",
+        more: "If it had to be killed, those of its descendants that never called exec(2), such as workers, are ended \
+            in both modes.",
+        field: field!(limits.kill_mode, kill_mode, |it: &KillMode| match it {
+            KillMode::Process => "process".to_owned(),
+            KillMode::Mixed => "mixed".to_owned(),
+        }), ..ROW },
     Row { key: "config", group: RUN, letter: Some('c'), place: Place::CommandLine, decides: false,
         takes: Some(takes("FILE", "text", ValueHint::FilePath)),
         help: "Configuration file: a path, or a name for /etc/watchdog/NAME.toml",
@@ -283,7 +355,8 @@ pub static ROWS: &[Row] = &[
         help: "Directory of the logs",
         field: Field {
             read: |settings, given| {
-                folder(given, "give a directory, such as /var/log/watchdog").map(|it| settings.dirs.logs = it)
+                settings.dirs.logs = folder(given, "give a directory, such as /var/log/watchdog")?;
+                Ok(())
             },
             show: |settings| settings.dirs.logs.display().to_string(),
         }, ..ROW },

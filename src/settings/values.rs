@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use nix::sys::signal::Signal;
 
-use crate::settings::Namespace;
 use crate::settings::given::{OFF, ON};
 use crate::settings::pattern::{Extent, Pattern};
+use crate::settings::{KillMode, Namespace, OnUnhealthy};
 use crate::text::span;
 use crate::time::{Time, now};
 
@@ -22,6 +23,8 @@ const USERS_COME: Time = Time::from_secs(300);
 const SHORTEST: Duration = Duration::from_millis(10);
 /// A longer one is a slip of the finger.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Nothing takes longer to begin.
+const LONGEST_START: Duration = Duration::from_secs(24 * 3600);
 /// Less does not hold the records of one outage.
 const SMALLEST_LOG: ByteSize = ByteSize(4096);
 const LARGEST_LOG: ByteSize = ByteSize(1 << 40);
@@ -51,6 +54,19 @@ pub fn start_command(text: &str) -> Reading<String> {
     if text.trim().is_empty() {
         return Err(("empty".into(), "give a shell command, such as 'service docker start'"));
     }
+    command(text)
+}
+
+/// Reads a stop command.
+pub fn stop_command(text: &str) -> Reading<Option<String>> {
+    if text.trim().is_empty() {
+        return Err(("would stop nothing".into(), "give a shell command, such as 'service docker stop'"));
+    }
+    command(text).map(Some)
+}
+
+/// Reads a command for the shell.
+pub fn command(text: &str) -> Reading<String> {
     if text.contains('\0') {
         return Err(("contains a null byte".into(), "remove it"));
     }
@@ -112,6 +128,72 @@ pub fn time(text: &str) -> Reading<Duration> {
         },
     };
     if time > LONGEST { Err(("longer than 365 days".into(), "give 365d or less")) } else { Ok(time) }
+}
+
+/// Reads for how long failures of a young process do not count.
+pub fn start_period(text: &str) -> Reading<Duration> {
+    match time(text)? {
+        time if time > LONGEST_START => Err((
+            "is longer than a day, in which nothing would be done".into(),
+            "give 1d or less, such as 60s",
+        )),
+        time => Ok(time),
+    }
+}
+
+/// Reads how long a stage of a stop is; `None` is without an end.
+pub fn stop_timeout(text: &str) -> Reading<Option<Duration>> {
+    if text.trim() == "never" { Ok(None) } else { interval(text).map(Some) }
+}
+
+/// Reads a signal that may end a process, by name or number.
+pub fn stop_signal(text: &str) -> Reading<i32> {
+    const INSTEAD: &str = "give a name or a number, such as TERM, INT, QUIT or 15";
+    let name = text.trim().to_ascii_uppercase();
+    let named = || format!("SIG{}", name.strip_prefix("SIG").unwrap_or(&name)).parse::<Signal>().ok();
+    let number = name.parse().ok().or_else(|| named().map(|signal| signal as i32));
+    match number {
+        Some(libc::SIGKILL) => Err((
+            "leaves no time to end in order".into(),
+            "give TERM: what does not heed it is killed after --stop-timeout",
+        )),
+        Some(libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU) => {
+            Err(("suspends a process and does not end it".into(), INSTEAD))
+        }
+        Some(libc::SIGCONT | libc::SIGCHLD | libc::SIGURG) => Err(("ends no process".into(), INSTEAD)),
+        // The C library keeps those between for itself.
+        Some(number @ (1..=31 | 34..=64)) => Ok(number),
+        Some(_) | None => Err(("is no signal".into(), INSTEAD)),
+    }
+}
+
+/// A signal as it is typed.
+pub fn signal(number: &i32) -> String {
+    let name = Signal::try_from(*number).ok().and_then(|signal| signal.as_str().strip_prefix("SIG"));
+    name.map_or_else(|| number.to_string(), ToOwned::to_owned)
+}
+
+/// Reads what is ended with the process.
+pub fn kill_mode(text: &str) -> Reading<KillMode> {
+    match text {
+        "process" => Ok(KillMode::Process),
+        "mixed" => Ok(KillMode::Mixed),
+        _ => Err(("is neither".into(), "give process or mixed")),
+    }
+}
+
+/// Reads what is done about an unhealthy process.
+pub fn on_unhealthy(text: &str) -> Reading<OnUnhealthy> {
+    match text {
+        "restart" => Ok(OnUnhealthy::Restart),
+        "warn" => Ok(OnUnhealthy::Warn),
+        _ => Err(("is neither".into(), "give restart or warn")),
+    }
+}
+
+/// Reads how many probes have to fail.
+pub fn failures(text: &str) -> Reading<u32> {
+    whole(text, 1, HIGHEST_COUNT, "give 1 to 1000000, such as 3")
 }
 
 /// Reads a number of failures; `None` is unlimited.

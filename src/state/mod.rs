@@ -8,6 +8,7 @@ use crate::fs::{Dir, Trust, WaitFor};
 use crate::process::ProcessId;
 pub mod history;
 pub mod lock;
+pub mod request;
 pub mod said;
 pub mod store;
 
@@ -21,6 +22,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::Memory;
+use crate::probe::heartbeat::Heartbeat;
 use crate::process::handle::Stored;
 use crate::process::oom::OomKills;
 use crate::process::termination::Predecessor;
@@ -37,6 +39,7 @@ use crate::time::{Time, millis};
 pub const VERSION: u32 = 1;
 /// What an instance sees and remembers: the state file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools)] // the file's form stays
 pub struct State {
     /// [`VERSION`].
     pub version: u32,
@@ -98,6 +101,12 @@ pub struct State {
     /// What the OOM killer had done while the process lived.
     #[serde(default)]
     pub oom_kills: OomKills,
+    /// What the last probe saw of the file that is to change.
+    #[serde(default)]
+    pub heartbeat: Option<Heartbeat>,
+    /// The watchdog takes [requests](request).
+    #[serde(default)]
+    pub takes_requests: bool,
     /// Something has been seen that these settings mean.
     #[serde(default)]
     pub ever_seen: bool,
@@ -462,6 +471,7 @@ pub fn names(folder: &Path) -> Vec<Name> {
 mod tests {
     use super::*;
     use crate::hold::pause::Leave;
+    use crate::policy::Request;
     use crate::process::Executable;
     use std::os::unix::fs::PermissionsExt;
 
@@ -513,6 +523,8 @@ mod tests {
             deaths: Deaths::default(),
             last_start: None,
             oom_kills: OomKills::default(),
+            heartbeat: None,
+            takes_requests: false,
             ever_seen: true,
             left_near: None,
             written_ms: ms(60),
@@ -536,7 +548,8 @@ mod tests {
         assert!(files.note_stuck(ProcessId { pid: 7, started: Duration::ZERO }));
         files.new_start_note(Duration::ZERO).unwrap();
         // As the README has it.
-        for (ending, mode) in [("pause", 0o644), ("stuck", 0o644), ("start", 0o600)] {
+        let _request = files.ask(Request::Start).unwrap();
+        for (ending, mode) in [("pause", 0o644), ("stuck", 0o644), ("start", 0o600), ("request", 0o600)] {
             let file = folder.path().join("made").join(files.file(ending));
             assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, mode, "{ending}");
         }

@@ -11,14 +11,20 @@ use serde::{Deserialize, Serialize};
 pub enum Notice {
     /// Several processes match.
     Ambiguous,
+    /// The process cannot be signalled.
+    CannotSignal,
     /// Start commands may inherit descriptors.
     Descriptors,
     /// The directory that start commands run in is gone.
     Directory,
     /// The settings are perhaps not what was meant.
     Doubt,
+    /// The process dumps core.
+    DumpsCore,
     /// The configuration file is open to others.
     File,
+    /// The process is unhealthy.
+    Health,
     /// An attempt has left running what nearly matches.
     LeftNear,
     /// Lines with different settings run in turn.
@@ -28,11 +34,15 @@ pub enum Notice {
     Near,
     /// There is no /dev/null.
     Null,
+    /// The process belongs to a unit of the service manager.
+    OfUnit,
     /// The output log is over its limit.
     Output,
     /// The output log cannot be written.
     OutputOpen,
     Paused,
+    /// The probe cannot tell.
+    Probe,
     /// The start command's program is not there.
     Program,
     /// The process has taken another name, and is what it was.
@@ -43,6 +53,8 @@ pub enum Notice {
     State,
     #[serde(rename = "state folder")]
     StateFolder,
+    /// The process was to be stopped, and is still there.
+    StopFailed,
     /// The process does not go on.
     Stopped,
     /// The service manager's unit does not fit.
@@ -120,23 +132,29 @@ mod tests {
     fn names_in_the_state_file_stay_and_those_of_other_releases_do_no_harm() {
         let names = [
             "ambiguous",
+            "cannot-signal",
             "descriptors",
             "directory",
             "doubt",
+            "dumps-core",
             "file",
+            "health",
             "left-near",
             "lines",
             "lock",
             "near",
             "null",
+            "of-unit",
             "output",
             "output-open",
             "paused",
+            "probe",
             "program",
             "renamed",
             "start-command",
             "state",
             "state folder",
+            "stop-failed",
             "stopped",
             "unit",
             "unknown",

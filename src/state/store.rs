@@ -3,7 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::policy::Memory;
+use crate::policy::{Memory, Stage};
+use crate::probe::heartbeat::Heartbeat;
 use crate::process::oom::OomKills;
 use crate::process::scan::Proc;
 use crate::process::termination::{Exit, Predecessor, Termination};
@@ -85,9 +86,11 @@ impl Store {
 
     /// Forgets a give-up, since somebody has begun anew by hand.
     pub fn forget_give_up(&mut self) {
-        let Memory { last_attempt, .. } = self.state.memory;
-        if self.state.memory.gave_up_until.is_some() {
-            self.state.memory = Memory { last_attempt, ..Memory::default() };
+        let memory = &mut self.state.memory;
+        if memory.gave_up_until.is_some() {
+            let new = Memory { last_attempt: memory.last_attempt, ..Memory::default() };
+            let Memory { health, stopping, version, window_stopped, .. } = *memory;
+            *memory = Memory { health, stopping, version, window_stopped, ..new };
         }
     }
 
@@ -292,6 +295,16 @@ impl Store {
         self.change(|state| state.command = command);
     }
 
+    /// What the last probe saw of the file that is to change.
+    pub fn heartbeat(&self) -> Option<&Heartbeat> {
+        self.state.heartbeat.as_ref()
+    }
+
+    /// A probe has seen this. It is written with what comes next: a watch that goes on has it in mind.
+    pub fn beats(&mut self, heartbeat: Heartbeat) {
+        self.state.heartbeat = Some(heartbeat);
+    }
+
     /// The settings are others.
     pub fn use_settings(&mut self, settings: &Settings) {
         let new = fresh(&self.files, settings);
@@ -382,6 +395,11 @@ fn next(
         since,
         signature,
     });
+    // What a watchdog has stopped has not died.
+    let stop = state.memory.stopping.filter(|stop| stop.stage != Stage::Evidence);
+    if stop.is_some_and(|stop| stop.process.is_same(ProcessId { pid, started })) {
+        return (state, None);
+    }
     let end = Termination {
         pid,
         name,
@@ -417,6 +435,7 @@ fn take_over(state: &mut State, old: State, settings: &Settings) {
     let memory = if is_known { old.memory } else { Memory { last_attempt, ..Memory::default() } };
     state.memory = memory.as_of(state.since_ms, &settings.limits);
     state.said = if is_known { old.said } else { old.said.only(Notice::Lines) };
+    state.heartbeat = old.heartbeat.filter(|_| is_known);
     if is_known {
         state.left_near = old.left_near;
         // An older release did not say.
@@ -455,6 +474,7 @@ fn fresh(files: &Files, settings: &Settings) -> State {
         watchdog: Some(ProcessId { pid, started }),
         since_ms: crate::time::now(),
         max_fail_count: limits.max_fail_count,
+        takes_requests: true,
         ..State::default()
     }
 }

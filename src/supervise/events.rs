@@ -36,7 +36,13 @@ fn keep(event: &Event<'_>, record: &mut Store) {
         Event::Attempt(AttemptEvent::Succeeded { .. }) => record.restarted(),
         Event::Attempt(AttemptEvent::GaveUp { .. }) => record.told(true),
         Event::Attempt(AttemptEvent::Recovered(_)) => record.told(false),
-        Event::Process(_) | Event::Attempt(_) | Event::Watch(_) | Event::Lasting(_) | Event::Over(_) => {}
+        Event::Process(_)
+        | Event::Attempt(_)
+        | Event::Watch(_)
+        | Event::Health(_)
+        | Event::Stop(_)
+        | Event::Lasting(_)
+        | Event::Over(_) => {}
     }
 }
 
@@ -138,6 +144,7 @@ impl Supervisor {
 
     /// Tells what a decision has changed.
     pub(super) fn tell(&mut self, news: News) {
+        let news = self.stops.is_news(news);
         let now = now();
         let limits = self.parts.settings.limits;
         let since = now.saturating_sub(self.facts.attempt.began);
@@ -160,20 +167,7 @@ impl Supervisor {
             (News::Failed { failures, why }, _) => self.tell_failure(failures, why, since),
             (News::GaveUp { failures, why, retry }, _) => {
                 self.tell_failure(failures, why, since);
-                let state = self.parts.record.state();
-                let was_told = self.policy.has_given_up_before() && state.told;
-                let is_kept = state.said.last(Notice::StateFolder).is_none();
-                let ever_seen = state.ever_seen;
-                let Facts { row, suspect, .. } = &self.facts;
-                self.parts.emit(AttemptEvent::GaveUp {
-                    failures,
-                    retry,
-                    was_told,
-                    is_kept,
-                    starts_anew: Origin::current().starts_anew(),
-                    row,
-                    suspect: suspect.as_ref().filter(|_| !ever_seen),
-                });
+                self.tell_give_up(failures, retry);
             }
             (News::Undone, _) => {
                 self.parts.emit(AttemptEvent::Undone { death: self.facts.attempt.death.as_ref() });
@@ -193,8 +187,29 @@ impl Supervisor {
                 }
             }
             // The first record says what is followed.
-            (News::Found { .. } | News::Appeared { .. } | News::Succeeded { .. }, _) => {}
+            (News::Found { .. } | News::Appeared { .. } | News::Succeeded { .. } | News::Finished, _) => {}
+            (News::Healthy { .. } | News::Unhealthy { .. }, _) => self.tell_health(news),
+            (News::Stopped { .. } | News::StopFailed { .. } | News::StopAbandoned { .. }, _) => {
+                self.tell_stop(news);
+            }
         }
+    }
+
+    fn tell_give_up(&mut self, failures: u32, retry: Option<Duration>) {
+        let state = self.parts.record.state();
+        let was_told = self.policy.has_given_up_before() && state.told;
+        let is_kept = state.said.last(Notice::StateFolder).is_none();
+        let ever_seen = state.ever_seen;
+        let Facts { row, suspect, .. } = &self.facts;
+        self.parts.emit(AttemptEvent::GaveUp {
+            failures,
+            retry,
+            was_told,
+            is_kept,
+            starts_anew: Origin::current().starts_anew(),
+            row,
+            suspect: suspect.as_ref().filter(|_| !ever_seen),
+        });
     }
 
     fn tell_failure(&mut self, failures: u32, why: Failure, since: Duration) {

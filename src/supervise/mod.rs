@@ -2,14 +2,17 @@
 
 pub mod admission;
 mod events;
+mod health;
 mod init;
 mod observe;
 mod poll;
+mod requests;
 pub mod service_unit;
 pub mod setup;
 pub mod signals;
 mod start;
 pub mod start_command;
+mod stop;
 mod turn;
 mod unit;
 
@@ -39,9 +42,12 @@ use crate::state::lock::Lock;
 use crate::state::said::Notice;
 use crate::state::store::Store;
 use crate::supervise::events::{Facts, doubt_settings};
+use crate::supervise::health::Health;
+use crate::supervise::requests::Requests;
 use crate::supervise::service_unit::Unit;
 use crate::supervise::signals::Signals;
 use crate::supervise::start_command::{StartCommand, StartRecord};
+use crate::supervise::stop::Stops;
 use crate::supervise::turn::Turn;
 use crate::sys;
 use crate::task::login::Login;
@@ -127,6 +133,9 @@ pub struct Supervisor {
     /// What people wanted when a start was last considered.
     leave: Leave,
     facts: Facts,
+    health: Health,
+    stops: Stops,
+    requests: Requests,
 }
 
 /// A process that has died, and how is not known yet: nobody has waited for it.
@@ -188,22 +197,29 @@ impl Supervisor {
             shown: None,
             leave: Leave::Given { resumed: None },
             facts,
+            health: Health::default(),
+            stops: Stops::recall(memory.stopping),
+            requests: Requests::default(),
             parts,
         }
     }
 
     /// Watches, until a signal or the policy ends it.
     pub fn run(mut self) -> ExitCode {
-        let mut seen = Seen::Nothing;
+        // One that was made just before.
+        let mut seen = self.request().unwrap_or(Seen::Nothing);
         loop {
             self.turn.begin(Duration::ZERO);
             if self.turn.has_lost() && may_be_late(seen) {
                 seen = Seen::Lost(self.turn.take_lost());
             }
-            let may_start = seen != Seen::Missing || self.may_start();
-            let decision = self.policy.decide(now(), seen, may_start);
+            let may = self.may(seen);
+            let decision = self.policy.decide(now(), seen, may);
             if let Some(news) = decision.news {
                 self.tell(news);
+            }
+            if let Some(answer) = decision.answer {
+                self.answer(answer);
             }
             seen = match decision.action {
                 Action::Wait(until) => match self.wait(until) {
@@ -226,6 +242,13 @@ impl Supervisor {
                 Action::Start { attempt } => self.start(attempt),
                 Action::StopCommand => self.with_command(StartCommand::terminate),
                 Action::KillCommand => self.with_command(StartCommand::kill),
+                Action::Probe(process) => self.probe(process),
+                Action::EndProbe => self.end_probe(),
+                Action::Evidence(_) | Action::StopBy(..) | Action::Kill(_) | Action::EndLeft { .. } => {
+                    // The next watch is to go on with it.
+                    self.write_down();
+                    self.stop(decision.action)
+                }
                 Action::End(outcome) => return self.end(outcome),
             };
         }
@@ -238,7 +261,8 @@ impl Supervisor {
             self.doubt_unit();
             self.doubt_start_command();
             // Children first: what is waited for here may be what is followed.
-            if let Some(seen) = self.command_ended().or_else(|| self.how_it_died()) {
+            let ended = self.command_ended().or_else(|| self.how_it_died()).or_else(|| self.probe_ended());
+            if let Some(seen) = ended.or_else(|| self.stage_ended()) {
                 return Woken::By(seen);
             }
             let patience = self.dying.as_ref().map_or(until, |dying| dying.at + REAP_PATIENCE);
@@ -260,7 +284,10 @@ impl Supervisor {
                     self.look_after_files();
                     sys::give_back_free_memory();
                 }
-                return Woken::By(Seen::Nothing);
+                // Where there are no pidfds, nobody can be sure to wake this watch and no other process.
+                let is_deaf = self.followed.as_ref().is_none_or(|followed| followed.pidfd().is_none());
+                let request = if is_deaf { self.request() } else { None };
+                return Woken::By(request.unwrap_or(Seen::Nothing));
             }
         }
     }
@@ -313,6 +340,10 @@ impl Supervisor {
                 libc::SIGHUP if self.parts.has_terminal => return Some(Woken::ToEnd(self.end_by(signal))),
                 libc::SIGHUP => woken = Some(self.reload()),
                 libc::SIGUSR1 => {
+                    if let Some(request) = self.request() {
+                        woken = Some(Woken::By(request));
+                        continue;
+                    }
                     let seen = self.look();
                     self.refresh_signature();
                     self.look_after_files();
@@ -358,6 +389,10 @@ impl Supervisor {
             Ok(settings) => {
                 let settings = Rc::new(settings);
                 self.policy.limit(settings.limits);
+                if settings.probe != self.parts.settings.probe {
+                    self.health.void();
+                    self.policy.begin_other_probe();
+                }
                 if is_other(&settings) {
                     // What has died is the old one's history.
                     self.bury();
@@ -409,7 +444,7 @@ impl Supervisor {
         self.bury();
         self.name_near_misses_if_due();
         self.wait_for_doubt();
-        let Supervisor { parts, policy, facts, followed, leave, .. } = &mut self;
+        let Supervisor { parts, policy, facts, followed, leave, stops, .. } = &mut self;
         let mut worth = Worth::All;
         let exit = match outcome {
             Outcome::Running { started } => {
@@ -418,8 +453,8 @@ impl Supervisor {
                     Some(process) if started => {
                         let took =
                             facts.missing_since.map_or(Duration::ZERO, |since| now().saturating_sub(since));
-                        let ended = parts.ended_unseen.take();
-                        parts.emit(AttemptEvent::Restarted { process, ended: ended.as_ref(), took });
+                        let (ended, stopped) = (parts.ended_unseen.take(), stops.why());
+                        parts.emit(AttemptEvent::Restarted { process, ended: ended.as_ref(), stopped, took });
                     }
                     _ if started => {}
                     _ => worth = Worth::Warnings,
@@ -450,6 +485,7 @@ impl Supervisor {
 
     /// The last thing of a watch.
     fn finish(mut self, worth: Worth) {
+        self.end_probe();
         let is_alone = self.is_alone();
         if is_alone {
             self.keep_output_to_limit();
@@ -476,8 +512,8 @@ impl Supervisor {
         self.how_it_died();
         self.bury();
         if std::process::id() == 1 {
-            let in_time = self.end_all(signal);
-            self.parts.emit(WatchEvent::EndedWithAll { signal, in_time });
+            let outlasted = self.end_all(signal);
+            self.parts.emit(WatchEvent::EndedWithAll { signal, outlasted });
             // Nobody outlives process 1, and none of that is a failure (rule 34).
             self.let_go();
             self.policy.begin_anew();
@@ -504,9 +540,19 @@ fn may_be_late(seen: Seen) -> bool {
         | Seen::LeftNear
         | Seen::Unknown
         | Seen::Lost(_) => true,
-        Seen::Died { .. } | Seen::Ended(_) | Seen::Started | Seen::CommandEnded | Seen::CommandRefused => {
-            false
-        }
+        Seen::Handed { .. }
+        | Seen::Died { .. }
+        | Seen::Ended(_)
+        | Seen::Started
+        | Seen::CommandEnded
+        | Seen::CommandRefused
+        | Seen::Probed(..)
+        | Seen::StageEnded { .. }
+        | Seen::Gone { .. }
+        | Seen::StopImpossible
+        | Seen::Request(_)
+        | Seen::WindowEnded(_)
+        | Seen::VersionDue(_) => false,
     }
 }
 

@@ -4,12 +4,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::hold::pause::Leave;
-use crate::policy::{REAP_GRACE, Seen};
-use crate::process::ProcessInfo;
+use crate::policy::{Ended, REAP_GRACE, Seen, Still};
 use crate::process::handle::{Check, Handle};
 use crate::process::scan::{Tasks, Unknown};
 use crate::process::stat::tick;
 use crate::process::termination::{Cause, Exit, Predecessor, Termination};
+use crate::process::{ProcessId, ProcessInfo};
 use crate::report::event::{AttemptEvent, Event, Lasting, Look, ProcessEvent, Then};
 use crate::report::words::{ambiguity, near};
 use crate::settings::Criteria;
@@ -18,7 +18,7 @@ use crate::state::said::{Notice, Told};
 use crate::supervise::start_command::StartCommand;
 use crate::supervise::{Dying, Parts, REAP_PATIENCE, Supervisor};
 use crate::sys;
-use crate::time::{Time, now};
+use crate::time::{Time, millis, now};
 
 /// For so long after a start nothing else is looked at.
 const FIRST_LOOKS: Duration = Duration::from_millis(150);
@@ -52,16 +52,20 @@ impl Supervisor {
     }
 
     fn look_at(&mut self, mut followed: Handle) -> Result<Seen, Unknown> {
-        let started = followed.info().started;
+        let id = id(followed.info());
         let check = followed.check(&self.parts.settings.criteria, &self.parts.proc);
         let seen = match check {
             Ok(Check::Alive { stopped }) => {
                 self.last_alive = now();
                 self.parts.emit(Event::Over(Notice::Unknown));
-                self.parts.sees_running(&followed, stopped, self.last_alive);
-                Seen::Running { started }
+                let still = self.still(&followed, stopped);
+                let is_suspended = stopped || still == Still::Suspended;
+                self.parts.sees_running(&followed, is_suspended, self.last_alive);
+                Seen::Running { id, still }
             }
             Ok(Check::Dead) => return Ok(self.died(followed)),
+            // It is ended whatever it calls itself.
+            Ok(Check::Changed) if self.stop_of(id).is_some() => Seen::Running { id, still: Still::No },
             Ok(Check::Changed) => {
                 self.parts.emit(ProcessEvent::Changed(followed.info()));
                 self.lose(Predecessor::new(followed.info(), now()));
@@ -89,11 +93,18 @@ impl Supervisor {
             self.parts.emit(Lasting::Ambiguous { hint: &hint });
         }
         let others = matches.counting.len().saturating_sub(1);
-        for process in matches.counting {
+        let mut counting = matches.counting;
+        let first = self.stopping().map(|stop| stop.process);
+        counting.sort_by_key(|process| first.is_some_and(|first| id(process) != first));
+        for process in counting {
             let held = Handle::hold(&self.parts.proc, process, criteria, self.parts.open_pidfd)?;
             if let Some(followed) = held {
                 return Ok(self.follow(followed, others));
             }
+        }
+        if let Some(id) = first.filter(|id| self.parts.proc.is_alive(*id)) {
+            let pid = id.pid;
+            return Err(Unknown(format!("process {pid}, which is being stopped, does not match any more")));
         }
         self.left_over(matches.left_over);
         self.parts.record.sees(Sight::Missing, None, now());
@@ -137,13 +148,14 @@ impl Supervisor {
         if !parts.settings.limits.once && parts.record.was_told() {
             parts.emit(AttemptEvent::Recovered(followed.info()));
         }
-        let started = followed.info().started;
+        let (id, still) = (id(followed.info()), self.still(&followed, stopped));
         self.followed = Some(followed);
-        Seen::Running { started }
+        self.doubt_stop();
+        Seen::Running { id, still }
     }
 
     /// What this watchdog runs itself.
-    fn own_tasks(&mut self) -> Tasks {
+    pub(super) fn own_tasks(&mut self) -> Tasks {
         let command = self.command.as_ref().map_or(0, StartCommand::pid);
         let others = self.tasks().iter().map(|task| task.pid()).filter(|pid| *pid != command).collect();
         Tasks { command, others }
@@ -218,6 +230,9 @@ impl Supervisor {
         let at = now();
         self.facts.named.clear();
         let started = followed.info().started;
+        if let Some(seen) = self.was_stopped(&followed) {
+            return seen;
+        }
         // Until it is known how it died, a young one may have been a launcher.
         let may_be_launcher = self.policy.may_be_launcher(Cause::Unknown, at.saturating_sub(started));
         let since = if may_be_launcher { started } else { self.latest_life(&followed, at) };
@@ -239,7 +254,7 @@ impl Supervisor {
         if followed.pidfd().is_some() { at } else { self.last_alive }
     }
 
-    fn lose(&mut self, predecessor: Predecessor) {
+    pub(super) fn lose(&mut self, predecessor: Predecessor) {
         self.parts.record.lost(&predecessor);
         self.predecessor = Some(predecessor);
     }
@@ -258,7 +273,7 @@ impl Supervisor {
 
     fn explain(&mut self, exit: Exit) -> Seen {
         let Some(Dying { followed, at, out_of_memory }) = self.dying.take() else {
-            return Seen::Ended(Cause::Unknown);
+            return Seen::Ended(Ended { cause: Cause::Unknown, as_expected: false });
         };
         let (pid, name, started) =
             (followed.info().pid, followed.info().name.clone(), followed.info().started);
@@ -286,7 +301,8 @@ impl Supervisor {
         self.parts.emit(ProcessEvent::Died { end: &end, then, deaths, explains });
         self.facts.missing_since.get_or_insert(at);
         self.facts.attempt.death = Some(end);
-        Seen::Ended(cause)
+        let as_expected = matches!(cause, Cause::Finished | Cause::Stopped);
+        Seen::Ended(Ended { cause, as_expected })
     }
 
     /// Gives up on knowing how the process that died last did.
@@ -321,4 +337,9 @@ impl Supervisor {
             self.parts.record.note_life();
         }
     }
+}
+
+/// The process as the state file tells it from others.
+pub(super) fn id(process: &ProcessInfo) -> ProcessId {
+    ProcessId { pid: process.pid, started: Time::from_millis(millis::of(process.started)) }
 }

@@ -95,6 +95,8 @@ impl Supervisor {
         for question in questions(&mut self.parts.unit, &mut self.doubts, &mut self.login) {
             poll.add(Token::Output, question.output_fd());
         }
+        poll.add(Token::Output, self.health.output_fd());
+        poll.add(Token::Output, self.stops.evidence().and_then(Task::output_fd));
         poll.add(Token::Contender, self.parts.lock.as_ref().and_then(Lock::descriptor));
         self.turn.begin(time);
         let ready = poll.wait(time);
@@ -143,7 +145,8 @@ impl Supervisor {
     pub(super) fn tasks(&mut self) -> Vec<&mut Task> {
         let command = self.command.as_mut().and_then(StartCommand::task);
         let questions = questions(&mut self.parts.unit, &mut self.doubts, &mut self.login);
-        command.into_iter().chain(questions).collect()
+        let others = self.health.tasks().chain(self.stops.tasks());
+        command.into_iter().chain(questions).chain(others).collect()
     }
 
     /// As process 1: reaps whatever falls to it. What was followed has ended so.

@@ -148,11 +148,19 @@ fn facts(settings: &Settings, lock: Option<&Lock>, record: &Store) -> Facts {
 
 /// Takes up what the watch before this one has left, as far as it still holds.
 fn take_up(admission: Admission, facts: &Facts, record: &mut Store, report: &mut LogLines) {
+    end_holds_of_older_containers(record.files());
     let Admission::Watch { forgets } = admission else { return };
     if forgets != Forgets::Nothing {
         record.forget_give_up();
     } else if let Some(retry) = facts.round_in() {
         emit(WatchEvent::RemainsGivenUp { retry }, record, report);
+    }
+}
+
+/// As process 1: what people have said was said to the container that was here before.
+fn end_holds_of_older_containers(files: &Files) {
+    if std::process::id() == 1 && !files.holds(now()).is_empty() {
+        let _ = files.end_holds(true, now());
     }
 }
 
@@ -245,7 +253,8 @@ fn stuck_run(settings: &Settings, files: &Files, proc: &Proc) -> Option<ProcessI
     let run = state.watchdog.filter(|run| proc.is_alive(*run))?;
     let limits = &settings.limits;
     let attempt = limits.restart_wait_interval + limits.start_timeout + limits.after_stop + KILL_AFTER;
-    let allowed = attempt * limits.max_fail_count.unwrap_or(1).saturating_add(1);
+    let stages = 4 * limits.stop_timeout.unwrap_or_default() + settings.probe_timeout;
+    let allowed = attempt * limits.max_fail_count.unwrap_or(1).saturating_add(1) + stages;
     (now().saturating_sub(run.started) > 2 * allowed).then_some(run)
 }
 

@@ -24,6 +24,7 @@ use crate::supervise::start_command::StartCommand;
 use crate::supervise::{Parts, REAP_PATIENCE, Supervisor};
 use crate::sys::is_shortage;
 use crate::task::NULL;
+use crate::task::Surroundings;
 use crate::task::login::Login;
 use crate::time::{Time, now};
 
@@ -43,12 +44,17 @@ impl Supervisor {
             }
             Leave::Given { resumed } => {
                 self.parts.emit(Event::Over(Notice::Paused));
-                if resumed.is_some_and(|at| self.parts.record.resumed(at)) {
-                    self.parts.emit(WatchEvent::Resumed);
-                    self.policy.forget(now);
-                }
+                self.heed_resume(resumed, now);
                 self.is_alone()
             }
+        }
+    }
+
+    /// Somebody may have said that what was is to be forgotten.
+    pub(super) fn heed_resume(&mut self, resumed: Option<Time>, now: Time) {
+        if resumed.is_some_and(|at| self.parts.record.resumed(at)) {
+            self.parts.emit(WatchEvent::Resumed);
+            self.policy.forget(now);
         }
     }
 
@@ -99,9 +105,7 @@ impl Supervisor {
         let (command, of) = (&settings.criteria.start_command, settings.limits.max_fail_count);
         // On a slow disk, all that took its time.
         let began = now();
-        let added = self.login.as_ref().map(Login::added).unwrap_or_default();
-        let directory = &self.parts.directory;
-        let run = StartCommand::run(command, directory, added, output.ok(), note, began);
+        let run = StartCommand::run(command, self.surroundings(), output.ok(), note, began);
         let is_shortage = run.as_ref().is_err_and(is_shortage);
         if !is_shortage {
             self.facts.begin(attempt, began);
@@ -123,6 +127,12 @@ impl Supervisor {
                 if is_shortage { Seen::CommandRefused } else { Seen::CommandEnded }
             }
         }
+    }
+
+    /// Those of the start command, the stop command and probes.
+    pub(super) fn surroundings(&self) -> Surroundings<'_> {
+        let added = self.login.as_ref().map(Login::added).unwrap_or_default();
+        Surroundings { directory: &self.parts.directory, added }
     }
 
     /// What is to be known before a start command runs: what is doubtful about it, who it runs as, and whether
@@ -206,6 +216,9 @@ impl Supervisor {
     /// Whether a shell that stayed with the process says no more than how that ended a moment ago.
     fn is_echo(&mut self, status: ExitStatus) -> bool {
         let just_now = |at: Time| now().saturating_sub(at) < REAP_PATIENCE;
+        if self.stops.has_just_ended(now()) {
+            return true;
+        }
         match &mut self.dying {
             Some(dying) if just_now(dying.at) => match dying.followed.exit() {
                 Some(Exit::Ended(process)) => {

@@ -1,21 +1,16 @@
 //! The start command at work: a task of this watchdog, or one that a watchdog before it has left.
 
-use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::BorrowedFd;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-
-use nix::sys::signal::{Signal, killpg};
 
 use crate::log::output::OutputLog;
 use crate::process::handle::{ProcessFd, open_pidfd};
 use crate::process::scan::Proc;
 use crate::process::{ProcessId, own_start};
 use crate::state::Files;
-use crate::sys::Pid;
-use crate::task::{self, CommandEnd, Output, Task};
+use crate::sys::{self, Pid};
+use crate::task::{self, CommandEnd, Output, Surroundings, Task};
 use crate::time::{Time, now};
 
 /// A start command at work.
@@ -64,31 +59,24 @@ impl StartRecord {
 }
 
 impl StartCommand {
-    /// Runs `text` in a shell in `directory`, with its output appended to `output` and `added` to its environment.
-    /// The shell notes its number and start in `record` before it does anything.
+    /// Runs `text` in a shell in these surroundings, with its output appended to `output`. The shell notes its number and start in `record` before it does anything.
     ///
     /// # Errors
     /// The shell could not be started.
     pub fn run(
         text: &str,
-        directory: &Path,
-        added: &[(&'static str, OsString)],
+        surroundings: Surroundings<'_>,
         output: Option<File>,
         record: Option<File>,
         now: Time,
     ) -> io::Result<Self> {
         let output_from = output.as_ref().and_then(|file| file.metadata().ok()).map(|file| file.len());
         let output = output.map_or(Output::Null, Output::File);
-        let directory = CString::new(directory.as_os_str().as_bytes())?;
-        let mut command = task::shell(text);
-        command.envs(added.iter().map(|(name, value)| (name, value)));
-        let prepare = move || {
-            // If it is gone, the process is to be started all the same.
-            let _ = rustix::process::chdir(&directory);
+        let note = move || {
             // Without the note, the next watchdog may not find this command: no reason not to start.
             let _ = record.as_ref().map(note_start);
         };
-        let process = Process::Own(Task::run(command, output, None, now, prepare)?);
+        let process = Process::Own(surroundings.run(task::shell(text), output, None, now, note)?);
         Ok(StartCommand { process, began: now, output_from })
     }
 
@@ -162,7 +150,7 @@ impl StartCommand {
     pub fn terminate(&mut self) {
         if let Process::Adopted { is_terminating, .. } = &mut self.process {
             *is_terminating = true;
-            self.signal(Signal::SIGTERM);
+            self.signal(libc::SIGTERM);
         } else if let Some(task) = self.task() {
             task.terminate();
         }
@@ -172,19 +160,19 @@ impl StartCommand {
     pub fn kill(&mut self) {
         if let Process::Adopted { is_terminating, .. } = &mut self.process {
             *is_terminating = false;
-            self.signal(Signal::SIGKILL);
+            self.signal(libc::SIGKILL);
         } else if let Some(task) = self.task() {
             task.kill();
         }
     }
 
     /// Sends a signal to its process group.
-    pub fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: i32) {
         match &self.process {
             Process::Own(task) => task.signal(signal),
             // Once it has ended, its number may be a stranger's.
             Process::Adopted { held, .. } if held.is_alive() => {
-                let _ = killpg(nix::unistd::Pid::from_raw(held.id().pid), signal);
+                sys::kill(-held.id().pid, signal);
             }
             Process::Adopted { .. } => {}
         }

@@ -1,15 +1,17 @@
 //! A task: any child that the watchdog runs. It has a session and process group of its own, its output is
 //! redirected or captured, and its group is ended by SIGTERM and SIGKILL, or by its timeout.
 
+use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use nix::fcntl::OFlag;
-use nix::sys::signal::{Signal, killpg};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::process::{WaitOptions, waitpid};
@@ -63,6 +65,8 @@ pub enum Output {
     File(File),
     /// The last 4 KiB are kept for [`Task::output`].
     Captured,
+    /// With what it writes to standard error.
+    CapturedWithErrors,
 }
 
 /// How a start command ended.
@@ -91,6 +95,37 @@ pub fn shell(text: &str) -> Command {
     command
 }
 
+/// What the commands that people give have in common: the directory that they run in, and what is added to their
+/// environment.
+#[derive(Debug, Clone, Copy)]
+pub struct Surroundings<'a> {
+    pub directory: &'a Path,
+    pub added: &'a [(&'static str, OsString)],
+}
+
+impl Surroundings<'_> {
+    /// Runs `command` as one that people have given.
+    ///
+    /// # Errors
+    /// No child could be made, or there is no such program.
+    pub fn run(
+        self,
+        mut command: Command,
+        output: Output,
+        timeout: Option<Duration>,
+        now: Time,
+        mut before_exec: impl FnMut() + Send + Sync + 'static,
+    ) -> io::Result<Task> {
+        let directory = CString::new(self.directory.as_os_str().as_bytes())?;
+        command.envs(self.added.iter().map(|(name, value)| (name, value)));
+        Task::run(command, output, timeout, now, move || {
+            // If it is gone, the command is to run all the same.
+            let _ = rustix::process::chdir(&directory);
+            before_exec();
+        })
+    }
+}
+
 impl Task {
     /// Runs `command`; `before_exec` is called in the child just before, and may only make system calls that
     /// signal-safety(7) allows.
@@ -102,16 +137,24 @@ impl Task {
         output: Output,
         timeout: Option<Duration>,
         now: Time,
-        before_exec: impl FnMut() + Send + Sync + 'static,
+        mut before_exec: impl FnMut() + Send + Sync + 'static,
     ) -> io::Result<Self> {
         command.stdin(nothing()?);
-        let is_captured = matches!(output, Output::Captured);
+        let has_errors = matches!(output, Output::CapturedWithErrors);
+        let is_captured = has_errors || matches!(output, Output::Captured);
         match output {
             Output::Null => command.stdout(nowhere()?).stderr(nowhere()?),
             Output::File(file) => command.stdout(file.try_clone()?).stderr(file),
-            Output::Captured => command.stdout(Stdio::piped()).stderr(nowhere()?),
+            Output::Captured | Output::CapturedWithErrors => {
+                command.stdout(Stdio::piped()).stderr(nowhere()?)
+            }
         };
-        sys::detach(&mut command, before_exec);
+        sys::detach(&mut command, move || {
+            if has_errors {
+                let _ = rustix::stdio::dup2_stderr(rustix::stdio::stdout());
+            }
+            before_exec();
+        });
         let mut child = command.spawn()?;
         let captured = child.stdout.take().filter(|_| is_captured).and_then(Capture::new);
         let (pid, deadline) =
@@ -144,7 +187,7 @@ impl Task {
 
     /// Asks its process group to end.
     pub fn terminate(&mut self) {
-        self.signal(Signal::SIGTERM);
+        self.signal(libc::SIGTERM);
         if self.stage == Stage::Running {
             self.stage = Stage::Terminating;
         }
@@ -152,17 +195,17 @@ impl Task {
 
     /// Kills its process group.
     pub fn kill(&mut self) {
-        self.signal(Signal::SIGKILL);
+        self.signal(libc::SIGKILL);
         if !matches!(self.stage, Stage::Reaped(_)) {
             self.stage = Stage::Killed;
         }
     }
 
     /// Sends a signal to its process group, unless its number may be a stranger's by now.
-    pub fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: i32) {
         if !matches!(self.stage, Stage::Reaped(_)) {
             // The group may be empty but for the unreaped leader.
-            let _ = killpg(nix::unistd::Pid::from_raw(self.pid), signal);
+            sys::kill(-self.pid, signal);
         }
     }
 
@@ -316,11 +359,20 @@ mod tests {
     }
 
     #[test]
+    fn its_errors_are_captured_with_its_output_where_that_is_asked_for() {
+        for (output, expected) in [(Output::Captured, "1\n"), (Output::CapturedWithErrors, "1\n2\n")] {
+            let mut task = Task::run(shell("echo 1; echo 2 >&2"), output, None, now(), || ()).unwrap();
+            end(&mut task);
+            assert_eq!(task.output(), expected);
+        }
+    }
+
+    #[test]
     fn who_holds_its_output_open_is_not_waited_for() {
         let mut task = run("sleep 60 & echo $!", None);
         assert_eq!(end(&mut task).unwrap().code(), Some(0));
         let left: i32 = task.output().trim().parse().unwrap();
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(left), Signal::SIGKILL).unwrap();
+        sys::kill(left, libc::SIGKILL);
     }
 
     #[test]

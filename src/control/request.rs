@@ -1,0 +1,438 @@
+//! `start`, `stop` and `restart`: a request to the watchdog at work, or what can be done without one.
+
+use std::io::{self, Write as _};
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Signal, pidfd_send_signal, test_kill_process};
+
+use super::instances::{Selection, order, select};
+use super::pause::unwritten;
+use crate::exit::ExitCode;
+use crate::hold::Hold;
+use crate::input::cli::{StateDir, Which};
+use crate::input::config_file;
+use crate::log::{Stderr, cannot_tell};
+use crate::policy::{Answer, NotDone, Request};
+use crate::process::handle::{ProcessFd, open_pidfd};
+use crate::process::scan::{Proc, Unknown};
+use crate::settings::Settings;
+use crate::settings::dirs::{SYSTEM_CONFIG, User};
+use crate::settings::given::Given;
+use crate::settings::name::Name;
+use crate::state::request::{MadeRequest, Progress, Reply};
+use crate::state::{Files, State, StoredProcess, Unread};
+use crate::sys::{PROC, Pid};
+use crate::text::{escaped, span};
+use crate::time::{Time, boot_id, now};
+
+/// How often it is asked whether there is an answer.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// How long a watchdog may take to look at a request, or to answer beyond the time that it has said.
+const TAKE_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a `--once` run is waited for, and a process that was asked to end.
+const END_PATIENCE: Duration = Duration::from_secs(30);
+/// Whoever checks by `--once` does so within this time.
+const LATELY: Duration = Duration::from_secs(120);
+/// How often a watchdog may end, or another begin, while one is asked.
+const MOST_ROUNDS: usize = 5;
+
+/// What went wrong, and the exit status.
+type Failure = (ExitCode, Vec<String>);
+/// What came of it, in a line.
+type Outcome = Result<String, Failure>;
+
+/// Asks for the same of each of the instances, one after the other, and says what came of it.
+pub fn ask(request: Request, which: &Which, place: &StateDir, user: &User, stderr: &mut Stderr) -> ExitCode {
+    let proc = match Proc::new(Path::new(PROC)) {
+        Ok(proc) => proc,
+        Err(unknown) => return cannot_tell(&unknown.0, stderr),
+    };
+    let mut exit = ExitCode::Success;
+    let mut fail = |new: ExitCode, lines: Vec<String>| {
+        for line in lines {
+            stderr.write_text(&format!("watchdog: {}\n", escaped(&line)));
+        }
+        exit = worse(exit, new);
+    };
+    match select(which, place, user) {
+        Err(none) if none.are_roots => fail(ExitCode::NoPermission, none.wrong),
+        Err(none) => fail(ExitCode::Usage, none.wrong),
+        Ok(Selection { folder, names }) => {
+            let boot_id = boot_id(Path::new(PROC));
+            for name in &names {
+                let files = Files::new(&folder, name, &boot_id);
+                let is_named = !which.all;
+                let asker = Asker { request, name, files, is_named, place, user, proc: &proc };
+                match asker.carry_out() {
+                    Ok(line) => {
+                        // Into a pipe that may be closed early.
+                        let _ = io::stdout().write_all(format!("{name}: {}\n", escaped(&line)).as_bytes());
+                    }
+                    Err((exit, lines)) => {
+                        fail(exit, lines.into_iter().map(|line| format!("{name}: {line}")).collect());
+                    }
+                }
+            }
+        }
+    }
+    exit
+}
+
+fn worse(one: ExitCode, other: ExitCode) -> ExitCode {
+    let by_weight = [ExitCode::NoPermission, ExitCode::Usage, ExitCode::NotDone];
+    by_weight.into_iter().find(|exit| [one, other].contains(exit)).unwrap_or(one)
+}
+
+/// Whoever asks for something of an instance.
+struct Asker<'a> {
+    request: Request,
+    name: &'a Name,
+    files: Files,
+    /// It was given by name, and not with all others.
+    is_named: bool,
+    place: &'a StateDir,
+    user: &'a User,
+    proc: &'a Proc,
+}
+
+/// Who watches an instance now.
+enum AtWork {
+    Nobody,
+    /// A `--once` run, which ends by itself.
+    Once(ProcessFd),
+    Watchdog(ProcessFd),
+    /// A watchdog of a version that takes no requests.
+    Deaf(Pid),
+}
+
+impl Asker<'_> {
+    fn carry_out(&self) -> Outcome {
+        for _ in 0..MOST_ROUNDS {
+            match self.at_work()? {
+                AtWork::Nobody => return self.carry_out_alone(),
+                AtWork::Once(run) => {
+                    let pid = run.id().pid;
+                    if !ends(&run, END_PATIENCE) {
+                        return not_done(format!(
+                            "a --once run (pid {pid}) is still at work: try again later"
+                        ));
+                    }
+                }
+                AtWork::Deaf(pid) => {
+                    return not_done(format!(
+                        "its watchdog (pid {pid}) is of a version that takes no requests: start that watchdog again"
+                    ));
+                }
+                AtWork::Watchdog(watchdog) => {
+                    self.prepare()?;
+                    if let Some(reply) = self.ask_watchdog(&watchdog)? {
+                        return self.outcome(reply, Some(watchdog.id().pid));
+                    }
+                }
+            }
+        }
+        not_done("its watchdog ends whenever it is asked".to_owned())
+    }
+
+    fn at_work(&self) -> Result<AtWork, Failure> {
+        let Some(state) = self.state()? else { return Ok(AtWork::Nobody) };
+        let Some(watchdog) = state.watchdog else { return Ok(AtWork::Nobody) };
+        let held = ProcessFd::open(self.proc, watchdog, open_pidfd).map_err(|unknown| failed(unknown.0))?;
+        Ok(match held {
+            None => AtWork::Nobody,
+            Some(run) if state.once => AtWork::Once(run),
+            Some(watchdog) if state.takes_requests => AtWork::Watchdog(watchdog),
+            Some(_) => AtWork::Deaf(watchdog.pid),
+        })
+    }
+
+    /// The state, if there is one of this boot that can be used.
+    fn state(&self) -> Result<Option<State>, Failure> {
+        match self.files.state_of_this_boot() {
+            Ok(state) => Ok(state),
+            Err(Unread::None | Unread::Foreign(_)) => Ok(None),
+            Err(Unread::Failed(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Err((ExitCode::NoPermission, vec![format!("its state cannot be read: {error}")]))
+            }
+            Err(Unread::Failed(error)) => Err(failed(format!("its state cannot be read: {error}"))),
+        }
+    }
+
+    /// Ends the holds of people, or holds it stopped: before anything is done, so that whoever looks meanwhile
+    /// does nothing else.
+    fn prepare(&self) -> Result<(), Failure> {
+        let now = now();
+        let written = match self.request {
+            Request::Stop => self.files.say_stopped(now),
+            Request::Start | Request::Restart => self.files.end_holds(self.is_named, now),
+        };
+        written.map_err(|error| self.unwritten(&error))?;
+        match self.files.holds(now).first().map(|held| held.hold) {
+            Some(Hold::Upgrading) if self.request != Request::Stop => Err(failed(format!(
+                "nothing was done, since packages are being upgraded; '{}' does it all the same",
+                self.order()
+            ))),
+            Some(Hold::Upgrading | Hold::Paused | Hold::Stopped) | None => Ok(()),
+        }
+    }
+
+    fn unwritten(&self, error: &io::Error) -> Failure {
+        let is_refused = error.kind() == io::ErrorKind::PermissionDenied;
+        let exit = if is_refused { ExitCode::NoPermission } else { ExitCode::NotDone };
+        (exit, vec![unwritten(self.files.folder(), error)])
+    }
+
+    /// What the watchdog answers; nothing if it ends without an answer.
+    fn ask_watchdog(&self, watchdog: &ProcessFd) -> Result<Option<Reply>, Failure> {
+        let made = self.files.ask(self.request).map_err(|error| self.unwritten(&error))?;
+        // Where there are no pidfds, it finds the request at its next check.
+        let woken = watchdog.pidfd().map(|pidfd| pidfd_send_signal(pidfd, Signal::USR1));
+        if woken == Some(Err(Errno::PERM)) {
+            let line = format!("its watchdog (pid {}) is another user's", watchdog.id().pid);
+            return Err((ExitCode::NoPermission, vec![line]));
+        }
+        let reply =
+            await_reply(&made, watchdog.pidfd(), Some(now() + TAKE_PATIENCE), || !watchdog.is_alive());
+        reply.map_err(|waited| {
+            let (pid, waited) = (watchdog.id().pid, span(waited));
+            failed(format!("its watchdog (pid {pid}) has not answered for {waited}, and is asked no longer"))
+        })
+    }
+
+    fn carry_out_alone(&self) -> Outcome {
+        match (self.configuration()?, self.request) {
+            (Some((file, settings)), _) => self.carry_out_by_run(&file, &settings),
+            (None, Request::Stop) => {
+                let process = self.process()?;
+                may_signal(process.as_ref())?;
+                self.prepare()?;
+                if self.state()?.is_none() {
+                    let detail = Some("nothing has looked for it since boot".to_owned());
+                    return self.outcome(Reply { answer: Answer::Failed(NotDone::CannotTell), detail }, None);
+                }
+                let answer = process.map_or(Ok(Answer::Done), |process| self.stop(&process))?;
+                self.outcome(answer.into(), None)
+            }
+            (None, Request::Start | Request::Restart) => self.leave_to_next_run(),
+        }
+    }
+
+    /// The configuration file of this instance, if there is one.
+    fn configuration(&self) -> Result<Option<(PathBuf, Settings)>, Failure> {
+        let folders = [self.user.config_folder(), SYSTEM_CONFIG.into()];
+        let file = folders.iter().map(|folder| folder.join(format!("{}.toml", self.name)));
+        let Some(file) = file.into_iter().find(|file| file.is_file()) else { return Ok(None) };
+        let mut given = Given::default();
+        let wrong = |lines| (ExitCode::Usage, lines);
+        config_file::fill(&mut given, file.as_os_str(), self.user).map_err(wrong)?;
+        let settings = Settings::new(&given, self.user)
+            .map_err(|all| wrong(all.iter().map(ToString::to_string).collect()))?;
+        // One that says so is of another instance.
+        let is_ours = settings.name == *self.name && settings.dirs.state == self.files.folder();
+        Ok(is_ours.then_some((file, settings)))
+    }
+
+    /// A `--once` run takes the request as any watchdog does.
+    fn carry_out_by_run(&self, file: &Path, settings: &Settings) -> Outcome {
+        self.prepare()?;
+        let made = self.files.ask(self.request).map_err(|error| self.unwritten(&error))?;
+        let program = std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into());
+        let mut run = Command::new(program);
+        run.args(["--once", "--no-input", "-q", "--config"]).arg(file);
+        if settings.limits.max_fail_count.is_none() {
+            run.args(["--max-fail-count", "3"]);
+        }
+        let spawned = run.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        let mut run: Child = spawned.map_err(|error| failed(format!("no run could be started: {error}")))?;
+        let pidfd = open_pidfd(Pid::try_from(run.id()).unwrap_or_default()).ok();
+        let pidfd = pidfd.as_ref().map(std::os::fd::AsFd::as_fd);
+        let has_ended = || run.try_wait().is_ok_and(|status| status.is_some());
+        let reply = await_reply(&made, pidfd, None, has_ended).ok().flatten();
+        let status = run.wait().ok().and_then(|status| status.code());
+        let reply = reply.unwrap_or_else(|| match (self.request, status) {
+            (Request::Start, Some(0)) => Answer::Done.into(),
+            (Request::Start, Some(1)) => Answer::Failed(NotDone::NotStarted).into(),
+            (Request::Start | Request::Stop | Request::Restart, status) => Reply {
+                answer: Answer::Failed(NotDone::CannotTell),
+                detail: status.map(|status| format!("the run for it has ended with status {status}")),
+            },
+        });
+        self.outcome(reply, None)
+    }
+
+    /// Without a configuration, only somebody else's `--once` runs know the start command.
+    fn leave_to_next_run(&self) -> Outcome {
+        let is_late = |state: &State| now().saturating_sub(self.files.checked(state)) > LATELY;
+        if self.state()?.is_none_or(|state| !state.once || is_late(&state)) {
+            return not_done(format!(
+                "nothing was done, since nobody watches it and there is no configuration file of it: start its \
+                 watchdog, or write {}",
+                self.user.config_folder().join(format!("{}.toml", self.name)).display()
+            ));
+        }
+        let process = self.process()?;
+        if self.request == Request::Restart {
+            may_signal(process.as_ref())?;
+        }
+        self.prepare()?;
+        match process {
+            Some(process) if self.request == Request::Start => Ok(running(&process)),
+            Some(process) => match self.stop(&process)? {
+                Answer::Done => Ok(format!("{} has ended; the next --once run starts it", named(&process))),
+                answer => self.outcome(answer.into(), None),
+            },
+            None => Ok("the next --once run starts it".to_owned()),
+        }
+    }
+
+    /// The process of the state, if it lives.
+    fn process(&self) -> Result<Option<StoredProcess>, Failure> {
+        let Some(process) = self.state()?.and_then(|state| state.process) else { return Ok(None) };
+        match self.proc.try_is_alive(process.id, process.signature.user) {
+            Ok(is_alive) => Ok(Some(process).filter(|_| is_alive)),
+            Err(Unknown(why)) => Err(failed(format!("whether it runs cannot be told: {why}"))),
+        }
+    }
+
+    /// Asks the process to end, and waits for that.
+    fn stop(&self, process: &StoredProcess) -> Result<Answer, Failure> {
+        let held = ProcessFd::open(self.proc, process.id, open_pidfd).map_err(|unknown| failed(unknown.0))?;
+        let Some(held) = held else { return Ok(Answer::Done) };
+        let Some(pidfd) = held.pidfd() else { return Ok(Answer::Failed(NotDone::CannotStop)) };
+        // A suspended process heeds nothing else.
+        let sent = [Signal::TERM, Signal::CONT].map(|signal| pidfd_send_signal(pidfd, signal));
+        let is_refused = sent.contains(&Err(Errno::PERM));
+        Ok(match (is_refused, ends(&held, END_PATIENCE)) {
+            (_, true) => Answer::Done,
+            (true, false) => Answer::Failed(NotDone::CannotStop),
+            (false, false) => Answer::Failed(NotDone::StillThere),
+        })
+    }
+
+    fn outcome(&self, Reply { answer, detail }: Reply, watchdog: Option<Pid>) -> Outcome {
+        let detail = detail.map(|detail| format!("; {detail}")).unwrap_or_default();
+        let stays = || format!("until '{}' or a boot", order("start", self.name, self.place));
+        match (answer, self.request) {
+            (Answer::Done, Request::Stop) => {
+                let watchdog = watchdog.map(|pid| format!("; the watchdog itself (pid {pid}) keeps running"));
+                Ok(format!("stopped {}{}{detail}", stays(), watchdog.unwrap_or_default()))
+            }
+            (Answer::Done, Request::Start | Request::Restart) => {
+                let process = self.process()?;
+                let running = process.as_ref().map_or_else(|| "it is running".to_owned(), running);
+                Ok(format!("{running}{detail}"))
+            }
+            (Answer::Superseded, _) => not_done(format!("another request came after this one{detail}")),
+            (Answer::Failed(why), Request::Stop) => {
+                not_done(format!("{}{detail}; it is not started again {}", words(why), stays()))
+            }
+            (Answer::Failed(why), Request::Start | Request::Restart) => {
+                not_done(format!("{}{detail}", words(why)))
+            }
+        }
+    }
+
+    /// What to type to ask for the same by name.
+    fn order(&self) -> String {
+        let command = match self.request {
+            Request::Start => "start",
+            Request::Stop => "stop",
+            Request::Restart => "restart",
+        };
+        order(command, self.name, self.place)
+    }
+}
+
+fn words(why: NotDone) -> &'static str {
+    match why {
+        NotDone::Held => "nothing was done, since it is held",
+        NotDone::CannotStop => "it cannot be signalled",
+        NotDone::StillThere => "it was asked to end, and is still there",
+        NotDone::BackAgain => "it ended, and somebody else has started it again",
+        NotDone::NotStarted => "it did not start",
+        NotDone::CannotTell => "whether it runs cannot be told",
+        NotDone::LeftNear => "what the start command has left running does not match the process name",
+        NotDone::TooLate => "it took too long",
+    }
+}
+
+/// Asked before anything is changed.
+fn may_signal(process: Option<&StoredProcess>) -> Result<(), Failure> {
+    let pid = process.and_then(|process| rustix::process::Pid::from_raw(process.id.pid));
+    match (process, pid.map(test_kill_process)) {
+        (Some(process), Some(Err(Errno::PERM))) => {
+            Err((ExitCode::NoPermission, vec![format!("{} is another user's", named(process))]))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn named(process: &StoredProcess) -> String {
+    format!("{} (pid {})", process.name, process.id.pid)
+}
+
+fn running(process: &StoredProcess) -> String {
+    format!("{} is running", named(process))
+}
+
+fn failed(line: String) -> Failure {
+    (ExitCode::NotDone, vec![line])
+}
+
+fn not_done(line: String) -> Outcome {
+    Err(failed(line))
+}
+
+/// The answer to a request, or nothing if whoever is to give it ends before.
+///
+/// # Errors
+/// It is past the `deadline`, and nobody has taken it, or has answered in the time that was said: after so long.
+fn await_reply(
+    made: &MadeRequest,
+    pidfd: Option<BorrowedFd<'_>>,
+    mut deadline: Option<Time>,
+    mut has_ended: impl FnMut() -> bool,
+) -> Result<Option<Reply>, Duration> {
+    let begin = now();
+    let mut is_taken = false;
+    loop {
+        // In this order: what was answered before the end counts.
+        let has_ended = has_ended();
+        match made.progress() {
+            Progress::Answered(reply) => return Ok(Some(reply)),
+            Progress::Made | Progress::Taken(_) if has_ended => return Ok(None),
+            Progress::Taken(within) if !is_taken => {
+                is_taken = true;
+                deadline = deadline.map(|_| now() + within + TAKE_PATIENCE);
+            }
+            Progress::Made | Progress::Taken(_) => {}
+        }
+        if deadline.is_some_and(|deadline| now() >= deadline) {
+            return Err(now().saturating_sub(begin));
+        }
+        wait(pidfd, LOOK_AGAIN);
+    }
+}
+
+/// Whether a process ends in this time.
+fn ends(process: &ProcessFd, within: Duration) -> bool {
+    let deadline = now() + within;
+    while process.is_alive() {
+        if now() >= deadline {
+            return false;
+        }
+        wait(process.pidfd(), LOOK_AGAIN);
+    }
+    true
+}
+
+/// Waits for so long, or until a process ends.
+fn wait(pidfd: Option<BorrowedFd<'_>>, time: Duration) {
+    let mut ended: Vec<_> = pidfd.iter().map(|pidfd| PollFd::new(pidfd, PollFlags::IN)).collect();
+    let _ = poll(&mut ended, Timespec::try_from(time).ok().as_ref());
+}

@@ -1,0 +1,94 @@
+//! What somebody asks for, and what is answered.
+
+use super::state::{DownCause, Policy, Since, State};
+use super::{Action, Answer, Decision, EVIDENCE, KILL_AFTER, LONG_STAGE, LOOK_PATIENCE};
+use super::{MayStart, NotDone, Outcome, Request, Seen};
+use crate::time::Time;
+
+/// A request that has no answer yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub what: Request,
+    since: Since,
+    /// The process was stopped since.
+    pub has_stopped: bool,
+}
+
+impl Policy {
+    /// Takes up a request. The newest is the one that counts.
+    pub(super) fn ask(&mut self, now: Time, what: Request) {
+        self.reply(Answer::Superseded);
+        self.asked = Some(Asked { what, since: Since::new(now), has_stopped: false });
+    }
+
+    /// Answers what was asked for, if anything was.
+    pub(super) fn reply(&mut self, answer: Answer) {
+        if self.asked.take().is_some() {
+            self.answer = Some(answer);
+        }
+    }
+
+    pub(super) fn refuse(&mut self, why: NotDone) {
+        self.reply(Answer::Failed(why));
+    }
+
+    /// Whether somebody waits for the process to be stopped.
+    pub(super) fn is_asked_to_stop(&self) -> bool {
+        self.asked.is_some_and(|asked| asked.what != Request::Start)
+    }
+
+    /// Whoever asked is not left to wait: whatever hangs, there is an answer in the time that all of it may
+    /// take, and soon if no look can tell.
+    pub(super) fn answer_in_time(&mut self, now: Time, seen: Seen) {
+        let Some(asked) = self.asked else { return };
+        if let Seen::Lost(lost) = seen {
+            self.asked = Some(Asked { since: asked.since.lose(lost), ..asked });
+            return;
+        }
+        let stages = 3 * self.limits.stop_timeout.unwrap_or(LONG_STAGE);
+        let start = self.limits.start_timeout + self.limits.restart_wait_interval;
+        let is_idle = match self.state {
+            State::Fresh | State::Up(_) | State::Down { .. } | State::Finished | State::GaveUp { .. } => true,
+            State::Starting { .. } | State::EndingCommand { .. } | State::Stopping(_) => false,
+        };
+        if now >= asked.since.plus(EVIDENCE + stages + start + 4 * KILL_AFTER) {
+            self.refuse(NotDone::TooLate);
+        } else if seen == Seen::Unknown && is_idle && now >= asked.since.plus(LOOK_PATIENCE) {
+            self.refuse(NotDone::CannotTell);
+        } else if seen == Seen::LeftNear && is_idle {
+            self.refuse(NotDone::LeftNear);
+        }
+    }
+
+    /// The start command may be run now.
+    pub(super) fn may_start(&self) -> bool {
+        match self.may.start {
+            MayStart::Yes => true,
+            MayStart::OnRequest => self.asked.is_some_and(|asked| asked.what != Request::Stop),
+            MayStart::No => false,
+        }
+    }
+
+    /// The process is missing, no attempt is being judged, and somebody has asked for something.
+    pub(super) fn missing_as_asked(&mut self, now: Time) -> Decision {
+        if self.asked.is_some_and(|asked| asked.what == Request::Stop) {
+            self.reply(Answer::Done);
+            self.on_probation = false;
+            if self.limits.once {
+                return Action::End(Outcome::LeftAlone).into();
+            }
+            // A finished one stays so, and one that was given up.
+            if let State::Fresh | State::Down { .. } = self.state {
+                let until = now + self.limits.health_check_interval;
+                self.state = State::Down { until, cause: DownCause::Known };
+            }
+            return self.next_check(now);
+        }
+        if self.may_start() {
+            self.failures = 0;
+            self.rounds = 0;
+            self.on_probation = false;
+        }
+        self.start(now)
+    }
+}

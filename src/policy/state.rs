@@ -1,0 +1,336 @@
+//! The state of a watch, and what of it outlives the watch.
+
+use std::time::Duration;
+
+use super::health::Up;
+use super::request::Asked;
+use super::stop::Stop;
+use super::{Answer, Ended, HealthMemory, Life, Lost, May, Memory, Window};
+use crate::process::ProcessId;
+use crate::process::termination::Cause;
+use crate::settings::{Autorestart, Limits};
+use crate::time::Time;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// Nobody has looked yet.
+    Fresh,
+    /// It runs.
+    Up(Up),
+    /// It is gone, and is started at `until` unless it is back.
+    Down { until: Time, cause: DownCause },
+    /// The start command was run at `at` and is to be judged.
+    Starting { at: Since, sight: Sight },
+    /// The start command is being ended.
+    EndingCommand { since: Since, killed: bool, then: AfterCommand },
+    /// The process is being stopped.
+    Stopping(Stop),
+    /// It has ended as it should.
+    Finished,
+    /// Enough failures; a fresh round begins at `until`.
+    GaveUp { until: Time },
+}
+
+/// What is known of why it is down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DownCause {
+    /// Not yet how it ended: at `at`, after it `ran` for so long.
+    Awaited { at: Time, ran: Duration },
+    /// Its process was a daemon's launcher, perhaps: a look will tell.
+    Launcher,
+    /// It has ended as it should, unless it was a launcher or somebody starts it again: a look will tell.
+    Finishing,
+    /// All that matters.
+    Known,
+}
+
+/// What an attempt has brought about so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sight {
+    NotYet,
+    Present,
+    Gone {
+        at: Time,
+        ran: Duration,
+        end: Option<Ended>,
+    },
+    /// What it left running is near, and told.
+    Near,
+}
+
+/// What comes when the start command has been ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AfterCommand {
+    /// It overran: its attempt has failed.
+    Fail,
+    /// A look, and a start.
+    Start,
+    /// A look.
+    Rest,
+}
+
+/// The beginning of something that has its time, and the time that was lost since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Since {
+    pub at: Time,
+    lost: Lost,
+}
+
+impl Since {
+    pub fn new(at: Time) -> Self {
+        Since { at, lost: Lost::default() }
+    }
+
+    /// When it has lasted for `length`. Sleep does not count, and being stalled not for more than once the
+    /// length: whatever stalls the watch, it does not wait for ever.
+    pub fn plus(self, length: Duration) -> Time {
+        self.at + length + self.lost.slept + self.lost.stalled.min(length)
+    }
+
+    pub fn lose(self, Lost { slept, stalled }: Lost) -> Self {
+        let lost = Lost {
+            slept: self.lost.slept.saturating_add(slept),
+            stalled: self.lost.stalled.saturating_add(stalled),
+        };
+        Since { lost, ..self }
+    }
+}
+
+/// The state of one watch.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    pub(super) limits: Limits,
+    pub(super) state: State,
+    /// Failed attempts in a row.
+    pub(super) failures: u32,
+    /// The running process came from an attempt and is not stable yet: if it crashes, that attempt
+    /// turns into a failure.
+    pub(super) on_probation: bool,
+    /// The start command is at work, and is waited for since then.
+    pub(super) command: Option<Since>,
+    /// When the start command of the last attempt ended.
+    pub(super) command_ended: Option<Time>,
+    pub(super) last_attempt: Option<Time>,
+    /// Rounds of attempts given up since the process was last stable.
+    pub(super) rounds: u32,
+    /// There was an attempt in this run.
+    pub(super) has_started: bool,
+    pub(super) counted_by: CountedBy,
+    /// What is allowed now.
+    pub(super) may: May,
+    /// The process that came from an attempt.
+    pub(super) ours: Option<ProcessId>,
+    pub(super) health: HealthMemory,
+    /// The process has run, where that matters.
+    pub(super) has_run: bool,
+    /// The version that the process was started with, or is being stopped for.
+    pub(super) version: Option<u64>,
+    /// The version that is in force.
+    pub(super) version_due: Option<u64>,
+    /// The last window that ended, until somebody has done something about it.
+    pub(super) window: Option<Window>,
+    pub(super) window_stopped: Option<u64>,
+    /// What somebody asks for.
+    pub(super) asked: Option<Asked>,
+    /// What is answered with this decision.
+    pub(super) answer: Option<Answer>,
+}
+
+/// Whose failures are remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CountedBy {
+    /// Those of this run's series.
+    Ours,
+    /// Those of other runs.
+    Others,
+}
+
+impl Policy {
+    /// A watch that begins, with nothing known.
+    pub fn new(limits: Limits) -> Self {
+        Policy {
+            limits,
+            state: State::Fresh,
+            failures: 0,
+            on_probation: false,
+            command: None,
+            command_ended: None,
+            last_attempt: None,
+            rounds: 0,
+            has_started: false,
+            counted_by: CountedBy::Ours,
+            may: May::ALL,
+            ours: None,
+            health: HealthMemory::default(),
+            has_run: false,
+            version: None,
+            version_due: None,
+            window: None,
+            window_stopped: None,
+            asked: None,
+            answer: None,
+        }
+    }
+
+    /// A watch that goes on where another stopped; `command` is since when its start command has been
+    /// at work, if it is.
+    pub fn recall(limits: Limits, memory: Memory, command: Option<Time>) -> Self {
+        let Memory { failures, on_probation, last_attempt, judging, rounds, gave_up_until, .. } = memory;
+        let Memory { ours, health, stopping, life, version, window_stopped, .. } = memory;
+        let state = match (stopping.and_then(Stop::recall), gave_up_until, last_attempt, life) {
+            (Some(stop), ..) => State::Stopping(stop),
+            (None, Some(until), ..) => State::GaveUp { until },
+            (None, None, Some(at), _) if judging => {
+                State::Starting { at: Since::new(at), sight: Sight::NotYet }
+            }
+            (None, None, _, Life::Finished) => State::Finished,
+            (None, None, _, Life::Open | Life::HasRun) => State::Fresh,
+        };
+        Policy {
+            state,
+            failures,
+            on_probation,
+            command: command.map(Since::new),
+            last_attempt,
+            rounds,
+            ours,
+            health,
+            has_run: life == Life::HasRun,
+            version,
+            window_stopped,
+            ..Policy::new(limits)
+        }
+    }
+
+    /// What the next watch needs to know.
+    pub fn memory(&self) -> Memory {
+        let life = match self.state {
+            State::Finished => Life::Finished,
+            _ if self.has_run => Life::HasRun,
+            _ => Life::Open,
+        };
+        Memory {
+            failures: self.failures,
+            on_probation: self.on_probation,
+            last_attempt: self.last_attempt,
+            judging: matches!(
+                self.state,
+                State::Starting { .. } | State::EndingCommand { then: AfterCommand::Fail, .. }
+            ),
+            rounds: self.rounds,
+            gave_up_until: if let State::GaveUp { until } = self.state { Some(until) } else { None },
+            // It decides about nothing else.
+            ours: self.ours.filter(|_| self.limits.has_probe || self.version.is_some()),
+            health: self.health,
+            stopping: if let State::Stopping(stop) = self.state { Some(stop.record()) } else { None },
+            life,
+            version: self.version,
+            window_stopped: self.window_stopped,
+        }
+    }
+
+    /// Goes on with other limits.
+    pub fn limit(&mut self, limits: Limits) {
+        self.limits = limits;
+        if self.state == State::Finished && limits.autorestart == Autorestart::Always {
+            self.state = State::Fresh;
+        }
+    }
+
+    /// Goes on with another probe: what the old one found says nothing of it.
+    pub fn begin_other_probe(&mut self) {
+        self.health = HealthMemory::default();
+    }
+
+    /// Forgets failures and a give-up, since somebody said so.
+    pub fn forget(&mut self, now: Time) {
+        self.failures = 0;
+        self.rounds = 0;
+        self.on_probation = false;
+        self.health = self.health.afresh();
+        match self.state {
+            State::GaveUp { .. } => {
+                self.state = State::Down { until: self.earliest_start(now), cause: DownCause::Known };
+            }
+            // The attempt is not judged any more.
+            State::Starting { .. } => self.state = State::Fresh,
+            State::Fresh
+            | State::Up(_)
+            | State::Down { .. }
+            | State::EndingCommand { .. }
+            | State::Stopping(_)
+            | State::Finished => {}
+        }
+    }
+
+    /// What is remembered is of another series of runs: nothing is given up because of that alone.
+    pub fn begin_series(&mut self) {
+        self.counted_by = CountedBy::Others;
+    }
+
+    /// What was followed and counted is forgotten, for another process is watched from here on, or none. Two
+    /// start commands stay as far apart as they have to be.
+    pub fn begin_anew(&mut self) {
+        *self = Policy {
+            command: self.command,
+            command_ended: self.command_ended,
+            last_attempt: self.last_attempt,
+            has_started: self.has_started,
+            counted_by: self.counted_by,
+            may: self.may,
+            version_due: self.version_due,
+            asked: self.asked,
+            ..Policy::new(self.limits)
+        };
+    }
+
+    /// Whether a process that ended so, after it `ran` for so long, may have been a daemon's
+    /// launcher: it ends with status 0 once the daemon stands on its own feet, so what started after
+    /// the launcher's start counts, and not only what started after its end.
+    pub fn may_be_launcher(&self, cause: Cause, ran: Duration) -> bool {
+        matches!(cause, Cause::Finished | Cause::Unknown) && ran < self.limits.restart_wait_interval
+    }
+
+    /// Whether a process that ended so is not to be started again.
+    pub fn finishes(&self, end: Ended) -> bool {
+        match self.limits.autorestart {
+            Autorestart::Always => false,
+            Autorestart::Unexpected => end.as_expected,
+            Autorestart::Never => true,
+        }
+    }
+
+    /// How long after such an end of the process the start comes, unless an attempt is being judged or
+    /// was the last.
+    pub fn delay_after(&self, cause: Cause, ran: Duration) -> Option<Duration> {
+        let is_last = self.limits.max_fail_count.is_some_and(|max| self.failures.saturating_add(1) >= max);
+        let is_down = matches!(self.state, State::Down { .. });
+        (is_down && !(is_last && self.is_failure(cause, ran))).then(|| self.delay(cause))
+    }
+
+    /// Whether a give-up is not the first since the process was stable, somebody resumed it, or the settings changed.
+    pub fn has_given_up_before(&self) -> bool {
+        self.rounds > 1
+    }
+
+    /// When the attempt is judged whose process has ended.
+    pub fn verdict(&self) -> Option<Time> {
+        match self.state {
+            State::Starting { at, sight: Sight::Gone { .. } } => {
+                Some(at.plus(self.limits.restart_wait_interval))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the attempt that brought about what ended so turns into a failure.
+    pub(super) fn is_failure(&self, cause: Cause, ran: Duration) -> bool {
+        self.on_probation
+            && matches!(cause, Cause::Crashed | Cause::Unknown)
+            && ran < self.limits.stable_after
+    }
+
+    pub(super) fn is_ours(&self, id: ProcessId) -> bool {
+        self.ours.is_some_and(|ours| ours.is_same(id))
+    }
+}

@@ -1,0 +1,262 @@
+//! A probe at work: a command of the shell, or this program with a built-in check.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use crate::probe::evidence::average;
+use crate::probe::heartbeat::Heartbeat;
+use crate::probe::{Health, ProbeResult};
+use crate::process::ProcessId;
+use crate::process::termination::signal_name;
+use crate::settings::check::{Builtin, Check};
+use crate::settings::name::Name;
+use crate::task::{self, Ended, Output, Surroundings, Task, environment};
+use crate::text::span;
+use crate::time::{Time, now};
+
+/// This program, whatever has become of its file.
+pub const OWN_PROGRAM: &str = "/proc/self/exe";
+/// What cannot be told (`sysexits.h`), a program that cannot be executed, and one that is not there.
+const CANNOT_TELL: [i32; 3] = [75, 126, 127];
+/// A shell whose command a signal has ended ends with this and the signal's number.
+const BY_SIGNAL: i32 = 128;
+const LAST_SIGNAL: i32 = 64;
+/// A machine is overloaded whose processes wait for so many percent of ten seconds.
+const OVERLOAD: f32 = 60.0;
+/// What is killed has ended by then, unless it hangs in the kernel.
+const KILL_PATIENCE: Duration = Duration::from_secs(1);
+/// How much is quoted of what a probe wrote.
+const LONGEST_QUOTE: usize = 300;
+
+/// A probe at work.
+#[derive(Debug)]
+pub struct Probe {
+    process: ProcessId,
+    task: Task,
+    timeout: Duration,
+    is_heartbeat: bool,
+    is_command: bool,
+    /// Its time was up.
+    overran: bool,
+}
+
+/// What a probe has found.
+#[derive(Debug)]
+pub struct Finding {
+    pub result: ProbeResult,
+    /// In a sentence, without its subject; empty if there is nothing to say.
+    pub why: String,
+    /// What there was of the file.
+    pub heartbeat: Option<Heartbeat>,
+}
+
+impl Probe {
+    /// Begins a probe of `process`, which has until `timeout`.
+    ///
+    /// # Errors
+    /// No child could be created.
+    pub fn begin(
+        check: &Check,
+        process: ProcessId,
+        name: &Name,
+        timeout: Duration,
+        surroundings: Surroundings<'_>,
+    ) -> io::Result<Self> {
+        let mut command = match check {
+            Check::Command(text) => task::shell(text),
+            Check::Builtin(builtin) => {
+                let mut command = own_program();
+                command.arg("probe").arg(builtin.to_string());
+                command
+            }
+        };
+        command.env("WATCHDOG_NAME", name.to_string()).env("WATCHDOG_PROCESS_PID", process.pid.to_string());
+        let task = surroundings.run(command, Output::CapturedWithErrors, Some(timeout), now(), || ())?;
+        let is_heartbeat = matches!(check, Check::Builtin(Builtin::File(_)));
+        let is_command = matches!(check, Check::Command(_));
+        Ok(Probe { process, task, timeout, is_heartbeat, is_command, overran: false })
+    }
+
+    pub fn process(&self) -> ProcessId {
+        self.process
+    }
+
+    /// What becomes readable while it writes.
+    pub fn output_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.task.output_fd()
+    }
+
+    /// It was killed a while ago and is still there.
+    pub fn is_stuck(&self, now: Time) -> bool {
+        self.overran && now >= self.task.began() + self.timeout + KILL_PATIENCE
+    }
+
+    pub fn task(&mut self) -> &mut Task {
+        &mut self.task
+    }
+
+    /// Kills it with all of its group. It is still to be waited for.
+    pub fn end(mut self) -> Task {
+        self.task.kill();
+        self.task
+    }
+
+    /// What it has found, once it has ended. `previous` is the heartbeat that the last one saw, and `proc` tells
+    /// whether the machine is overloaded.
+    pub fn ended(&mut self, now: Time, previous: Option<&Heartbeat>, proc: &Path) -> Option<Finding> {
+        self.overran |= self.task.deadline().is_some_and(|deadline| now >= deadline);
+        let Ended(status) = self.task.ended(now, |_| false)?;
+        let output = self.task.output();
+        let beat = if self.is_heartbeat { Heartbeat::in_output(&output) } else { None };
+        if let Some(beat) = beat {
+            return Some(heartbeat(beat, previous));
+        }
+        let was_killed = status.is_some_and(|status| status.signal() == Some(libc::SIGKILL));
+        if self.overran && was_killed {
+            let overloaded = is_overloaded(&proc.join("pressure"));
+            let load = if overloaded { " on an overloaded machine" } else { "" };
+            let why =
+                format!("did not end within {} (probe_timeout){load}{}", span(self.timeout), said(&output));
+            return Some(Finding { result: ProbeResult::TimedOut { overloaded }, why, heartbeat: None });
+        }
+        Some(Finding { heartbeat: None, ..self.judged(status, &output) })
+    }
+
+    fn judged(&self, status: Option<ExitStatus>, output: &str) -> Finding {
+        let finding = |result, how: String| Finding { result, why: how + &said(output), heartbeat: None };
+        let Some(status) = status else {
+            return finding(ProbeResult::Unknown, "ended, and nobody knows how".to_owned());
+        };
+        let by_shell =
+            |code: i32| code.checked_sub(BY_SIGNAL).filter(|signal| (1..=LAST_SIGNAL).contains(signal));
+        match (status.code(), status.signal()) {
+            (Some(0), _) => finding(ProbeResult::Healthy, "succeeded".to_owned()),
+            (Some(code), _) if self.is_command && by_shell(code).is_some() => {
+                let signal = by_shell(code).unwrap_or_default();
+                finding(ProbeResult::Unknown, format!("was ended by {}", signal_name(signal)))
+            }
+            (Some(code), _) => {
+                let is_unknown = CANNOT_TELL.contains(&code);
+                let result = if is_unknown { ProbeResult::Unknown } else { ProbeResult::Unhealthy };
+                let how = match code {
+                    126 => " (not executable)",
+                    127 => " (command not found)",
+                    _ => "",
+                };
+                finding(result, format!("exited with status {code}{how}"))
+            }
+            (None, signal) => {
+                let signal = signal_name(signal.unwrap_or_default());
+                finding(ProbeResult::Unknown, format!("was ended by {signal}"))
+            }
+        }
+    }
+}
+
+/// This program, in a task's environment.
+pub fn own_program() -> Command {
+    let mut command = Command::new(OWN_PROGRAM);
+    command.arg0("watchdog");
+    environment::complete(&mut command);
+    command
+}
+
+fn heartbeat(beat: Heartbeat, previous: Option<&Heartbeat>) -> Finding {
+    let (result, why) = match beat.after(previous) {
+        Health::Healthy => (ProbeResult::Healthy, "saw that the file has changed"),
+        Health::Unhealthy => {
+            (ProbeResult::Unhealthy, "saw that the file has not changed since the last probe")
+        }
+        // With the next one it is known.
+        Health::Unknown => (ProbeResult::Unknown, ""),
+    };
+    Finding { result, why: why.to_owned(), heartbeat: Some(beat) }
+}
+
+/// The end of what it wrote.
+fn said(output: &str) -> String {
+    let last = output.lines().rev().map(str::trim).find(|line| !line.is_empty());
+    let quote = |line: &str| line.chars().take(LONGEST_QUOTE).collect::<String>();
+    last.map(|line| format!(": '{}'", quote(line))).unwrap_or_default()
+}
+
+/// Whether processes have waited lately rather than run: for a processor, or for memory. Where the kernel does
+/// not tell (`CONFIG_PSI`), it is not.
+fn is_overloaded(pressure: &Path) -> bool {
+    ["cpu", "memory"]
+        .into_iter()
+        .filter_map(|file| average(&pressure.join(file)))
+        .any(|percent| percent > OVERLOAD)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn probe(text: &str, timeout: Duration) -> Finding {
+        let process = ProcessId { pid: 7, started: Time::ZERO };
+        let name = crate::settings::name::name("x").unwrap();
+        let check = Check::Command(text.to_owned());
+        let surroundings = Surroundings { directory: Path::new("/"), added: &[] };
+        let mut probe = Probe::begin(&check, process, &name, timeout, surroundings).unwrap();
+        let deadline = now() + Duration::from_secs(30);
+        while now() < deadline {
+            if let Some(finding) = probe.ended(now(), None, Path::new("/nowhere")) {
+                return finding;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        panic!("it has not ended");
+    }
+
+    #[test]
+    fn its_end_says_what_it_found() {
+        let long = Duration::from_secs(30);
+        for (text, result, why) in [
+            ("true", ProbeResult::Healthy, "succeeded"),
+            ("exit 1", ProbeResult::Unhealthy, "exited with status 1"),
+            ("echo no; echo why >&2; exit 200", ProbeResult::Unhealthy, "exited with status 200: 'why'"),
+            ("exit 75", ProbeResult::Unknown, "exited with status 75"),
+            ("exit 126", ProbeResult::Unknown, "exited with status 126 (not executable)"),
+            ("exec /no/such", ProbeResult::Unknown, "exited with status 127 (command not found)"),
+            ("kill -9 $$", ProbeResult::Unknown, "was ended by SIGKILL"),
+            ("sh -c 'kill -15 $$'; exit $?", ProbeResult::Unknown, "was ended by SIGTERM"),
+            (
+                "echo \"$WATCHDOG_NAME $WATCHDOG_PROCESS_PID\"; exit 2",
+                ProbeResult::Unhealthy,
+                "exited with status 2: 'x 7'",
+            ),
+        ] {
+            let finding = probe(text, long);
+            assert_eq!(finding.result, result, "{text}");
+            assert!(finding.why.starts_with(why.split(": '/").next().unwrap()), "{text}: {}", finding.why);
+        }
+    }
+
+    #[test]
+    fn what_takes_too_long_is_killed_with_all_that_it_started() {
+        let finding = probe("echo begun; sleep 300; true", Duration::from_millis(200));
+        assert_eq!(finding.result, ProbeResult::TimedOut { overloaded: false });
+        assert_eq!(finding.why, "did not end within 200ms (probe_timeout): 'begun'");
+    }
+
+    #[test]
+    fn a_machine_whose_processes_wait_is_overloaded() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |file: &str, avg10: &str| {
+            let text =
+                format!("some avg10={avg10} avg60=0.00 avg300=0.00 total=1\nfull avg10=99.00 avg60=0\n");
+            std::fs::write(folder.path().join(file), text).unwrap();
+        };
+        assert!(!is_overloaded(folder.path()));
+        write("cpu", "60.00");
+        write("memory", "0.00");
+        assert!(!is_overloaded(folder.path()));
+        write("memory", "60.01");
+        assert!(is_overloaded(folder.path()));
+    }
+}

@@ -1,0 +1,252 @@
+//! Whether the process works: its probes, and what is told of them.
+
+use std::mem;
+use std::os::fd::BorrowedFd;
+use std::rc::Rc;
+
+use crate::hold::Hold;
+use crate::hold::pause::Leave;
+use crate::policy::{May, MayStart, News, Seen, Still};
+use crate::probe::ProbeResult;
+use crate::probe::command::{Finding, Probe};
+use crate::probe::evidence::CpuTime;
+use crate::process::ProcessId;
+use crate::process::cgroup::{ControlGroups, last_part};
+use crate::process::handle::{Halt, Handle};
+use crate::report::event::Event;
+use crate::report::health::{HealthEvent, LEFT, Then};
+use crate::settings::OnUnhealthy;
+use crate::state::said::{Notice, Told};
+use crate::supervise::Supervisor;
+use crate::supervise::observe::id;
+use crate::task::Task;
+use crate::task::login::Login;
+use crate::time::{Time, now};
+
+/// What the loop knows of the process's health beside what the policy does.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    probe: Option<Probe>,
+    /// The probe is of a process or of settings that are no more.
+    is_void: bool,
+    /// A probe that was killed, until it has ended.
+    killed: Option<Task>,
+    /// What the last probe found.
+    why: String,
+    /// What the process had used of processors when the last probe began.
+    pub(super) cpu_time: Option<CpuTime>,
+    /// The process whose ways to be stopped have been looked at.
+    looked_at: Option<ProcessId>,
+    /// It is to be restarted, which is told when it is certain.
+    pub(super) restarts: Option<u32>,
+}
+
+impl Health {
+    /// What becomes readable while the probe writes.
+    pub(super) fn output_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.probe.as_ref().and_then(Probe::output_fd)
+    }
+
+    pub(super) fn tasks(&mut self) -> impl Iterator<Item = &mut Task> {
+        self.probe.iter_mut().map(Probe::task).chain(&mut self.killed)
+    }
+
+    /// The probe was of other settings, or of another process.
+    pub(super) fn void(&mut self) {
+        self.is_void = self.probe.is_some();
+    }
+
+    fn kill_probe(&mut self) {
+        if let Some(probe) = self.probe.take() {
+            self.killed = Some(probe.end());
+        }
+    }
+}
+
+impl Supervisor {
+    /// What is allowed now. What people want is asked only where it matters: before a start, and of a process
+    /// that is probed, stopped or asked for.
+    pub(super) fn may(&mut self, seen: Seen) -> May {
+        let is_missing = seen == Seen::Missing;
+        let is_attended = self.parts.settings.limits.has_probe || self.stopping().is_some();
+        if !is_missing && !is_attended && !self.requests.are_pending() {
+            return May::ALL;
+        }
+        let now = now();
+        let holds = self.parts.record.files().holds(now);
+        let is_stopped = holds.iter().any(|held| held.hold == Hold::Stopped);
+        let is_left_alone = holds.iter().any(|held| held.hold != Hold::Stopped);
+        // Who has stopped it needs no word of it.
+        let may_start = if is_missing && !is_stopped { self.may_start() } else { self.may_act(now) };
+        match (may_start, is_left_alone) {
+            (true, _) => May::ALL,
+            (false, false) if is_stopped && self.is_alone() => May { start: MayStart::No, ..May::ALL },
+            (false, _) => May::NOTHING,
+        }
+    }
+
+    /// Whether the process is this watch's to stop and start.
+    fn may_act(&mut self, now: Time) -> bool {
+        self.leave = self.parts.record.files().leave(now);
+        match self.leave {
+            Leave::Paused { .. } => false,
+            Leave::Given { resumed } => {
+                self.heed_resume(resumed, now);
+                self.is_alone()
+            }
+        }
+    }
+
+    /// Whether something holds the process still, as far as that matters.
+    pub(super) fn still(&mut self, followed: &Handle, is_stopped: bool) -> Still {
+        if !self.parts.settings.limits.has_probe && self.stopping().is_none() {
+            return Still::No;
+        }
+        match followed.held_still() {
+            Some(Halt::DumpsCore) => {
+                self.parts.emit(HealthEvent::DumpsCore(followed.info()));
+                Still::Dying
+            }
+            Some(Halt::Suspended) => Still::Suspended,
+            None if is_stopped => Still::Suspended,
+            None => Still::No,
+        }
+    }
+
+    /// Begins a probe.
+    pub(super) fn probe(&mut self, process: ProcessId) -> Seen {
+        let now = now();
+        // One that cannot be killed is not to be one of many.
+        let is_stuck = self.health.killed.as_mut().is_some_and(|task| task.ended(now, |_| false).is_none());
+        if is_stuck {
+            return self.cannot_tell(process, "before it cannot be killed");
+        }
+        self.health.killed = None;
+        self.login.get_or_insert_with(|| Login::look_up(now));
+        let settings = &self.parts.settings;
+        let Some(check) = &settings.probe else { return Seen::Probed(process, ProbeResult::Unknown) };
+        let used = self.followed.as_ref().map(Handle::cpu_time);
+        self.health.cpu_time = used.map(|used| CpuTime { at: now, used });
+        match Probe::begin(check, process, &settings.name, settings.probe_timeout, self.surroundings()) {
+            Ok(probe) => {
+                self.health.probe = Some(probe);
+                self.health.is_void = false;
+                Seen::Nothing
+            }
+            Err(error) => self.cannot_tell(process, &format!("cannot be run: {error}")),
+        }
+    }
+
+    fn cannot_tell(&mut self, process: ProcessId, why: &str) -> Seen {
+        self.parts.emit(HealthEvent::CannotTell { why });
+        Seen::Probed(process, ProbeResult::Unknown)
+    }
+
+    /// Ends a probe whose result is not wanted.
+    pub(super) fn end_probe(&mut self) -> Seen {
+        self.health.kill_probe();
+        Seen::Nothing
+    }
+
+    /// What the probe has found, once it has ended.
+    pub(super) fn probe_ended(&mut self) -> Option<Seen> {
+        let now = now();
+        if let Some(killed) = &mut self.health.killed
+            && killed.ended(now, |_| false).is_some()
+        {
+            self.health.killed = None;
+        }
+        let probe = self.health.probe.as_mut()?;
+        let process = probe.process();
+        let previous = self.parts.record.heartbeat();
+        let found = match probe.ended(now, previous, self.parts.proc.root()) {
+            Some(found) => found,
+            // What cannot be killed has no result.
+            None if probe.is_stuck(now) => {
+                self.health.kill_probe();
+                return Some(self.cannot_tell(process, "cannot be killed"));
+            }
+            None => return None,
+        };
+        self.health.probe = None;
+        if mem::take(&mut self.health.is_void) {
+            return Some(Seen::Probed(process, ProbeResult::Unknown));
+        }
+        Some(self.found(process, found))
+    }
+
+    fn found(&mut self, process: ProcessId, found: Finding) -> Seen {
+        let Finding { result, why, heartbeat } = found;
+        if let Some(heartbeat) = heartbeat {
+            self.parts.record.beats(heartbeat);
+        }
+        match result {
+            ProbeResult::Unknown | ProbeResult::TimedOut { overloaded: true } if !why.is_empty() => {
+                self.parts.emit(HealthEvent::CannotTell { why: &why });
+            }
+            ProbeResult::Unknown => {}
+            ProbeResult::Healthy | ProbeResult::Unhealthy | ProbeResult::TimedOut { .. } => {
+                self.parts.emit(Event::Over(Notice::Probe));
+            }
+        }
+        self.health.why = why;
+        Seen::Probed(process, result)
+    }
+
+    /// Tells what a decision has changed about health.
+    pub(super) fn tell_health(&mut self, news: News) {
+        let Some(process) = self.followed.as_ref().map(Handle::info) else { return };
+        match news {
+            News::Healthy { again } => {
+                let said = self.parts.record.state().said.last(Notice::Health);
+                let was_left = said.is_some_and(|facts| facts.starts_with(LEFT));
+                let was_told = self.parts.record.is_news(Told::Over(Notice::Health));
+                self.parts.emit(HealthEvent::Healthy { process, again: again || was_told, was_left });
+            }
+            // Told when it is certain.
+            News::Unhealthy { failures, left: None } => self.health.restarts = Some(failures),
+            News::Unhealthy { failures, left: Some(left) } => {
+                let why = &self.health.why;
+                self.parts.emit(HealthEvent::Unhealthy { process, failures, why, then: Then::Left(left) });
+            }
+            _ => {}
+        }
+    }
+
+    /// It is restarted for its health; or, for this reason, not now.
+    pub(super) fn tell_restart(&mut self, not_now: Option<&str>) {
+        let Some(failures) = self.health.restarts.take() else { return };
+        if let Some(process) = self.followed.as_ref().map(Handle::info) {
+            let (why, then) = (&self.health.why, not_now.map_or(Then::Restart, Then::NotNow));
+            self.parts.emit(HealthEvent::Unhealthy { process, failures, why, then });
+        }
+    }
+
+    /// Whether and how the process could be stopped for its health is said when it is first seen.
+    pub(super) fn doubt_stop(&mut self) {
+        let settings = Rc::clone(&self.parts.settings);
+        if !settings.limits.has_probe || settings.limits.on_unhealthy == OnUnhealthy::Warn {
+            return;
+        }
+        let Some(followed) = &self.followed else { return };
+        let process = followed.info();
+        if self.health.looked_at.replace(id(process)) == Some(id(process)) {
+            return;
+        }
+        let why = match followed.send(0) {
+            None => Some("this kernel has no pidfd".to_owned()),
+            Some(Err(rustix::io::Errno::PERM)) => Some("it belongs to another user".to_owned()),
+            Some(_) => None,
+        };
+        if let Some(why) = &why {
+            self.parts.emit(HealthEvent::CannotSignal { process, why });
+        }
+        if settings.stop_command.is_none() {
+            let service = |pid| ControlGroups::of(self.parts.proc.root(), pid).service().map(str::to_owned);
+            let own = service(self.parts.proc.own_pid());
+            if let Some(unit) = service(process.pid).filter(|unit| Some(unit) != own.as_ref()) {
+                self.parts.emit(HealthEvent::OfUnit { process, unit: last_part(&unit) });
+            }
+        }
+    }
+}

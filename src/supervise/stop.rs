@@ -1,0 +1,396 @@
+//! A stop: its stages, and what is ended with the process.
+
+use std::fs::File;
+use std::mem;
+use std::os::unix::process::ExitStatusExt;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
+
+use crate::policy::{Action, News, Seen, Stage, StopBy, Stopping, Why};
+use crate::probe::evidence;
+use crate::process::ProcessId;
+use crate::process::handle::{Handle, ProcessFd};
+use crate::process::termination::Predecessor;
+use crate::report::health::{HealthEvent, StopEvent};
+use crate::report::words::ambiguity;
+use crate::settings::KillMode;
+use crate::supervise::observe::id;
+use crate::supervise::{Parts, REAP_PATIENCE, Supervisor};
+use crate::task::login::Login;
+use crate::task::{self, CommandEnd, Output, Task};
+use crate::time::{Time, now};
+
+/// In the state folder: its lock has the one instance whose process is restarted for its health.
+const SLOT: &str = "restart.slot";
+
+/// A stage of a stop that has no end of its own (`--stop-timeout never`).
+const LONG_STAGE: Duration = Duration::from_secs(30);
+
+/// What the loop knows of a stop beside what the policy does.
+#[derive(Debug, Default)]
+pub(super) struct Stops {
+    /// What is stopped, or was last.
+    id: Option<ProcessId>,
+    /// As the log names it.
+    process: String,
+    began: Time,
+    evidence: Option<Task>,
+    command: Option<Task>,
+    /// How long the output log was when the stop command began.
+    output_from: u64,
+    /// Its descendants.
+    noted: Vec<ProcessId>,
+    /// It is gone, and the stop command is still at work.
+    gone: Option<ProcessId>,
+    /// What it left behind that is being ended.
+    left: Vec<ProcessFd>,
+    /// When the last one that was stopped was gone.
+    ended: Option<Time>,
+    /// It has not been found since.
+    is_over: bool,
+    /// Why that was.
+    why: Option<Why>,
+    slot: Option<Slot>,
+}
+
+/// The right to restart for health, which one instance of a state folder has at a time.
+#[derive(Debug)]
+struct Slot {
+    /// Locked, if that can be.
+    _lock: Option<File>,
+    until: Time,
+}
+
+impl Stops {
+    /// Goes on with the stop of a watch before this one.
+    pub(super) fn recall(stop: Option<Stopping>) -> Self {
+        let process = stop.map(|stop| format!("pid {}", stop.process.pid)).unwrap_or_default();
+        let (id, began) = (stop.map(|stop| stop.process), stop.map_or_else(now, |stop| stop.since));
+        Stops { id, process, began, ..Stops::default() }
+    }
+
+    /// A stop of this process, which may be under way.
+    fn begin(&mut self, process: &Handle, now: Time) {
+        self.process = process.info().to_string();
+        if self.id.replace(id(process.info())) != self.id {
+            (self.began, self.noted, self.gone) = (now, Vec::new(), None);
+        }
+    }
+
+    pub(super) fn tasks(&mut self) -> impl Iterator<Item = &mut Task> {
+        self.evidence.iter_mut().chain(&mut self.command)
+    }
+
+    pub(super) fn evidence(&self) -> Option<&Task> {
+        self.evidence.as_ref()
+    }
+
+    /// Why the process was stopped that is started now.
+    pub(super) fn why(&self) -> Option<Why> {
+        self.why
+    }
+
+    /// What was stopped is gone since a moment.
+    pub(super) fn has_just_ended(&self, now: Time) -> bool {
+        self.ended.is_some_and(|ended| now.saturating_sub(ended) < REAP_PATIENCE)
+    }
+
+    /// What is news of a process that was stopped: somebody else has started it.
+    pub(super) fn is_news(&mut self, news: News) -> News {
+        match news {
+            News::Found { .. } | News::Appeared { .. } => self.slot = None,
+            _ => return news,
+        }
+        match (mem::take(&mut self.is_over), news) {
+            (true, News::Found { .. }) => News::Found { by_itself: true },
+            (_, news) => news,
+        }
+    }
+}
+
+impl Supervisor {
+    /// The stop that is under way.
+    pub(super) fn stopping(&self) -> Option<Stopping> {
+        self.policy.memory().stopping
+    }
+
+    /// The stop of this process, if anything has been done to it yet.
+    pub(super) fn stop_of(&self, process: ProcessId) -> Option<Stopping> {
+        self.stopping().filter(|stop| stop.process == process && stop.stage != Stage::Evidence)
+    }
+
+    /// Carries out a part of a stop.
+    pub(super) fn stop(&mut self, action: Action) -> Seen {
+        match action {
+            Action::Evidence(process) => self.gather_evidence(process),
+            Action::StopBy(process, by) => self.stop_by(process, by),
+            Action::Kill(process) => self.kill_process(process),
+            Action::EndLeft { kill } => self.end_left(kill),
+            _ => Seen::Nothing,
+        }
+    }
+
+    /// Puts down what can be learnt of a hang, if the process can be stopped just now.
+    fn gather_evidence(&mut self, process: ProcessId) -> Seen {
+        let Some(followed) = self.followed.as_ref().filter(|it| id(it.info()) == process) else {
+            return Seen::Nothing;
+        };
+        let is_signalled = matches!(followed.send(0), Some(Ok(()) | Err(Errno::SRCH)));
+        if !is_signalled && self.parts.settings.stop_command.is_none() {
+            self.tell_restart(Some("it cannot be signalled"));
+            return Seen::StopImpossible;
+        }
+        let tasks = self.own_tasks();
+        let Parts { proc, settings, .. } = &self.parts;
+        let matches = proc.find(&settings.criteria, self.predecessor.as_ref(), &tasks);
+        if !matches.is_ok_and(|matches| ambiguity(&matches.counting).is_none()) {
+            return self.not_now("it is not certain which process is meant");
+        }
+        if !self.take_slot() {
+            return self.not_now("the process of another watchdog is being restarted");
+        }
+        match evidence::gather(process, self.health.cpu_time, now()) {
+            Ok(task) => {
+                self.stops.evidence = Some(task);
+                self.tell_restart(None);
+                Seen::Nothing
+            }
+            Err(error) => {
+                self.stops.slot = None;
+                self.not_now(&format!("no child can be created ({error})"))
+            }
+        }
+    }
+
+    fn not_now(&mut self, why: &str) -> Seen {
+        self.tell_restart(Some(why));
+        Seen::StageEnded { well: false }
+    }
+
+    /// Whether this instance may restart its process now: without a lock nobody is kept from it.
+    fn take_slot(&mut self) -> bool {
+        self.stops.slot = None;
+        let dir = self.parts.record.files().usable();
+        let lock = dir.and_then(|dir| dir.make_file(SLOT, OFlags::RDWR, 0o600)).ok();
+        let locked = lock.as_ref().map(|lock| flock(lock, FlockOperation::NonBlockingLockExclusive));
+        if locked == Some(Err(Errno::WOULDBLOCK)) {
+            return false;
+        }
+        self.stops.slot = Some(Slot { _lock: lock, until: now() + self.stage_length() });
+        true
+    }
+
+    pub(super) fn stage_length(&self) -> Duration {
+        self.parts.settings.limits.stop_timeout.unwrap_or(LONG_STAGE)
+    }
+
+    /// A stage begins: what descends from the process by now is noted.
+    fn begin_stage(&mut self, process: ProcessId) -> bool {
+        let now = now();
+        let until = now + self.stage_length();
+        if let Some(slot) = &mut self.stops.slot {
+            slot.until = until;
+        }
+        let sessions = self.own_tasks().others;
+        let Some(followed) = self.followed.as_ref().filter(|it| id(it.info()) == process) else {
+            return false;
+        };
+        self.stops.begin(followed, now);
+        for id in self.parts.proc.descendants(process.pid, &sessions) {
+            if !self.stops.noted.contains(&id) {
+                self.stops.noted.push(id);
+            }
+        }
+        true
+    }
+
+    /// Asks the process to end.
+    fn stop_by(&mut self, process: ProcessId, by: StopBy) -> Seen {
+        if let Some(seen) = self.was_gone() {
+            return seen;
+        }
+        let why = self.stop_of(process).map_or(Why::Request, |stop| stop.why);
+        if !self.begin_stage(process) {
+            return Seen::Nothing;
+        }
+        match by {
+            StopBy::Command => self.run_stop_command(process, why),
+            StopBy::Signal => {
+                if let Some(command) = &mut self.stops.command {
+                    command.kill();
+                }
+                let signal = self.parts.settings.stop_signal;
+                let seen = self.signal(signal);
+                if seen == Seen::Nothing {
+                    // A suspended one heeds it when it goes on.
+                    self.signal(libc::SIGCONT);
+                    let process = &self.stops.process;
+                    self.parts.emit(StopEvent::Signal { process, why, signal });
+                }
+                seen
+            }
+        }
+    }
+
+    /// Kills the process.
+    fn kill_process(&mut self, process: ProcessId) -> Seen {
+        if let Some(seen) = self.was_gone() {
+            return seen;
+        }
+        if !self.begin_stage(process) {
+            return Seen::Nothing;
+        }
+        let (process, after) = (&self.stops.process, self.stage_length());
+        self.parts.emit(StopEvent::Kill { process, after });
+        self.signal(libc::SIGKILL)
+    }
+
+    fn signal(&self, signal: i32) -> Seen {
+        match self.followed.as_ref().and_then(|followed| followed.send(signal)) {
+            Some(Ok(()) | Err(Errno::SRCH)) => Seen::Nothing,
+            Some(Err(_)) | None => Seen::StopImpossible,
+        }
+    }
+
+    fn run_stop_command(&mut self, process: ProcessId, why: Why) -> Seen {
+        let settings = self.parts.settings.clone();
+        let Some(text) = &settings.stop_command else { return Seen::StageEnded { well: false } };
+        self.parts.emit(StopEvent::Command { process: &self.stops.process, why, command: text });
+        let mut command = task::shell(text);
+        let reason = match why {
+            Why::Unhealthy => "unhealthy",
+            Why::Request => "request",
+            Why::Hours => "hours",
+            Why::Version => "version",
+        };
+        command.env("WATCHDOG_NAME", settings.name.to_string()).env("WATCHDOG_REASON", reason);
+        command.env("WATCHDOG_PROCESS_PID", process.pid.to_string());
+        let output = self.parts.output.open().map_or(Output::Null, Output::File);
+        self.stops.output_from = self.parts.output.length();
+        self.login.get_or_insert_with(|| Login::look_up(now()));
+        let timeout = Some(self.stage_length());
+        match self.surroundings().run(command, output, timeout, now(), || ()) {
+            Ok(task) => {
+                self.stops.command = Some(task);
+                Seen::Nothing
+            }
+            Err(error) => {
+                let end = CommandEnd { status: None, took: Duration::ZERO, said: vec![error.to_string()] };
+                self.parts.emit(StopEvent::CommandFailed { end: &end, timeout: None });
+                Seen::StageEnded { well: false }
+            }
+        }
+    }
+
+    /// Ends what the process left behind: what was noted and is still the same.
+    fn end_left(&mut self, kill: bool) -> Seen {
+        if !kill {
+            let is_mixed = self.parts.settings.limits.kill_mode == KillMode::Mixed;
+            let hold = |id| ProcessFd::open(&self.parts.proc, id, self.parts.open_pidfd).ok().flatten();
+            let noted = mem::take(&mut self.stops.noted);
+            let left = noted.into_iter().filter_map(hold).filter(|it| is_mixed || it.has_never_execed());
+            self.stops.left = left.collect();
+        }
+        let count = self.stops.left.len();
+        if count == 0 {
+            return Seen::StageEnded { well: true };
+        }
+        self.parts.emit(StopEvent::EndsLeft { count, kill });
+        let signal = if kill { libc::SIGKILL } else { libc::SIGTERM };
+        self.stops.left.iter().for_each(|process| process.send(signal));
+        Seen::Nothing
+    }
+
+    /// What a stage of the stop has come to.
+    pub(super) fn stage_ended(&mut self) -> Option<Seen> {
+        let now = now();
+        self.stops.slot.take_if(|slot| now >= slot.until);
+        let stage = self.stopping().map(|stop| stop.stage);
+        if let Some(evidence) = &mut self.stops.evidence
+            && evidence.ended(now, |_| false).is_some()
+        {
+            let known = evidence.output();
+            self.stops.evidence = None;
+            if !known.is_empty() {
+                self.parts.emit(HealthEvent::Evidence { known: known.trim_end() });
+            }
+            return (stage == Some(Stage::Evidence)).then_some(Seen::StageEnded { well: true });
+        }
+        if let Some(well) = self.stop_command_ended(now) {
+            let stage_ended = (stage == Some(Stage::Command)).then_some(Seen::StageEnded { well });
+            return self.stops.gone.take().map(|id| Seen::Gone { id }).or(stage_ended);
+        }
+        if !self.stops.left.is_empty() {
+            self.stops.left.retain(ProcessFd::is_alive);
+            return self.stops.left.is_empty().then_some(Seen::StageEnded { well: true });
+        }
+        None
+    }
+
+    /// Whether the stop command did well, once it has ended.
+    fn stop_command_ended(&mut self, now: Time) -> Option<bool> {
+        let task = self.stops.command.as_mut()?;
+        let is_late = task.deadline().is_none_or(|deadline| now >= deadline);
+        let status = task.ended(now, |_| false)?.0;
+        let took = now.saturating_sub(task.began());
+        self.stops.command = None;
+        let well = status.is_some_and(|status| status.success());
+        if !well {
+            let said = self.parts.output.last_lines_since(self.stops.output_from);
+            let is_killed = status.is_some_and(|status| status.signal() == Some(libc::SIGKILL));
+            let timeout = (is_late && is_killed).then(|| self.stage_length());
+            self.parts.emit(StopEvent::CommandFailed { end: &CommandEnd { status, took, said }, timeout });
+        }
+        Some(well)
+    }
+
+    /// The process is dead; if it was stopped, that is no death of its own.
+    pub(super) fn was_stopped(&mut self, followed: &Handle) -> Option<Seen> {
+        let stop = self.stop_of(id(followed.info()))?;
+        let at = now();
+        self.lose(Predecessor::new(followed.info(), at));
+        self.facts.missing_since.get_or_insert(at);
+        self.stops.ended = Some(at);
+        if self.stops.command.is_some() {
+            // What comes next is not to meet it at work.
+            self.stops.gone = Some(stop.process);
+            return Some(Seen::Unknown);
+        }
+        Some(Seen::Gone { id: stop.process })
+    }
+
+    /// The time of the stop command is over, and the process has been gone for some of it.
+    fn was_gone(&mut self) -> Option<Seen> {
+        let id = self.stops.gone.take()?;
+        if let Some(command) = &mut self.stops.command {
+            command.kill();
+        }
+        Some(Seen::Gone { id })
+    }
+
+    /// Tells what a decision has changed about a stop.
+    pub(super) fn tell_stop(&mut self, news: News) {
+        let process = &self.stops.process;
+        match news {
+            News::Stopped { why } => {
+                let took = now().saturating_sub(self.stops.began);
+                self.parts.emit(StopEvent::Stopped { process, why, took });
+                (self.stops.why, self.stops.id, self.stops.is_over) = (Some(why), None, true);
+            }
+            News::StopFailed { .. } => {
+                let pid = self.stops.id.map_or(0, |id| id.pid);
+                let waits = evidence::threads(self.parts.proc.root(), pid);
+                self.parts.emit(StopEvent::Failed { process, waits: &waits });
+            }
+            News::StopAbandoned { impossible, .. } => {
+                let has_command = self.parts.settings.stop_command.is_some();
+                let process = self.followed.as_ref().map_or(process.clone(), |it| it.info().to_string());
+                self.parts.emit(StopEvent::Abandoned { process: &process, impossible, has_command });
+                (self.stops.slot, self.stops.id) = (None, None);
+            }
+            _ => {}
+        }
+    }
+}
