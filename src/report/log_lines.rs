@@ -420,27 +420,17 @@ impl LogLines {
             Lasting::Unknown(why) => {
                 format!("cannot tell whether it is running: {}; starting nothing until that is known", why.0)
             }
-            Lasting::Paused { left } => {
-                let until = left.map_or_else(
-                    || format!("until '{}' or a reboot", self.settings.order("resume")),
-                    |left| format!("for another {}", span(left)),
-                );
-                format!("not running; paused {until}, so it is not started")
-            }
+            Lasting::Paused { left } => self.paused(*left),
             Lasting::Suspended(process) => {
                 format!("{process} is suspended by a signal or a debugger; it counts as running")
             }
             Lasting::Ambiguous { hint } => (*hint).to_owned(),
             Lasting::Renamed { process, remedy } => {
-                let finds =
-                    remedy.map(|remedy| format!("; {} finds it", options(remedy))).unwrap_or_default();
+                let finds = remedy.map(|remedy| format!("; {} finds it", options(remedy)));
+                let finds = finds.unwrap_or_default();
                 format!("the process is now called {process}, and is still followed{finds}")
             }
-            Lasting::LeftNear { left } => format!(
-                "the start command left {} running, but nothing that matches '{}'; no second copy is started while it runs; is the name right?",
-                candidate(left),
-                self.settings.criteria.pattern.text()
-            ),
+            Lasting::LeftNear { left } => self.left_near(left),
             Lasting::Near { close } => {
                 format!("nothing matches '{}'; similar: {close}", self.settings.criteria.pattern.text())
             }
@@ -484,6 +474,25 @@ impl LogLines {
             }
             Lasting::Doubt(_, text) => (*text).to_owned(),
         }
+    }
+}
+
+impl LogLines {
+    fn paused(&self, left: Option<Duration>) -> String {
+        let until = left.map_or_else(
+            || format!("until '{}' or a reboot", self.settings.order("resume")),
+            |left| format!("for another {}", span(left)),
+        );
+        format!("not running; paused {until}, so it is not started")
+    }
+
+    fn left_near(&self, left: &Candidate) -> String {
+        format!(
+            "the start command left {} running, but nothing that matches '{}'; no second copy is started while it runs; \
+             is the name right?",
+            candidate(left),
+            self.settings.criteria.pattern.text()
+        )
     }
 }
 
