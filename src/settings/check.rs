@@ -282,7 +282,7 @@ mod tests {
         let long_path = "x".repeat(107);
         for (text, said) in [
             (" ", "tests nothing; give a command, such as 'redis-cli ping', or http://127.0.0.1/"),
-            ("a\0b", "holds a null byte; give a shell command without one"),
+            ("a\0b", "contains a null byte; remove it"),
             (
                 "https://h/a'b c",
                 "is not built in; give the command curl -fsS -o /dev/null 'https://h/a%27b%20c'",
