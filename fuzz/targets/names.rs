@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use libfuzzer_sys::fuzz_target;
 use watchdog::process::Signature;
-use watchdog::process::criteria::{full_name, is_init_script, is_invocation, program_name, runs, shown_command_line};
+use watchdog::process::criteria::{full_names, is_init_script, is_invocation, program_name, runs, shown_command_line};
 use watchdog::settings::{Criteria, Subject};
 use watchdog::settings::pattern::{printable, Extent, Pattern};
 use watchdog_fuzz::assert_harmless;
@@ -28,8 +28,8 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(shown.as_bytes(), comm);
     }
 
-    let full = full_name(comm, line, program);
-    if let Some(full) = full {
+    let full = full_names(comm, line, program);
+    for full in &full {
         assert!(comm.len() == 15 && full.starts_with(comm) && !full.contains(&b'/') && full.len() <= 255);
     }
 
@@ -39,10 +39,10 @@ fuzz_target!(|data: &[u8]| {
     let found = |text: &str, subject, extent| {
         let criteria =
             Criteria { subject, ..Criteria::name(Pattern::new(&regex::escape(text), extent).unwrap()) };
-        criteria.may_match(comm) && criteria.matches(comm, full, line)
+        criteria.may_match(comm) && criteria.matches(comm, &full, line)
     };
     assert!(found(&shown, Subject::Name, Extent::Part) && found(&shown, Subject::Name, Extent::Whole));
-    if let Some(full) = full {
+    for full in &full {
         assert!(found(&printable(full), Subject::Name, Extent::Whole));
     }
     if command_line.len() < 10_000 {
@@ -71,6 +71,8 @@ fuzz_target!(|data: &[u8]| {
     let mut other = line[..end].to_vec();
     other.iter_mut().filter(|byte| byte.is_ascii_digit()).for_each(|digit| *digit = b'7');
     other.extend(b"\0other");
-    assert_eq!(Signature::new(7, &other), signature);
+    assert_eq!(Signature::new(7, &other).argument, signature.argument);
+    assert!(signature.script.iter().flatten().all(|byte| !byte.is_ascii_digit()));
+    assert!(signature.is_same_program(&signature));
     assert_ne!(Signature::new(8, line), signature);
 });

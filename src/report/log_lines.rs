@@ -9,6 +9,7 @@ use log::Level;
 
 use crate::policy::{Failure, Request, Why};
 use crate::process::ProcessInfo;
+use crate::process::remedy::Remedy;
 use crate::process::scan::Candidate;
 use crate::process::termination::{Cause, Exit, Predecessor, Termination, signal_name};
 use crate::report::event::{AttemptEvent, Event, Lasting, Look, ProcessEvent, Row, Then, WatchEvent};
@@ -415,7 +416,16 @@ impl LogLines {
         }
     }
 
+    fn paused(&self, left: Option<Duration>) -> String {
+        let until = left.map_or_else(
+            || format!("until '{}' or a reboot", self.settings.order("resume")),
+            |left| format!("for another {}", span(left)),
+        );
+        format!("not running; paused {until}, so it is not started")
+    }
+
     fn lasting(&self, lasting: &Lasting<'_>) -> String {
+        let pattern = self.settings.criteria.pattern.text();
         match lasting {
             Lasting::Unknown(why) => {
                 format!("cannot tell whether it is running: {}; starting nothing until that is known", why.0)
@@ -425,15 +435,13 @@ impl LogLines {
                 format!("{process} is suspended by a signal or a debugger; it counts as running")
             }
             Lasting::Ambiguous { hint } => (*hint).to_owned(),
-            Lasting::Renamed { process, remedy } => {
-                let finds = remedy.map(|remedy| format!("; {} finds it", options(remedy)));
-                let finds = finds.unwrap_or_default();
-                format!("the process is now called {process}, and is still followed{finds}")
-            }
-            Lasting::LeftNear { left } => self.left_near(left),
-            Lasting::Near { close } => {
-                format!("nothing matches '{}'; similar: {close}", self.settings.criteria.pattern.text())
-            }
+            Lasting::Renamed { process, remedy } => renamed(process, *remedy),
+            Lasting::LeftNear { left } => format!(
+                "the start command left {} running, but nothing that matches '{pattern}'; no second copy is started \
+                 while it runs; is the name right?",
+                candidate(left)
+            ),
+            Lasting::Near { close } => format!("nothing matches '{pattern}'; similar: {close}"),
             Lasting::NoLock { folder, error } => format!(
                 "cannot lock {} ({}): a second watchdog could start the same process",
                 folder.display(),
@@ -477,23 +485,9 @@ impl LogLines {
     }
 }
 
-impl LogLines {
-    fn paused(&self, left: Option<Duration>) -> String {
-        let until = left.map_or_else(
-            || format!("until '{}' or a reboot", self.settings.order("resume")),
-            |left| format!("for another {}", span(left)),
-        );
-        format!("not running; paused {until}, so it is not started")
-    }
-
-    fn left_near(&self, left: &Candidate) -> String {
-        format!(
-            "the start command left {} running, but nothing that matches '{}'; no second copy is started while it runs; \
-             is the name right?",
-            candidate(left),
-            self.settings.criteria.pattern.text()
-        )
-    }
+fn renamed(process: &ProcessInfo, remedy: Option<&Remedy>) -> String {
+    let finds = remedy.map(|remedy| format!("; {} finds it", options(remedy))).unwrap_or_default();
+    format!("the process is now called {process}, and is still followed{finds}")
 }
 
 /// What was meant, perhaps.
