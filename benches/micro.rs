@@ -9,14 +9,10 @@ use std::time::Duration;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use tempfile::TempDir;
-use watchdog::policy::{Action, Ended, May, Policy, Seen, Still};
-use watchdog::process::ProcessId;
-use watchdog::process::scan::{Proc, Tasks};
-use watchdog::process::stat::Stat;
-use watchdog::process::termination::Cause;
-use watchdog::settings::pattern::{Extent, Pattern, printable};
-use watchdog::settings::{Criteria, Limits};
-use watchdog::time::Time;
+use watchdog::parts::{
+    Action, Cause, Criteria, Ended, Extent, Limits, May, Pattern, Policy, Proc, ProcessId, Seen, Stat, Still,
+    Tasks, Time, printable,
+};
 
 fn main() {
     divan::main();

@@ -33,10 +33,10 @@ pub enum Trust {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Writable {
     /// It belongs to another user than root.
-    ByOwner(u32),
-    ByEverybody,
+    Owner(u32),
+    Everybody,
     /// By a group that is not root's.
-    ByGroup(u32),
+    Group(u32),
 }
 
 impl Writable {
@@ -44,9 +44,9 @@ impl Writable {
     /// `sticky`, nobody can replace what is root's.
     pub fn of(uid: u32, gid: u32, mode: u32, sticky: bool) -> Option<Self> {
         match mode {
-            _ if uid != 0 => Some(Writable::ByOwner(uid)),
-            _ if mode & 0o002 != 0 && !sticky => Some(Writable::ByEverybody),
-            _ if mode & 0o020 != 0 && gid != 0 && !sticky => Some(Writable::ByGroup(gid)),
+            _ if uid != 0 => Some(Writable::Owner(uid)),
+            _ if mode & 0o002 != 0 && !sticky => Some(Writable::Everybody),
+            _ if mode & 0o020 != 0 && gid != 0 && !sticky => Some(Writable::Group(gid)),
             _ => None,
         }
     }
@@ -55,9 +55,9 @@ impl Writable {
     pub fn remedy(self, path: &Path) -> String {
         let path = path.display();
         match self {
-            Writable::ByOwner(user) => format!("owned by user {user}: chown root {path}"),
-            Writable::ByEverybody => format!("writable by everybody: chmod o-w {path}"),
-            Writable::ByGroup(group) => format!("writable by group {group}: chmod g-w {path}"),
+            Writable::Owner(user) => format!("owned by user {user}: chown root {path}"),
+            Writable::Everybody => format!("writable by everybody: chmod o-w {path}"),
+            Writable::Group(group) => format!("writable by group {group}: chmod g-w {path}"),
         }
     }
 }
@@ -358,10 +358,10 @@ mod tests {
             (0, 7, 0o755, false, None),
             (0, 0, 0o775, false, None),
             (0, 7, 0o775, true, None),
-            (0, 7, 0o775, false, Some(Writable::ByGroup(7))),
-            (0, 7, 0o777, false, Some(Writable::ByEverybody)),
+            (0, 7, 0o775, false, Some(Writable::Group(7))),
+            (0, 7, 0o777, false, Some(Writable::Everybody)),
             (0, 0, 0o777, true, None),
-            (7, 0, 0o755, true, Some(Writable::ByOwner(7))),
+            (7, 0, 0o755, true, Some(Writable::Owner(7))),
         ] {
             assert_eq!(Writable::of(uid, gid, mode, sticky), by, "{uid} {gid} {mode:o} {sticky}");
         }

@@ -3,25 +3,25 @@
 //! The data goes one way: what was typed ([`input`]) → what it means ([`settings`]) → what is seen
 //! ([`process`]) → what is decided ([`policy`]) → what is done ([`supervise`], [`control`]).
 
-pub mod control;
-pub mod exit;
-pub mod fs;
-pub mod guard;
-pub mod hold;
-pub mod input;
-pub mod log;
-pub mod policy;
-pub mod probe;
-pub mod process;
-pub mod render;
-pub mod report;
-pub mod settings;
-pub mod state;
-pub mod supervise;
+mod control;
+mod exit;
+mod fs;
+mod guard;
+mod hold;
+mod input;
+mod log;
+mod policy;
+mod probe;
+mod process;
+mod render;
+mod report;
+mod settings;
+mod state;
+mod supervise;
 mod sys;
-pub mod task;
-pub mod text;
-pub mod time;
+mod task;
+mod text;
+mod time;
 
 use control::dry_run;
 use exit::ExitCode;
@@ -57,4 +57,43 @@ pub fn run() -> ExitCode {
             ExitCode::Usage
         }
     }
+}
+
+/// What tests, fuzz targets, benchmarks and the generator of the manual use. All else is private, so that the
+/// compiler tells what nobody uses.
+pub mod parts {
+    pub use crate::control::status;
+    pub use crate::exit::ExitCode;
+    pub use crate::hold::pause::Leave;
+    pub use crate::input::cli::{Cli, StateDir, command_line, definition};
+    pub use crate::input::config_file;
+    pub use crate::log::output::OutputLog;
+    pub use crate::policy::{
+        Action, Answer, Decision, Ended, Failure, KILL_AFTER, LONGEST_RETRY, May, Memory, News, NotDone,
+        Outcome, Policy, Request, Seen, Still,
+    };
+    pub use crate::process::criteria::{
+        full_names, is_init_script, is_invocation, program_name, runs, shown_command_line,
+    };
+    pub use crate::process::descent::Descent;
+    pub use crate::process::scan::{Candidate, Proc, Tasks};
+    pub use crate::process::stat::{LONGEST_LINE, Stat, tick};
+    pub use crate::process::termination::Cause;
+    pub use crate::process::{ProcessId, Signature};
+    pub use crate::report::words;
+    pub use crate::settings::dirs::{Dirs, User};
+    pub use crate::settings::given::{Given, Source};
+    pub use crate::settings::name::{Name, fnv, name};
+    pub use crate::settings::pattern::{Extent, Pattern, printable};
+    pub use crate::settings::table::{Place, ROWS, Row, option, row, settings};
+    pub use crate::settings::values::{count, interval};
+    pub use crate::settings::{Criteria, Limits, Namespace, Settings, Subject, name};
+    pub use crate::state::lock::Lock;
+    pub use crate::state::request::{Reply, TakenRequest};
+    pub use crate::state::store::Store;
+    pub use crate::state::{Files, Sight, State};
+    pub use crate::supervise::start_command::{StartCommand, StartRecord};
+    pub use crate::task::environment::NOT_INHERITED;
+    pub use crate::text::{escaped, is_control, quoted, span};
+    pub use crate::time::{Time, boot_id, now};
 }

@@ -10,12 +10,7 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::Signal::{SIGKILL, SIGTERM};
 use regex_lite::{Captures, Regex};
 use serde_json::Value;
-use watchdog::exit::ExitCode;
-use watchdog::input::cli::Cli;
-use watchdog::settings::Settings;
-use watchdog::settings::dirs::{Dirs, User};
-use watchdog::settings::given::Given;
-use watchdog::settings::table::{Place, ROWS, Row, settings};
+use watchdog::parts::{Cli, Dirs, ExitCode, Given, Place, ROWS, Row, Settings, User, settings};
 
 use crate::dry_run::DryRun;
 use crate::harness::{Captured, Ended, Scene, WATCHDOG};

@@ -5,12 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use regex_lite::Regex;
-use watchdog::input::config_file;
-use watchdog::settings::Settings;
-use watchdog::settings::dirs::User;
-use watchdog::settings::given::Given;
-use watchdog::settings::table::settings;
-use watchdog::task::environment::NOT_INHERITED;
+use watchdog::parts::{Given, NOT_INHERITED, Settings, User, config_file, settings};
 
 use crate::harness::{Captured, Ended, Scene, WATCHDOG};
 use crate::machine::{is_here, program, skip};

@@ -36,7 +36,7 @@ fn a_run_that_hangs_is_named_once() {
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).unwrap();
     // A container's may be young. Settings allow two attempts, each with 5 s from SIGTERM to SIGKILL; far longer
     // is twice that.
-    let age = || watchdog::time::now().saturating_sub(Duration::from_millis(started));
+    let age = || watchdog::parts::now().saturating_sub(Duration::from_millis(started));
     scene.wait_until("process 1 is old", || (age() > Duration::from_secs(22)).then_some(()));
     for said in [1, 0] {
         let ended = line.clone().run();

@@ -5,11 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use regex_lite::Regex;
-use watchdog::input::config_file;
-use watchdog::settings::Settings;
-use watchdog::settings::dirs::User;
-use watchdog::settings::given::Given;
-use watchdog::settings::table::row;
+use watchdog::parts::{Given, Settings, User, config_file, row};
 
 use crate::harness::{Captured, Scene};
 use crate::machine::skip;

@@ -6,11 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::Signal::{SIGKILL, SIGSTOP};
 use serde_json::json;
-use watchdog::policy::{Answer, NotDone, Request};
-use watchdog::settings::name::name;
-use watchdog::state::Files;
-use watchdog::state::request::{Reply, TakenRequest};
-use watchdog::time::boot_id;
+use watchdog::parts::{Answer, Files, NotDone, Reply, Request, TakenRequest, boot_id, name};
 
 use crate::harness::{Captured, Ended, Scene, WATCHDOG, Watchdog};
 use crate::machine::{is_root, is_there, send, skip, unshare};

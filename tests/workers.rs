@@ -42,7 +42,7 @@ fn settle(scene: &Scene, pid: i32) {
     let age = || {
         let started = Process::new(pid).ok()?.stat().ok()?.starttime;
         let started = Duration::from_millis(started * 1000 / procfs::ticks_per_second());
-        Some(watchdog::time::now().saturating_sub(started))
+        Some(watchdog::parts::now().saturating_sub(started))
     };
     scene.wait_until("it has run for a while", || (age()? > Duration::from_millis(400)).then_some(()));
 }

@@ -11,9 +11,7 @@ use crate::stats::Summary;
 use crate::watchers::find_program;
 use crate::{Plan, Result, say};
 use procfs::process::all_processes;
-use watchdog::process::scan::{Proc, Tasks};
-use watchdog::settings::Criteria;
-use watchdog::settings::pattern::{Extent, Pattern};
+use watchdog::parts::{Criteria, Extent, Pattern, Proc, Tasks};
 
 /// The process that is looked for.
 const NAME: &str = "wb-looked-for";

@@ -8,9 +8,7 @@ use std::path::Path;
 use clap::{Arg, Command, ValueHint};
 use clap_complete::Shell;
 use clap_mangen::Man;
-use watchdog::input::cli::definition;
-use watchdog::settings::table::{ROWS, Row, row, settings};
-use watchdog::task::environment::NOT_INHERITED;
+use watchdog::parts::{NOT_INHERITED, ROWS, Row, definition, row, settings};
 
 /// What is wrong, ready to be read.
 pub type Wrong = String;

@@ -88,7 +88,7 @@ fn doubt(path: &Path, file: &File) -> Result<Option<String>, String> {
     let by = |path: &Path, is_sticky: bool, about: &Metadata| {
         let by = Writable::of(about.uid(), about.gid(), about.mode(), is_sticky)?;
         let why = format!("others can decide what root runs: {} is {}", path.display(), by.remedy(path));
-        Some((matches!(by, Writable::ByGroup(_)), why))
+        Some((matches!(by, Writable::Group(_)), why))
     };
     let target = std::fs::read_link(Path::new(PROC).join(format!("self/fd/{}", file.as_raw_fd())));
     let folders = [Some(path), target.as_deref().ok()].into_iter().flatten().filter_map(Path::parent);

@@ -80,6 +80,7 @@ impl Doubts {
     }
 
     /// All that is doubtful, when that is known for the first time. A shell that cannot tell in time has no doubts.
+    #[expect(clippy::option_option)] // no answer yet, and an answer without a doubt
     pub fn answer(&mut self, now: Time) -> Option<Option<String>> {
         if self.is_answered {
             return None;

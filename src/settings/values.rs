@@ -168,6 +168,7 @@ pub fn stop_signal(text: &str) -> Reading<i32> {
 }
 
 /// A signal as it is typed.
+#[expect(clippy::trivially_copy_pass_by_ref)] // as all that shows a value
 pub fn signal(number: &i32) -> String {
     let name = Signal::try_from(*number).ok().and_then(|signal| signal.as_str().strip_prefix("SIG"));
     name.map_or_else(|| number.to_string(), ToOwned::to_owned)

@@ -22,7 +22,7 @@ impl Clock {
 
     /// Now.
     pub fn now(self) -> Duration {
-        watchdog::time::now().saturating_sub(self.added)
+        watchdog::parts::now().saturating_sub(self.added)
     }
 
     /// A process's start, as /proc shows it to this process, in ticks of the clock.
