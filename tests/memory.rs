@@ -420,7 +420,7 @@ fn nothing_is_written_while_all_is_well() {
     scene.start_actor(&["sleep"]);
     let watchdog = scene.watchdog().spawn();
     scene.wait_for("following");
-    watchdog.wait_checks(3);
+    watchdog.wait_checks(20);
     let seen = || {
         let of = |path| fs::metadata(path).map(|file| (file.ino(), file.mtime(), file.mtime_nsec())).unwrap();
         let (log, folder) = (scene.path(&format!("log/{}.log", scene.name())), scene.path("state"));

@@ -208,8 +208,8 @@ fn quiet_is_quiet() {
     scene.start_actor(&["sleep"]);
     let watchdog = scene.watchdog().with("--health-check-interval", "0.02").spawn();
     scene.wait_for("INFO watching ");
-    // What is done once a minute is done with the first.
-    watchdog.wait_checks(2);
+    // What is done once a minute is done with the first, and asks a child, which is waited for too.
+    watchdog.wait_checks(20);
     let files = || -> Vec<_> {
         let folders = [scene.path("log"), scene.path("state")];
         let entries = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap()).map(Result::unwrap);
