@@ -86,6 +86,11 @@ const CLASSES: &[(&str, Class)] = &[
     ("watchdog pause ", Class::Ends(&[0])),
     ("watchdog resume ", Class::Ends(&[0])),
     ("watchdog clean ", Class::Ends(&[0])),
+    ("watchdog start ", Class::Ends(&[0])),
+    ("watchdog stop ", Class::Ends(&[0])),
+    ("watchdog restart ", Class::Ends(&[0])),
+    // Who listens on this machine is not for a test.
+    ("watchdog probe ", Class::Ends(&[0, 1])),
     // It asks, and nobody answers.
     ("watchdog", Class::Ends(&[2])),
     ("printf '%s\\n' nginx ", Class::Watches),
@@ -263,7 +268,8 @@ esac
 /// The program with its files in the scene. An attempt is judged soon, unless the line says when.
 const PROGRAM: &str = r#"#!/bin/sh
 case ${1-} in
-status | pause | resume) exec 'PROGRAM' "$@" --state-dir "$HERE/state" ;;
+status | pause | resume | start | stop | restart) exec 'PROGRAM' "$@" --state-dir "$HERE/state" ;;
+probe) exec 'PROGRAM' "$@" ;;
 '' | clean) ;;
 *) case $* in *config* | *restart* | *dry-run*) ;; *) set -- "$@" --restart-wait-interval 0.3 ;; esac ;;
 esac
@@ -282,7 +288,7 @@ fn each_command_of(is_wanted: fn(&str) -> bool) {
     for block in blocks {
         let stage = Stage::new();
         let lines = lines(&block);
-        let needs_one = ["status", "pause", "resume", "clean", "service", "tail"];
+        let needs_one = ["status", "pause", "resume", "clean", "service", "tail", "restart "];
         if lines.iter().any(|line| needs_one.iter().any(|word| line.contains(word))) {
             stage.play_once();
         }
@@ -353,6 +359,10 @@ fn each_entry_point_of_a_container_is_taken() {
         let words: Vec<String> = serde_json::from_str(line).unwrap();
         let given = Cli::parse(words).unwrap().given;
         assert!(Settings::new(&given, &User::current()).is_ok(), "{line}");
+        if let Some(check) = block.text.lines().find_map(|line| line.strip_prefix("HEALTHCHECK CMD ")) {
+            let words: Vec<String> = serde_json::from_str(check).unwrap();
+            assert!(Cli::parse(words).unwrap().command.is_some(), "{check}");
+        }
     }
 }
 

@@ -46,7 +46,7 @@ fn instead(other: &clap::Error, words: &[String], user: &User) -> Option<String>
         (ErrorKind::InvalidSubcommand | ErrorKind::ArgumentConflict, Some(word)) => {
             Some(instead_of(word, words, user))
         }
-        (ErrorKind::UnknownArgument, _) => option.map(instead_of_option),
+        (ErrorKind::UnknownArgument, _) => option.map(|option| instead_of_option(option, words)),
         (ErrorKind::ArgumentConflict, _) => match (argument, text(ContextKind::PriorArg)) {
             (given, again) if given == again => option.map(|option| format!("{option} is given twice")),
             (_, other) => {
@@ -60,9 +60,12 @@ fn instead(other: &clap::Error, words: &[String], user: &User) -> Option<String>
         }
         (ErrorKind::TooManyValues, _) => option.map(|option| format!("{option} takes no value")),
         (ErrorKind::MissingRequiredArgument, _) => {
-            let command = words.iter().find(|word| ["pause", "resume", "clean"].contains(&word.as_str()))?;
-            let all = if command == "clean" { "" } else { ", or --all" };
-            Some(format!("which watchdog? watchdog {command} NAME{all}"))
+            let command = words.iter().find(|word| NEED_ONE.contains(&word.as_str()))?;
+            Some(match command.as_str() {
+                "probe" => "which check? watchdog probe http://127.0.0.1/".to_owned(),
+                "clean" => "which watchdog? watchdog clean NAME".to_owned(),
+                _ => format!("which watchdog? watchdog {command} NAME, or --all"),
+            })
         }
         _ => None,
     }
@@ -80,22 +83,34 @@ pub fn meant<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Optio
     near.min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
 }
 
-/// What people are used to from other programs, and what there is instead.
-const HABITS: [(&str, &str); 2] = [
-    ("autostart", "a missing process is always started"),
-    ("health_cmd", "whether the process runs is checked, and not yet how it is"),
+/// The commands that need to be told of what.
+const NEED_ONE: [&str; 7] = ["start", "stop", "restart", "pause", "resume", "clean", "probe"];
+
+/// What options are called by docker, podman and others, and what they are called here.
+const HABITS: [(&str, &str); 7] = [
+    ("health_cmd", "--probe"),
+    ("healthcheck", "--probe"),
+    ("health_interval", "--probe-interval"),
+    ("health_timeout", "--probe-timeout"),
+    ("health_start_period", "--probe-start-period"),
+    ("health_retries", "--probe-failures"),
+    ("health_on_failure", "--on-unhealthy"),
 ];
 
 /// What was meant by an option that there is not, perhaps.
-fn instead_of_option(typed: &str) -> String {
+fn instead_of_option(typed: &str, words: &[String]) -> String {
     let key = typed.trim_start_matches('-').replace('-', "_");
     if !typed.starts_with("--") {
         return format!("unknown option '{typed}'; 'watchdog --help' lists them");
     }
-    if let Some((_, instead)) = HABITS.iter().find(|(habit, _)| *habit == key) {
-        return format!("unknown option '{typed}'; {instead}");
+    if key == "autostart" {
+        return format!("unknown option '{typed}'; a missing process is always started");
     }
-    // `--health-interval`
+    if let Some((_, option)) = HABITS.iter().find(|(habit, _)| *habit == key) {
+        let value = value_of(typed, words).map(|value| format!(" {}", quoted(value.as_ref())));
+        return format!("unknown option '{typed}'; did you mean: {option}{}", value.unwrap_or_default());
+    }
+    // `--interval`
     let has_its_words = |row: &&Row| key.split('_').all(|word| row.key.split('_').any(|its| its == word));
     let meant: Vec<_> = match meant(&key, ROWS.iter().map(|row| row.key)).and_then(row) {
         Some(meant) if meant.option() == typed => return format!("this command has no option '{typed}'"),
@@ -107,6 +122,16 @@ fn instead_of_option(typed: &str) -> String {
         format!("unknown option '{typed}'; 'watchdog --help' lists them")
     } else {
         format!("unknown option '{typed}'; did you mean {}?", options.join(" or "))
+    }
+}
+
+/// What was given to this option.
+fn value_of<'a>(option: &str, words: &'a [String]) -> Option<&'a str> {
+    let (at, rest) =
+        words.iter().enumerate().find_map(|(at, word)| Some((at, word.strip_prefix(option)?)))?;
+    match rest.strip_prefix('=') {
+        Some(value) => Some(value),
+        None => words.get(at + 1).map(String::as_str).filter(|next| !next.starts_with('-')),
     }
 }
 
