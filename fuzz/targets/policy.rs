@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use watchdog::policy::{Action, Decision, Failure, KILL_AFTER, LONGEST_RETRY, Memory, News, Outcome, Policy, Seen};
+use watchdog::policy::{Action, Decision, Failure, KILL_AFTER, LONGEST_RETRY, Lost, Memory, News, Outcome, Policy, Seen};
 use watchdog::process::termination::Cause;
 use watchdog::settings::Limits;
 use watchdog::time::Time;
@@ -111,6 +111,7 @@ impl History {
             News::Stable { forgotten } => assert!(forgotten > 0),
             // Its process may have come and gone; what becomes of the command is a matter of its own.
             News::Overran => self.is_judged = false,
+            News::LeftNear => assert_eq!(seen, Seen::LeftNear),
             News::Found { .. } | News::Appeared { .. } => {}
         }
     }
@@ -148,6 +149,7 @@ fuzz_target!(|data: &[u8]| {
         let looked = |world: &History| match what {
             0..=2 => Seen::Missing,
             3 | 4 => Seen::Running { started },
+            5 if how & 1 == 1 => Seen::LeftNear,
             5 => Seen::Unknown,
             _ => Seen::Died { at: world.now, started },
         };
@@ -164,9 +166,18 @@ fuzz_target!(|data: &[u8]| {
                     1 => Seen::Running { started },
                     2 => Seen::Died { at: world.now, started },
                     3 => Seen::Ended(ENDINGS[usize::from(how) % 5]),
+                    5 => {
+                        let lost = time(how % 6);
+                        world.now += lost;
+                        let nothing = Duration::ZERO;
+                        let (slept, stalled) = if how & 8 == 0 { (lost, nothing) } else { (nothing, lost) };
+                        Seen::Lost(Lost { slept, stalled })
+                    }
                     4 if world.command.take().is_some() => Seen::CommandEnded,
                     7 if how == 1 => {
                         world.policy.forget(world.now);
+                        // An attempt that waited for its verdict gets none.
+                        world.is_judged |= !world.policy.memory().judging;
                         Seen::Nothing
                     }
                     7 if how == 2 => {

@@ -9,7 +9,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use watchdog::process::scan::{Candidate, Proc};
+use watchdog::process::ProcessId;
+use watchdog::process::descent::Descent;
+use watchdog::process::scan::{Candidate, Proc, Tasks};
 use watchdog::process::stat::{LONGEST_LINE, Stat};
 use watchdog::report::words;
 use watchdog::settings::{Criteria, Namespace, Subject};
@@ -51,6 +53,7 @@ fuzz_target!(|data: &[u8]| {
     let extent = if how & 1 == 0 { Extent::Part } else { Extent::Whole };
     let criteria = Criteria {
         subject: if how & 2 == 0 { Subject::Name } else { Subject::CommandLine },
+        unknown_user: None,
         user: (how & 4 != 0).then_some(u32::from(how & 8)),
         namespace: if how & 16 == 0 { Namespace::Own } else { Namespace::Any },
         start_command: "service nginx start".to_owned(),
@@ -63,7 +66,7 @@ fuzz_target!(|data: &[u8]| {
         let proc = Proc::new(fake.path()).unwrap();
         let survey = proc.survey(&criteria).unwrap();
         let judged = survey.iter().find(|candidate| candidate.process.pid == PID);
-        match proc.find(&criteria, None) {
+        match proc.find(&criteria, None, &Tasks::default()) {
             Ok(found) => {
                 let counts = found.counting.iter().any(|process| process.pid == PID);
                 let is_judged_so = judged.is_some_and(|candidate| candidate.mismatch.is_none());
@@ -85,6 +88,9 @@ fuzz_target!(|data: &[u8]| {
             assert_eq!(proc.is_alive(process.id()), proc.is_there(PID));
         }
         let _ = words::near(&survey);
-        let _ = proc.left_running(Duration::ZERO, PID);
+        let leader = ProcessId { pid: PID, started: Duration::ZERO };
+        let mut descent = Descent::new(leader);
+        descent.note(&proc);
+        let _ = words::near(&proc.left_running(&descent, &criteria));
     });
 });

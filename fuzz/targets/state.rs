@@ -19,7 +19,7 @@ use watchdog::settings::dirs::User;
 use watchdog::settings::given::{Given, Source};
 use watchdog::settings::name::{self, Name};
 use watchdog::state::{Files, Sight, State};
-use watchdog::state::lock::{Lock, Locking};
+use watchdog::state::lock::Lock;
 use watchdog::state::store::Store;
 use watchdog::supervise::start_command::{StartCommand, StartRecord};
 use watchdog::text::is_control;
@@ -40,7 +40,7 @@ impl Place {
         for (key, value) in [("process_name", "x"), ("start_command", "true")] {
             given.add(key, value, Source::CommandLine);
         }
-        let user = User { uid: 0, home: "/nonexistent".into(), xdg_state_home: None };
+        let user = User { uid: 0, home: "/nonexistent".into(), ..User::default() };
         Place {
             folder: tempfile::tempdir_in("/dev/shm").unwrap(),
             name: name::name("x").unwrap(),
@@ -91,12 +91,9 @@ fn check(place: &Place, which: u8, content: &[u8]) {
             files.say(Leave::Given { resumed: None }, now()).unwrap();
             assert!(matches!(files.leave(now()), Leave::Given { resumed: Some(_) }));
         }
-        2 => match Lock::take(&folder, &place.name, "these", |_| true).unwrap() {
-            Locking::Held(lock) => lock.release(),
-            Locking::Busy(holder) => panic!("nobody holds it: {holder:?}"),
-        },
+        2 => Lock::take(&files, "these").expect("nobody holds it").release(),
         _ => {
-            if let Some(noted) = StartRecord::read(&files.start_note(), &place.boot_id) {
+            if let Some(noted) = StartRecord::read(&files) {
                 let command = StartCommand::adopt(noted, &place.proc);
                 assert!(command.is_none(), "no start command is at work: {command:?}");
                 let memory = Memory::default().with_attempt(noted.attempt, false);
