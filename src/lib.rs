@@ -64,13 +64,14 @@ pub fn run() -> ExitCode {
 pub mod parts {
     pub use crate::control::status;
     pub use crate::exit::ExitCode;
+    pub use crate::fs::Trust;
     pub use crate::hold::pause::Leave;
     pub use crate::input::cli::{Cli, StateDir, command_line, definition};
     pub use crate::input::config_file;
     pub use crate::log::output::OutputLog;
     pub use crate::policy::{
-        Action, Answer, Decision, Ended, Failure, KILL_AFTER, LONGEST_RETRY, May, Memory, News, NotDone,
-        Outcome, Policy, Request, Seen, Still,
+        Action, Answer, Decision, Ended, Failure, KILL_AFTER, LONGEST_RETRY, Life, Lost, May, MayStart,
+        Memory, News, NotDone, Outcome, Policy, ProbeResult, Request, Seen, Stage, Still, StopBy, Window,
     };
     pub use crate::process::criteria::{
         full_names, is_init_script, is_invocation, program_name, runs, shown_command_line,
@@ -87,7 +88,9 @@ pub mod parts {
     pub use crate::settings::pattern::{Extent, Pattern, printable};
     pub use crate::settings::table::{Place, ROWS, Row, option, row, settings};
     pub use crate::settings::values::{count, interval};
-    pub use crate::settings::{Criteria, Limits, Namespace, Settings, Subject, name};
+    pub use crate::settings::{
+        Autorestart, Criteria, KillMode, Limits, Namespace, OnUnhealthy, Settings, Subject, name,
+    };
     pub use crate::state::lock::Lock;
     pub use crate::state::request::{Reply, TakenRequest};
     pub use crate::state::store::Store;

@@ -2,11 +2,7 @@
 
 use std::path::Path;
 
-use watchdog::input::cli::{Cli, command_line};
-use watchdog::settings::Settings;
-use watchdog::settings::dirs::User;
-use watchdog::settings::given::Given;
-use watchdog::settings::table::option;
+use watchdog::parts::{Cli, Given, Settings, User, command_line, option};
 
 /// The words of a command line as a shell splits it (POSIX.1-2024, XCU 2.2), as far as the program
 /// makes use of that. `None` where a shell would do anything else than split.

@@ -4,9 +4,7 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use watchdog::input::config_file;
-use watchdog::settings::given::Given;
-use watchdog::settings::table::settings;
+use watchdog::parts::{Given, config_file, settings};
 use watchdog_fuzz::{assert_can_be_typed, assert_harmless, root};
 
 fuzz_target!(|data: &[u8]| {

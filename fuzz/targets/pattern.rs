@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use regex::RegexBuilder;
-use watchdog::settings::pattern::{printable, Extent, Pattern};
+use watchdog::parts::{Extent, Pattern, printable};
 
 fuzz_target!(|data: &[u8]| {
     let Some((_, data)) = data.split_first() else { return };

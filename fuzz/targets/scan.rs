@@ -9,13 +9,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use watchdog::process::ProcessId;
-use watchdog::process::descent::Descent;
-use watchdog::process::scan::{Candidate, Proc, Tasks};
-use watchdog::process::stat::{LONGEST_LINE, Stat};
-use watchdog::report::words;
-use watchdog::settings::{Criteria, Namespace, Subject};
-use watchdog::settings::pattern::{Extent, Pattern};
+use watchdog::parts::{
+    Candidate, Criteria, Descent, Extent, LONGEST_LINE, Namespace, Pattern, Proc, ProcessId, Stat, Subject,
+    Tasks, words,
+};
 
 const PID: i32 = 4242;
 const INIT: &str = "1 (init) S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 5 1 2 3 1 1 0 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 0\n";
@@ -53,8 +50,8 @@ fuzz_target!(|data: &[u8]| {
     let extent = if how & 1 == 0 { Extent::Part } else { Extent::Whole };
     let criteria = Criteria {
         subject: if how & 2 == 0 { Subject::Name } else { Subject::CommandLine },
-        user: (how & 4 != 0).then_some(u32::from(how & 8)),
         unknown_user: None,
+        user: (how & 4 != 0).then_some(u32::from(how & 8)),
         namespace: if how & 16 == 0 { Namespace::Own } else { Namespace::Any },
         start_command: "service nginx start".to_owned(),
         pattern: Pattern::new(["nginx", "a-very-long-scr.*", "^/", ""][usize::from(how >> 6)], extent)
@@ -89,6 +86,8 @@ fuzz_target!(|data: &[u8]| {
         }
         let _ = words::near(&survey);
         let leader = ProcessId { pid: PID, started: Duration::ZERO };
-        let _ = proc.left_running(&Descent::new(leader), &criteria);
+        let mut descent = Descent::new(leader);
+        descent.note(&proc);
+        let _ = words::near(&proc.left_running(&descent, &criteria));
     });
 });

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use watchdog::process::stat::Stat;
+use watchdog::parts::Stat;
 
 fuzz_target!(|data: &[u8]| {
     // Any line.
@@ -38,5 +38,5 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(stat.exit_code(), (stat.is_dead() && exit_code != 0).then_some(exit_code));
     assert!(stat.resident() > 0 && !stat.is_ending());
     assert_eq!(stat.is_kernel_thread(), numbers[15] & 1 == 1);
-    assert_eq!(stat.started(), watchdog::process::stat::tick() * 12345);
+    assert_eq!(stat.started(), watchdog::parts::tick() * 12345);
 });

@@ -4,12 +4,7 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use watchdog::settings::Settings;
-use watchdog::settings::given::{Given, Source};
-use watchdog::settings::name::{Name, fnv, name};
-use watchdog::settings::table::settings;
-use watchdog::settings::values::{count, interval};
-use watchdog::text::span;
+use watchdog::parts::{Given, Name, Settings, Source, count, fnv, interval, name, settings, span};
 use watchdog_fuzz::{assert_can_be_typed, assert_harmless, root};
 
 fuzz_target!(|data: &[u8]| {

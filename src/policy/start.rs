@@ -19,6 +19,10 @@ impl Policy {
         if is_held && self.limits.once {
             return Action::End(Outcome::LeftAlone).into();
         }
+        // What was refused changes nothing.
+        if is_held && matches!(self.state, State::GaveUp { .. } | State::Finished) {
+            return self.next_check(now);
+        }
         // Whoever asks has no attempt in mind that was made before.
         let until = if is_asked { now } else { self.earliest_start(now) };
         if is_held || until > now {

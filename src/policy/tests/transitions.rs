@@ -832,6 +832,16 @@ fn requests_to_a_process_that_is_missing() {
         &[(0, stop, Action::Look, None, None), (0, Seen::Missing, wait(1000), None, DONE)],
     );
     assert_eq!(finished.memory().life, Life::Finished);
+    // What is refused leaves them so.
+    for memory in [memory, Memory { life: Life::Finished, ..Memory::default() }] {
+        let mut policy = Policy::recall(limits, memory, None);
+        let rows = [
+            (9500, start, Action::Look, None, None),
+            (9500, Seen::Missing, wait(10_500), None, not_done(Held)),
+        ];
+        go("held", &mut policy, May::NOTHING, &rows);
+        assert_eq!(policy.memory(), memory);
+    }
 }
 
 #[test]
