@@ -44,6 +44,20 @@ pub struct Probe {
     overran: bool,
 }
 
+/// What runs a check. One that is built in has a limit of its own, which must not come first: it would hide that
+/// the time was up.
+fn command_of(check: &Check, timeout: Duration) -> Command {
+    match check {
+        Check::Command(text) => task::shell(text),
+        Check::Builtin(builtin) => {
+            let mut command = own_program();
+            let limit = (timeout + KILL_PATIENCE).as_secs_f64();
+            command.arg("probe").arg(builtin.to_string()).arg(format!("--timeout={limit}"));
+            command
+        }
+    }
+}
+
 /// What a probe has found.
 #[derive(Debug)]
 pub struct Finding {
@@ -66,14 +80,7 @@ impl Probe {
         timeout: Duration,
         surroundings: Surroundings<'_>,
     ) -> io::Result<Self> {
-        let mut command = match check {
-            Check::Command(text) => task::shell(text),
-            Check::Builtin(builtin) => {
-                let mut command = own_program();
-                command.arg("probe").arg(builtin.to_string());
-                command
-            }
-        };
+        let mut command = command_of(check, timeout);
         command.env("WATCHDOG_NAME", name.to_string()).env("WATCHDOG_PROCESS_PID", process.pid.to_string());
         let task = surroundings.run(command, Output::CapturedWithErrors, Some(timeout), now(), || ())?;
         let is_heartbeat = matches!(check, Check::Builtin(Builtin::File(_)));
@@ -196,6 +203,15 @@ fn is_overloaded(pressure: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_built_in_check_has_more_time_than_the_watch_gives_it() {
+        let check = Check::read("tcp://localhost:80").unwrap();
+        let command = command_of(&check, Duration::from_millis(25_500));
+        let arguments: Vec<_> = command.get_args().collect();
+        assert_eq!(arguments, ["probe", "tcp://localhost:80", "--timeout=26.5"]);
+    }
+
 
     fn probe(text: &str, timeout: Duration) -> Finding {
         let process = ProcessId { pid: 7, started: Time::ZERO };
