@@ -41,10 +41,15 @@ fn prelude(scene: &Scene) -> String {
             $HERE/server serve $HERE/file &
             "$@" $HERE/{hung} hang $HERE/file &
             victim=$!
-            until grep -q '^State:.D' /proc/$victim/task/*/status 2>/dev/null; do sleep 0.02; done
+            # A thread may be in D for a moment, for another reason.
+            read=0
+            until grep -q '^State:.D' /proc/$victim/task/*/status 2>/dev/null && [ $read = 137 ]; do
+                sleep 0.02
+                timeout -s KILL 0.5 cat /proc/$victim/cmdline > /dev/null 2>&1
+                read=$?
+            done
             echo $victim > $HERE/victim
-            timeout -s KILL 0.5 cat /proc/$victim/cmdline > /dev/null
-            echo "reading it: $?, its leader: $(cut -d' ' -f3 /proc/$victim/stat)" >> $HERE/statuses
+            echo "reading it: $read, its leader: $(cut -d' ' -f3 /proc/$victim/stat)" >> $HERE/statuses
         }}
         run() {{ timeout -s KILL {PATIENCE} "$@"; echo $? >> $HERE/statuses; }}
         "#

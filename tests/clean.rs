@@ -73,7 +73,9 @@ fn what_is_running_is_not_cleaned() {
     let scene = Scene::new();
     let watchdog =
         scene.watchdog().starting("until [ -e $HERE/go ]; do sleep 0.02; done; $ACTOR sleep &").spawn();
-    scene.wait_until("the start command is running", || (scene.starts() == 1).then_some(()));
+    scene.wait_until("the start command is running, and that is written down", || {
+        (scene.starts() == 1 && scene.kept("json").exists()).then_some(())
+    });
     let (name, before) = (scene.name(), files(&scene, "state"));
     let pid = watchdog.pid();
     refused(

@@ -212,7 +212,6 @@ mod tests {
         assert_eq!(arguments, ["probe", "tcp://localhost:80", "--timeout=26.5"]);
     }
 
-
     fn probe(text: &str, timeout: Duration) -> Finding {
         let process = ProcessId { pid: 7, started: Time::ZERO };
         let name = crate::settings::name::name("x").unwrap();
