@@ -64,9 +64,8 @@ pub fn is_asked_for(mut arguments: impl Iterator<Item = OsString>) -> bool {
 fn of(proc: &Path, pid: Pid, since: Option<(Duration, Duration)>) -> String {
     let entry = proc.join(pid.to_string());
     let mut known = vec![threads(proc, pid)];
-    if let Ok(line) = fs::read(entry.join("stat"))
-        && let Some(stat) = Stat::parse(&line)
-    {
+    let line = fs::read(entry.join("stat")).unwrap_or_default();
+    if let Some(stat) = Stat::parse(&line) {
         if let Some((before, ago)) = since {
             let used = stat.cpu_time().saturating_sub(before);
             known.push(format!("{} of processor time in the last {}", span(used), span(ago)));

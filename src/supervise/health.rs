@@ -151,11 +151,7 @@ impl Supervisor {
     /// What the probe has found, once it has ended.
     pub(super) fn probe_ended(&mut self) -> Option<Seen> {
         let now = now();
-        if let Some(killed) = &mut self.health.killed
-            && killed.ended(now, |_| false).is_some()
-        {
-            self.health.killed = None;
-        }
+        self.health.killed.take_if(|killed| killed.ended(now, |_| false).is_some());
         let probe = self.health.probe.as_mut()?;
         let process = probe.process();
         let previous = self.parts.record.heartbeat();

@@ -308,11 +308,8 @@ impl Supervisor {
         let now = now();
         self.stops.slot.take_if(|slot| now >= slot.until);
         let stage = self.stopping().map(|stop| stop.stage);
-        if let Some(evidence) = &mut self.stops.evidence
-            && evidence.ended(now, |_| false).is_some()
-        {
+        if let Some(evidence) = self.stops.evidence.take_if(|task| task.ended(now, |_| false).is_some()) {
             let known = evidence.output();
-            self.stops.evidence = None;
             if !known.is_empty() {
                 self.parts.emit(HealthEvent::Evidence { known: known.trim_end() });
             }

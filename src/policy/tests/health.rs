@@ -347,9 +347,8 @@ impl Machine {
             return Seen::Unknown;
         }
         // A watch that has a stop to finish holds the one that is being stopped, and no other.
-        if let Some(stop) = stopped
-            && self.process.is_none_or(|living| living.id != stop.process)
-        {
+        let is_other = |stop: &Stopping| self.process.is_none_or(|living| living.id != stop.process);
+        if let Some(stop) = stopped.filter(is_other) {
             self.followed = None;
             return Seen::Gone { id: stop.process };
         }
@@ -457,9 +456,8 @@ impl Machine {
             );
             let restarts = policy.memory().health.restarts;
             let decision = policy.decide(self.now, self.seen, self.may());
-            if let Memory { health, stopping: Some(stop), .. } = policy.memory()
-                && health.restarts > restarts
-            {
+            let Memory { health, stopping, .. } = policy.memory();
+            if let Some(stop) = stopping.filter(|_| health.restarts > restarts) {
                 self.counted = Some(stop.process);
                 self.count_restart(stop.process);
             }
