@@ -6,6 +6,7 @@ use crate::process::cgroup::ControlGroups;
 use crate::process::criteria::{
     Mismatch, is_init_script, last_part, last_part_of_any, script, shown_command_line,
 };
+use crate::process::remedy::Remedy;
 use crate::process::scan::{Candidate, Judge, Proc, Tasks, Unknown};
 use crate::process::stat::Stat;
 use crate::process::{Identity, ReadError};
@@ -72,17 +73,20 @@ impl Proc {
         if all.iter().all(|candidate| candidate.mismatch.is_some()) {
             others.retain(|candidate| candidate.mismatch == Some(Mismatch::NameDiffers));
             others.sort_by_key(|candidate| (candidate.near, candidate.process.order()));
+            let as_given = Remedy { full: true, ..Remedy::default() };
+            let is_by_line =
+                |it: &Candidate| it.near == Some(By::CommandLine) || it.remedy.as_ref() == Some(&as_given);
             let mut lines = 0;
             others.retain(|candidate| {
-                lines += usize::from(candidate.near == Some(By::CommandLine));
-                candidate.near != Some(By::CommandLine) || lines <= MOST_IN_FULL
+                lines += usize::from(is_by_line(candidate));
+                !is_by_line(candidate) || lines <= MOST_IN_FULL
             });
-            all.extend(others.into_iter().map(|candidate| match candidate.near {
-                Some(By::CommandLine) if criteria.subject == Subject::Name => {
-                    Candidate { mismatch: Some(Mismatch::CommandLineMatches), ..candidate }
+            for candidate in &mut others {
+                if criteria.subject == Subject::Name && is_by_line(candidate) {
+                    candidate.mismatch = Some(Mismatch::CommandLineMatches);
                 }
-                _ => candidate,
-            }));
+            }
+            all.extend(others);
         }
         Ok(all)
     }
@@ -145,9 +149,6 @@ impl<'a> Nearness<'a> {
         if self.is_near_name(&own_name) {
             return Some(By::Name);
         }
-        if self.words.contains(&&*own_name) {
-            return Some(By::Word);
-        }
         // Nobody has meant a thread of the kernel, what is dead, or what starts the service.
         let line = identity.line();
         if stat.is_bare() || is_init_script(line) {
@@ -165,8 +166,9 @@ impl<'a> Nearness<'a> {
         Some(match identity.path.as_deref() {
             Some(program) if self.is_near_part(last_part(program)) => By::Executable,
             _ if is_near(word) || is_near(path) => By::Argument,
-            _ if self.in_full.as_ref().is_some_and(in_full) => By::CommandLine,
             _ if !run.contains(&b' ') && is_near(run) => By::Script,
+            _ if self.in_full.as_ref().is_some_and(in_full) => By::CommandLine,
+            _ if self.words.contains(&&*own_name) => By::Word,
             Some(program) if self.is_in_near_directory(program) => By::Directory,
             _ if unit() => By::Unit,
             _ => return None,
@@ -240,7 +242,6 @@ fn without_path(pattern: &Pattern) -> Option<Pattern> {
 mod tests {
 
     use super::*;
-    use crate::process::remedy::Remedy;
     use crate::process::tests::{FakeProc, named};
     use crate::sys::Pid;
 
@@ -266,14 +267,14 @@ mod tests {
             survey.iter().map(by).collect::<Vec<_>>()
         };
         let full = Remedy { full: true, ..Remedy::default() };
-        for (text, pid) in [
-            ("http.server", 20),
-            ("python3 -m http.server", 20),
-            ("java -jar x.jar", 10),
-            ("x.jar", 10),
-            ("^/usr/sbin/nginx$", 15),
+        for (text, pid, by) in [
+            ("http.server", 20, By::Script),
+            ("python3 -m http.server", 20, By::CommandLine),
+            ("java -jar x.jar", 10, By::CommandLine),
+            ("x.jar", 10, By::Script),
+            ("^/usr/sbin/nginx$", 15, By::CommandLine),
         ] {
-            assert_eq!(near(text), [(pid, Some(By::CommandLine), Some(full.clone()))], "{text}");
+            assert_eq!(near(text), [(pid, Some(by), Some(full.clone()))], "{text}");
         }
         let exact = |name: &str| Remedy { exact: true, pattern: Some(name.to_owned()), ..Remedy::default() };
         // Nobody needs that who has found it; nor what is in every command line.
