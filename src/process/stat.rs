@@ -68,7 +68,7 @@ impl<'a> Stat<'a> {
             session: field(6).parse().ok()?,
             tty: field(7).parse().ok()?,
             flags: field(9).parse().ok()?,
-            cpu_ticks: [14, 15].into_iter().filter_map(|number| field(number).parse::<u64>().ok()).sum(),
+            cpu_ticks: field(14).parse().unwrap_or(0_u64).saturating_add(field(15).parse().unwrap_or(0)),
             threads: field(20).parse().ok()?,
             start_ticks: field(22).parse().ok()?,
             resident_pages: field(24).parse().unwrap_or(0),
@@ -153,6 +153,13 @@ mod tests {
             "812 ({comm}) {state} 1 812 700 34816 -1 4194560 1 2 3 4 5 6 7 8 20 0 {threads} 0 12345 100 200 \
              18446744073709551615 1 1 0 0 0 0 0 4096 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 9\n"
         )
+    }
+
+    #[test]
+    fn times_that_no_machine_has_overflow_nothing() {
+        let most = line("x", 'S', 1).replacen(" 5 6 7 8 ", &format!(" {0} {0} 7 8 ", u64::MAX), 1);
+        assert_ne!(most, line("x", 'S', 1));
+        assert!(Stat::parse(most.as_bytes()).unwrap().cpu_time() > Duration::from_secs(1 << 20));
     }
 
     #[test]

@@ -252,7 +252,9 @@ impl World {
             let (name, pid) = (instance.name.clone(), line["pid"].as_i64());
             let runs = self.running(&name).iter().any(|live| Some(i64::from(live.pid)) == pid);
             self.summary.checked("status is true");
-            if line["state"] != "running" || !runs {
+            // Where an attempt has not been judged yet, it is starting.
+            let is_up = line["state"] == "running" || line["state"] == "starting";
+            if !is_up || !runs {
                 self.violated(format!("status of {name} is not so: {line}"));
             }
         }
