@@ -78,7 +78,7 @@ struct History {
 impl History {
     fn decide(&mut self, seen: Seen, may: May) -> Decision {
         let decision = self.policy.decide(self.now, seen, may);
-        let Decision { action, news, answer } = decision;
+        let Decision { news, answer, .. } = decision;
         if let Seen::Request(_) = seen {
             self.is_asked = true;
         } else {
