@@ -250,11 +250,8 @@ impl Holder {
         let _ = file.take(1 << 20).read_to_string(&mut text);
         let mut lines = text.lines().map(str::to_owned);
         let (pid, settings) = (lines.next().and_then(|pid| pid.parse().ok()), lines.next());
-        Holder {
-            pid,
-            settings: Some(settings.unwrap_or_default()),
-            boot_id: lines.next().unwrap_or_default(),
-        }
+        // Just taken, or about to be let go, it says nothing.
+        Holder { pid, settings, boot_id: lines.next().unwrap_or_default() }
     }
 }
 
@@ -270,6 +267,12 @@ mod tests {
     fn busy(taken: Result<Lock, NoLock>) -> Holder {
         let Err(NoLock::Busy(holder)) = taken else { panic!("{taken:?}") };
         holder
+    }
+
+    #[test]
+    fn a_holder_that_says_nothing_may_do_the_same() {
+        let file = tempfile::tempfile().unwrap();
+        assert_eq!(Holder::read(&file), Holder { pid: None, settings: None, boot_id: String::new() });
     }
 
     #[test]
