@@ -128,7 +128,15 @@ impl Supervisor {
             Action::StopBy(process, by) => self.stop_by(process, by),
             Action::Kill(process) => self.kill_process(process),
             Action::EndLeft { kill } => self.end_left(kill),
-            _ => Seen::Nothing,
+            // No part of a stop.
+            Action::Wait(_)
+            | Action::Look
+            | Action::Start { .. }
+            | Action::StopCommand
+            | Action::KillCommand
+            | Action::Probe(_)
+            | Action::EndProbe
+            | Action::End(_) => Seen::Nothing,
         }
     }
 
