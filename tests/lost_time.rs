@@ -9,7 +9,7 @@ use crate::machine::{ControlGroup, is_root, skip};
 
 /// The time that a start has, and in which it is frozen a little longer than that: not twice as long, since all of
 /// it is made up for only where the machine slept.
-const PATIENCE: Duration = Duration::from_secs(6);
+const PATIENCE: Duration = Duration::from_secs(15);
 /// More than the watchdog needs to begin a start, and less than what is left of its time afterwards.
 const MORE: Duration = Duration::from_millis(500);
 
@@ -20,7 +20,7 @@ const SLOW_DAEMON: &str = "{ until [ -e $HERE/go ]; do sleep 0.05; done; exec $A
 
 /// A watchdog whose start command has `PATIENCE`.
 fn patient(scene: &Scene) -> Invocation<'_> {
-    scene.watchdog().with("--start-timeout", "6").starting(SLOW)
+    scene.watchdog().with("--start-timeout", "15").starting(SLOW)
 }
 
 /// Starts `line`, and freezes all at once when `is_time`, for longer than `PATIENCE`. Then nothing has been held
@@ -75,7 +75,7 @@ fn nor_has_one_in_a_control_group_that_is_frozen() {
 #[test]
 fn an_attempt_that_is_frozen_is_not_judged_on_waking() {
     let scene = Scene::new();
-    let line = scene.watchdog().with("--restart-wait-interval", "6").starting(SLOW_DAEMON);
+    let line = scene.watchdog().with("--restart-wait-interval", "15").starting(SLOW_DAEMON);
     // While the command is running, nothing is judged.
     let has_ended = || scene.kept("json").exists() && !scene.state()["last_start"].is_null();
     outlives_the_frost(&scene, line, has_ended, || scene.freeze(), || scene.thaw());
