@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, ArgGroup, ArgMatches, ValueHint};
 
 use crate::policy::Request;
 use crate::settings::given::{Given, ON, Source};
-use crate::settings::table::{ROWS, Row, Unset, row};
+use crate::settings::table::{Row, Unset, options, row};
 use crate::text::quoted;
 
 /// A command line.
@@ -120,7 +120,7 @@ pub fn definition() -> clap::Command {
              {EXAMPLE}"
         ))
         .args_conflicts_with_subcommands(true)
-        .args(ROWS.iter().map(argument))
+        .args(options().map(argument))
         .arg(Arg::new(HELP).short('h').help("Print the most used options, on one screen").action(ArgAction::SetTrue))
         .arg(Arg::new("help").long("help").help("Print all options").action(ArgAction::HelpLong))
         .mut_arg("quiet", |quiet| quiet.conflicts_with("verbose"))
@@ -132,7 +132,7 @@ const HELP: &str = "brief-help";
 
 /// Help that fits one screen of 24 lines of 80 characters.
 pub fn brief_help() -> String {
-    let rows = ROWS.iter().filter(|row| !row.brief.is_empty());
+    let rows = options().filter(|row| !row.brief.is_empty());
     let arguments = rows.map(|row| {
         let default =
             if let Unset::Is(default) = row.unset { format!(" [{default}]") } else { String::new() };
@@ -245,7 +245,7 @@ impl Cli {
         };
         let mut given = Given::default();
         // Beside a command there are none.
-        for row in ROWS.iter().filter(|_| command.is_none()) {
+        for row in options().filter(|_| command.is_none()) {
             let value = if row.is_flag() {
                 typed.get_flag(row.key).then(|| ON.into())
             } else {
@@ -303,7 +303,7 @@ impl Command {
 /// The command line that says the same as what was given, quoted for a shell.
 pub fn command_line(given: &Given, program: &Path) -> String {
     let mut words = vec![program.as_os_str().to_owned()];
-    for row in ROWS {
+    for row in options() {
         let option = OsString::from(row.option());
         match given.value(row.key) {
             Some(_) if row.is_flag() => words.extend(given.is_on(row.key).then_some(option)),
@@ -332,7 +332,7 @@ mod tests {
         for text in odd {
             let mut given = Given::default();
             // Beside -q there is no -v.
-            for row in ROWS.iter().filter(|row| row.key != "quiet") {
+            for row in options().filter(|row| row.key != "quiet") {
                 given.add(row.key, if row.is_flag() { ON } else { text }, Source::CommandLine);
             }
             let line = command_line(&given, Path::new("watchdog"));
@@ -340,7 +340,7 @@ mod tests {
             let words =
                 shell.stdout.strip_suffix(b"\0").unwrap().split(|byte| *byte == 0).map(OsStr::from_bytes);
             let again = Cli::parse(words).unwrap().given;
-            for row in ROWS {
+            for row in options() {
                 assert_eq!(again.value(row.key), given.value(row.key), "{}", row.key);
             }
         }

@@ -8,6 +8,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use serde_json::Value as Json;
 use toml::de::{DeTable, DeValue};
 
 use crate::fs::Writable;
@@ -16,7 +17,7 @@ use crate::settings::Settings;
 use crate::settings::dirs::{SYSTEM_CONFIG, User};
 use crate::settings::given::{Given, OFF, ON, Source};
 use crate::settings::name::{Name, name};
-use crate::settings::table::{Place, Row, row, settings};
+use crate::settings::table::{Form, Place, Row, row, settings};
 use crate::sys::PROC;
 use crate::text::{escaped, quoted};
 
@@ -251,10 +252,51 @@ fn written(row: &Row, value: &DeValue) -> Result<OsString, String> {
     match value {
         DeValue::Boolean(is_on) if row.is_flag() => Ok(if *is_on { ON } else { OFF }.into()),
         other if row.is_flag() => Err(format!("{} does not fit; give true or false", a_kind(other))),
+        other if row.form != Form::Text => {
+            let value = structured(row.form, other)
+                .map_err(|what| format!("{what}, as in {} = {}", row.key, row.example))?;
+            Ok(value.to_string().into())
+        }
         DeValue::String(text) => Ok(text.as_ref().into()),
         DeValue::Integer(number) if number.radix() == 10 => Ok(number.as_str().replace('_', "").into()),
         DeValue::Float(number) => Ok(number.as_str().replace('_', "").into()),
         other => Err(format!("{} does not fit; give a text in quotes or a number", a_kind(other))),
+    }
+}
+
+/// A value that has parts, as JSON. What is no list where one is wanted is a list of itself.
+fn structured(form: Form, value: &DeValue) -> Result<Json, String> {
+    let wrong = |wanted: &str| Err(format!("{} does not fit; give {wanted}", a_kind(value)));
+    let fields = |table: &DeTable, form| {
+        let fields = table.iter().map(|(key, value)| {
+            let key = key.get_ref().to_string();
+            let field = structured(form, value.get_ref()).map_err(|what| format!("{key}: {what}"))?;
+            Ok((key, field))
+        });
+        fields.collect::<Result<_, String>>().map(Json::Object)
+    };
+    match (form, value) {
+        (Form::Text, DeValue::String(text)) => Ok(text.as_ref().into()),
+        (Form::Text, DeValue::Integer(number)) if number.radix() == 10 => {
+            Ok(number.as_str().replace('_', "").into())
+        }
+        (Form::Text, DeValue::Float(number)) => Ok(number.as_str().replace('_', "").into()),
+        (Form::Text, DeValue::Boolean(is_on)) => Ok(if *is_on { ON } else { OFF }.into()),
+        (Form::Text, DeValue::Datetime(moment)) => Ok(moment.to_string().into()),
+        (Form::Text, _) => wrong("a text in quotes or a number"),
+        (Form::List, DeValue::Array(items)) => {
+            let items = items.iter().map(|item| structured(Form::Text, item.get_ref()));
+            items.collect::<Result<_, _>>().map(Json::Array)
+        }
+        (Form::List, DeValue::Table(_)) => wrong("a list"),
+        (Form::List, item) => Ok(Json::Array(vec![structured(Form::Text, item)?])),
+        (Form::Table, DeValue::Table(table)) => fields(table, Form::Text),
+        (Form::Table, _) => wrong("a table"),
+        (Form::Tables, DeValue::Array(items)) => {
+            let items = items.iter().map(|item| structured(Form::Table, item.get_ref()));
+            items.collect::<Result<_, _>>().map(Json::Array)
+        }
+        (Form::Tables, _) => wrong("a list of tables"),
     }
 }
 
@@ -272,7 +314,7 @@ fn a_kind(value: &DeValue) -> &'static str {
 fn unknown(key: &str, value: &DeValue) -> String {
     let shown: String = key.chars().take(LONGEST_KEY).collect();
     let typed = shown.replace('-', "_");
-    if let Some(row) = row(&typed).filter(|row| row.place != Place::Anywhere) {
+    if let Some(row) = row(&typed).filter(|row| matches!(row.place, Place::CommandLine | Place::Letter)) {
         return format!("{} works on the command line only: {}", row.key, row.option());
     }
     let instead = match meant(&typed, settings().map(|row| row.key)) {

@@ -9,7 +9,7 @@ use crate::exit::ExitCode;
 use crate::input::config_file;
 use crate::log::Stderr;
 use crate::settings::dirs::User;
-use crate::settings::table::{ROWS, Row, row};
+use crate::settings::table::{Row, options, row};
 use crate::text::{escaped, quoted};
 
 /// Answers a command line that is none, with what to type instead, or one that asks for help.
@@ -112,10 +112,10 @@ fn instead_of_option(typed: &str, words: &[String]) -> String {
     }
     // `--interval`
     let has_its_words = |row: &&Row| key.split('_').all(|word| row.key.split('_').any(|its| its == word));
-    let meant: Vec<_> = match meant(&key, ROWS.iter().map(|row| row.key)).and_then(row) {
+    let meant: Vec<_> = match meant(&key, options().map(|row| row.key)).and_then(row) {
         Some(meant) if meant.option() == typed => return format!("this command has no option '{typed}'"),
         Some(meant) => vec![meant],
-        None => ROWS.iter().filter(has_its_words).collect(),
+        None => options().filter(has_its_words).collect(),
     };
     let options: Vec<_> = meant.into_iter().map(Row::option).collect();
     if options.is_empty() {

@@ -37,6 +37,8 @@ pub struct Row {
     pub example: &'static str,
     /// Where it may be given.
     pub place: Place,
+    /// What its value looks like in a configuration file, unless it is a flag.
+    pub form: Form,
     /// What it is if nobody gives it.
     pub unset: Unset,
     /// The question for it, if it is asked for when something required is missing.
@@ -75,6 +77,21 @@ pub enum Place {
     CommandLine,
     /// On the command line alone, by its letter.
     Letter,
+    /// In a configuration file alone.
+    File,
+}
+
+/// The form of a value in a configuration file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A text, or a number. It is read as it stands.
+    Text,
+    /// A list of texts and numbers, or one of them. `values::list` reads it.
+    List,
+    /// A table of texts and numbers. `values::table` reads it.
+    Table,
+    /// A list of tables. `values::tables` reads it.
+    Tables,
 }
 
 /// What a setting is if nobody gives it.
@@ -156,6 +173,7 @@ const ROW: Row = Row {
     more: "",
     example: "true",
     place: Place::Anywhere,
+    form: Form::Text,
     unset: Nothing(OFF, None),
     question: None,
     field: Field { read: |_, _| Ok(()), show: |_| String::new() },
@@ -386,7 +404,12 @@ pub fn row(key: &str) -> Option<&'static Row> {
 
 /// The rows that have a key in a configuration file.
 pub fn settings() -> impl Iterator<Item = &'static Row> {
-    ROWS.iter().filter(|row| row.place == Place::Anywhere)
+    ROWS.iter().filter(|row| matches!(row.place, Place::Anywhere | Place::File))
+}
+
+/// The rows that are options of the command line.
+pub fn options() -> impl Iterator<Item = &'static Row> {
+    ROWS.iter().filter(|row| row.place != Place::File)
 }
 
 impl Row {
@@ -404,6 +427,7 @@ impl Row {
     pub fn option(&self) -> String {
         match (self.place, self.letter) {
             (Place::Letter, Some(letter)) => format!("-{letter}"),
+            (Place::File, _) => self.key.to_owned(),
             _ => option(self.key),
         }
     }

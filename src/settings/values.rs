@@ -1,5 +1,6 @@
 //! How values are read, and shown again.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use nix::sys::signal::Signal;
+use serde::Serialize;
 
 use crate::settings::given::{OFF, ON};
 use crate::settings::pattern::{Extent, Pattern};
@@ -35,6 +37,26 @@ const MOST_LOGS: u32 = 1000;
 const LONGEST_PATTERN: usize = 8192;
 /// With its null byte (`MAX_ARG_STRLEN`, `include/uapi/linux/binfmts.h`, for pages of 4 KiB).
 const LONGEST_ARGUMENT: usize = 32 * 4096;
+
+/// The items of a list, which the configuration file has and which is given on as JSON.
+pub fn list(text: &str) -> Reading<Vec<String>> {
+    serde_json::from_str(text).map_err(|_| ("not a list".into(), "give a list, such as [\"a\", \"b\"]"))
+}
+
+/// The fields of a table, in the order of their names.
+pub fn table(text: &str) -> Reading<BTreeMap<String, String>> {
+    serde_json::from_str(text).map_err(|_| ("not a table".into(), "give a table, such as { a = \"b\" }"))
+}
+
+/// The fields of each table of a list.
+pub fn tables(text: &str) -> Reading<Vec<BTreeMap<String, String>>> {
+    serde_json::from_str(text).map_err(|_| ("not a list of tables".into(), "give [[tables]]"))
+}
+
+/// A list, a table or tables as [`list`], [`table`] and [`tables`] read them.
+pub fn as_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
 
 /// Reads a process name.
 pub fn pattern(text: &str, extent: Extent) -> Reading<Pattern> {
