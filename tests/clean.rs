@@ -65,7 +65,7 @@ fn state_goes_and_logs_if_they_are_meant() {
     said(&both, "other: state and logs removed\n");
     assert_eq!(files(&scene, "state"), [""; 0]);
     refused(&scene.say(&["clean", name]), "no watchdog is named");
-    refused(&scene.say(&["clean"]), "which watchdog? watchdog clean NAME\n");
+    refused(&scene.say(&["clean"]), "which watchdog? watchdog clean NAME, or --all\n");
 }
 
 #[test]

@@ -47,6 +47,7 @@ mod prompt;
 mod refused;
 mod request;
 mod right_process;
+mod selection;
 mod service_manager;
 mod signals;
 mod start;

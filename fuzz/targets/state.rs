@@ -10,8 +10,8 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use watchdog::parts::{
     Action, ExitCode, Files, Given, Leave, Life, Lock, May, Memory, Name, Policy, Proc, Seen, Settings,
-    Sight, Source, StartCommand, StartRecord, State, StateDir, Store, User, boot_id, is_control, name, now,
-    status,
+    Sight, Source, StartCommand, StartRecord, State, StateDir, Store, User, Which, boot_id, is_control, name,
+    now, status,
 };
 
 struct Place {
@@ -163,9 +163,10 @@ fn recalled(place: &Place) {
 
 /// Whatever is in the directory, `status` shows it in lines that do nothing to a terminal.
 fn shown(place: &Place) {
-    let state_dir = StateDir { state_dir: Some(place.folder.path().into()) };
+    let folder = StateDir { state_dir: Some(place.folder.path().into()) };
+    let which = Which { place: folder, ..Which::default() };
     for json in [false, true] {
-        let (text, exit) = status::show(&[], json, &state_dir, &place.user, &place.proc).unwrap();
+        let (text, exit) = status::show(&which, json, &place.user, &place.proc).unwrap();
         assert!(matches!(exit, ExitCode::Lsb(0 | 1 | 3 | 4)), "{exit:?}");
         assert!(!text.chars().any(|c| c != '\n' && is_control(c)), "{text:?}");
         if json {

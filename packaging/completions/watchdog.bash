@@ -338,20 +338,20 @@ _watchdog() {
             return 0
             ;;
         watchdog__subcmd__clean)
-            opts="$(_watchdog_names) -h --help --logs --log-dir --state-dir"
+            opts="$(_watchdog_names) -h --help --all --state-dir --logs --log-dir"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
-                --log-dir)
+                --state-dir)
                     COMPREPLY=()
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o plusdirs
                     fi
                     return 0
                     ;;
-                --state-dir)
+                --log-dir)
                     COMPREPLY=()
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o plusdirs
@@ -618,7 +618,7 @@ _watchdog() {
             return 0
             ;;
         watchdog__subcmd__status)
-            opts="$(_watchdog_names) -h --help --json --state-dir"
+            opts="$(_watchdog_names) -h --help --all --state-dir --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

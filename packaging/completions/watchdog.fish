@@ -87,6 +87,7 @@ complete -c watchdog -n "__fish_watchdog_needs_command" -f -a "probe" -d 'Run a 
 complete -c watchdog -n "__fish_watchdog_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c watchdog -n "__fish_watchdog_using_subcommand status" -l state-dir -d 'Directory of the state [default: /run/watchdog, for ordinary users ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
 complete -c watchdog -n "__fish_watchdog_using_subcommand status" -s h -l help -d 'Print help'
+complete -c watchdog -n "__fish_watchdog_using_subcommand status" -l all -d 'Also those that have not run, or ended long ago'
 complete -c watchdog -n "__fish_watchdog_using_subcommand status" -l json -d 'Print JSON, for scripts'
 complete -c watchdog -n "__fish_watchdog_using_subcommand start" -l state-dir -d 'Directory of the state [default: /run/watchdog, for ordinary users ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
 complete -c watchdog -n "__fish_watchdog_using_subcommand start" -s h -l help -d 'Print help'
@@ -106,9 +107,10 @@ complete -c watchdog -n "__fish_watchdog_using_subcommand resume" -l state-dir -
 complete -c watchdog -n "__fish_watchdog_using_subcommand resume" -s h -l help -d 'Print help'
 complete -c watchdog -n "__fish_watchdog_using_subcommand resume" -l all -d 'All watchdogs'
 complete -c watchdog -n "__fish_watchdog_using_subcommand resume" -l upgrade -d 'All watchdogs, for a package upgrade; separate from pauses that people make'
-complete -c watchdog -n "__fish_watchdog_using_subcommand clean" -l log-dir -d 'Directory of the logs [default: /var/log/watchdog, for ordinary users ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
 complete -c watchdog -n "__fish_watchdog_using_subcommand clean" -l state-dir -d 'Directory of the state [default: /run/watchdog, for ordinary users ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
+complete -c watchdog -n "__fish_watchdog_using_subcommand clean" -l log-dir -d 'Directory of the logs [default: /var/log/watchdog, for ordinary users ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
 complete -c watchdog -n "__fish_watchdog_using_subcommand clean" -s h -l help -d 'Print help'
+complete -c watchdog -n "__fish_watchdog_using_subcommand clean" -l all -d 'All watchdogs'
 complete -c watchdog -n "__fish_watchdog_using_subcommand clean" -l logs -d 'Remove its logs too'
 complete -c watchdog -n "__fish_watchdog_using_subcommand probe" -l timeout -d 'Longest time that it may take [default: 10s]' -r -f
 complete -c watchdog -n "__fish_watchdog_using_subcommand probe" -s h -l help -d 'Print help'

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use super::instances::{before, known, unknown};
+use super::instances::{Known, before, known, select};
 use super::tell;
 use crate::exit::ExitCode;
 use crate::fs::{Dir, Trust};
@@ -21,7 +21,8 @@ use crate::time::boot_id;
 const STATE: [&str; 6] = ["json", "json.damaged", "pause", "start", "stuck", "lock"];
 
 pub fn clean(asked: &Clean, user: &User) -> Result<ExitCode, Vec<String>> {
-    let Clean { names, logs, log_dir, place } = asked;
+    let Clean { which, logs, log_dir } = asked;
+    let place = &which.place;
     if *logs && place.state_dir.is_some() && log_dir.is_none() {
         return Err(vec!["--logs beside --state-dir needs --log-dir DIR: where are the logs?".to_owned()]);
     }
@@ -34,22 +35,22 @@ pub fn clean(asked: &Clean, user: &User) -> Result<ExitCode, Vec<String>> {
     };
     let logs_of =
         |name: &Name| if *logs { left_in(&dirs.logs, |file| is_log(file, name)) } else { Vec::new() };
-    let known = known(place, user);
-    let (mut meant, mut wrong) = (Vec::new(), Vec::new());
-    for asked in names {
-        let ours = known.iter().find(|known| known.folder == dirs.state && known.is_called(asked));
+    let mut known = known(place, user);
+    for name in which.names.iter().filter_map(|asked| name(asked.to_str()?).ok()) {
         // After a boot, logs may be all that there is.
-        let has_logs = || asked.to_str().and_then(|it| name(it).ok()).filter(|it| !logs_of(it).is_empty());
-        match ours.map(|known| known.name.clone()).or_else(has_logs) {
-            Some(name) => meant.push(name),
-            None => wrong.push(unknown(asked, &known, &dirs.state)),
+        if !logs_of(&name).is_empty() {
+            known.push(Known {
+                name,
+                folder: dirs.state.clone(),
+                before: None,
+                has_state: false,
+                is_configured: false,
+            });
         }
     }
-    if !wrong.is_empty() {
-        return Err(wrong);
-    }
-    for name in meant {
-        match remove(&name, &dirs, &logs_of(&name)) {
+    let mut wrong = Vec::new();
+    for Known { name, .. } in select(which, &known, Some(&dirs.state)).map_err(|it| it.wrong)? {
+        match remove(name, &dirs, &logs_of(name)) {
             Ok(removed) => tell(&format!("{name}: {removed}")),
             Err(why) => wrong.push(format!("{name}: {why}")),
         }

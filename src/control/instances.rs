@@ -1,5 +1,6 @@
 //! The instances that the commands know.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +9,7 @@ use crate::input::config_file;
 use crate::input::suggest::meant;
 use crate::settings::dirs::{Dirs, ROOTS_STATE, SYSTEM_CONFIG, User};
 use crate::settings::name::Name;
+use crate::settings::pattern::{Extent, Pattern};
 use crate::state;
 use crate::text::{escaped, quoted};
 
@@ -78,21 +80,6 @@ pub fn directories(place: &StateDir, user: &User) -> Vec<PathBuf> {
     if place.state_dir.is_some() || own == roots { vec![own] } else { vec![own, roots] }
 }
 
-/// Why a command that is for those in `folder` has nothing to do with this name.
-pub fn unknown(asked: &OsStr, known: &[Known], folder: &Path) -> String {
-    let (ours, roots): (Vec<_>, Vec<_>) = known.iter().partition(|known| known.folder == folder);
-    if roots.iter().any(|known| known.is_called(asked)) {
-        return format!("'{}' is root's watchdog; run this command as root", asked.to_string_lossy());
-    }
-    unheard_of(asked, ours)
-}
-
-/// Those of the user that a command is for.
-pub struct Selection {
-    pub folder: PathBuf,
-    pub names: Vec<Name>,
-}
-
 /// Why none is selected: all that is wrong.
 pub struct Unselected {
     pub wrong: Vec<String>,
@@ -100,35 +87,72 @@ pub struct Unselected {
     pub are_roots: bool,
 }
 
-/// The watchdogs that are given by name, or all of the user.
+/// Those of the `known` that a command is for, each once, in the order in which they are asked for: if there is a
+/// `folder`, only those whose state is there.
 ///
 /// # Errors
 /// One is not known, or root's; or there is none.
-pub fn select(which: &Which, place: &StateDir, user: &User) -> Result<Selection, Unselected> {
-    let folder = user.state_folder(place.state_dir.as_ref());
-    let (ours, roots): (Vec<_>, Vec<_>) =
-        known(place, user).into_iter().partition(|known| known.folder == folder);
-    let mut wrong = Vec::new();
-    let mut are_roots = true;
-    let mut names = Vec::new();
+pub fn select<'a>(
+    which: &Which,
+    known: &'a [Known],
+    folder: Option<&Path>,
+) -> Result<Vec<&'a Known>, Unselected> {
+    let is_ours = |known: &&Known| folder.is_none_or(|folder| known.folder == folder);
+    let (ours, roots): (Vec<_>, Vec<_>) = known.iter().partition(is_ours);
+    if which.all {
+        let looked = folder.map(|folder| format!(" (looked in {})", folder.display())).unwrap_or_default();
+        let wrong = vec![format!("no watchdog has run or is configured{looked}")];
+        return if ours.is_empty() { Err(Unselected { wrong, are_roots: false }) } else { Ok(ours) };
+    }
+    let (mut selected, mut wrong, mut are_roots) = (Vec::new(), Vec::new(), true);
     for asked in &which.names {
-        if let Some(known) = ours.iter().find(|known| known.is_called(asked)) {
-            names.push(known.name.clone());
-        } else if roots.iter().any(|known| known.is_called(asked)) {
+        let glob = Glob::read(asked);
+        let is_meant = |known: &&Known| match &glob {
+            Some(glob) => glob.matches(&known.name),
+            None => known.is_called(asked),
+        };
+        let mut meant = ours.iter().copied().filter(is_meant).peekable();
+        if meant.peek().is_some() {
+            selected.extend(meant);
+        } else if roots.iter().any(is_meant) {
             wrong.push(format!("'{}' is root's watchdog; run this command as root", asked.to_string_lossy()));
         } else {
             are_roots = false;
-            wrong.push(unheard_of(asked, &ours));
+            wrong.push(unheard_of(asked, glob.is_some(), &ours));
         }
     }
-    if which.all {
-        names = ours.into_iter().map(|known| known.name).collect();
-        if names.is_empty() {
-            are_roots = false;
-            wrong.push(format!("no watchdog has run or is configured (looked in {})", folder.display()));
-        }
+    if !wrong.is_empty() {
+        return Err(Unselected { wrong, are_roots });
     }
-    if wrong.is_empty() { Ok(Selection { folder, names }) } else { Err(Unselected { wrong, are_roots }) }
+    let mut seen = HashSet::new();
+    selected.retain(|known| seen.insert((known.name.to_string(), &known.folder)));
+    Ok(selected)
+}
+
+/// What stands for several names, as in a shell. No name has its characters.
+struct Glob(Option<Pattern>);
+
+impl Glob {
+    fn read(asked: &OsStr) -> Option<Self> {
+        let text = asked.to_str().filter(|text| text.contains(['*', '?', '[']))?;
+        let mut regex = String::new();
+        for c in text.chars() {
+            match c {
+                '*' => regex.push_str(".*"),
+                '?' => regex.push('.'),
+                '!' | '^' if regex.ends_with('[') => regex.push('^'),
+                '[' | ']' | '-' => regex.push(c),
+                // In brackets too.
+                _ if c.is_ascii_punctuation() => regex.extend(['\\', c]),
+                _ => regex.push(c),
+            }
+        }
+        Some(Glob(Pattern::new(&regex, Extent::Whole).ok()))
+    }
+
+    fn matches(&self, name: &Name) -> bool {
+        self.0.as_ref().is_some_and(|pattern| pattern.matches(name.to_string().as_bytes()))
+    }
 }
 
 /// What to type to say `command`, such as `start`, to the watchdog `name`.
@@ -137,15 +161,26 @@ pub fn order(command: &str, name: &Name, place: &StateDir) -> String {
     escaped(&format!("watchdog {command} {name}{}", place.unwrap_or_default()))
 }
 
-pub fn unheard_of<'a>(asked: &OsStr, known: impl IntoIterator<Item = &'a Known>) -> String {
-    let text = asked.to_string_lossy();
-    let known: Vec<_> = known.into_iter().map(|known| known.name.to_string()).collect();
+/// How many names a line has at most.
+const MOST_NAMES: usize = 12;
+
+fn unheard_of(asked: &OsStr, is_glob: bool, known: &[&Known]) -> String {
+    let text = escaped(&asked.to_string_lossy());
+    let known: Vec<_> = known.iter().map(|known| known.name.to_string()).collect();
+    if known.is_empty() {
+        return format!("no watchdog is named '{text}'; none has run or is configured");
+    }
+    if is_glob {
+        let mut shown: Vec<_> = known.iter().take(MOST_NAMES).cloned().collect();
+        let more = known.len() - shown.len();
+        shown.extend((more > 0).then(|| format!("and {more} more, which 'watchdog status --all' lists")));
+        return format!("no watchdog matches '{text}'; there are: {}", shown.join(", "));
+    }
     // A process name is given by mistake, perhaps, of which the name was made.
-    let made = Name::from_pattern(&text).to_string();
+    let made = Name::from_pattern(&asked.to_string_lossy()).to_string();
     let hint = match meant(&made, known.iter().map(String::as_str)) {
         Some(nearest) => format!("did you mean '{nearest}'?"),
-        None if known.is_empty() => "none has run or is configured".to_owned(),
-        None => "'watchdog status' lists them".to_owned(),
+        None => "'watchdog status --all' lists them".to_owned(),
     };
-    format!("no watchdog is named '{}'; {hint}", escaped(&text))
+    format!("no watchdog is named '{text}'; {hint}")
 }

@@ -43,8 +43,8 @@ pub fn run(command: &Command, user: &User, stderr: &mut Stderr) -> ExitCode {
             show(&brief_help());
             Ok(ExitCode::Success)
         }
-        Command::Status { names, json, place } => match Proc::new(Path::new(PROC)) {
-            Ok(proc) => status::show(names, *json, place, user, &proc).map(|(text, exit)| {
+        Command::Status { which, json } => match Proc::new(Path::new(PROC)) {
+            Ok(proc) => status::show(which, *json, user, &proc).map(|(text, exit)| {
                 show(&text);
                 exit
             }),
@@ -53,15 +53,11 @@ pub fn run(command: &Command, user: &User, stderr: &mut Stderr) -> ExitCode {
                 return ExitCode::Lsb(4);
             }
         },
-        Command::Pause { which, time, place } => pause::pause(which, time.as_deref(), place, user, stderr),
-        Command::Ask { request, which, place } => {
-            return request::ask(*request, which, place, user, stderr);
-        }
+        Command::Pause { which, time } => pause::pause(which, time.as_deref(), user, stderr),
+        Command::Ask { request, which } => return request::ask(*request, which, user, stderr),
         Command::Probe { check, timeout } => probe::run(check, timeout.as_deref()),
-        Command::Resume { which, place } if which.upgrade => pause::resume_after_upgrade(place, user),
-        Command::Resume { which, place } => {
-            pause::say(which, Leave::Given { resumed: None }, now(), place, user, stderr)
-        }
+        Command::Resume { which } if which.upgrade => pause::resume_after_upgrade(&which.place, user),
+        Command::Resume { which } => pause::say(which, Leave::Given { resumed: None }, now(), user, stderr),
         Command::Clean(asked) => clean::clean(asked, user),
     };
     match command {

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::time::Duration;
 
-use super::instances::{Selection, before, known, order, select};
+use super::instances::{Known, before, known, order, select};
 use super::tell;
 use crate::exit::ExitCode;
 use crate::fs::Dir;
@@ -24,7 +24,6 @@ use crate::time::{Time, boot_id, now};
 pub fn pause(
     which: &Which,
     time: Option<&OsStr>,
-    place: &StateDir,
     user: &User,
     stderr: &mut Stderr,
 ) -> Result<ExitCode, Vec<String>> {
@@ -34,17 +33,17 @@ pub fn pause(
     let now = now();
     let until = time.map(|time| now + time);
     if !which.upgrade {
-        if let Some(instead) = stray_time(which, time, place, user) {
+        if let Some(instead) = stray_time(which, time, user) {
             return Err(vec![instead]);
         }
-        return say(which, Leave::Paused { until }, now, place, user, stderr);
+        return say(which, Leave::Paused { until }, now, user, stderr);
     }
     let (Some(until), Some(time)) = (until, time) else {
         return Err(vec![
             "--upgrade needs --for TIME, such as --for 30m, so that the pause ends even if the upgrade is interrupted".to_owned(),
         ]);
     };
-    let folder = user.state_folder(place.state_dir.as_ref());
+    let folder = user.state_folder(which.place.state_dir.as_ref());
     begin_upgrade(&folder, &boot_id(Path::new(PROC)), until, now)
         .map_err(|error| vec![format!("cannot write to {}: {error}", folder.display())])?;
     warn_unheeded(&folder, user, stderr);
@@ -53,10 +52,10 @@ pub fn pause(
 }
 
 /// What to type in place of a time behind the names.
-fn stray_time(which: &Which, given: Option<Duration>, place: &StateDir, user: &User) -> Option<String> {
+fn stray_time(which: &Which, given: Option<Duration>, user: &User) -> Option<String> {
     let (last, names) = which.names.split_last().filter(|(_, names)| given.is_none() && !names.is_empty())?;
     values::interval(last.to_str()?).ok()?;
-    let is_name = known(place, user).iter().any(|known| known.is_called(last));
+    let is_name = known(&which.place, user).iter().any(|known| known.is_called(last));
     let names: Vec<_> = names.iter().map(|name| quoted(name)).collect();
     let (names, time) = (names.join(" "), quoted(last));
     (!is_name).then(|| {
@@ -98,22 +97,22 @@ pub fn say(
     which: &Which,
     leave: Leave,
     now: Time,
-    place: &StateDir,
     user: &User,
     stderr: &mut Stderr,
 ) -> Result<ExitCode, Vec<String>> {
-    let Selection { folder, names } = select(which, place, user).map_err(|it| it.wrong)?;
+    let (place, known) = (&which.place, known(&which.place, user));
+    let folder = user.state_folder(place.state_dir.as_ref());
     let boot_id = boot_id(Path::new(PROC));
     let mut wrong = Vec::new();
-    for name in names {
-        let files = Files::new(&folder, &name, &boot_id);
+    for Known { name, .. } in select(which, &known, Some(&folder)).map_err(|it| it.wrong)? {
+        let files = Files::new(&folder, name, &boot_id);
         if files.holds(now).iter().any(|held| held.hold == Hold::Stopped) {
-            let start = order("start", &name, place);
+            let start = order("start", name, place);
             wrong.push(format!("{name}: it is stopped, not paused; to start it: {start}"));
         } else if let Err(error) = files.say(leave, now) {
             wrong.push(format!("{name}: {}", unwritten(&folder, &error)));
         } else {
-            tell(&format!("{name}: {}", done(leave, now, &name, place)));
+            tell(&format!("{name}: {}", done(leave, now, name, place)));
         }
     }
     if !wrong.is_empty() {

@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Signal, pidfd_send_signal, test_kill_process};
 
-use super::instances::{Selection, order, select};
+use super::instances::{Known, known, order, select};
 use super::pause::unwritten;
 use crate::exit::ExitCode;
 use crate::hold::Hold;
@@ -47,7 +47,7 @@ type Failure = (ExitCode, Vec<String>);
 type Outcome = Result<String, Failure>;
 
 /// Asks for the same of each of the instances, one after the other, and says what came of it.
-pub fn ask(request: Request, which: &Which, place: &StateDir, user: &User, stderr: &mut Stderr) -> ExitCode {
+pub fn ask(request: Request, which: &Which, user: &User, stderr: &mut Stderr) -> ExitCode {
     let proc = match Proc::new(Path::new(PROC)) {
         Ok(proc) => proc,
         Err(unknown) => return cannot_tell(&unknown.0, stderr),
@@ -59,14 +59,16 @@ pub fn ask(request: Request, which: &Which, place: &StateDir, user: &User, stder
         }
         exit = worse(exit, new);
     };
-    match select(which, place, user) {
+    let (place, known) = (&which.place, known(&which.place, user));
+    let folder = user.state_folder(place.state_dir.as_ref());
+    match select(which, &known, Some(&folder)) {
         Err(none) if none.are_roots => fail(ExitCode::NoPermission, none.wrong),
         Err(none) => fail(ExitCode::Usage, none.wrong),
-        Ok(Selection { folder, names }) => {
+        Ok(selected) => {
             let boot_id = boot_id(Path::new(PROC));
-            for name in &names {
+            for Known { name, .. } in selected {
                 let files = Files::new(&folder, name, &boot_id);
-                let is_named = !which.all;
+                let is_named = which.names.contains(&name.to_string().into());
                 let asker = Asker { request, name, files, is_named, place, user, proc: &proc };
                 match asker.carry_out() {
                     Ok(line) => {
@@ -93,7 +95,7 @@ struct Asker<'a> {
     request: Request,
     name: &'a Name,
     files: Files,
-    /// It was given by name, and not with all others.
+    /// It was given by its name, and not with others.
     is_named: bool,
     place: &'a StateDir,
     user: &'a User,

@@ -1,12 +1,11 @@
 //! `status`: what each watchdog sees.
 
-use std::ffi::OsString;
 use std::time::Duration;
 
-use super::instances::{Known, directories, known, unheard_of};
+use super::instances::{Known, directories, known, select};
 use crate::exit::ExitCode;
 use crate::hold::{Held, Hold};
-use crate::input::cli::StateDir;
+use crate::input::cli::Which;
 use crate::process::scan::{Proc, Unknown};
 use crate::render::{json, status_table};
 use crate::report::snapshot::{Live, Remark, Snapshot, Status, Watcher};
@@ -22,38 +21,21 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 ///
 /// # Errors
 /// Names of which nobody has heard.
-pub fn show(
-    names: &[OsString],
-    json: bool,
-    place: &StateDir,
-    user: &User,
-    proc: &Proc,
-) -> Result<(String, ExitCode), Vec<String>> {
+pub fn show(which: &Which, json: bool, user: &User, proc: &Proc) -> Result<(String, ExitCode), Vec<String>> {
     let boot_id = boot_id(proc.root());
-    let known = known(place, user);
-    let wanted: Vec<_> = if names.is_empty() {
-        known.iter().filter(|known| known.has_state && !is_over(known, &boot_id)).collect()
+    let known = known(&which.place, user);
+    let wanted = if which.names.is_empty() {
+        let is_wanted = |known: &&Known| which.all || known.has_state && !is_over(known, &boot_id);
+        known.iter().filter(is_wanted).collect()
     } else {
-        let mut wanted = Vec::new();
-        let mut wrong = Vec::new();
-        for asked in names {
-            let before = wanted.len();
-            wanted.extend(known.iter().filter(|known| known.is_called(asked)));
-            if wanted.len() == before {
-                wrong.push(unheard_of(asked, &known));
-            }
-        }
-        if !wrong.is_empty() {
-            return Err(wrong);
-        }
-        wanted
+        select(which, &known, None).map_err(|it| it.wrong)?
     };
     let snapshots: Vec<_> = wanted.iter().map(|known| snapshot(known, &boot_id, proc)).collect();
     let text = if json {
         json::array(&snapshots)
     } else if snapshots.is_empty() {
         let folders: Vec<_> =
-            directories(place, user).iter().map(|folder| folder.display().to_string()).collect();
+            directories(&which.place, user).iter().map(|folder| folder.display().to_string()).collect();
         format!("no watchdog has run lately (looked in {})\n", escaped(&folders.join(" or ")))
     } else {
         status_table::page(&snapshots, terminal_width())

@@ -27,12 +27,10 @@ pub enum Command {
     Help,
     /// Show what each watchdog sees.
     Status {
-        /// The watchdogs to show; all, if none is named.
-        names: Vec<OsString>,
+        /// Which watchdogs; those that are of interest, if none is named.
+        which: Which,
         /// As JSON.
         json: bool,
-        /// Where their state is.
-        place: StateDir,
     },
     /// Leave a process alone.
     Pause {
@@ -40,8 +38,6 @@ pub enum Command {
         which: Which,
         /// For how long.
         time: Option<OsString>,
-        /// Where their state is.
-        place: StateDir,
     },
     /// Remove what is left of watchdogs that nobody runs.
     Clean(Clean),
@@ -51,8 +47,6 @@ pub enum Command {
         request: Request,
         /// Which watchdogs.
         which: Which,
-        /// Where their state is.
-        place: StateDir,
     },
     /// Run a built-in check.
     Probe {
@@ -65,33 +59,31 @@ pub enum Command {
     Resume {
         /// Which watchdogs.
         which: Which,
-        /// Where their state is.
-        place: StateDir,
     },
 }
 
 /// Which watchdogs a command is for.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Which {
-    /// These.
+    /// These, or all that a glob matches.
     pub names: Vec<OsString>,
     /// Every one.
     pub all: bool,
     /// Every one, while packages are upgraded.
     pub upgrade: bool,
+    /// Where their state is.
+    pub place: StateDir,
 }
 
 /// What is to be removed.
 #[derive(Debug)]
 pub struct Clean {
     /// Of these watchdogs.
-    pub names: Vec<OsString>,
+    pub which: Which,
     /// Their logs, too.
     pub logs: bool,
     /// Where the logs are, if not in the usual place.
     pub log_dir: Option<OsString>,
-    /// Where their state is.
-    pub place: StateDir,
 }
 
 /// Where the state of watchdogs is.
@@ -180,13 +172,14 @@ fn argument(row: &Row) -> Arg {
 fn commands() -> Vec<clap::Command> {
     let flag = |name, help| Arg::new(name).long(name).help(help).action(ArgAction::SetTrue);
     let values = |name, help| Arg::new(name).value_parser(ValueParser::os_string()).help(help);
-    let names = |help| values("names", help).value_name("NAMES").num_args(0..);
+    let names =
+        values("names", "Names of watchdogs, as 'watchdog status' shows them; or globs, such as 'web-*'");
+    let names = names.value_name("NAMES").num_args(0..);
     let time = |name, help| values(name, help).long(name).value_name("TIME").allow_negative_numbers(true);
     let state_dir = row("state_dir").map(|row| {
         let default = row.default_in_help().unwrap_or_default();
         argument(row).help_heading(None).help(format!("Directory of the state [default: {default}]"))
     });
-    let which = [names("Names of watchdogs, as 'watchdog status' shows them"), flag("all", "All watchdogs")];
     let upgrade =
         flag("upgrade", "All watchdogs, for a package upgrade; separate from pauses that people make");
     let which_one = ArgGroup::new("which").args(["names", "all"]).required(true);
@@ -198,28 +191,30 @@ fn commands() -> Vec<clap::Command> {
         .action(ArgAction::Help)
         .display_order(100);
     let command = |name, about| clap::Command::new(name).about(about).arg(help.clone());
-    let of_some = |name, about| {
-        let group = which_one.clone();
-        command(name, about).args(which.clone()).group(group).args(state_dir.clone())
+    let of_any = |name, about, all| {
+        let which = [names.clone(), flag("all", all).conflicts_with("names")];
+        command(name, about).args(which).args(state_dir.clone())
     };
+    let of_some = |name, about| of_any(name, about, "All watchdogs").group(which_one.clone());
     let of_upgrades = |command: clap::Command| {
         command.arg(upgrade.clone()).mut_group("which", |group| group.arg("upgrade"))
     };
     vec![
-        command("status", "Show each watchdog and its process")
-            .args([names("Watchdogs to show [default: all]"), flag("json", "Print JSON, for scripts")])
-            .args(state_dir.clone()),
+        of_any(
+            "status",
+            "Show each watchdog and its process",
+            "Also those that have not run, or ended long ago",
+        )
+        .arg(flag("json", "Print JSON, for scripts")),
         of_some("start", "Start a process now; end a pause or a stop"),
         of_some("stop", "Stop a process until 'start' or a reboot"),
         of_some("restart", "Stop a process and start it again"),
         of_upgrades(of_some("pause", "Do not start a process until 'resume' or a reboot"))
             .arg(time("for", "End the pause after this time").id("time")),
         of_upgrades(of_some("resume", "End a pause; forget failures and a give-up")),
-        command("clean", "Remove what is left of a watchdog that nobody runs")
-            .args([values("names", "Names of watchdogs").value_name("NAMES").num_args(1..).required(true)])
+        of_some("clean", "Remove what is left of a watchdog that nobody runs")
             .arg(flag("logs", "Remove its logs too"))
-            .args(row("log_dir").map(|row| argument(row).help_heading(None).requires("logs")))
-            .args(state_dir.clone()),
+            .args(row("log_dir").map(|row| argument(row).help_heading(None).requires("logs"))),
         command("probe", "Run a built-in check")
             .hide(true)
             .arg(
@@ -264,10 +259,11 @@ impl Command {
     pub fn names(&self) -> &[OsString] {
         match self {
             Command::Help => &[],
-            Command::Status { names, .. } | Command::Clean(Clean { names, .. }) => names,
-            Command::Pause { which, .. } | Command::Resume { which, .. } | Command::Ask { which, .. } => {
-                &which.names
-            }
+            Command::Status { which, .. }
+            | Command::Pause { which, .. }
+            | Command::Resume { which }
+            | Command::Ask { which, .. }
+            | Command::Clean(Clean { which, .. }) => &which.names,
             Command::Probe { check, .. } => std::slice::from_ref(check),
         }
     }
@@ -279,24 +275,21 @@ impl Command {
         }
         let place = StateDir { state_dir: typed.remove_one("state_dir") };
         let names = typed.remove_many("names").map(Iterator::collect).unwrap_or_default();
-        if name == "status" {
-            return Some(Command::Status { names, json: typed.get_flag("json"), place });
-        }
-        if name == "clean" {
-            let (logs, log_dir) = (typed.get_flag("logs"), typed.remove_one("log_dir"));
-            return Some(Command::Clean(Clean { names, logs, log_dir, place }));
-        }
         let is_given = |flag| matches!(typed.try_get_one(flag), Ok(Some(true)));
-        let which = Which { names, all: is_given("all"), upgrade: is_given("upgrade") };
-        let ask = |request, which, place| Some(Command::Ask { request, which, place });
-        match name {
-            "start" => ask(Request::Start, which, place),
-            "stop" => ask(Request::Stop, which, place),
-            "restart" => ask(Request::Restart, which, place),
-            "pause" => Some(Command::Pause { which, time: typed.remove_one("time"), place }),
-            "resume" => Some(Command::Resume { which, place }),
-            _ => None,
-        }
+        let which = Which { names, all: is_given("all"), upgrade: is_given("upgrade"), place };
+        Some(match name {
+            "status" => Command::Status { which, json: is_given("json") },
+            "start" => Command::Ask { request: Request::Start, which },
+            "stop" => Command::Ask { request: Request::Stop, which },
+            "restart" => Command::Ask { request: Request::Restart, which },
+            "pause" => Command::Pause { which, time: typed.remove_one("time") },
+            "resume" => Command::Resume { which },
+            "clean" => {
+                let logs = is_given("logs");
+                Command::Clean(Clean { which, logs, log_dir: typed.remove_one("log_dir") })
+            }
+            _ => return None,
+        })
     }
 }
 

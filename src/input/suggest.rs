@@ -63,7 +63,6 @@ fn instead(other: &clap::Error, words: &[String], user: &User) -> Option<String>
             let command = words.iter().find(|word| NEED_ONE.contains(&word.as_str()))?;
             Some(match command.as_str() {
                 "probe" => "which check? watchdog probe http://127.0.0.1/".to_owned(),
-                "clean" => "which watchdog? watchdog clean NAME".to_owned(),
                 _ => format!("which watchdog? watchdog {command} NAME, or --all"),
             })
         }
