@@ -208,6 +208,8 @@ pub fn is_ignored(signal: i32) -> bool {
 
 /// Gives pages of the heap that are free back to the kernel: reading the command line takes several
 /// times what watching does. The C library does it by itself only for 128 KiB at the end of the heap
+/// Gives memory that nobody uses back to the kernel. Reading the command line takes several times what watching
+/// does, of the heap and of the stack. The C library does it by itself only for 128 KiB at the end of the heap
 /// (mallopt(3), `M_TRIM_THRESHOLD`).
 pub fn give_back_free_memory() {
     #[cfg(target_env = "gnu")]
@@ -215,7 +217,24 @@ pub fn give_back_free_memory() {
     unsafe {
         libc::malloc_trim(0);
     }
+    let here = 0_u8;
+    let unused_from = (&raw const here).addr().saturating_sub(STACK_IN_USE);
+    let unused = std::ptr::without_provenance_mut(unused_from.saturating_sub(STACK_UNUSED) & !(PAGE - 1));
+    if own_pid() == nix::unistd::gettid().as_raw() {
+        // SAFETY: below what is in use there is nothing but the rest of the main thread's stack, and the gap of 1 MiB
+        // that Linux keeps below that (`stack_guard_gap`); what is not mapped is passed over.
+        unsafe {
+            libc::madvise(unused, STACK_UNUSED, libc::MADV_DONTNEED);
+        }
+    }
 }
+
+/// More than the system call needs below the variables of its caller.
+const STACK_IN_USE: usize = 16 << 10;
+/// How much below that is given back.
+const STACK_UNUSED: usize = 512 << 10;
+/// The smallest size of a page.
+const PAGE: usize = 4096;
 
 /// Sees to it that descriptors which this program inherited end with it: a `flock` or a pipe of whoever
 /// started it is not for the daemons that it starts.

@@ -17,7 +17,7 @@ use crate::state::said::Notice;
 use crate::state::store::Store;
 use crate::state::{Origin, Sight, State};
 use crate::supervise::{Parts, Supervisor};
-use crate::sys::Pid;
+use crate::sys::{self, Pid};
 use crate::time::{Time, now};
 
 /// Tells an event to all who keep or say it, unless it has been told.
@@ -163,6 +163,7 @@ impl Supervisor {
                 self.parts.emit(AttemptEvent::Succeeded { attempt, process, since });
                 self.ask_what_becomes_of_it();
                 self.refresh_signature();
+                sys::give_back_free_memory();
             }
             (News::Failed { failures, why }, _) => self.tell_failure(failures, why, since),
             (News::GaveUp { failures, why, retry }, _) => {
