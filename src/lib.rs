@@ -26,7 +26,8 @@ mod time;
 use control::dry_run;
 use exit::ExitCode;
 use input::cli::Cli;
-use input::{resolve, suggest};
+use input::resolve::{self, Job};
+use input::suggest;
 use log::Stderr;
 use settings::Verbosity;
 use settings::dirs::User;
@@ -38,23 +39,32 @@ pub fn run() -> ExitCode {
         return ExitCode::Success;
     }
     let mut stderr = Stderr::new(Verbosity::Warnings);
+    match read(&mut stderr) {
+        Ok(job) => setup::watch(job.settings, job.reload, &mut stderr),
+        Err(exit) => exit,
+    }
+}
+
+/// What there is to watch. Reading it takes more of the stack than watching, and for a moment only.
+///
+/// # Errors
+/// Nothing: the command line is wrong, or asked for something else, which is done.
+#[inline(never)]
+fn read(stderr: &mut Stderr) -> Result<Box<Job>, ExitCode> {
     let user = User::current();
     let words: Vec<_> = std::env::args_os().collect();
-    let typed = match Cli::parse(&words) {
-        Ok(typed) => typed,
-        Err(other) => return suggest::answer(&other, &words, &user, &mut stderr),
-    };
+    let typed = Cli::parse(&words).map_err(|other| suggest::answer(&other, &words, &user, stderr))?;
     if let Some(command) = &typed.command {
-        return control::run(command, &user, &mut stderr);
+        return Err(control::run(command, &user, stderr));
     }
-    match resolve::read(typed.given, &user, &mut stderr) {
-        Ok(job) if job.given.is_on("dry_run") => dry_run::run(&job, &mut stderr),
-        Ok(job) => setup::watch(job.settings, job.reload, &mut stderr),
+    match resolve::read(typed.given, &user, stderr) {
+        Ok(job) if job.given.is_on("dry_run") => Err(dry_run::run(&job, stderr)),
+        Ok(job) => Ok(Box::new(job)),
         Err(wrong) => {
             for wrong in wrong {
                 stderr.write_text(&format!("watchdog: {wrong}\n"));
             }
-            ExitCode::Usage
+            Err(ExitCode::Usage)
         }
     }
 }

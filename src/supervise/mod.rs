@@ -205,7 +205,7 @@ impl Supervisor {
     }
 
     /// Watches, until a signal or the policy ends it.
-    pub fn run(mut self) -> ExitCode {
+    pub fn run(mut self: Box<Self>) -> ExitCode {
         // One that was made just before.
         let mut seen = self.request().unwrap_or(Seen::Nothing);
         loop {
@@ -440,11 +440,11 @@ impl Supervisor {
         }
     }
 
-    fn end(mut self, outcome: Outcome) -> ExitCode {
+    fn end(mut self: Box<Self>, outcome: Outcome) -> ExitCode {
         self.bury();
         self.name_near_misses_if_due();
         self.wait_for_doubt();
-        let Supervisor { parts, policy, facts, followed, leave, stops, .. } = &mut self;
+        let Supervisor { parts, policy, facts, followed, leave, stops, .. } = &mut *self;
         let mut worth = Worth::All;
         let exit = match outcome {
             Outcome::Running { started } => {
@@ -484,7 +484,7 @@ impl Supervisor {
     }
 
     /// The last thing of a watch.
-    fn finish(mut self, worth: Worth) {
+    fn finish(mut self: Box<Self>, worth: Worth) {
         self.end_probe();
         let is_alone = self.is_alone();
         if is_alone {

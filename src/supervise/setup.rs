@@ -36,19 +36,31 @@ use crate::sys::{self, PROC};
 const EXEC_PATIENCE: u32 = 200;
 const EXEC_PAUSE: Duration = Duration::from_millis(1);
 
-/// Puts together what a watch works with, and watches; unless somebody else does already.
+/// Watches; unless somebody else does already.
 pub fn watch(settings: Settings, reload: Reload, stderr: &mut Stderr) -> ExitCode {
+    match prepare(settings, reload, stderr) {
+        Ok(supervisor) => supervisor.run(),
+        Err(exit) => exit,
+    }
+}
+
+/// Puts together what a watch works with. What that needs of the stack is not kept for the time of the watch.
+///
+/// # Errors
+/// It cannot watch, or somebody else does already.
+#[inline(never)]
+fn prepare(settings: Settings, reload: Reload, stderr: &mut Stderr) -> Result<Box<Supervisor>, ExitCode> {
     signals::ignore_those_of_writes();
     let mut proc = match Proc::new(Path::new(PROC)) {
         Ok(proc) => proc,
-        Err(unknown) => return cannot_tell(&unknown.0, stderr),
+        Err(unknown) => return Err(cannot_tell(&unknown.0, stderr)),
     };
     let settings = Rc::new(settings);
     let mut files = Files::of(&settings.dirs, &settings.name, &boot_id(Path::new(PROC)));
     let lock = acquire(&mut files, &settings, &proc);
     if let Err(NoLock::Busy(holder)) = &lock {
         let other = Other::holding(holder, &settings, &files);
-        return beside(&settings, other, &files, &proc, stderr);
+        return Err(beside(&settings, other, &files, &proc, stderr));
     }
     let (mut record, found) = Store::recall(files, &settings, &proc);
     let facts = facts(&settings, lock.as_ref().ok(), &record);
@@ -61,7 +73,7 @@ pub fn watch(settings: Settings, reload: Reload, stderr: &mut Stderr) -> ExitCod
             let _ = output.keep_to_limit();
             // It has ended in order, as the next one is to know.
             let _ = lock.map(Lock::release);
-            return exit;
+            return Err(exit);
         }
     }
     let mut report = LogLines::new(&settings);
@@ -69,7 +81,7 @@ pub fn watch(settings: Settings, reload: Reload, stderr: &mut Stderr) -> ExitCod
     take_up(admission, &facts, &mut record, &mut report);
     let signals = match Signals::catch() {
         Ok(signals) => signals,
-        Err(error) => return cannot_tell(&format!("signals cannot be caught: {error}"), stderr),
+        Err(error) => return Err(cannot_tell(&format!("signals cannot be caught: {error}"), stderr)),
     };
     start_log(&settings, record.was_told());
     let service_manager = Rc::new(RefCell::new(ServiceManager::of_watch(settings.limits.once)));
@@ -92,7 +104,7 @@ pub fn watch(settings: Settings, reload: Reload, stderr: &mut Stderr) -> ExitCod
         settings,
         proc,
     };
-    Supervisor::new(parts).run()
+    Ok(Box::new(Supervisor::new(parts)))
 }
 
 /// What tells a service manager during a look that the watch lives.
