@@ -44,7 +44,7 @@ fn what_runs_is_shown_with_who_watches_it() {
         &shown,
         &json!({
             "name": scene.name(), "state": "running", "pid": pid, "process": scene.name(), "restarts": 0,
-            "failures": 0, "max_fail_count": 3, "standing": null, "standing_seconds": null,
+            "failures": 0, "max_fail_count": 3, "standing": null, "standing_seconds": null, "hold": null, "hold_seconds": null,
             "checked_seconds": 0, "watchdog_pid": me, "mode": "service", "interval_seconds": 0.1,
             "folder": scene.path("state"),
         }),
@@ -169,7 +169,9 @@ fn a_give_up_and_a_pause_are_shown() {
     let left = shown["standing_seconds"].as_u64();
     assert!(left.is_some_and(|time| (1700..=1800).contains(&time)), "{shown:#}");
     assert_eq!(scene.say(&["pause", scene.name()]).code(), Some(0));
-    shows(&status(&scene).1, &json!({ "standing": "paused", "standing_seconds": null }));
+    let paused =
+        json!({ "standing": "paused", "standing_seconds": null, "hold": "paused", "hold_seconds": null });
+    shows(&status(&scene).1, &paused);
     assert_eq!(scene.say(&["resume", scene.name()]).code(), Some(0));
     fs::write(scene.path("mended"), "").unwrap();
     assert_eq!(line.run().code(), Some(0));

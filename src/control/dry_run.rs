@@ -7,14 +7,13 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use crate::exit::ExitCode;
-use crate::hold::Hold;
-use crate::hold::pause::Leave;
+use crate::hold::{Held, Hold};
 use crate::input::resolve::Job;
 use crate::log::{Stderr, cannot_tell};
 use crate::process::ProcessInfo;
 use crate::process::scan::{Candidate, Matches, Proc, Tasks, Unknown};
 use crate::render::table;
-use crate::report::words::{ambiguity, list, user_name, why_not};
+use crate::report::words::{ambiguity, held, list, user_name, why_not};
 use crate::settings::doubts::Doubts;
 use crate::settings::{Settings, program};
 use crate::state::{Files, State, store};
@@ -23,7 +22,7 @@ use crate::supervise::start_command::{StartCommand, StartRecord};
 use crate::sys::{PROC, Pid};
 use crate::task::login::Login;
 use crate::text::{escaped, span};
-use crate::time::{SecondsFormat, local};
+use crate::time::{SecondsFormat, by_the_clock, local};
 
 /// Says what this watch would do now, on standard output.
 pub fn run(job: &Job, stderr: &mut Stderr) -> ExitCode {
@@ -140,16 +139,14 @@ impl Page {
 }
 
 /// What a watch that begins now finds of those before it, and of what people have said.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Standing {
     /// Nothing that keeps it from starting what is missing.
     Free,
     /// Another watchdog of its name is running.
     Watched(Admission, Pid),
-    /// It is to be left alone: for so long, or until somebody says otherwise.
-    Paused { left: Option<Duration> },
-    /// Somebody has stopped it.
-    Stopped,
+    /// This holds it.
+    Held(Held),
     /// The start command of the watch before it is running.
     Starting { command: Pid },
     /// It was given up, and is tried again after this time.
@@ -172,11 +169,8 @@ impl Standing {
         if let Some(pid) = other.and_then(|other| other.pid) {
             return Standing::Watched(admission, pid);
         }
-        if files.holds(now).iter().any(|held| held.hold == Hold::Stopped) {
-            return Standing::Stopped;
-        }
-        if let Leave::Paused { until } = files.leave(now) {
-            return Standing::Paused { left: until.map(|until| until.saturating_sub(now)) };
+        if let Some(held) = Held::longest(&files.holds(now)) {
+            return Standing::Held(held.clone());
         }
         if let Some(command) = StartRecord::read(files).and_then(|noted| StartCommand::adopt(noted, proc)) {
             return Standing::Starting { command: command.pid() };
@@ -204,14 +198,20 @@ fn would(settings: &Settings, found: &Result<Matches, Unknown>, standing: Standi
             format!("follow {}; start nothing", found.first().map(ToString::to_string).unwrap_or_default())
         }
         (_, Standing::Watched(_, by)) => format!("{NOTHING} pid {by} already watches '{name}'"),
-        (_, Standing::Stopped) => {
-            format!("{NOTHING} stopped until '{}' or a reboot", settings.order("start"))
-        }
-        (_, Standing::Paused { left: None }) => {
-            format!("{NOTHING} paused until '{resume}' or a reboot")
-        }
-        (_, Standing::Paused { left: Some(left) }) => {
-            format!("{NOTHING} paused for another {}; to end the pause: {resume}", span(left))
+        (_, Standing::Held(it)) => {
+            let words = held(&it);
+            let order = if it.hold == Hold::Stopped { settings.order("start") } else { resume };
+            match (it.hold, it.until) {
+                (Hold::Paused | Hold::Upgrading | Hold::Stopped, None) => {
+                    format!("{NOTHING} {words} until '{order}' or a reboot")
+                }
+                (Hold::Paused | Hold::Upgrading | Hold::Stopped, Some(until)) => {
+                    let left = span(until.saturating_sub(now()));
+                    format!("{NOTHING} {words} for another {left}; to end the pause: {order}")
+                }
+                (_, Some(until)) => format!("{NOTHING} {words} until {}", by_the_clock(until)),
+                (_, None) => format!("{NOTHING} {words}"),
+            }
         }
         (_, Standing::Starting { command }) => {
             format!("wait: not running, and the start command runs already (pid {command})")

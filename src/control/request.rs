@@ -179,7 +179,7 @@ impl Asker<'_> {
                 "nothing was done, since packages are being upgraded; '{}' does it all the same",
                 self.order()
             ))),
-            Some(Hold::Upgrading | Hold::Paused | Hold::Stopped) | None => Ok(()),
+            _ => Ok(()),
         }
     }
 

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::instances::{Known, directories, known, select};
 use crate::exit::ExitCode;
-use crate::hold::{Held, Hold};
 use crate::input::cli::Which;
 use crate::process::scan::{Proc, Unknown};
 use crate::render::{json, status_table};
@@ -80,10 +79,7 @@ fn snapshot(known: &Known, boot_id: &str, proc: &Proc) -> Snapshot {
         Err(Unread::Foreign(_)) => without(Remark::DamagedState),
         Err(Unread::Failed(error)) => without(Remark::UnreadableState(error.to_string())),
     };
-    match files.holds(now).first() {
-        Some(Held { hold: Hold::Stopped, .. }) => snapshot.stopped(),
-        _ => snapshot.with(files.leave(now)),
-    }
+    snapshot.with(&files.holds(now))
 }
 
 /// What is the case now of what `state` says.

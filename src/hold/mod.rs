@@ -1,36 +1,67 @@
-//! Why nothing is started now.
+//! Whether it should run now: the holds that are in force, and what may be done under them.
 
 pub mod pause;
 
-use crate::time::Time;
+pub use crate::state::held::{Held, Hold};
 
-/// A reason why nothing is started now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hold {
-    /// Somebody wants it left alone.
-    Paused,
-    /// Somebody has stopped it.
-    Stopped,
-    /// Packages are being upgraded.
-    Upgrading,
+use crate::policy::{May, MayStart};
+
+/// What may be done under these holds.
+pub fn may(holds: &[Held]) -> May {
+    let is_any = |among: fn(Hold) -> bool| holds.iter().any(|held| among(held.hold));
+    if is_any(|hold| matches!(hold, Hold::Paused | Hold::Upgrading)) {
+        return May::NOTHING;
+    }
+    let start = if is_any(holds_requests) {
+        MayStart::No
+    } else if holds.is_empty() {
+        MayStart::Yes
+    } else {
+        MayStart::OnRequest
+    };
+    May { start, ..May::ALL }
 }
 
-/// A hold that is in force.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Held {
-    /// Which.
-    pub hold: Hold,
-    /// Until then; `None` is until somebody ends it, or a boot.
-    pub until: Option<Time>,
+/// Whether a start that somebody asks for is held too.
+fn holds_requests(hold: Hold) -> bool {
+    match hold {
+        Hold::Paused | Hold::Stopped | Hold::Upgrading | Hold::Version | Hold::Shutdown => true,
+        Hold::Hours | Hold::Dependency | Hold::Finished => false,
+    }
 }
 
-impl Hold {
-    /// Its name, the same wherever it is shown.
-    pub fn name(self) -> &'static str {
-        match self {
-            Hold::Paused => "paused",
-            Hold::Stopped => "stopped",
-            Hold::Upgrading => "upgrading",
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Time;
+
+    #[test]
+    fn what_may_be_done_depends_on_who_holds_it() {
+        let held = |holds: &[Hold]| may(&holds.iter().map(|hold| Held::new(*hold, None)).collect::<Vec<_>>());
+        let start = |start| May { start, ..May::ALL };
+        for (holds, expected) in [
+            (&[][..], May::ALL),
+            (&[Hold::Paused, Hold::Hours], May::NOTHING),
+            (&[Hold::Upgrading], May::NOTHING),
+            (&[Hold::Stopped], start(MayStart::No)),
+            (&[Hold::Hours, Hold::Dependency], start(MayStart::OnRequest)),
+            (&[Hold::Hours, Hold::Version], start(MayStart::No)),
+            (&[Hold::Shutdown], start(MayStart::No)),
+        ] {
+            assert_eq!(held(holds), expected, "{holds:?}");
         }
+    }
+
+    #[test]
+    fn the_hold_that_is_shown_is_the_one_that_ends_last() {
+        let held = |hold, until: Option<u64>| Held::new(hold, until.map(Time::from_secs));
+        let one = |holds: &[Held]| Held::longest(holds).map(|held| held.hold);
+        assert_eq!(one(&[]), None);
+        assert_eq!(
+            one(&[held(Hold::Paused, Some(5)), held(Hold::Upgrading, Some(9))]),
+            Some(Hold::Upgrading)
+        );
+        assert_eq!(one(&[held(Hold::Stopped, None), held(Hold::Upgrading, Some(9))]), Some(Hold::Stopped));
+        assert_eq!(one(&[held(Hold::Paused, None), held(Hold::Dependency, None)]), Some(Hold::Paused));
     }
 }

@@ -93,11 +93,11 @@ impl Files {
             Leave::Given { .. } => None,
             Leave::Paused { until } => {
                 let hold = if self.is_stopped() { Hold::Stopped } else { Hold::Paused };
-                Some(Held { hold, until })
+                Some(Held::new(hold, until))
             }
         };
         let upgrade = self.upgrade(now).filter(|_| matches!(self.leave(now), Leave::Paused { .. }));
-        let upgrade = upgrade.map(|upgrade| Held { hold: Hold::Upgrading, until: upgrade.until_ms });
+        let upgrade = upgrade.map(|upgrade| Held::new(Hold::Upgrading, upgrade.until_ms));
         said.into_iter().chain(upgrade).collect()
     }
 
@@ -283,6 +283,6 @@ mod tests {
         let this = files(folder.path(), "this");
         let old = r#"{"version":1,"boot_id":"this","paused":true,"until_ms":null,"said_ms":5}"#;
         std::fs::write(folder.path().join("x.pause"), old).unwrap();
-        assert_eq!(this.holds(Duration::ZERO), [Held { hold: Hold::Paused, until: None }]);
+        assert_eq!(this.holds(Duration::ZERO), [Held::new(Hold::Paused, None)]);
     }
 }

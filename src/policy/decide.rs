@@ -74,8 +74,7 @@ impl Policy {
             Seen::Missing if self.asked.is_some() => self.missing_as_asked(now),
             // It ended while nobody watched.
             Seen::Missing if self.has_run => self.finish(now),
-            // It came from an attempt of the watch before, and did not last. While somebody wants it left
-            // alone, whoever ended it may have meant to.
+            // It came from an attempt of the watch before, and did not last.
             Seen::Missing if self.on_probation && self.may_start() => self.failed(now, Failure::Unstable),
             Seen::Missing => {
                 self.on_probation = false;

@@ -156,10 +156,16 @@ impl Policy {
         self.failed_at(now, self.earliest_start(now), why)
     }
 
-    /// One failure more. Unless that is enough, the next attempt may come at `until`.
+    /// One failure more. Unless that is enough, the next attempt may come at `until`. While something holds the
+    /// process, whoever ended it may have meant to, and nothing counts.
     pub(super) fn failed_at(&mut self, now: Time, until: Time, why: Failure) -> Decision {
-        self.refuse(NotDone::NotStarted);
+        let is_held = !self.may_start();
+        self.refuse(if is_held { NotDone::Held } else { NotDone::NotStarted });
         self.on_probation = false;
+        if is_held {
+            self.state = State::Down { until, cause: DownCause::Known };
+            return look_or_wait(now, until).action.with(News::Undone);
+        }
         self.failures = self.failures.saturating_add(1);
         let failures = self.failures;
         let may_give_up = self.has_started || self.counted_by == CountedBy::Ours;

@@ -727,6 +727,26 @@ fn what_is_to_be_left_alone_is() {
     let mut policy = Policy::recall(once, memory, None);
     assert_eq!(policy.decide(ms(0), Seen::Missing, May::NOTHING), end.into());
     assert_eq!(policy.memory(), Memory { failures: 2, ..Memory::default() });
+    // Nor has an attempt that is judged meanwhile, nor a crash just after it.
+    for held in [May::NOTHING, May { start: MayStart::OnRequest, ..May::ALL }] {
+        let mut policy = Policy::new(LIMITS);
+        for (at, seen, may, action, news) in [
+            (0, Seen::Missing, May::ALL, Action::Start { attempt: 1 }, None),
+            (0, Seen::CommandEnded, May::ALL, Action::Look, None),
+            (5000, Seen::Missing, held, Action::Look, Some(News::Undone)),
+            (5000, Seen::Missing, held, wait(6000), None),
+            (6000, Seen::Missing, May::ALL, Action::Start { attempt: 1 }, None),
+            (11_000, running(6005), May::ALL, wait(12_000), Some(News::Succeeded { attempt: 1 })),
+            (11_500, died(11_500, 6005), held, wait(14_500), None),
+            (11_501, ended(Cause::Crashed), held, wait(11_600), Some(News::Undone)),
+            (11_600, Seen::Nothing, held, Action::Look, None),
+            (11_600, Seen::Missing, held, wait(12_600), None),
+        ] {
+            let decision = policy.decide(ms(at), seen, may);
+            assert_eq!((decision.action, decision.news), (action, news), "{seen:?} at {at} ms: {policy:?}");
+        }
+        assert_eq!(policy.memory().failures, 0);
+    }
     // A round that is due waits for the pause to end.
     let memory = Memory { failures: 3, gave_up_until: Some(ms(10)), ..Memory::default() };
     let limits = Limits { retry_after: Some(ms(1000)), ..LIMITS };
@@ -757,8 +777,8 @@ enum Fault {
     StartByHand,
     /// Nobody can tell whether it runs, for so long.
     Blind(Duration),
-    /// It is to be left alone, for so long.
-    Pause(Duration),
+    /// Something holds it, for so long.
+    Hold(Duration, May),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -781,7 +801,8 @@ struct World {
     command_until: Option<Time>,
     coming: Option<(Time, Living)>,
     blind_until: Time,
-    paused_until: Time,
+    held_until: Time,
+    held: May,
     last_start: Option<Time>,
     attempt_ran: bool,
     attempt_is_bad: bool,
@@ -803,7 +824,8 @@ impl World {
             command_until: None,
             coming: None,
             blind_until: Time::ZERO,
-            paused_until: Time::ZERO,
+            held_until: Time::ZERO,
+            held: May::ALL,
             last_start: None,
             attempt_ran: true,
             attempt_is_bad: false,
@@ -892,7 +914,7 @@ impl World {
             }
             Fault::StartByHand => {}
             Fault::Blind(time) => self.blind_until = self.now + time,
-            Fault::Pause(time) => self.paused_until = self.now + time,
+            Fault::Hold(time, held) => (self.held_until, self.held) = (self.now + time, held),
         }
     }
 
@@ -917,7 +939,7 @@ impl World {
         let now = self.now;
         assert!(self.process.is_none(), "a running process was started at {now:?}");
         assert!(now >= self.blind_until, "started at {now:?} without knowing");
-        assert!(now >= self.paused_until, "started at {now:?} while it was to be left alone");
+        assert!(now >= self.held_until, "started at {now:?} while it was held");
         assert!(self.command_until.is_none(), "two start commands at {now:?}");
         if let Some(last) = self.last_start {
             assert!(now >= last + self.limits.restart_wait_interval, "attempts at {last:?} and {now:?}");
@@ -955,8 +977,17 @@ impl World {
         let mut idle = 0;
         while self.now < horizon {
             let before = self.now;
-            let may = if self.now >= self.paused_until { May::ALL } else { May::NOTHING };
-            seen = match policy.decide(self.now, seen, may).action {
+            let is_held = self.now < self.held_until;
+            let failures = policy.memory().failures;
+            let decision = policy.decide(self.now, seen, if is_held { self.held } else { May::ALL });
+            if is_held {
+                assert!(policy.memory().failures <= failures, "a failure at {before:?} while it was held");
+                if decision.news == Some(News::Undone) {
+                    self.attempt_ran = true;
+                    self.bad -= u32::from(std::mem::take(&mut self.attempt_is_bad));
+                }
+            }
+            seen = match decision.action {
                 Action::Wait(until) => self.pass(until),
                 Action::Look => self.look(),
                 Action::Start { .. } => {
@@ -1011,8 +1042,14 @@ fn some_fault() -> impl Strategy<Value = Fault> {
         some_ending().prop_map(Fault::End),
         Just(Fault::StartByHand),
         some_time(20_000).prop_map(Fault::Blind),
-        some_time(20_000).prop_map(Fault::Pause)
+        (some_time(20_000), some_hold()).prop_map(|(time, held)| Fault::Hold(time, held))
     ]
+}
+
+/// Of people, of hours or dependencies, of versions or a shutdown.
+fn some_hold() -> impl Strategy<Value = May> {
+    let start = |start| Just(May { start, ..May::ALL });
+    prop_oneof![Just(May::NOTHING), start(MayStart::OnRequest), start(MayStart::No)]
 }
 
 fn some_faults() -> impl Strategy<Value = Vec<(Time, Fault)>> {

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::remark;
+use crate::hold::Held;
 use crate::policy::Condition;
 use crate::process::oom::OutOfMemory;
 use crate::process::termination::Cause;
@@ -27,6 +28,8 @@ struct Instance<'a> {
     max_fail_count: Option<u32>,
     standing: Option<String>,
     standing_seconds: Option<u64>,
+    hold: Option<&'static str>,
+    hold_seconds: Option<u64>,
     checked_seconds: Option<u64>,
     watchdog_pid: Option<Pid>,
     mode: Option<&'static str>,
@@ -85,9 +88,9 @@ impl<'a> Instance<'a> {
     fn new(snapshot: &'a Snapshot) -> Self {
         let facts = snapshot.facts.as_ref();
         let series = facts.and_then(|facts| facts.series.as_ref());
-        let remark = snapshot.remarks.last();
+        let (remark, held) = (snapshot.remarks.last(), snapshot.held());
         let until = match remark {
-            Some(Remark::GivenUp { until } | Remark::Paused { until }) => *until,
+            Some(Remark::GivenUp { until } | Remark::Held(Held { until, .. })) => *until,
             _ => None,
         };
         Instance {
@@ -101,6 +104,8 @@ impl<'a> Instance<'a> {
             max_fail_count: facts.and_then(|facts| facts.max_fail_count),
             standing: remark.map(remark::for_scripts),
             standing_seconds: until.map(|until| snapshot.left(until).as_secs()),
+            hold: held.map(|held| held.hold.name()),
+            hold_seconds: held.and_then(|held| held.until).map(|until| snapshot.left(until).as_secs()),
             checked_seconds: snapshot.checked.map(|time| time.as_secs()),
             watchdog_pid: if let Watcher::At(pid) = snapshot.watcher { Some(pid) } else { None },
             mode: facts.map(|facts| if facts.once { "once" } else { "service" }),

@@ -1,7 +1,8 @@
 //! A remark in words: for scripts, whose words stay, and for people.
 
-use crate::hold::Hold;
+use crate::hold::{Held, Hold};
 use crate::report::snapshot::Remark;
+use crate::report::words::held;
 
 /// As `standing` has it in JSON.
 pub fn for_scripts(remark: &Remark) -> String {
@@ -13,8 +14,8 @@ pub fn for_scripts(remark: &Remark) -> String {
         Remark::EndedSinceCheck => "ended since the last check".to_owned(),
         Remark::StartCommandAtWork => "start command at work".to_owned(),
         Remark::GivenUp { .. } => "given up".to_owned(),
-        Remark::Paused { .. } => "paused".to_owned(),
-        Remark::Stopped => Hold::Stopped.name().to_owned(),
+        Remark::Held(Held { hold: Hold::Upgrading, .. }) => Hold::Paused.name().to_owned(),
+        Remark::Held(Held { hold, .. }) => hold.name().to_owned(),
     }
 }
 
@@ -25,10 +26,7 @@ pub fn words(remark: &Remark) -> String {
         Remark::UnreadableState(error) => format!("cannot read state: {error}"),
         Remark::StartCommandAtWork => "start command running".to_owned(),
         Remark::GivenUp { .. } => "gave up".to_owned(),
-        Remark::NotChecked
-        | Remark::Hidden(_)
-        | Remark::EndedSinceCheck
-        | Remark::Paused { .. }
-        | Remark::Stopped => for_scripts(remark),
+        Remark::NotChecked | Remark::Hidden(_) | Remark::EndedSinceCheck => for_scripts(remark),
+        Remark::Held(it) => held(it),
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{remark, status_table};
+use crate::hold::Held;
 use crate::report::snapshot::{Remark, Snapshot, Status};
 use crate::time::Time;
 
@@ -26,7 +27,7 @@ pub fn line(snapshot: &Snapshot, by_the_clock: impl Fn(Time) -> String) -> Strin
             Remark::GivenUp { until: Some(until) } => {
                 write!(text, "; {}, retry at {}", remark::words(remark), by_the_clock(*until))
             }
-            Remark::Paused { until: Some(until) } => {
+            Remark::Held(Held { until: Some(until), .. }) => {
                 write!(text, "; {} until {}", remark::words(remark), by_the_clock(*until))
             }
             _ => write!(text, "; {}", remark::words(remark)),

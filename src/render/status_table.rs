@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{remark, table};
+use crate::hold::Held;
 use crate::report::snapshot::{Facts, Remark, Snapshot, Status, Watcher};
 use crate::text::span;
 
@@ -95,7 +96,9 @@ fn note(snapshot: &Snapshot, has_last_exit: bool) -> Option<String> {
         Remark::GivenUp { until: Some(until) } => {
             format!("{words}, retry in {}", seconds(snapshot.left(*until)))
         }
-        Remark::Paused { until: Some(until) } => format!("{words}, {} left", seconds(snapshot.left(*until))),
+        Remark::Held(Held { until: Some(until), .. }) => {
+            format!("{words}, {} left", seconds(snapshot.left(*until)))
+        }
         _ => words,
     })
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::hold::{Held, Hold};
 use crate::policy::{Failure, Request, Why};
 use crate::process::ProcessInfo;
 use crate::process::remedy::Remedy;
@@ -150,8 +151,8 @@ pub enum Look<'a> {
 pub enum Lasting<'a> {
     /// Looks cannot tell.
     Unknown(&'a Unknown),
-    /// It is missing, and somebody wants it left alone: for so long, if not until somebody says otherwise.
-    Paused { left: Option<Duration> },
+    /// It is missing, and this holds it, which it does for so long, if that is known.
+    Held { held: &'a Held, left: Option<Duration> },
     /// The process is suspended, by a signal or a debugger.
     Suspended(&'a ProcessInfo),
     /// Several processes match that are not one family.
@@ -193,8 +194,8 @@ pub enum Then {
     Start(Duration),
     /// The verdict on the attempt, this long from now; a start comes after it.
     Verdict(Duration),
-    /// Nothing: it is paused.
-    LeftAlone,
+    /// Nothing: this holds it.
+    Held(Hold),
     /// That is an event of its own.
     Unsaid,
 }
@@ -262,7 +263,7 @@ impl Lasting<'_> {
     fn told(&self) -> Told {
         let (notice, facts) = match self {
             Lasting::Unknown(why) => (Notice::Unknown, why.0.clone()),
-            Lasting::Paused { .. } => (Notice::Paused, String::new()),
+            Lasting::Held { held, .. } => (held.hold.notice(), held.detail.clone().unwrap_or_default()),
             Lasting::Suspended(process) => (Notice::Stopped, process.to_string()),
             Lasting::Ambiguous { .. } => (Notice::Ambiguous, String::new()),
             Lasting::Renamed { process, .. } => (Notice::Renamed, process.to_string()),

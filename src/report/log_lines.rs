@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use log::Level;
 
+use crate::hold::{Held, Hold};
 use crate::policy::{Failure, Request, Why};
 use crate::process::ProcessInfo;
 use crate::process::remedy::Remedy;
@@ -14,8 +15,8 @@ use crate::process::scan::Candidate;
 use crate::process::termination::{Cause, Exit, Predecessor, Termination, signal_name};
 use crate::report::event::{AttemptEvent, Event, Lasting, Look, ProcessEvent, Row, Then, WatchEvent};
 use crate::report::words::{
-    Wrote, candidate, candidate_list, death, ended, facts, failure, list, looks, no_lock, often, options,
-    unusable, user_name, wrote,
+    Wrote, candidate, candidate_list, death, ended, facts, failure, held, list, looks, no_lock, often,
+    options, unusable, user_name, wrote,
 };
 use crate::settings::{Reach, Settings, Subject};
 use crate::state::history::Tally;
@@ -105,6 +106,10 @@ impl LogLines {
             Event::Lasting(lasting @ Lasting::LeftNear { .. }) => outcome(Level::Warn, self.lasting(lasting)),
             Event::Lasting(lasting @ Lasting::NoLock { error: NoLock::Taken(_), .. }) => {
                 Line { level: Level::Error, ..info(self.lasting(lasting)) }
+            }
+            // As it was meant.
+            Event::Lasting(lasting @ Lasting::Held { held, .. }) if !held.hold.is_of_people() => {
+                info(self.lasting(lasting))
             }
             Event::Lasting(lasting) => warn(self.lasting(lasting)),
             Event::Over(notice) => match over(*notice) {
@@ -216,7 +221,7 @@ impl LogLines {
                 format!("; restarting in {}{}", span(delay), if is_on_purpose { &pause } else { "" })
             }
             Then::Verdict(time) => format!("; restarting in {}", span(time)),
-            Then::LeftAlone => "; paused, so it is not restarted".to_owned(),
+            Then::Held(hold) => format!("; {}, so it is not restarted", held(&Held::new(hold, None))),
             Then::Unsaid => String::new(),
         };
         let text = format!("{}{}{}{then}", death(end), facts(untold, end), often(deaths));
@@ -254,7 +259,8 @@ impl LogLines {
                 span(*since)
             )),
             AttemptEvent::Undone { death: end } => {
-                info(format!("attempt not counted: {}", end.map(death).unwrap_or_default()))
+                let why = end.map_or_else(|| "it failed while it is held".to_owned(), death);
+                info(format!("attempt not counted: {why}"))
             }
             AttemptEvent::Failed { failures, of: max, why, since, attempt } => {
                 let look = failure(*why, *since, attempt, &self.settings.limits, Wrote::Elsewhere);
@@ -416,12 +422,15 @@ impl LogLines {
         }
     }
 
-    fn paused(&self, left: Option<Duration>) -> String {
-        let until = left.map_or_else(
-            || format!("until '{}' or a reboot", self.settings.order("resume")),
-            |left| format!("for another {}", span(left)),
-        );
-        format!("not running; paused {until}, so it is not started")
+    fn held(&self, it: &Held, left: Option<Duration>) -> String {
+        let until = match (it.hold, left) {
+            (Hold::Paused | Hold::Upgrading, None) => {
+                format!(" until '{}' or a reboot", self.settings.order("resume"))
+            }
+            (_, Some(left)) => format!(" for another {}", span(left)),
+            (_, None) => String::new(),
+        };
+        format!("not running; {}{until}, so it is not started", held(it))
     }
 
     fn lasting(&self, lasting: &Lasting<'_>) -> String {
@@ -430,7 +439,7 @@ impl LogLines {
             Lasting::Unknown(why) => {
                 format!("cannot tell whether it is running: {}; starting nothing until that is known", why.0)
             }
-            Lasting::Paused { left } => self.paused(*left),
+            Lasting::Held { held, left } => self.held(held, *left),
             Lasting::Suspended(process) => {
                 format!("{process} is suspended by a signal or a debugger; it counts as running")
             }
@@ -504,13 +513,17 @@ fn is_it(suspect: Option<&Candidate>) -> String {
 /// What is said when that is over, if anything.
 fn over(notice: Notice) -> Option<&'static str> {
     match notice {
+        Notice::Dependency => Some("what it depends on is there"),
+        Notice::Hours => Some("its hours have begun"),
         Notice::Lock => Some("locked again"),
         Notice::Paused => Some("the pause is over"),
         Notice::Probe => Some("the probe can tell again whether it is healthy"),
         Notice::Program => Some("the start command's program is found now"),
+        Notice::Shutdown => Some("the machine does not shut down any more"),
         Notice::StartCommand => Some("nothing is wrong with the start command now"),
         Notice::StateFolder => Some("state is saved again"),
         Notice::Unknown => Some("can see again whether it is running"),
+        Notice::Version => Some("its first version is due"),
         _ => None,
     }
 }

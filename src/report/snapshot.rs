@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::hold::pause::Leave;
-use crate::policy::{Condition, Series};
+use crate::hold::{Held, Hold};
+use crate::policy::{Condition, Life, Series};
 use crate::process::ProcessId;
 use crate::state::history::{LastExit, LastStart, Tally};
 use crate::state::said::Notice;
@@ -95,12 +95,8 @@ pub enum Remark {
     GivenUp {
         until: Option<Time>,
     },
-    /// Until then, or until it is resumed.
-    Paused {
-        until: Option<Time>,
-    },
-    /// Somebody has stopped it, until somebody starts it.
-    Stopped,
+    /// Nothing is started now.
+    Held(Held),
 }
 
 /// What the state file has.
@@ -165,6 +161,9 @@ impl Snapshot {
             let goes_on = state.once || watcher != Watcher::Nobody;
             let until = state.memory.gave_up_until;
             remarks.extend(until.map(|until| Remark::GivenUp { until: goes_on.then_some(until) }));
+            let finished = (state.memory.life == Life::Finished).then(|| Held::new(Hold::Finished, None));
+            let held = state.held.clone().filter(|held| held.until.is_none_or(|until| at < until));
+            remarks.extend(held.or(finished).map(Remark::Held));
         }
         let checked = match watcher {
             // It checks at each interval, and writes only when something changes.
@@ -189,17 +188,17 @@ impl Snapshot {
     }
 
     /// With what people want.
-    pub fn with(mut self, leave: Leave) -> Self {
-        if let Leave::Paused { until } = leave {
-            self.remarks.push(Remark::Paused { until });
-        }
+    pub fn with(mut self, holds: &[Held]) -> Self {
+        self.remarks.extend(Held::longest(holds).cloned().map(Remark::Held));
         self
     }
 
-    /// As somebody has stopped it.
-    pub fn stopped(mut self) -> Self {
-        self.remarks.push(Remark::Stopped);
-        self
+    /// The hold that matters most.
+    pub fn held(&self) -> Option<&Held> {
+        self.remarks
+            .iter()
+            .rev()
+            .find_map(|remark| if let Remark::Held(held) = remark { Some(held) } else { None })
     }
 
     /// Whether a status line would say the same of another one.

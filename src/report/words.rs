@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
+use crate::hold::{Held, Hold};
 use crate::policy::Failure;
 use crate::process::criteria::Mismatch;
 use crate::process::oom::OutOfMemory;
@@ -42,6 +43,21 @@ pub(super) fn ended(end: &CommandEnd) -> String {
 
 pub(super) fn wrote(end: &CommandEnd) -> String {
     if end.said.is_empty() { String::new() } else { format!("; it wrote: '{}'", end.said.join(" | ")) }
+}
+
+/// What holds it, to be said of it.
+pub fn held(Held { hold, detail, .. }: &Held) -> String {
+    match (hold, detail) {
+        (Hold::Paused, _) => "paused".to_owned(),
+        (Hold::Stopped, _) => "stopped".to_owned(),
+        (Hold::Upgrading, _) => "paused for an upgrade of packages".to_owned(),
+        (Hold::Hours, _) => "outside its hours".to_owned(),
+        (Hold::Version, _) => "waiting for the date of its first version".to_owned(),
+        (Hold::Dependency, Some(what)) => format!("waiting for {what}"),
+        (Hold::Dependency, None) => "waiting for what it depends on".to_owned(),
+        (Hold::Finished, _) => "finished".to_owned(),
+        (Hold::Shutdown, _) => "held by the shutdown of the machine".to_owned(),
+    }
 }
 
 /// How a process died.

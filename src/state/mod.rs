@@ -6,6 +6,7 @@
 
 use crate::fs::{Dir, Trust, WaitFor};
 use crate::process::ProcessId;
+pub mod held;
 pub mod history;
 pub mod lock;
 pub mod request;
@@ -30,6 +31,7 @@ use crate::process::{ProcessInfo, Signature};
 use crate::settings::digest::Digest;
 use crate::settings::dirs::Dirs;
 use crate::settings::name::Name;
+use crate::state::held::Held;
 use crate::state::history::{Deaths, LastExit, LastStart};
 use crate::state::said::Said;
 use crate::sys::Pid;
@@ -113,6 +115,9 @@ pub struct State {
     /// What an attempt left running and is called otherwise. While it lives, nothing is started.
     #[serde(default)]
     pub left_near: Option<ProcessId>,
+    /// What held it when a start would have come, beside what people say.
+    #[serde(default)]
+    pub held: Option<Held>,
     /// When this was written.
     #[serde(default, with = "millis")]
     pub written_ms: Time,
@@ -526,6 +531,7 @@ mod tests {
             heartbeat: None,
             takes_requests: false,
             ever_seen: true,
+            held: None,
             left_near: None,
             written_ms: ms(60),
             clocks_ms: Some(-5),

@@ -13,6 +13,8 @@ pub enum Notice {
     Ambiguous,
     /// The process cannot be signalled.
     CannotSignal,
+    /// What it depends on is not there.
+    Dependency,
     /// Start commands may inherit descriptors.
     Descriptors,
     /// The directory that start commands run in is gone.
@@ -23,8 +25,12 @@ pub enum Notice {
     DumpsCore,
     /// The configuration file is open to others.
     File,
+    /// It has ended as it should.
+    Finished,
     /// The process is unhealthy.
     Health,
+    /// It is outside its hours.
+    Hours,
     /// An attempt has left running what nearly matches.
     LeftNear,
     /// Lines with different settings run in turn.
@@ -47,6 +53,8 @@ pub enum Notice {
     Program,
     /// The process has taken another name, and is what it was.
     Renamed,
+    /// The machine shuts down.
+    Shutdown,
     /// What the shell, or the kernel, would say of the start command.
     StartCommand,
     /// The state file is of no use.
@@ -63,6 +71,8 @@ pub enum Notice {
     Unknown,
     /// The kernel does not tell how a process ended.
     Untold,
+    /// Its first version is not due yet.
+    Version,
     /// Of another release.
     #[serde(other)]
     Other,
@@ -133,12 +143,15 @@ mod tests {
         let names = [
             "ambiguous",
             "cannot-signal",
+            "dependency",
             "descriptors",
             "directory",
             "doubt",
             "dumps-core",
             "file",
+            "finished",
             "health",
+            "hours",
             "left-near",
             "lines",
             "lock",
@@ -151,6 +164,7 @@ mod tests {
             "probe",
             "program",
             "renamed",
+            "shutdown",
             "start-command",
             "state",
             "state folder",
@@ -159,6 +173,7 @@ mod tests {
             "unit",
             "unknown",
             "untold",
+            "version",
         ];
         let text = format!("{{{}}}", names.map(|name| format!("\"{name}\":\"\"")).join(","));
         let said: Said = serde_json::from_str(&text).unwrap();

@@ -11,6 +11,7 @@ use crate::process::termination::{Exit, Predecessor, Termination};
 use crate::process::{ProcessId, ProcessInfo, own_start};
 use crate::settings::Settings;
 use crate::settings::digest::Digest;
+use crate::state::held::{Held, Hold};
 use crate::state::history::{Deaths, LastExit, LastStart, Tally};
 use crate::state::said::{Notice, Said, Told};
 use crate::state::{Files, Origin, Sight, State, StoredProcess, Unread, VERSION};
@@ -19,6 +20,8 @@ use crate::time::{Time, millis};
 
 /// By how many milliseconds the clocks differ from before when one of them has been set; a leap second does no harm.
 const STEP_MS: u64 = 1000;
+/// A hold that ends by the wall clock ends a little later or earlier each time that this is counted.
+const SAME_END: Time = Time::from_secs(1);
 /// How many other settings are kept in mind.
 const MOST_SEEN: usize = 8;
 
@@ -163,12 +166,15 @@ impl Store {
             (_, None) => true,
             _ => false,
         };
-        // What was said of another process, and a pause that nothing is kept from by now, are over without a word.
+        // What was said of another process, and a hold that nothing is kept from by now, are over without a word.
         if !is_same_process {
             self.is_news(Told::Over(Notice::Stopped));
         }
         if sight == Sight::Running {
-            self.is_news(Told::Over(Notice::Paused));
+            for hold in [Hold::Paused, Hold::Hours, Hold::Version, Hold::Dependency, Hold::Shutdown] {
+                self.is_news(Told::Over(hold.notice()));
+            }
+            self.held(None);
             self.leaves_near(None);
             if !self.state.seen.is_empty() {
                 self.change(|state| state.seen = Vec::new());
@@ -200,6 +206,25 @@ impl Store {
     pub fn has_been_seen(&mut self) {
         if !self.state.ever_seen {
             self.change(|state| state.ever_seen = true);
+        }
+    }
+
+    /// This holds it, when a start would come.
+    pub fn held(&mut self, held: Option<&Held>) {
+        let is_same = match (&self.state.held, held) {
+            (None, None) => true,
+            (Some(old), Some(new)) => {
+                let differ = |(old, new): (Time, Time)| old.abs_diff(new) >= SAME_END;
+                (old.hold, &old.detail, old.until.is_some()) == (new.hold, &new.detail, new.until.is_some())
+                    && !old.until.zip(new.until).is_some_and(differ)
+            }
+            _ => false,
+        };
+        if !is_same {
+            // In whole milliseconds, as it is read again.
+            let until = |held: &Held| held.until.map(|until| Time::from_millis(millis::of(until)));
+            let held = held.map(|held| Held { until: until(held), ..held.clone() });
+            self.change(|state| state.held = held);
         }
     }
 

@@ -104,6 +104,8 @@ pub(super) struct Facts {
     pub(super) missing_since: Option<Time>,
     /// That nobody can tell what runs is news.
     pub(super) is_unknown_news: bool,
+    /// That something holds it is news.
+    pub(super) is_held_news: bool,
     /// What was left over since the process died, and has been named.
     pub(super) named: BTreeSet<Pid>,
     /// The attempt that was made last.

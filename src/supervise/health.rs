@@ -4,9 +4,8 @@ use std::mem;
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 
-use crate::hold::Hold;
-use crate::hold::pause::Leave;
-use crate::policy::{May, MayStart, News, Seen, Still};
+use crate::hold;
+use crate::policy::{May, News, Seen, Still};
 use crate::probe::ProbeResult;
 use crate::probe::command::{Finding, Probe};
 use crate::probe::evidence::CpuTime;
@@ -21,7 +20,7 @@ use crate::supervise::Supervisor;
 use crate::supervise::observe::id;
 use crate::task::Task;
 use crate::task::login::Login;
-use crate::time::{Time, now};
+use crate::time::now;
 
 /// What the loop knows of the process's health beside what the policy does.
 #[derive(Debug, Default)]
@@ -64,37 +63,24 @@ impl Health {
 }
 
 impl Supervisor {
-    /// What is allowed now. What people want is asked only where it matters: before a start, and of a process
-    /// that is probed, stopped or asked for.
+    /// What is allowed now. Holds are looked for only where they matter: while it is missing, and of a process that is
+    /// probed, stopped or asked for.
     pub(super) fn may(&mut self, seen: Seen) -> May {
         let is_missing = seen == Seen::Missing;
         let is_attended = self.parts.settings.limits.has_probe || self.stopping().is_some();
-        if !is_missing && !is_attended && !self.requests.are_pending() {
+        if self.followed.is_some() && !is_missing && !is_attended && !self.requests.are_pending() {
             return May::ALL;
         }
-        let now = now();
-        let holds = self.parts.record.files().holds(now);
-        let is_stopped = holds.iter().any(|held| held.hold == Hold::Stopped);
-        let is_left_alone = holds.iter().any(|held| held.hold != Hold::Stopped);
-        // Who has stopped it needs no word of it.
-        let may_start = if is_missing && !is_stopped { self.may_start() } else { self.may_act(now) };
-        match (may_start, is_left_alone) {
-            (true, _) => May::ALL,
-            (false, false) if is_stopped && self.is_alone() => May { start: MayStart::No, ..May::ALL },
-            (false, _) => May::NOTHING,
+        self.look_for_holds();
+        if is_missing {
+            self.tell_holds();
         }
-    }
-
-    /// Whether the process is this watch's to stop and start.
-    fn may_act(&mut self, now: Time) -> bool {
-        self.leave = self.parts.record.files().leave(now);
-        match self.leave {
-            Leave::Paused { .. } => false,
-            Leave::Given { resumed } => {
-                self.heed_resume(resumed, now);
-                self.is_alone()
-            }
+        let may = hold::may(&self.holds);
+        if may == May::NOTHING {
+            return may;
         }
+        self.heed_resume();
+        if self.is_alone() { may } else { May::NOTHING }
     }
 
     /// Whether something holds the process still, as far as that matters.

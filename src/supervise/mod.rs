@@ -3,6 +3,7 @@
 pub mod admission;
 mod events;
 mod health;
+mod holds;
 mod init;
 mod observe;
 mod poll;
@@ -22,7 +23,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::exit::ExitCode;
-use crate::hold::pause::Leave;
+use crate::hold::{Held, Hold};
 use crate::log::output::OutputLog;
 use crate::policy::{Action, Memory, Outcome, Policy, Seen};
 use crate::process::descent::Descent;
@@ -35,6 +36,7 @@ use crate::report::event::{AttemptEvent, Look, ProcessEvent, WatchEvent};
 use crate::report::log_lines::{LogLines, Worth};
 use crate::report::service_manager::ServiceManager;
 use crate::report::snapshot::{Live, Snapshot, Watcher};
+use crate::report::words;
 use crate::settings::doubts::Doubts;
 use crate::settings::{Settings, Verbosity};
 use crate::state::Sight;
@@ -130,8 +132,8 @@ pub struct Supervisor {
     turn: Turn,
     /// What the service manager was shown last.
     shown: Option<Snapshot>,
-    /// What people wanted when a start was last considered.
-    leave: Leave,
+    /// What held it when a start was last considered.
+    holds: Vec<Held>,
     facts: Facts,
     health: Health,
     stops: Stops,
@@ -195,7 +197,7 @@ impl Supervisor {
             login: None,
             turn: Turn::default(),
             shown: None,
-            leave: Leave::Given { resumed: None },
+            holds: Vec::new(),
             facts,
             health: Health::default(),
             stops: Stops::recall(memory.stopping),
@@ -312,7 +314,7 @@ impl Supervisor {
         report.flush(Worth::All);
         let mut service_manager = service_manager.borrow_mut();
         if service_manager.listens() {
-            let snapshot = snapshot(record, self.leave, true);
+            let snapshot = snapshot(record, &self.holds, true);
             if !self.shown.as_ref().is_some_and(|shown| shown.is_like(&snapshot)) {
                 service_manager.show(&status_line::line(&snapshot, by_the_clock));
                 self.shown = Some(snapshot);
@@ -444,7 +446,7 @@ impl Supervisor {
         self.bury();
         self.name_near_misses_if_due();
         self.wait_for_doubt();
-        let Supervisor { parts, policy, facts, followed, leave, stops, .. } = &mut *self;
+        let Supervisor { parts, policy, facts, followed, holds, stops, .. } = &mut *self;
         let mut worth = Worth::All;
         let exit = match outcome {
             Outcome::Running { started } => {
@@ -474,8 +476,8 @@ impl Supervisor {
                 ExitCode::CannotTell
             }
             Outcome::LeftAlone => {
-                worth = Worth::AllOfAWarning;
-                explain_to_terminal(&parts.settings, policy.memory(), *leave);
+                worth = if facts.is_held_news { Worth::All } else { Worth::AllOfAWarning };
+                explain_to_terminal(&parts.settings, policy.memory(), Held::longest(holds));
                 ExitCode::LeftAlone
             }
         };
@@ -494,7 +496,7 @@ impl Supervisor {
         let Parts { record, service_manager, .. } = &mut self.parts;
         let mut service_manager = service_manager.borrow_mut();
         if service_manager.listens() {
-            service_manager.stopping(&status_line::line(&snapshot(record, self.leave, false), by_the_clock));
+            service_manager.stopping(&status_line::line(&snapshot(record, &self.holds, false), by_the_clock));
         }
         drop(service_manager);
         if is_alone {
@@ -557,7 +559,7 @@ fn may_be_late(seen: Seen) -> bool {
 }
 
 /// This instance, as the service manager is to see it.
-fn snapshot(record: &Store, leave: Leave, goes_on: bool) -> Snapshot {
+fn snapshot(record: &Store, holds: &[Held], goes_on: bool) -> Snapshot {
     let state = record.state();
     let live = Live {
         process: Ok(state.process.is_some() && state.sight == Sight::Running),
@@ -565,26 +567,32 @@ fn snapshot(record: &Store, leave: Leave, goes_on: bool) -> Snapshot {
         command: state.command.is_some(),
         age: None,
     };
-    Snapshot::new(state, record.files().folder().to_owned(), &live, now()).with(leave)
+    // Of the others the state has the one that matters.
+    let people: Vec<_> = holds.iter().filter(|held| held.hold.is_of_people()).cloned().collect();
+    Snapshot::new(state, record.files().folder().to_owned(), &live, now()).with(&people)
 }
 
 /// To somebody who wonders why nothing happens.
-fn explain_to_terminal(settings: &Settings, memory: Memory, leave: Leave) {
+fn explain_to_terminal(settings: &Settings, memory: Memory, held: Option<&Held>) {
     if !crate::log::is_terminal() {
         return;
     }
     let (name, resume) = (&settings.name, settings.order("resume"));
-    let text = match (memory.gave_up_until, leave) {
+    let text = match (memory.gave_up_until, held) {
         (Some(until), _) => format!(
             "watchdog: {name} is not running; gave up after {} {}, trying again in {}; to try now: {resume}\n",
             memory.failures,
             plural(memory.failures, "failure"),
             span(until.saturating_sub(now())),
         ),
-        (None, Leave::Paused { .. }) => {
+        (None, Some(Held { hold: Hold::Paused | Hold::Upgrading, .. })) => {
             format!("watchdog: {name} is not running, and paused; to end the pause: {resume}\n")
         }
-        (None, Leave::Given { .. }) => {
+        (None, Some(held)) => {
+            let until = held.until.map(|until| format!(" until {}", by_the_clock(until))).unwrap_or_default();
+            format!("watchdog: {name} is not running; {}{until}\n", words::held(held))
+        }
+        (None, None) => {
             format!("watchdog: {name} is not running; the watchdog that holds its lock takes care of it\n")
         }
     };

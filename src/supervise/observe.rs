@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::hold::pause::Leave;
+use crate::hold::Hold;
 use crate::policy::{Ended, REAP_GRACE, Seen, Still};
 use crate::process::handle::{Check, Handle};
 use crate::process::scan::{Tasks, Unknown};
@@ -289,8 +289,11 @@ impl Supervisor {
         }
         let deaths = self.parts.record.ended(&end, is_launcher && cause == Cause::Finished);
         let now = now();
+        self.look_for_holds();
         let then = match (self.policy.delay_after(cause, end.ran()), self.policy.verdict()) {
-            _ if matches!(self.parts.record.files().leave(now), Leave::Paused { .. }) => Then::LeftAlone,
+            _ if !self.holds.is_empty() => {
+                Then::Held(self.holds.first().map_or(Hold::Paused, |held| held.hold))
+            }
             (Some(delay), _) => Then::Start(delay),
             (None, Some(verdict)) if verdict > now => Then::Verdict(verdict.saturating_sub(now)),
             _ => Then::Unsaid,

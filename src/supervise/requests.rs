@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use crate::hold::Held;
 use crate::policy::{Answer, KILL_AFTER, NotDone, Seen};
 use crate::probe::evidence;
 use crate::process::cgroup::{ControlGroups, last_part};
 use crate::process::handle::Handle;
 use crate::report::event::WatchEvent;
+use crate::report::words::held;
 use crate::state::request::{Reply, TakenRequest};
 use crate::supervise::Supervisor;
-use crate::time::now;
+use crate::time::by_the_clock;
 
 /// What whoever asks is told beyond what it may all take.
 const MARGIN: Duration = Duration::from_secs(10);
@@ -63,8 +63,9 @@ impl Supervisor {
         let root = self.parts.proc.root();
         match why {
             NotDone::Held => {
-                let holds = self.parts.record.files().holds(now());
-                holds.first().map(|Held { hold, .. }| format!("it is {}", hold.name()))
+                let first = self.holds.first()?;
+                let until = first.until.map(|until| format!(" until {}", by_the_clock(until)));
+                Some(format!("it is {}{}", held(first), until.unwrap_or_default()))
             }
             NotDone::StillThere => {
                 let process = self.followed.as_ref().map(Handle::info)?;

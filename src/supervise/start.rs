@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
-use crate::hold::pause::Leave;
 use crate::policy::Seen;
 use crate::process::ProcessId;
 use crate::process::descent::Descent;
 use crate::process::scan::Proc;
 use crate::process::termination::{Exit, signal_name};
-use crate::report::event::{AttemptEvent, Event, Lasting, WatchEvent};
+use crate::report::event::{AttemptEvent, Event, Lasting};
 use crate::report::log_lines::Worth;
 use crate::settings::doubts::Doubts;
 use crate::settings::program;
@@ -32,32 +31,6 @@ use crate::time::{Time, now};
 const LONGEST_PREPARATION: Duration = Duration::from_secs(3);
 
 impl Supervisor {
-    /// Whether anybody wants the process left alone: asked immediately before each start.
-    pub(super) fn may_start(&mut self) -> bool {
-        let now = now();
-        self.leave = self.parts.record.files().leave(now);
-        match self.leave {
-            Leave::Paused { until } => {
-                let left = until.map(|until| until.saturating_sub(now));
-                self.parts.emit(Lasting::Paused { left });
-                false
-            }
-            Leave::Given { resumed } => {
-                self.parts.emit(Event::Over(Notice::Paused));
-                self.heed_resume(resumed, now);
-                self.is_alone()
-            }
-        }
-    }
-
-    /// Somebody may have said that what was is to be forgotten.
-    pub(super) fn heed_resume(&mut self, resumed: Option<Time>, now: Time) {
-        if resumed.is_some_and(|at| self.parts.record.resumed(at)) {
-            self.parts.emit(WatchEvent::Resumed);
-            self.policy.forget(now);
-        }
-    }
-
     /// Whether this is the only watch of its name. Where somebody has cleared the state folder, or it is of no use any
     /// more, another may have begun since.
     pub(super) fn is_alone(&mut self) -> bool {
