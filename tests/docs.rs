@@ -80,6 +80,7 @@ enum Class {
 const CLASSES: &[(&str, Class)] = &[
     ("watchdog --config nginx --dry-run", Class::Ends(&[0, 1])),
     ("watchdog --config docker --dry-run", Class::Ends(&[0, 1])),
+    ("watchdog --config worker@2 --dry-run", Class::Ends(&[0, 1])),
     ("watchdog --process-name nginx --start-command \"service nginx start\" --dry-run", Class::Ends(&[0, 1])),
     ("watchdog --", Class::Watches),
     ("watchdog status", Class::Ends(&[0, 3])),
@@ -155,6 +156,8 @@ impl Stage {
         let file = "start_command = 'service it start'\nrestart_wait_interval = '0.3s'\n";
         let file = format!("process_name = '{}'\n{file}", scene.name());
         fs::write(scene.path(&format!("etc/{}.toml", scene.name())), file).unwrap();
+        fs::write(scene.path("etc/worker@.toml"), "process_name = 'worker-%i'\nstart_command = 'true'\n")
+            .unwrap();
         let stage = Stage { scene, names: Regex::new(r"\b(nginx|dockerd?|long-sleep)\b").unwrap() };
         stage.write("service", SERVICE);
         stage.write("watchdog", &PROGRAM.replace("PROGRAM", WATCHDOG));
@@ -173,7 +176,7 @@ impl Stage {
     fn line(&self, line: &str) -> String {
         let here = |folder: &str| self.scene.path(folder).display().to_string();
         let line = self.names.replace_all(line, self.scene.name());
-        let bare = Regex::new(r"(--config) (\w+)\b").unwrap();
+        let bare = Regex::new(r"(--config) (\w[\w@]*)").unwrap();
         let line = bare.replace_all(&line, |found: &Captures| {
             format!("{} {}/{}.toml", &found[1], here("etc"), &found[2])
         });
@@ -432,6 +435,12 @@ fn each_default_is_the_programs() {
             }
         }
     }
+    for row in table("docs/configuration.md", "Keys of the file alone") {
+        for key in code(&row[0]) {
+            assert_eq!(defaults.get(&*key).copied(), Some(&*row[1].replace('`', "")), "{key}");
+            compared.insert(key);
+        }
+    }
     assert!(settings().all(|row| compared.contains(row.key)), "{compared:?}");
 }
 
@@ -441,7 +450,7 @@ fn what_is_no_key_and_what_is_a_flag_is_told() {
     let page = read("docs/configuration.md");
     let line = |end: &str| page.lines().find(|line| line.ends_with(end)).unwrap_or_else(|| panic!("{end}"));
     let told = code(line("the options of the commands are not keys."));
-    let typed_only = ROWS.iter().filter(|row| row.place != Place::Anywhere);
+    let typed_only = ROWS.iter().filter(|row| matches!(row.place, Place::CommandLine | Place::Letter));
     assert_eq!(told, typed_only.map(Row::option).collect::<Vec<_>>());
     let flags = settings().filter(|row| row.is_flag()).map(|row| row.key);
     assert_eq!(code(line("are `true` or `false`."))[..4], flags.collect::<Vec<_>>());

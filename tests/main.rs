@@ -30,6 +30,7 @@ mod health;
 mod held;
 mod hooks_ready;
 mod hostile_dirs;
+mod includes;
 mod instance;
 mod logs;
 mod lost_time;

@@ -116,6 +116,8 @@ pub fn complaints(file: &str) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("nginx.toml");
     fs::write(&path, file).unwrap();
+    // Which examples include.
+    fs::write(folder.path().join("common.inc"), "").unwrap();
     let mut given = Given::default();
     let user = User { uid: 0, home: "/".into(), ..User::default() };
     match config_file::fill(&mut given, path.as_os_str(), &user) {

@@ -10,12 +10,13 @@ use watchdog_fuzz::{assert_can_be_typed, assert_harmless, root};
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let mut given = Given::default();
-    match config_file::read(&mut given, Path::new("docker.toml"), text, &root()) {
+    // A template has all that another file has, and its own.
+    let instance = text.contains("%i").then_some("1");
+    match config_file::read(&mut given, Path::new("docker.toml"), instance, text, &root()) {
         Ok(()) => {
             let lines = text.lines().count().max(1);
-            for place in settings().filter_map(|row| given.place(row.key)) {
-                let line: usize = place.strip_prefix("docker.toml:").unwrap().parse().unwrap();
-                assert!((1..=lines).contains(&line), "{place}");
+            for spot in settings().filter_map(|row| given.spot(row.key)) {
+                assert!(spot.file > 0 || (1..=lines).contains(&spot.line), "{spot:?}");
             }
             assert_can_be_typed(&given);
         }

@@ -271,7 +271,7 @@ _watchdog() {
                         oldifs="$IFS"
                     fi
                     IFS=$'\n'
-                    COMPREPLY=($(compgen -W "$(ls /etc/watchdog ~/.config/watchdog 2>/dev/null | sed -n 's/\.toml$//p')" -- "${cur}"; compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "$(ls /etc/watchdog ~/.config/watchdog 2>/dev/null | sed -n '/@\.toml$/d; s/\.toml$//p')" -- "${cur}"; compgen -f "${cur}"))
                     if [ -n "${oldifs+x}" ]; then
                         IFS="$oldifs"
                     fi
@@ -286,7 +286,7 @@ _watchdog() {
                         oldifs="$IFS"
                     fi
                     IFS=$'\n'
-                    COMPREPLY=($(compgen -W "$(ls /etc/watchdog ~/.config/watchdog 2>/dev/null | sed -n 's/\.toml$//p')" -- "${cur}"; compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "$(ls /etc/watchdog ~/.config/watchdog 2>/dev/null | sed -n '/@\.toml$/d; s/\.toml$//p')" -- "${cur}"; compgen -f "${cur}"))
                     if [ -n "${oldifs+x}" ]; then
                         IFS="$oldifs"
                     fi

@@ -60,7 +60,7 @@ complete -c watchdog -n "__fish_watchdog_needs_command" -l stop-signal -d 'Signa
 complete -c watchdog -n "__fish_watchdog_needs_command" -l stop-timeout -d 'How long the command and the signal have, each, before it is killed; or \'never\' [default: 30s]' -r -f
 complete -c watchdog -n "__fish_watchdog_needs_command" -l kill-mode -d 'What is ended when it is gone: nothing more, or all its descendants [default: process]' -r -f -a "process\t''
 mixed\t''"
-complete -c watchdog -n "__fish_watchdog_needs_command" -s c -l config -d 'Configuration file: a path, or a name for /etc/watchdog/NAME.toml' -r -F -a '(ls /etc/watchdog ~/.config/watchdog 2>/dev/null | sed -n \'s/\.toml$//p\')'
+complete -c watchdog -n "__fish_watchdog_needs_command" -s c -l config -d 'Configuration file: a path, or a name for /etc/watchdog/NAME.toml' -r -F -a '(ls /etc/watchdog ~/.config/watchdog 2>/dev/null | sed -n \'/@\.toml$/d; s/\.toml$//p\')'
 complete -c watchdog -n "__fish_watchdog_needs_command" -l name -d 'Name of this watchdog and its files [default: made from the process name]' -r -f
 complete -c watchdog -n "__fish_watchdog_needs_command" -l state-dir -d 'Directory of lock and state [default: /run/watchdog, for ordinary users ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
 complete -c watchdog -n "__fish_watchdog_needs_command" -l log-dir -d 'Directory of the logs [default: /var/log/watchdog, for ordinary users ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"

@@ -255,8 +255,9 @@ const NAMES: &str = "watchdog status PLACE 2>/dev/null | sed '1d; s/ .*//'";
 const PROCESSES: &str = "sed -n '/^Name:./{s///;h};/^VmSize:/{x;/^[[:alnum:]._-]*$/p}' \
                          /proc/*/status 2>/dev/null | sort -u";
 
-/// The names that `--config` takes for files of theirs.
-const CONFIGURED: &str = r"ls /etc/watchdog ~/.config/watchdog 2>/dev/null | sed -n 's/\.toml$//p'";
+/// The names that `--config` takes for files of theirs; a template has none.
+const CONFIGURED: &str =
+    r"ls /etc/watchdog ~/.config/watchdog 2>/dev/null | sed -n '/@\.toml$/d; s/\.toml$//p'";
 
 /// What a shell's completions are by the definition alone.
 fn completions(shell: Shell) -> String {

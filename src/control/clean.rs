@@ -35,7 +35,7 @@ pub fn clean(asked: &Clean, user: &User) -> Result<ExitCode, Vec<String>> {
     };
     let logs_of =
         |name: &Name| if *logs { left_in(&dirs.logs, |file| is_log(file, name)) } else { Vec::new() };
-    let mut known = known(place, user);
+    let mut known = known(which, user);
     for name in which.names.iter().filter_map(|asked| name(asked.to_str()?).ok()) {
         // After a boot, logs may be all that there is.
         if !logs_of(&name).is_empty() {

@@ -8,7 +8,7 @@ use crate::input::cli::{StateDir, Which};
 use crate::input::config_file;
 use crate::input::suggest::meant;
 use crate::settings::dirs::{Dirs, ROOTS_STATE, SYSTEM_CONFIG, User};
-use crate::settings::name::Name;
+use crate::settings::name::{Name, name};
 use crate::settings::pattern::{Extent, Pattern};
 use crate::state;
 use crate::text::{escaped, quoted};
@@ -33,14 +33,16 @@ impl Known {
     }
 }
 
-/// All watchdogs that the commands know: those of the user, and root's.
-pub fn known(place: &StateDir, user: &User) -> Vec<Known> {
+/// All watchdogs that the commands know: those of the user, and root's; and those of a template that are meant.
+pub fn known(which: &Which, user: &User) -> Vec<Known> {
+    let place = &which.place;
     let (own, before) = (user.state_folder(place.state_dir.as_ref()), before(place, user));
     let own_files = config_file::names(&user.config_folder());
     let system_files = config_file::names(Path::new(SYSTEM_CONFIG));
+    let is_there = |name: &Name| config_file::is_there(&config_file::of(name.to_string().as_ref(), user));
     let of = |folder: &PathBuf, name: Name, has_state| {
         let before = before.clone().filter(|_| *folder == own);
-        let is_configured = own_files.contains(&name) || system_files.contains(&name);
+        let is_configured = is_there(&name);
         Known { name, folder: folder.clone(), before, has_state, is_configured }
     };
     let mut known = Vec::new();
@@ -59,7 +61,8 @@ pub fn known(place: &StateDir, user: &User) -> Vec<Known> {
             }
         }
         // Everybody may run what is configured there, and what root runs is root's.
-        for name in &system_files {
+        let made = which.names.iter().filter_map(|asked| name(asked.to_str()?).ok()).filter(is_there);
+        for name in &system_files.into_iter().chain(made).collect::<Vec<_>>() {
             if !known.iter().any(|known| known.name == *name) {
                 known.push(of(&own, name.clone(), false));
             }

@@ -55,7 +55,7 @@ pub fn pause(
 fn stray_time(which: &Which, given: Option<Duration>, user: &User) -> Option<String> {
     let (last, names) = which.names.split_last().filter(|(_, names)| given.is_none() && !names.is_empty())?;
     values::interval(last.to_str()?).ok()?;
-    let is_name = known(&which.place, user).iter().any(|known| known.is_called(last));
+    let is_name = known(which, user).iter().any(|known| known.is_called(last));
     let names: Vec<_> = names.iter().map(|name| quoted(name)).collect();
     let (names, time) = (names.join(" "), quoted(last));
     (!is_name).then(|| {
@@ -100,7 +100,7 @@ pub fn say(
     user: &User,
     stderr: &mut Stderr,
 ) -> Result<ExitCode, Vec<String>> {
-    let (place, known) = (&which.place, known(&which.place, user));
+    let (place, known) = (&which.place, known(which, user));
     let folder = user.state_folder(place.state_dir.as_ref());
     let boot_id = boot_id(Path::new(PROC));
     let mut wrong = Vec::new();

@@ -21,7 +21,7 @@ use crate::policy::{Answer, NotDone, Request};
 use crate::process::handle::{ProcessFd, open_pidfd};
 use crate::process::scan::{Proc, Unknown};
 use crate::settings::Settings;
-use crate::settings::dirs::{SYSTEM_CONFIG, User};
+use crate::settings::dirs::User;
 use crate::settings::given::Given;
 use crate::settings::name::Name;
 use crate::state::request::{MadeRequest, Progress, Reply};
@@ -59,7 +59,7 @@ pub fn ask(request: Request, which: &Which, user: &User, stderr: &mut Stderr) ->
         }
         exit = worse(exit, new);
     };
-    let (place, known) = (&which.place, known(&which.place, user));
+    let (place, known) = (&which.place, known(which, user));
     let folder = user.state_folder(place.state_dir.as_ref());
     match select(which, &known, Some(&folder)) {
         Err(none) if none.are_roots => fail(ExitCode::NoPermission, none.wrong),
@@ -226,9 +226,10 @@ impl Asker<'_> {
 
     /// The configuration file of this instance, if there is one.
     fn configuration(&self) -> Result<Option<(PathBuf, Settings)>, Failure> {
-        let folders = [self.user.config_folder(), SYSTEM_CONFIG.into()];
-        let file = folders.iter().map(|folder| folder.join(format!("{}.toml", self.name)));
-        let Some(file) = file.into_iter().find(|file| file.is_file()) else { return Ok(None) };
+        let file = config_file::of(self.name.to_string().as_ref(), self.user);
+        if !config_file::is_there(&file) {
+            return Ok(None);
+        }
         let mut given = Given::default();
         let wrong = |lines| (ExitCode::Usage, lines);
         config_file::fill(&mut given, file.as_os_str(), self.user).map_err(wrong)?;

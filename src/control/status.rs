@@ -22,7 +22,7 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// Names of which nobody has heard.
 pub fn show(which: &Which, json: bool, user: &User, proc: &Proc) -> Result<(String, ExitCode), Vec<String>> {
     let boot_id = boot_id(proc.root());
-    let known = known(&which.place, user);
+    let known = known(which, user);
     let wanted = if which.names.is_empty() {
         let is_wanted = |known: &&Known| which.all || known.has_state && !is_over(known, &boot_id);
         known.iter().filter(is_wanted).collect()

@@ -1,7 +1,7 @@
-//! What the configuration file says.
+//! What the configuration file says, and those that it includes.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -11,13 +11,14 @@ use rustix::fs::OFlags;
 use serde_json::Value as Json;
 use toml::de::{DeTable, DeValue};
 
-use crate::fs::Writable;
+use crate::fs::{Writable, absolute};
 use crate::input::suggest::meant;
-use crate::settings::Settings;
+use crate::input::template;
 use crate::settings::dirs::{SYSTEM_CONFIG, User};
-use crate::settings::given::{Given, OFF, ON, Source};
+use crate::settings::given::{Given, OFF, ON, Source, Spot};
 use crate::settings::name::{Name, name};
 use crate::settings::table::{Form, Place, Row, row, settings};
+use crate::settings::{SettingError, Settings, check, values};
 use crate::sys::PROC;
 use crate::text::{escaped, quoted};
 
@@ -30,18 +31,48 @@ const LONGEST_KEY: usize = 64;
 /// How long a value may be that is shown.
 const LONGEST_VALUE: usize = 200;
 
+/// The setting that names files to include.
+const INCLUDE: &str = "include";
+
 /// Something wrong with the file, ready to be read.
 pub type Complaint = String;
 
+/// A complaint, and where it belongs among others.
+type Placed = (Option<Spot>, Complaint);
+
+/// A setting in a file.
+struct Entry {
+    row: &'static Row,
+    value: OsString,
+    spot: Spot,
+}
+
 /// The path that `--config` means: a bare name is that of an instance.
 pub fn path(given: &OsStr, user: &User) -> PathBuf {
-    if !is_bare(given) {
-        return user.path(given);
-    }
-    let mut name = given.to_owned();
-    name.push(".toml");
-    let (own, system) = (user.config_folder().join(&name), Path::new(SYSTEM_CONFIG).join(&name));
-    if user.uid != 0 && (own.exists() || !system.exists()) { own } else { system }
+    if is_bare(given) { of(given, user) } else { user.path(given) }
+}
+
+/// The path of the configuration of the instance `name`, which may be made from a template, where there is one, and
+/// else where it would be looked for first.
+pub fn of(name: &OsStr, user: &User) -> PathBuf {
+    let mut file = name.to_owned();
+    file.push(".toml");
+    let asked: Vec<_> = folders(user).iter().map(|folder| folder.join(&file)).collect();
+    // A file of its own comes before a template, wherever they are.
+    let found = asked.iter().find(|asked| asked.exists()).or_else(|| asked.iter().find(|it| is_there(it)));
+    found.or(asked.first()).cloned().unwrap_or_default()
+}
+
+/// Whether there is a file, or a template, for the configuration `asked`.
+pub fn is_there(asked: &Path) -> bool {
+    template::file(asked).0.is_file()
+}
+
+/// Where the configurations that this user may mean are.
+pub fn folders(user: &User) -> Vec<PathBuf> {
+    let mut folders = vec![user.config_folder(), SYSTEM_CONFIG.into()];
+    folders.dedup();
+    folders
 }
 
 fn is_bare(given: &OsStr) -> bool {
@@ -53,7 +84,7 @@ fn is_bare(given: &OsStr) -> bool {
 /// The instances that there are configuration files of in `folder`.
 pub fn names(folder: &Path) -> Vec<Name> {
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let files = files.filter(|file| file.path().is_file());
+    let files = files.filter(|file| file.path().is_file() && !template::is_template(&file.path()));
     let names = files.filter_map(|file| name(file.file_name().to_str()?.strip_suffix(".toml")?).ok());
     let mut names: Vec<_> = names.collect();
     names.sort_by_key(Name::to_string);
@@ -68,16 +99,37 @@ pub fn fill(given: &mut Given, at: &OsStr, user: &User) -> Result<(), Vec<Compla
     if at.is_empty() {
         return Err(vec!["--config '': empty; give a name, such as docker, or a path".to_owned()]);
     }
-    let path = path(at, user);
-    let (text, file) = read_file(&path).map_err(|what| {
+    let asked = path(at, user);
+    if template::is_template(&asked) {
+        let instance = at.to_string_lossy().replace("@.toml", "@1.toml");
+        let instance = if is_bare(at) { format!("{instance}1") } else { instance };
+        let instance = escaped(&quoted(instance.as_ref()));
+        return Err(vec![format!(
+            "{}: a template; give an instance of it, such as {instance}",
+            asked.display()
+        )]);
+    }
+    let (path, instance) = template::file(&asked);
+    let called = asked.file_stem().and_then(OsStr::to_str).unwrap_or_default();
+    given.instance = match (name(called), instance) {
+        (Err((what, instead)), Some(_)) => {
+            return Err(vec![format!("--config '{}': {what}; {instead}", escaped(&at.to_string_lossy()))]);
+        }
+        (called, _) => called.ok(),
+    };
+    let (text, doubt) = read_trusted(&path, user).map_err(|what| {
         let instead = nearest(at, &path, user).unwrap_or_default();
         vec![format!("{}{what}{instead}", path.display())]
     })?;
-    if user.uid == 0 {
-        given.doubt =
-            doubt(&path, &file).map_err(|why| vec![format!("{}: not read: {why}", path.display())])?;
-    }
-    read(given, &path, &text, user)
+    given.doubt = doubt;
+    read(given, &path, instance, &text, user)
+}
+
+/// The text of a file, and why it is to be doubted, perhaps. What is wrong with it follows its path.
+fn read_trusted(path: &Path, user: &User) -> Result<(String, Option<String>), String> {
+    let (text, file) = read_file(path)?;
+    let doubt = if user.uid == 0 { doubt(path, &file) } else { Ok(None) };
+    Ok((text, doubt.map_err(|why| format!(": not read: {why}"))?))
 }
 
 /// Whoever can write the file, or put another one in its place, decides what root runs. A link is as good as the
@@ -118,7 +170,9 @@ fn nearest(given: &OsStr, at: &Path, user: &User) -> Option<String> {
     let instead = |name: &str| {
         if is_bare(given) { name.into() } else { at.with_file_name(format!("{name}.toml")).into_os_string() }
     };
-    let names: Vec<_> = names.filter(|name| path(&instead(name), user).is_file()).collect();
+    // Of a template, an instance.
+    let names = names.map(|name| if name.ends_with('@') { name + "1" } else { name });
+    let names: Vec<_> = names.filter(|name| is_there(&path(&instead(name), user))).collect();
     let nearest = meant(typed, names.iter().map(String::as_str)).filter(|_| !at.exists())?;
     Some(format!("; did you mean {}?", escaped(&quoted(&instead(nearest)))))
 }
@@ -153,16 +207,53 @@ fn decode(bytes: Vec<u8>) -> Result<String, String> {
     Ok(text.replace("\r\n", "\n"))
 }
 
-/// Adds what `text` says, which is the content of the file at `path`, where nothing was given.
+/// Adds what `text` says, which is the content of the file at `path`, and what the files say that it includes, where
+/// nothing was given. In a template, `%i` is the `instance`.
 ///
 /// # Errors
-/// All that is wrong with the file, by its lines: if it is no TOML that, else keys and values, those of the command
-/// line too; of very much, the first.
-pub fn read(given: &mut Given, path: &Path, text: &str, user: &User) -> Result<(), Vec<Complaint>> {
-    given.file = Some(path.to_owned());
+/// All that is wrong with the files, by their lines: if the first is no TOML that, else keys and values, those of the
+/// command line too; of very much, the first.
+pub fn read(
+    given: &mut Given,
+    path: &Path,
+    instance: Option<&str>,
+    text: &str,
+    user: &User,
+) -> Result<(), Vec<Complaint>> {
+    given.files = vec![path.to_owned()];
+    let (own, mut wrong) = entries(given, text, instance).map_err(|none| shortened(none, path))?;
+    let included = included(given, &own, user, &mut wrong);
+    for entry in own {
+        given.add(entry.row.key, entry.value, Source::File(entry.spot));
+    }
+    wrong.extend(included.into_iter().filter_map(|entry| add_included(given, entry).err()));
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    // What seems to be missing may be what is misspelt; all other settings that are wrong are wrong anyway.
+    let values = Settings::new(given, user).err().unwrap_or_default();
+    let values = values.iter().filter(|wrong| wrong.value.is_some());
+    wrong.extend(values.map(|wrong| (given.spot(wrong.key), wrong.to_string())));
+    wrong.sort_by_key(|(spot, _)| *spot);
+    Err(shortened(wrong, path))
+}
+
+/// What the last one of the files says, and what is wrong with it.
+///
+/// # Errors
+/// It is no TOML.
+fn entries(
+    given: &Given,
+    text: &str,
+    instance: Option<&str>,
+) -> Result<(Vec<Entry>, Vec<Placed>), Vec<Placed>> {
+    let file = given.files.len().saturating_sub(1);
     let line_ends: Vec<_> = text.match_indices('\n').map(|(at, _)| at).collect();
     let line_of = |at: usize| line_ends.partition_point(|end| *end < at) + 1;
-    let at = |line: usize, what: String| format!("{}:{line}: {what}", path.display());
+    let placed = |line: usize, what: String| {
+        let spot = Spot { file, line };
+        (Some(spot), format!("{}: {what}", given.shown(spot)))
+    };
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut errors: Vec<_> = errors
         .iter()
@@ -171,34 +262,127 @@ pub fn read(given: &mut Given, path: &Path, text: &str, user: &User) -> Result<(
             let line = line_of(start);
             let line_start = line_ends.get(line.wrapping_sub(2)).map_or(0, |end| end + 1);
             let unquoted = text.get(line_start..start).and_then(|key| unquoted(key, text.get(start..)?));
-            (line, unquoted.is_none(), at(line, unquoted.unwrap_or_else(|| syntax(error.message()))))
+            (line, unquoted.is_none(), unquoted.unwrap_or_else(|| syntax(error.message())))
         })
         .collect();
     // What else is wrong with a line mostly follows from its first mistake.
     errors.sort();
     errors.dedup_by_key(|(line, ..)| *line);
     if !errors.is_empty() {
-        return Err(shortened(errors.into_iter().map(|(.., what)| what).collect(), path));
+        return Err(errors.into_iter().map(|(line, _, what)| placed(line, what)).collect());
     }
-    let mut complaints = Vec::new();
-    for (key, value) in table.into_inner() {
+    let (mut found, mut wrong) = (Vec::new(), Vec::new());
+    for (key, mut value) in table.into_inner() {
         let line = line_of(key.span().start);
-        let (key, value) = (key.get_ref(), value.get_ref());
-        match settings().find(|row| row.key == key.as_ref()).map(|row| (row.key, written(row, value))) {
-            Some((key, Ok(value))) => given.add(key, value, Source::File(line)),
-            Some((key, Err(what))) => complaints.push((Some(line), at(line, format!("{key}: {what}")))),
-            None => complaints.push((Some(line), at(line, unknown(key, value)))),
+        let (key, value) = (key.get_ref(), value.get_mut());
+        let Some(row) = settings().find(|row| row.key == key.as_ref()) else {
+            wrong.push(placed(line, unknown(key, value)));
+            continue;
+        };
+        let filled_in = instance.map_or(Ok(()), |instance| template::fill_in(value, instance));
+        match filled_in.and_then(|()| written(row, value)) {
+            Ok(value) => found.push(Entry { row, value, spot: Spot { file, line } }),
+            Err(what) => wrong.push(placed(line, format!("{key}: {what}"))),
         }
     }
-    if complaints.is_empty() {
-        return Ok(());
+    Ok((found, wrong))
+}
+
+/// What the files say that are included, in the order in which it counts.
+fn included(given: &mut Given, own: &[Entry], user: &User, wrong: &mut Vec<Placed>) -> Vec<Entry> {
+    let Some(include) = own.iter().find(|entry| entry.row.key == INCLUDE) else { return Vec::new() };
+    let mut all = Vec::new();
+    for asked in values::text(&include.value).and_then(values::list).unwrap_or_default() {
+        match included_file(given, &asked, user) {
+            Ok((found, complaints)) => {
+                all.push(found);
+                wrong.extend(complaints);
+            }
+            Err(what) => {
+                let complaint = format!("{}: {INCLUDE}: {}", given.shown(include.spot), escaped(&what));
+                wrong.push((Some(include.spot), complaint));
+            }
+        }
     }
-    // What seems to be missing may be what is misspelt; all other settings that are wrong are wrong anyway.
-    let values = Settings::new(given, user).err().unwrap_or_default();
-    let values = values.iter().filter(|wrong| wrong.value.is_some());
-    complaints.extend(values.map(|wrong| (given.line(wrong.key), wrong.to_string())));
-    complaints.sort_by_key(|(line, _)| *line);
-    Err(shortened(complaints.into_iter().map(|(_, what)| what).collect(), path))
+    // As the file's own settings win, so do those of what it includes later.
+    all.into_iter().rev().flatten().collect()
+}
+
+/// What one of them says, and what is wrong with it.
+///
+/// # Errors
+/// It is not to be included.
+fn included_file(given: &mut Given, asked: &str, user: &User) -> Result<(Vec<Entry>, Vec<Placed>), String> {
+    let first = given.files.first().cloned().unwrap_or_default();
+    let beside = |file: &Path, asked: &str| {
+        absolute(asked.as_ref(), &user.home, file.parent().unwrap_or(Path::new(".")))
+    };
+    let path = beside(&first, asked);
+    let shown = path.display();
+    if template::is_template(&path) {
+        return Err(format!(
+            "{shown} is a template, of which --config takes instances; include another file"
+        ));
+    }
+    if is_same(&first, &path) {
+        return Err(format!("a circle: {0} \u{2192} {0}; remove it", called(&first)));
+    }
+    if given.files.iter().any(|file| is_same(file, &path)) {
+        return Err(format!("{shown} is included twice; remove one"));
+    }
+    let (text, doubt) = read_trusted(&path, user).map_err(|what| {
+        let instead = if path.exists() { "" } else { "; write it, or remove it here" };
+        format!("{shown}{what}{instead}")
+    })?;
+    given.doubt = given.doubt.take().or(doubt);
+    given.files.push(path.clone());
+    let (mut found, mut wrong) = entries(given, &text, None).unwrap_or_else(|none| (Vec::new(), none));
+    let deeper = found.iter().position(|entry| entry.row.key == INCLUDE).map(|at| found.remove(at));
+    if let Some(Entry { value, spot, .. }) = deeper {
+        let asked = values::text(&value).and_then(values::list).unwrap_or_default();
+        let mut to = asked.iter().map(|asked| beside(&path, asked));
+        let back = to.find(|to| [&first, &path].iter().any(|file| is_same(file, to)));
+        let what = match back {
+            Some(to) => format!(
+                "a circle: {} \u{2192} {} \u{2192} {}; remove it",
+                called(&first),
+                called(&path),
+                called(&to)
+            ),
+            None => format!("an included file cannot include others; name them in {}", first.display()),
+        };
+        wrong.push((Some(spot), escaped(&format!("{}: {INCLUDE}: {what}", given.shown(spot)))));
+    }
+    Ok((found, wrong))
+}
+
+fn called(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Whether two paths lead to one file.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let id = |path| fs::metadata(path).map(|about: Metadata| (about.dev(), about.ino()));
+    id(one).is_ok_and(|one| id(other).is_ok_and(|other| one == other))
+}
+
+/// Adds a setting of a file that is included where there is none; to a table, the fields that it has not got.
+///
+/// # Errors
+/// A table that is wrong: of all of it together, nobody could tell where the fault is.
+fn add_included(given: &mut Given, Entry { row, value, spot }: Entry) -> Result<(), Placed> {
+    let place = given.shown(spot);
+    let Some(own) = given.value(row.key).filter(|_| row.form == Form::Table) else {
+        given.add(row.key, value, Source::File(spot));
+        return Ok(());
+    };
+    check(row.key, &value, |value| (row.field.read)(&mut Settings::default(), value))
+        .map_err(|wrong| (Some(spot), SettingError { place: Some(place), ..wrong }.to_string()))?;
+    let fields = |table| values::text(table).and_then(values::table).unwrap_or_default();
+    let (own, mut all) = (fields(own), fields(&value));
+    all.extend(own);
+    given.change(row.key, |_| values::as_json(&all).into());
+    Ok(())
 }
 
 /// What is wrong with a line that is no TOML.
@@ -208,7 +392,8 @@ fn syntax(said: &str) -> String {
     format!("{said}{hint}")
 }
 
-fn shortened(mut complaints: Vec<Complaint>, path: &Path) -> Vec<Complaint> {
+fn shortened(placed: Vec<Placed>, path: &Path) -> Vec<Complaint> {
+    let mut complaints: Vec<_> = placed.into_iter().map(|(_, complaint)| complaint).collect();
     let more = complaints.len().saturating_sub(MOST_COMPLAINTS);
     if more > 0 {
         complaints.truncate(MOST_COMPLAINTS);
@@ -370,6 +555,170 @@ mod tests {
         assert!(given.is_on("exact") && !given.is_on("full"));
         assert!(given.place("start_command").unwrap().ends_with("x.toml:4"));
         assert_eq!(given.place("user"), None);
+    }
+
+    /// What this file says that includes `a.inc` and `b.inc`, or what is wrong.
+    fn with_includes(text: &str, a: &str, b: &str) -> Result<Given, Vec<String>> {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for (name, text) in [("x.toml", text), ("a.inc", a), ("b.inc", b), ("t@.toml", text)] {
+            fs::write(at(name), text).unwrap();
+        }
+        let mut given = Given::default();
+        let tidy = |text: String| text.replace(&format!("{}/", folder.path().display()), "");
+        let file = if text.contains('%') { "t@2.toml" } else { "x.toml" };
+        let read = fill(&mut given, at(file).as_os_str(), &root());
+        for file in &mut given.files {
+            *file = file.strip_prefix(folder.path()).unwrap().to_owned();
+        }
+        read.map(|()| given).map_err(|all| all.into_iter().map(tidy).collect())
+    }
+
+    #[test]
+    fn a_file_wins_over_what_it_includes_and_a_later_one_over_an_earlier() {
+        let given = with_includes(
+            "process_name = 'own'\n\ninclude = ['a.inc', 'b.inc']\n",
+            "process_name = 'a'\nmax_fail_count = 1\nstable_after = 1\n",
+            "# why\nmax_fail_count = 2\nuser = 'b'\n",
+        )
+        .unwrap();
+        for (key, value, place) in [
+            ("process_name", "own", "x.toml:1"),
+            ("stable_after", "1", "a.inc:3"),
+            ("max_fail_count", "2", "b.inc:2"),
+            ("user", "b", "b.inc:3"),
+        ] {
+            assert_eq!(given.value(key), Some(OsStr::new(value)), "{key}");
+            assert_eq!((given.place(key).as_deref(), given.source(key).as_str()), (Some(place), place));
+        }
+        assert_eq!(given.instance, name("x").ok());
+        // One file needs no list.
+        let given = with_includes("include = 'b.inc'", "", "user = 'b'").unwrap();
+        assert_eq!(given.place("user").as_deref(), Some("b.inc:1"));
+    }
+
+    #[test]
+    fn what_is_wrong_with_includes_is_said_where_it_is() {
+        let two = "include = ['a.inc', 'b.inc']";
+        for (text, a, b, said) in [
+            (
+                two,
+                "exat = true",
+                "\nmax_fail_count = 0",
+                &[
+                    "a.inc:1: unknown setting 'exat'; did you mean exact?",
+                    "b.inc:2: max_fail_count '0': too small; give 1 to 1000000, such as 3, or 'unlimited'",
+                ][..],
+            ),
+            (
+                "exact = 1\ninclude = 'a.inc'",
+                "user = nobody",
+                "",
+                &[
+                    "x.toml:1: exact: a number does not fit; give true or false",
+                    "a.inc:1: put the text in quotes: user = \"nobody\"",
+                ],
+            ),
+            (
+                "include = 'x.toml'",
+                "",
+                "",
+                &["x.toml:1: include: a circle: x.toml \u{2192} x.toml; remove it"],
+            ),
+            (
+                two,
+                "\ninclude = ['../no', './x.toml']",
+                "include = 'b.inc'",
+                &[
+                    "a.inc:2: include: a circle: x.toml \u{2192} a.inc \u{2192} x.toml; remove it",
+                    "b.inc:1: include: a circle: x.toml \u{2192} b.inc \u{2192} b.inc; remove it",
+                ],
+            ),
+            (
+                "include = 'a.inc'",
+                "include = 'b.inc'",
+                "",
+                &["a.inc:1: include: an included file cannot include others; name them in x.toml"],
+            ),
+            (
+                "\ninclude = ['a.inc', 'a.inc']",
+                "",
+                "",
+                &["x.toml:2: include: a.inc is included twice; remove one"],
+            ),
+            (
+                "include = ['no.inc', 't@.toml']",
+                "",
+                "",
+                &[
+                    "x.toml:1: include: no.inc: cannot read it: No such file or directory (os error 2); write it, or remove it here",
+                    "x.toml:1: include: t@.toml is a template, of which --config takes instances; include another file",
+                ],
+            ),
+            (
+                "include = { a = 1 }",
+                "",
+                "",
+                &["x.toml:1: include: a table does not fit; give a list, as in include = [\"common.inc\"]"],
+            ),
+        ] {
+            assert_eq!(with_includes(text, a, b).unwrap_err(), said, "{text}");
+        }
+        let wrong = with_includes("include = ['', \"\\u001b[2J\"]", "", "").unwrap_err();
+        assert!(wrong.len() == 2 && wrong[1].contains("\\u{1b}[2J: cannot read it"), "{wrong:?}");
+    }
+
+    #[test]
+    fn an_instance_of_a_template_is_called_as_it_was_asked_for() {
+        let given = with_includes(
+            "process_name = 'worker-%i'\nstart_command = 'date +%%F'\ninclude = 'a.inc'\n",
+            "stop_command = 'date +%F %i'",
+            "",
+        )
+        .unwrap();
+        for (key, value) in
+            [("process_name", "worker-2"), ("start_command", "date +%F"), ("stop_command", "date +%F %i")]
+        {
+            assert_eq!(given.value(key), Some(OsStr::new(value)), "{key}");
+        }
+        assert_eq!(given.instance, name("t@2").ok());
+        assert_eq!(given.place("process_name").as_deref(), Some("t@.toml:1"));
+        assert_eq!(
+            with_includes("exact = true\nstart_command = 'date +%F'", "", "").unwrap_err(),
+            ["t@.toml:2: start_command: '%F' in a template; write %i for the instance, and %% for %"]
+        );
+    }
+
+    #[test]
+    fn a_template_is_no_instance_and_an_instance_no_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let user = User { uid: 1000, home: folder.path().to_owned(), ..User::default() };
+        let at = user.config_folder();
+        fs::create_dir_all(&at).unwrap();
+        for file in ["worker@.toml", "shop@own.toml", "web.toml"] {
+            fs::write(at.join(file), "").unwrap();
+        }
+        assert_eq!(names(&at), ["shop@own", "web"].map(|text| name(text).unwrap()));
+        let said = |given: &OsStr| fill(&mut Given::default(), given, &user).err().unwrap_or_default();
+        for (given, end) in [
+            ("worker@", "worker@.toml: a template; give an instance of it, such as worker@1"),
+            ("worker", "did you mean worker@1?"),
+            (
+                "worker@a b",
+                "' ' is not allowed in a name; use letters, digits and . _ @ : - only, such as docker or web@2",
+            ),
+        ] {
+            let said = said(given.as_ref());
+            assert!(said.len() == 1 && said[0].ends_with(end), "{given}: {said:?}");
+        }
+        let template = at.join("worker@.toml");
+        assert!(
+            said(template.as_os_str())[0]
+                .ends_with(&format!("such as {}", at.join("worker@1.toml").display()))
+        );
+        for given in ["worker@1", "shop@own", "web"] {
+            assert_eq!(said(given.as_ref()), [""; 0], "{given}");
+        }
     }
 
     #[test]

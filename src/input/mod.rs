@@ -5,3 +5,4 @@ pub mod config_file;
 pub mod prompt;
 pub mod resolve;
 pub mod suggest;
+pub mod template;

@@ -60,7 +60,7 @@ fn with_file(mut given: Given, user: &User) -> Result<Given, Vec<String>> {
     }
     for key in ["log_dir", "state_dir"] {
         // One that stands in the file is the same for all who use that, wherever they are.
-        let beside = given.file.as_deref().and_then(Path::parent).filter(|_| given.line(key).is_some());
+        let beside = given.file(key).and_then(Path::parent);
         let base = beside.unwrap_or(&user.cwd).to_owned();
         if given.value(key).is_some_and(|path| !path.is_empty()) {
             given.change(key, |path| absolute(path, &user.home, &base).into());

@@ -188,7 +188,7 @@ fn stray_argument(word: &str, before: &[String], from_here: &[String], user: &Us
             "unexpected argument '{word}'; put a start command of several words in quotes: --start-command {command}"
         );
     }
-    if config_file::path(word.as_ref(), user).is_file() {
+    if config_file::is_there(&config_file::path(word.as_ref(), user)) {
         return format!("unexpected argument '{word}'; did you mean: watchdog --config {shown}");
     }
     format!("unexpected argument '{word}'; did you mean --config {shown} or --process-name {shown}?")

@@ -2,17 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::settings::name::{self, Name};
+use crate::settings::name::Name;
+use crate::text::escaped;
 
 /// What was given for each setting, by key, and where.
 #[derive(Debug, Clone, Default)]
 pub struct Given {
     values: BTreeMap<&'static str, (OsString, Source)>,
-    /// The configuration file.
-    pub file: Option<PathBuf>,
-    /// Why the file is to be doubted, if it is.
+    /// The configuration file, and those that it includes.
+    pub files: Vec<PathBuf>,
+    /// The instance that the file is for.
+    pub instance: Option<Name>,
+    /// Why one of the files is to be doubted, if it is.
     pub doubt: Option<String>,
 }
 
@@ -21,10 +24,19 @@ pub struct Given {
 pub enum Source {
     /// On the command line.
     CommandLine,
-    /// On this line of the configuration file.
-    File(usize),
+    /// In a configuration file.
+    File(Spot),
     /// To a question.
     Answer,
+}
+
+/// A line of a configuration file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Spot {
+    /// Which of [`Given::files`] it is in.
+    pub file: usize,
+    /// Its number, from 1.
+    pub line: usize,
 }
 
 /// The value of a flag that is on.
@@ -55,17 +67,28 @@ impl Given {
         self.value(key).is_some_and(|value| value == ON)
     }
 
-    /// The line of the file on which `key` stands, if it comes from there.
-    pub fn line(&self, key: &str) -> Option<usize> {
+    /// Where in the files `key` stands, if it comes from there.
+    pub fn spot(&self, key: &str) -> Option<Spot> {
         match self.values.get(key)? {
-            (_, Source::File(line)) => Some(*line),
+            (_, Source::File(spot)) => Some(*spot),
             _ => None,
         }
     }
 
-    /// Where `key` stands in the file, if it comes from there: `docker.toml:3`.
+    /// The file that `key` comes from.
+    pub fn file(&self, key: &str) -> Option<&Path> {
+        self.files.get(self.spot(key)?.file).map(PathBuf::as_path)
+    }
+
+    /// Where `key` stands in a file, if it comes from there: `docker.toml:3`.
     pub fn place(&self, key: &str) -> Option<String> {
-        Some(format!("{}:{}", self.file.as_ref()?.display(), self.line(key)?))
+        self.spot(key).map(|spot| self.shown(spot))
+    }
+
+    /// A line of a file, as it is shown.
+    pub fn shown(&self, spot: Spot) -> String {
+        let file = self.files.get(spot.file).map(|file| file.display().to_string());
+        escaped(&format!("{}:{}", file.unwrap_or_default(), spot.line))
     }
 
     /// Where the value of `key` comes from, in words.
@@ -83,10 +106,5 @@ impl Given {
         let mut values = self.values.clone();
         values.retain(|_, (_, source)| !matches!(source, Source::File(_)));
         Given { values, ..Given::default() }
-    }
-
-    /// The instance that the file is for, by its name.
-    pub fn instance(&self) -> Option<Name> {
-        name::name(self.file.as_ref()?.file_stem()?.to_str()?).ok()
     }
 }

@@ -208,7 +208,7 @@ impl From<(String, &str)> for Wrong {
 pub struct SettingError {
     /// Its key.
     pub key: &'static str,
-    /// Where in the configuration file it stands, if it comes from there.
+    /// Where in a configuration file it stands, if it comes from there.
     pub place: Option<String>,
     /// Its value, if there is one.
     pub value: Option<String>,
@@ -261,7 +261,7 @@ impl Settings {
         for wrong in &mut wrong {
             wrong.place = given.place(wrong.key);
         }
-        wrong.sort_by_key(|wrong| given.line(wrong.key));
+        wrong.sort_by_key(|wrong| given.spot(wrong.key));
         if wrong.is_empty() { Ok(settings) } else { Err(wrong) }
     }
 
@@ -278,7 +278,7 @@ impl Settings {
         if given.value("name").is_none() {
             // An instance with a file of its own is called as the file is.
             let from_pattern = || Name::from_pattern(settings.criteria.pattern.text());
-            settings.name = given.instance().unwrap_or_else(from_pattern);
+            settings.name = given.instance.clone().unwrap_or_else(from_pattern);
         }
         settings.gives_stop_timeout = given.value("stop_timeout").is_some();
         settings.doubt.clone_from(&given.doubt);

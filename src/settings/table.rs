@@ -11,9 +11,9 @@ use crate::settings::given::OFF;
 use crate::settings::name;
 use crate::settings::pattern::Extent;
 use crate::settings::values::{
-    count, exact, failures, folder, interval, is_early_in_boot, kill_mode, log_files, log_size, namespace,
-    on_or_off, on_unhealthy, or, pattern, signal, start_command, start_period, stop_command, stop_signal,
-    stop_timeout, text, time, user,
+    count, exact, failures, folder, interval, is_early_in_boot, kill_mode, list, log_files, log_size,
+    namespace, on_or_off, on_unhealthy, or, pattern, signal, start_command, start_period, stop_command,
+    stop_signal, stop_timeout, text, time, user,
 };
 use crate::settings::{KillMode, Limits, Namespace, OnUnhealthy, Settings, Subject, Verbosity, Wrong};
 
@@ -336,6 +336,15 @@ pub static ROWS: &[Row] = &[
         brief: "Configuration file, or its name",
         more: "A name with a `/` in it, or with `.toml` at its end, is a path. For other users than root a name is \
             looked for in\n`~/.config/watchdog` first. See `watchdog.toml`(5).", ..ROW },
+    Row { key: "include", group: RUN, place: Place::File, form: Form::List, decides: false,
+        takes: Some(takes("FILES", "list of texts", ValueHint::FilePath)), unset: Derived("none"),
+        help: "Files whose settings count where this file does not have them", example: "[\"common.inc\"]",
+        more: "A path is relative to this file. Of several files, the later one takes precedence. Tables are merged. An \
+            included\nfile cannot include others.",
+        field: Field {
+            read: |_, given| Ok(list(text(given)?).map(drop)?),
+            show: |_| "none".to_owned(),
+        }, ..ROW },
     Row { key: "name", group: RUN, takes: Some(NAME), unset: Derived("made from the process name"), decides: false,
         help: "Name of this watchdog and its files", example: "\"web@2\"",
         more: "Up to 64 letters, digits and `. _ @ : -`, not beginning with a dot or a dash. With a configuration \
