@@ -38,11 +38,19 @@ impl ControlGroups {
 
     /// Whether the group is frozen, of which version 2 tells only here (cgroups(7), `cgroup.freeze`).
     pub fn is_frozen(&self) -> bool {
-        let events = self.path("").and_then(|path| {
-            let path = Path::new(MOUNT).join(path.trim_start_matches('/')).join("cgroup.events");
-            crate::fs::read_file(&path).ok()
-        });
-        events.is_some_and(|events| events.lines().any(|line| line == "frozen 1"))
+        self.is_frozen_below(Path::new(MOUNT))
+    }
+
+    fn is_frozen_below(&self, mount: &Path) -> bool {
+        let says = |controller, folder: &str, file: &str, frozen: &str| {
+            let path = self.path(controller).unwrap_or_default().trim_start_matches('/');
+            let text = crate::fs::read_file(&mount.join(folder).join(path).join(file)).unwrap_or_default();
+            text.lines().any(|line| line == frozen)
+        };
+        // Where both versions are in use, version 2 is mounted in a folder of its own, as each controller is.
+        says("", "", "cgroup.events", "frozen 1")
+            || says("", "unified", "cgroup.events", "frozen 1")
+            || says("freezer", "freezer", "freezer.state", "FROZEN")
     }
 
     /// The group that systemd has made for a service, if the process is in one. Its own hierarchy is the
@@ -71,6 +79,25 @@ pub fn last_part(path: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whichever_version_has_frozen_it_it_is_frozen() {
+        let groups = ControlGroups("3:freezer:/a/b\n1:name=systemd:/c\n0::/c/d\n".to_owned());
+        for (file, text, frozen) in [
+            ("c/d/cgroup.events", "populated 1\nfrozen 0\n", false),
+            ("c/d/cgroup.events", "populated 1\nfrozen 1\n", true),
+            ("unified/c/d/cgroup.events", "frozen 1\npopulated 1\n", true),
+            ("freezer/a/b/freezer.state", "THAWED\n", false),
+            ("freezer/a/b/freezer.state", "FREEZING\n", false),
+            ("freezer/a/b/freezer.state", "FROZEN\n", true),
+        ] {
+            let mount = tempfile::tempdir().unwrap();
+            let file = mount.path().join(file);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(&file, text).unwrap();
+            assert_eq!(groups.is_frozen_below(mount.path()), frozen, "{}: {text}", file.display());
+        }
+    }
 
     #[test]
     fn a_service_is_known_by_its_control_group() {
