@@ -183,6 +183,19 @@ impl Files {
         self.usable()?.remove(self.file("pause"))
     }
 
+    /// Ends all that was said before `then`.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub fn end_holds_before(&self, then: Time) -> io::Result<()> {
+        let is_newer =
+            |pause: Pause| pause.paused && pause.said_ms >= then && self.is_of_this_boot(&pause.boot_id);
+        if self.pause().is_ok_and(is_newer) {
+            return Ok(());
+        }
+        self.say(Leave::Given { resumed: None }, then)
+    }
+
     fn write_pause(&self, paused: bool, stopped: bool, until_ms: Option<Time>, now: Time) -> io::Result<()> {
         let dir = self.usable()?;
         let (version, boot_id) = (VERSION, self.boot_id());
@@ -275,6 +288,25 @@ mod tests {
         end_upgrade(folder).unwrap();
         this.end_holds(false, at(8)).unwrap();
         assert_eq!(this.leave(at(9)), Leave::Given { resumed: Some(at(8)) });
+    }
+
+    #[test]
+    fn a_new_container_is_not_held_by_what_was_said_to_the_one_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = Duration::from_secs;
+        let (this, folder) = (files(folder.path(), "this"), folder.path());
+        let names = || this.holds(at(100)).iter().map(|held| held.hold.name()).collect::<Vec<_>>();
+        for stopped in [true, false] {
+            this.write_pause(true, stopped, None, at(5)).unwrap();
+            begin_upgrade(folder, "this", at(1000), at(6)).unwrap();
+            this.end_holds_before(at(7)).unwrap();
+            assert_eq!(names(), [""; 0]);
+            begin_upgrade(folder, "this", at(1000), at(8)).unwrap();
+            assert_eq!(names(), ["upgrading"], "this one began later");
+            this.write_pause(true, stopped, None, at(9)).unwrap();
+            this.end_holds_before(at(7)).unwrap();
+            assert_eq!(names(), [if stopped { "stopped" } else { "paused" }, "upgrading"]);
+        }
     }
 
     #[test]

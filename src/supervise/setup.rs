@@ -11,11 +11,12 @@ use crate::exit::ExitCode;
 use crate::log::output::OutputLog;
 use crate::log::{self, LogFile, Stderr, cannot_tell};
 use crate::policy::KILL_AFTER;
-use crate::process::ProcessId;
+
 use crate::process::command_lines::Pulse;
 use crate::process::handle::open_pidfd;
 use crate::process::scan::{Proc, Tasks};
 use crate::process::termination::Predecessor;
+use crate::process::{ProcessId, own_start};
 use crate::report::event::{Event, Lasting, ProcessEvent, WatchEvent};
 use crate::report::log_lines::{LogLines, Worth};
 use crate::report::service_manager::ServiceManager;
@@ -172,7 +173,7 @@ fn take_up(admission: Admission, facts: &Facts, record: &mut Store, report: &mut
 /// As process 1: what people have said was said to the container that was here before.
 fn end_holds_of_older_containers(files: &Files) {
     if std::process::id() == 1 && !files.holds(now()).is_empty() {
-        let _ = files.end_holds(true, now());
+        let _ = files.end_holds_before(own_start().unwrap_or_else(now));
     }
 }
 
