@@ -92,8 +92,9 @@ impl Page {
 
         let mut warnings = Vec::from_iter(settings.criteria.doubt());
         let (start_command, here) = (&settings.criteria.start_command, Path::new(""));
-        warnings.extend(program::doubt(start_command, here));
+        warnings.extend(program::doubt("start command", start_command, here));
         warnings.extend(Doubts::begin(start_command, here, now()).wait(now()));
+        warnings.extend(settings.doubt_other_programs(here));
         warnings.extend(settings.doubt.clone());
         warnings.extend(found.as_ref().ok().and_then(|found| ambiguity(&found.counting)));
         let rows: Vec<_> = warnings.into_iter().map(|warning| vec![warning]).collect();

@@ -80,7 +80,7 @@ fn ask(given: &mut Given, user: &User, stderr: &mut Stderr) -> Result<(), Vec<St
     let answers = BufReader::new(prompt::Patient(io::stdin()));
     let doubt = |start_command: &str| {
         let here = Path::new("");
-        let program = program::doubt(start_command, here);
+        let program = program::doubt("start command", start_command, here);
         program.or_else(|| Doubts::begin(start_command, here, now()).wait(now()))
     };
     let (settings, _) = Settings::read(given, Dirs::of(user));

@@ -441,7 +441,9 @@ impl LogLines {
             }
             Lasting::Held { held, left } => self.held(held, *left),
             Lasting::Suspended(process) => {
-                format!("{process} is suspended by a signal or a debugger; it counts as running")
+                format!(
+                    "{process} is suspended by a signal, a debugger or its control group; it counts as running"
+                )
             }
             Lasting::Ambiguous { hint } => (*hint).to_owned(),
             Lasting::Renamed { process, remedy } => renamed(process, *remedy),
@@ -520,6 +522,7 @@ fn over(notice: Notice) -> Option<&'static str> {
         Notice::Probe => Some("the probe can tell again whether it is healthy"),
         Notice::Program => Some("the start command's program is found now"),
         Notice::Shutdown => Some("the machine does not shut down any more"),
+        Notice::OtherPrograms => Some("the programs of the probe and the stop command are found now"),
         Notice::StartCommand => Some("nothing is wrong with the start command now"),
         Notice::StateFolder => Some("state is saved again"),
         Notice::Unknown => Some("can see again whether it is running"),

@@ -14,6 +14,7 @@ pub mod values;
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::settings::check::Check;
@@ -250,6 +251,18 @@ impl Settings {
         let place =
             (!self.dirs.is_usual).then(|| format!(" --state-dir {}", quoted(self.dirs.state.as_ref())));
         escaped(&format!("watchdog {command} {}{}", self.name, place.unwrap_or_default()))
+    }
+
+    /// Why a program of the probe or the stop command cannot be run in `folder`, where that is certain.
+    pub fn doubt_other_programs(&self, folder: &Path) -> Option<String> {
+        let probe = self.probe.as_ref().and_then(|probe| match probe {
+            Check::Command(command) => Some(command),
+            Check::Builtin(_) => None,
+        });
+        let commands = [("probe", probe), ("stop command", self.stop_command.as_ref())];
+        let doubt = |(what, command): (&str, Option<&String>)| program::doubt(what, command?, folder);
+        let doubts: Vec<_> = commands.into_iter().filter_map(doubt).collect();
+        (!doubts.is_empty()).then(|| doubts.join("; "))
     }
 
     /// What was given, and by `user`, comes to.

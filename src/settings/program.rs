@@ -21,10 +21,10 @@ const SHELLS_OWN: &str = "! { } case do done elif else esac fi for if in then un
 const MOST_SLIPS: usize = 2;
 const NOT_EXECUTABLE: &str = "is not executable";
 
-/// Why the program that `start_command` begins with cannot be run, where that is certain. Nothing is said
-/// of what only a shell could tell. It would run in `folder`.
-pub fn doubt(start_command: &str, folder: &Path) -> Option<String> {
-    doubt_in(start_command, &path(), folder)
+/// Why the program that a `command` begins with cannot be run, where that is certain. Nothing is said of what only
+/// a shell could tell. It is the command that is called `what`, and would run in `folder`.
+pub fn doubt(what: &str, command: &str, folder: &Path) -> Option<String> {
+    doubt_in(command, &path(), folder).map(|doubt| format!("{what}: {doubt}"))
 }
 
 /// The PATH of start commands.
@@ -50,8 +50,8 @@ fn find_in(path: &OsStr, program: &str, folder: &Path) -> Option<PathBuf> {
         .find(|file| cannot_run(file).is_none())
 }
 
-fn doubt_in(start_command: &str, path: &OsStr, folder: &Path) -> Option<String> {
-    let program = first_program(start_command)?;
+fn doubt_in(command: &str, path: &OsStr, folder: &Path) -> Option<String> {
+    let program = first_program(command)?;
     if program.contains('/') {
         let why = cannot_run(&folder.join(&program))?;
         let instead = if why == NOT_EXECUTABLE {
@@ -59,7 +59,7 @@ fn doubt_in(start_command: &str, path: &OsStr, folder: &Path) -> Option<String> 
         } else {
             String::new()
         };
-        return Some(format!("start command: {program} {why}{instead}"));
+        return Some(format!("{program} {why}{instead}"));
     }
     if find_in(path, &program, folder).is_some() {
         return None;
@@ -73,7 +73,7 @@ fn doubt_in(start_command: &str, path: &OsStr, folder: &Path) -> Option<String> 
         .filter(|(path, _)| cannot_run(path).is_none())
         .min_by_key(|(_, name)| distance(name));
     let meant = near.map(|(_, name)| format!("; did you mean '{name}'?")).unwrap_or_default();
-    Some(format!("start command: '{program}' not found in PATH ({}){meant}", path.to_string_lossy()))
+    Some(format!("'{program}' not found in PATH ({}){meant}", path.to_string_lossy()))
 }
 
 /// Why the file at `path` cannot be run, as far as anybody may know.
@@ -228,19 +228,16 @@ mod tests {
         let path = path.to_string_lossy();
         assert_eq!(
             doubt("dcokerd -x"),
-            format!("start command: 'dcokerd' not found in PATH ({path}); did you mean 'dockerd'?")
+            format!("'dcokerd' not found in PATH ({path}); did you mean 'dockerd'?")
         );
-        assert_eq!(doubt("plain"), format!("start command: 'plain' not found in PATH ({path})"));
-        assert_eq!(doubt(&format!("{here}/x")), format!("start command: {here}/x does not exist"));
-        assert_eq!(
-            doubt(&format!("{here}/dockerd/x")),
-            format!("start command: {here}/dockerd/x does not exist")
-        );
-        assert_eq!(doubt(&format!("{here}/../")), format!("start command: {here}/../ is a directory"));
+        assert_eq!(doubt("plain"), format!("'plain' not found in PATH ({path})"));
+        assert_eq!(doubt(&format!("{here}/x")), format!("{here}/x does not exist"));
+        assert_eq!(doubt(&format!("{here}/dockerd/x")), format!("{here}/dockerd/x does not exist"));
+        assert_eq!(doubt(&format!("{here}/../")), format!("{here}/../ is a directory"));
         assert_eq!(
             doubt(&format!("exec {here}/plain")),
             format!(
-                "start command: {here}/plain is not executable; run chmod +x {here}/plain, or put its interpreter in \
+                "{here}/plain is not executable; run chmod +x {here}/plain, or put its interpreter in \
                  front"
             )
         );

@@ -42,6 +42,8 @@ pub enum Notice {
     Null,
     /// The process belongs to a unit of the service manager.
     OfUnit,
+    /// A program of the probe or the stop command is not there.
+    OtherPrograms,
     /// The output log is over its limit.
     Output,
     /// The output log cannot be written.
@@ -158,6 +160,7 @@ mod tests {
             "near",
             "null",
             "of-unit",
+            "other-programs",
             "output",
             "output-open",
             "paused",

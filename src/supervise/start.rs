@@ -142,9 +142,11 @@ impl Supervisor {
         let Parts { settings, directory, .. } = &self.parts;
         let start_command = &settings.criteria.start_command;
         if self.doubts.is_none() {
-            let doubt = program::doubt(start_command, directory);
+            let doubt = program::doubt("start command", start_command, directory);
+            let of_others = settings.doubt_other_programs(directory);
             self.doubts = Some(Doubts::begin(start_command, directory, now()));
             self.parts.emit(Event::of_doubt(Notice::Program, doubt.as_deref()));
+            self.parts.emit(Event::of_doubt(Notice::OtherPrograms, of_others.as_deref()));
         }
         if let Some(doubt) = self.doubts.as_mut().and_then(|doubts| doubts.answer(now())) {
             self.parts.emit(Event::of_doubt(Notice::StartCommand, doubt.as_deref()));
