@@ -187,18 +187,21 @@ impl Memory {
         }
     }
 
-    /// Of one who begins afresh: nothing was counted, and no attempt is to be judged.
+    /// Without failures and a give-up, and no attempt is to be judged.
+    pub fn without_failures(self) -> Self {
+        Memory { failures: 0, on_probation: false, judging: false, rounds: 0, gave_up_until: None, ..self }
+    }
+
+    /// Of one who begins afresh: nothing was counted.
     pub fn afresh(self) -> Self {
-        let health = self.health.afresh();
-        Memory {
-            failures: 0,
-            on_probation: false,
-            judging: false,
-            rounds: 0,
-            gave_up_until: None,
-            health,
-            ..self
-        }
+        Memory { health: self.health.afresh(), ..self.without_failures() }
+    }
+
+    /// What still holds under other settings for the same process, which are a new beginning: that two start
+    /// commands are not too close to each other, what the process came from, and a stop that is under way.
+    pub fn with_other_settings(self) -> Self {
+        let Memory { last_attempt, ours, stopping, version, window_stopped, .. } = self;
+        Memory { last_attempt, ours, stopping, version, window_stopped, ..Memory::default() }
     }
 
     /// With the attempt that was made at `at`, should it not be known: a watch that is killed just after

@@ -141,7 +141,7 @@ impl Policy {
         self.state = State::Stopping(stop);
         let ends = stop.since.plus(KILL_AFTER);
         match stop.stage {
-            Stage::LeftKilled if now >= ends => self.after_stop(now, stop),
+            Stage::LeftKilled if stop.is_begun && now >= ends => self.after_stop(now, stop),
             _ if !stop.is_begun || now >= ends => {
                 let kill = now >= ends && stop.is_begun || stop.stage == Stage::LeftKilled;
                 self.end_left(now, stop, kill)

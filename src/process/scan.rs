@@ -409,7 +409,7 @@ impl Proc {
     }
 
     /// The parent of this process, its parent, and so on.
-    pub(super) fn lineage(&self) -> Vec<Pid> {
+    pub fn lineage(&self) -> Vec<Pid> {
         let parent = |pid: Pid| self.stat(pid, |stat| stat.ppid).ok();
         std::iter::successors(parent(self.me), |pid| parent(*pid))
             .take_while(|pid| *pid > 0)

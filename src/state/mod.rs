@@ -118,6 +118,9 @@ pub struct State {
     /// What held it when a start would have come, beside what people say.
     #[serde(default)]
     pub held: Option<Held>,
+    /// What descends from the process that is being stopped, as far as it may have to be ended with it.
+    #[serde(default)]
+    pub noted: Vec<ProcessId>,
     /// When this was written.
     #[serde(default, with = "millis")]
     pub written_ms: Time,
@@ -533,6 +536,7 @@ mod tests {
             ever_seen: true,
             held: None,
             left_near: None,
+            noted: vec![ProcessId { pid: 10, started: ms(11) }],
             written_ms: ms(60),
             clocks_ms: Some(-5),
             seen: vec![6],

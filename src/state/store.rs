@@ -24,6 +24,8 @@ const STEP_MS: u64 = 1000;
 const SAME_END: Time = Time::from_secs(1);
 /// How many other settings are kept in mind.
 const MOST_SEEN: usize = 8;
+/// How many processes are kept in mind that descend from one that is being stopped.
+const MOST_NOTED: usize = 1000;
 
 /// The state of an instance, on its way to the file.
 #[derive(Debug)]
@@ -91,9 +93,7 @@ impl Store {
     pub fn forget_give_up(&mut self) {
         let memory = &mut self.state.memory;
         if memory.gave_up_until.is_some() {
-            let new = Memory { last_attempt: memory.last_attempt, ..Memory::default() };
-            let Memory { health, stopping, version, window_stopped, .. } = *memory;
-            *memory = Memory { health, stopping, version, window_stopped, ..new };
+            *memory = memory.without_failures();
         }
     }
 
@@ -312,6 +312,11 @@ impl Store {
         self.has_been_seen();
     }
 
+    /// What descends from the process that is being stopped, until that is over.
+    pub fn notes(&mut self, descendants: &[ProcessId]) {
+        self.change(|state| state.noted = descendants.iter().copied().take(MOST_NOTED).collect());
+    }
+
     /// The start command at work.
     pub fn command(&mut self, command: Option<ProcessId>) {
         if command.is_some() {
@@ -345,6 +350,9 @@ impl Store {
     pub fn has_news(&mut self, memory: Memory) -> bool {
         self.is_changed |= self.state.memory != memory;
         self.state.memory = memory;
+        if memory.stopping.is_none() {
+            self.state.noted.clear();
+        }
         self.is_changed &= self.written.as_ref() != Some(&self.state);
         self.is_changed
     }
@@ -455,9 +463,12 @@ fn take_over(state: &mut State, old: State, settings: &Settings) {
     state.seen.drain(..too_many);
     state.resumed_ms = old.resumed_ms.min(state.since_ms);
     state.begun_by = old.begun_by;
-    // Other settings are a new beginning; but never two start commands too close to each other.
-    let Memory { last_attempt, .. } = old.memory;
-    let memory = if is_known { old.memory } else { Memory { last_attempt, ..Memory::default() } };
+    let memory = match (is_known, is_same_process) {
+        (true, _) => old.memory,
+        (false, true) => old.memory.with_other_settings(),
+        (false, false) => Memory { last_attempt: old.memory.last_attempt, ..Memory::default() },
+    };
+    state.noted = old.noted;
     state.memory = memory.as_of(state.since_ms, &settings.limits);
     state.said = if is_known { old.said } else { old.said.only(Notice::Lines) };
     state.heartbeat = old.heartbeat.filter(|_| is_known);
@@ -507,6 +518,7 @@ fn fresh(files: &Files, settings: &Settings) -> State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::{HealthMemory, Stopping, Then, Why};
     use crate::process::Signature;
     use crate::settings::dirs::User;
     use crate::settings::given::{Given, Source};
@@ -575,6 +587,47 @@ mod tests {
             let next = preview(&files, &settings, &proc);
             assert_eq!(next.memory.failures == 2, is_same, "{number}, {version:?}");
             assert_eq!(next.digest(), settings.digest());
+        }
+    }
+
+    /// One that begins by hand, and one with other settings, go on with a stop.
+    #[test]
+    fn a_stop_and_what_is_known_of_the_process_outlive_a_give_up_and_other_settings() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings();
+        let proc = Proc::new(Path::new("/proc")).unwrap();
+        let files = Files::new(folder.path(), &settings.name, "this boot");
+        let id = ProcessId { pid: 7, started: Time::from_secs(1) };
+        let memory = Memory {
+            failures: 2,
+            gave_up_until: Some(Time::from_secs(1)),
+            ours: Some(id),
+            stopping: Some(Stopping {
+                process: id,
+                why: Why::Unhealthy,
+                stage: Stage::Left,
+                since: Time::from_secs(2),
+                then: Then::Start,
+            }),
+            version: Some(3),
+            window_stopped: Some(4),
+            health: HealthMemory { proven: true, restarts: 1, ..HealthMemory::default() },
+            ..Memory::default()
+        };
+        let lasts = |memory: Memory| (memory.ours, memory.stopping, memory.version, memory.window_stopped);
+        for (number, is_known) in [(settings.digest().number, true), (7, false)] {
+            let state = State { settings: number, memory, noted: vec![id], ..fresh(&files, &settings) };
+            files.write_state(&state).unwrap();
+            let (mut record, _) = Store::recall(files.clone(), &settings, &proc);
+            record.forget_give_up();
+            let recalled = record.memory();
+            assert_eq!(lasts(recalled), lasts(memory));
+            assert_eq!((recalled.failures, recalled.gave_up_until), (0, None));
+            // What a probe has proved is of its settings.
+            assert_eq!((recalled.health.restarts, recalled.health.proven), (u32::from(is_known), is_known));
+            assert!(record.has_news(recalled) && record.state().noted == [id]);
+            record.has_news(Memory { stopping: None, ..recalled });
+            assert_eq!(record.state().noted, []);
         }
     }
 

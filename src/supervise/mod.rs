@@ -25,7 +25,7 @@ use std::time::Duration;
 use crate::exit::ExitCode;
 use crate::hold::{Held, Hold};
 use crate::log::output::OutputLog;
-use crate::policy::{Action, Memory, Outcome, Policy, Seen};
+use crate::policy::{Action, Memory, Outcome, Policy, ProbeResult, Seen};
 use crate::process::descent::Descent;
 use crate::process::handle::{Handle, OpenPidfd};
 use crate::process::oom::OutOfMemory;
@@ -200,7 +200,7 @@ impl Supervisor {
             holds: Vec::new(),
             facts,
             health: Health::default(),
-            stops: Stops::recall(memory.stopping),
+            stops: Stops::recall(memory.stopping, &parts.record.state().noted),
             requests: Requests::default(),
             parts,
         }
@@ -212,8 +212,13 @@ impl Supervisor {
         let mut seen = self.request().unwrap_or(Seen::Nothing);
         loop {
             self.turn.begin(Duration::ZERO);
-            if self.turn.has_lost() && may_be_late(seen) {
-                seen = Seen::Lost(self.turn.take_lost());
+            match seen {
+                // It says nothing of the process as it is now.
+                Seen::Probed(process, _) if self.turn.has_lost() => {
+                    seen = Seen::Probed(process, ProbeResult::Unknown);
+                }
+                _ if self.turn.has_lost() && may_be_late(seen) => seen = Seen::Lost(self.turn.take_lost()),
+                _ => {}
             }
             let may = self.may(seen);
             let decision = self.policy.decide(now(), seen, may);
@@ -247,8 +252,6 @@ impl Supervisor {
                 Action::Probe(process) => self.probe(process),
                 Action::EndProbe => self.end_probe(),
                 Action::Evidence(_) | Action::StopBy(..) | Action::Kill(_) | Action::EndLeft { .. } => {
-                    // The next watch is to go on with it.
-                    self.write_down();
                     self.stop(decision.action)
                 }
                 Action::End(outcome) => return self.end(outcome),

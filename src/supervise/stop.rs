@@ -65,10 +65,10 @@ struct Slot {
 
 impl Stops {
     /// Goes on with the stop of a watch before this one.
-    pub(super) fn recall(stop: Option<Stopping>) -> Self {
+    pub(super) fn recall(stop: Option<Stopping>, noted: &[ProcessId]) -> Self {
         let process = stop.map(|stop| format!("pid {}", stop.process.pid)).unwrap_or_default();
         let (id, began) = (stop.map(|stop| stop.process), stop.map_or_else(now, |stop| stop.since));
-        Stops { id, process, began, ..Stops::default() }
+        Stops { id, process, began, noted: noted.to_vec(), ..Stops::default() }
     }
 
     /// A stop of this process, which may be under way.
@@ -121,8 +121,12 @@ impl Supervisor {
         self.stopping().filter(|stop| stop.process == process && stop.stage != Stage::Evidence)
     }
 
-    /// Carries out a part of a stop.
+    /// Carries out a part of a stop. It is written down before, so that the next watch can go on with it.
     pub(super) fn stop(&mut self, action: Action) -> Seen {
+        if let Action::StopBy(process, _) | Action::Kill(process) = action {
+            self.begin_stage(process);
+        }
+        self.write_down();
         match action {
             Action::Evidence(process) => self.gather_evidence(process),
             Action::StopBy(process, by) => self.stop_by(process, by),
@@ -142,9 +146,7 @@ impl Supervisor {
 
     /// Puts down what can be learnt of a hang, if the process can be stopped just now.
     fn gather_evidence(&mut self, process: ProcessId) -> Seen {
-        let Some(followed) = self.followed.as_ref().filter(|it| id(it.info()) == process) else {
-            return Seen::Nothing;
-        };
+        let Some(followed) = self.follows(process) else { return Seen::Nothing };
         let is_signalled = matches!(followed.send(0), Some(Ok(()) | Err(Errno::SRCH)));
         if !is_signalled && self.parts.settings.stop_command.is_none() {
             self.tell_restart(Some("it cannot be signalled"));
@@ -194,24 +196,27 @@ impl Supervisor {
         self.parts.settings.limits.stop_timeout.unwrap_or(LONG_STAGE)
     }
 
+    /// The process that is to be stopped, while it is held.
+    fn follows(&self, process: ProcessId) -> Option<&Handle> {
+        self.followed.as_ref().filter(|it| id(it.info()) == process)
+    }
+
     /// A stage begins: what descends from the process by now is noted.
-    fn begin_stage(&mut self, process: ProcessId) -> bool {
+    fn begin_stage(&mut self, process: ProcessId) {
         let now = now();
         let until = now + self.stage_length();
         if let Some(slot) = &mut self.stops.slot {
             slot.until = until;
         }
         let sessions = self.own_tasks().others;
-        let Some(followed) = self.followed.as_ref().filter(|it| id(it.info()) == process) else {
-            return false;
-        };
+        let Some(followed) = self.followed.as_ref().filter(|it| id(it.info()) == process) else { return };
         self.stops.begin(followed, now);
         for id in self.parts.proc.descendants(process.pid, &sessions) {
             if !self.stops.noted.contains(&id) {
                 self.stops.noted.push(id);
             }
         }
-        true
+        self.parts.record.notes(&self.stops.noted);
     }
 
     /// Asks the process to end.
@@ -219,10 +224,10 @@ impl Supervisor {
         if let Some(seen) = self.was_gone() {
             return seen;
         }
-        let why = self.stop_of(process).map_or(Why::Request, |stop| stop.why);
-        if !self.begin_stage(process) {
+        if self.follows(process).is_none() {
             return Seen::Nothing;
         }
+        let why = self.stop_of(process).map_or(Why::Request, |stop| stop.why);
         match by {
             StopBy::Command => self.run_stop_command(process, why),
             StopBy::Signal => {
@@ -247,7 +252,7 @@ impl Supervisor {
         if let Some(seen) = self.was_gone() {
             return seen;
         }
-        if !self.begin_stage(process) {
+        if self.follows(process).is_none() {
             return Seen::Nothing;
         }
         let (process, after) = (&self.stops.process, self.stage_length());
@@ -294,12 +299,15 @@ impl Supervisor {
 
     /// Ends what the process left behind: what was noted and is still the same.
     fn end_left(&mut self, kill: bool) -> Seen {
-        if !kill {
-            let is_mixed = self.parts.settings.limits.kill_mode == KillMode::Mixed;
-            let hold = |id| ProcessFd::open(&self.parts.proc, id, self.parts.open_pidfd).ok().flatten();
-            let noted = mem::take(&mut self.stops.noted);
-            let left = noted.into_iter().filter_map(hold).filter(|it| is_mixed || it.has_never_execed());
-            self.stops.left = left.collect();
+        if self.stops.left.is_empty() {
+            let Parts { proc, settings, open_pidfd, .. } = &self.parts;
+            let is_mixed = settings.limits.kill_mode == KillMode::Mixed;
+            let hold = |id| ProcessFd::open(proc, id, *open_pidfd).ok().flatten();
+            // One that was noted by a watch before this one may have started this.
+            let lineage = proc.lineage();
+            let noted = mem::take(&mut self.stops.noted).into_iter();
+            let left = noted.filter(|id| !lineage.contains(&id.pid)).filter_map(hold);
+            self.stops.left = left.filter(|it| is_mixed || it.has_never_execed()).collect();
         }
         let count = self.stops.left.len();
         if count == 0 {

@@ -1159,3 +1159,19 @@ fn a_state_file_of_an_older_version_is_read() {
     assert_eq!(health.resting_until, Some(ms(9) + LONGEST_RETRY));
     assert_eq!(health.series.map(|series| series.since), Some(ms(9)));
 }
+
+#[test]
+fn what_was_to_be_killed_is_killed_by_the_next_watch_however_late() {
+    let stage =
+        |stage| Stopping { process: id(0), why: Why::Request, stage, since: ms(10_000), then: Then::Start };
+    for (was, kill) in [(Stage::Left, false), (Stage::LeftKilled, true)] {
+        let memory = Memory { stopping: Some(stage(was)), ..Memory::default() };
+        let mut policy = Policy::recall(LIMITS, memory, None);
+        let rows = [
+            (90_000, Seen::Nothing, Action::EndLeft { kill }, None, None),
+            (90_000, Seen::StageEnded { well: true }, Action::Look, None, None),
+            (90_000, Seen::Missing, Action::Start { attempt: 1 }, None, None),
+        ];
+        go(&format!("{was:?}"), &mut policy, May::ALL, &rows);
+    }
+}
