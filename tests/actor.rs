@@ -176,6 +176,14 @@ fn live(part: &[&str]) {
         ["forking", workers] => fork(workers.parse().expect("how many workers")),
         ["serve", file] => fuse::serve(file),
         ["hang", file] => fuse::hang(file),
+        ["stick", file] => fuse::stick(file),
+        // As a debugger that has not stopped it.
+        ["trace", pid] => {
+            let pid: i32 = pid.parse().expect("a process");
+            // SAFETY: of this request, both pointers are numbers that are 0.
+            assert_eq!(unsafe { libc::ptrace(libc::PTRACE_SEIZE, pid, 0, 0) }, 0, "it cannot be traced");
+            sleep_for_ever();
+        }
         // Is there first, under a name that is anybody's to take.
         ["squat", name, note] => {
             let address = SocketAddr::from_abstract_name(name).expect("a name");

@@ -1,5 +1,5 @@
-//! Two parts of the actor: a FUSE server that never takes what is written, and a process that hangs because of
-//! it with the lock of its memory held. Whoever reads that process's command line hangs too.
+//! Parts of the actor: a FUSE server that never takes what is written; a process that no signal ends because of it;
+//! and one that hangs with the lock of its memory held, so that whoever reads its command line hangs too.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -27,7 +27,7 @@ const IN_HEADER: usize = 40;
 const PAGE: usize = 4096;
 
 /// Serves one file, `path`, whose second opening is for direct input and output. What is written to it is
-/// never taken, until this process ends.
+/// never taken, until this process ends; `path.waits` says that something was.
 pub fn serve(path: &str) -> ! {
     let mut device = OpenOptions::new().read(true).write(true).open("/dev/fuse").expect("/dev/fuse");
     File::create(path).expect("a file to mount over");
@@ -66,7 +66,10 @@ pub fn serve(path: &str) -> ! {
                 reply.resize(word(IN_HEADER + 16) as usize, 0);
                 0
             }
-            WRITE => continue,
+            WRITE => {
+                File::create(format!("{path}.waits")).expect("a note");
+                continue;
+            }
             RELEASE => 0,
             _ => -libc::ENOSYS,
         };
@@ -101,6 +104,16 @@ pub fn hang(path: &str) -> ! {
         // SAFETY: the pointer is to a value of the right type, and null is allowed.
         unsafe { libc::nanosleep(&raw const time, null_mut()) };
     }
+}
+
+/// Waits in the kernel for what it writes to `path` to be taken. When it gets a signal, it is in state D.
+pub fn stick(path: &str) -> ! {
+    while !is_mount(path) {
+        sleep(Duration::from_millis(5));
+    }
+    let open = || OpenOptions::new().write(true).open(path).expect("the served file");
+    let (_cached, mut direct) = (open(), open());
+    panic!("{:?}", direct.write_all(b"never taken"));
 }
 
 fn is_mount(path: &str) -> bool {

@@ -1,11 +1,18 @@
 //! Whether the process works: probes on real processes, and what follows from them.
 
+use std::fs;
 use std::net::TcpListener;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use regex_lite::Regex;
+use rustix::process::{Resource, getrlimit};
 
-use crate::harness::{Invocation, Scene};
-use crate::machine::send;
+use crate::harness::{Captured, Invocation, Scene, WATCHDOG, named};
+use crate::machine::{ALICE, ControlGroup, as_user, is_root, program, send, skip, with_mounts};
+use crate::namespaces::process_1;
 
 /// A watchdog whose process is healthy while there is a file `ok`, and whose times are short.
 fn probed(scene: &Scene) -> Invocation<'_> {
@@ -24,11 +31,11 @@ fn probing<'a>(scene: &'a Scene, probe: &str) -> Invocation<'a> {
 }
 
 fn works(scene: &Scene) {
-    std::fs::write(scene.path("ok"), "").unwrap();
+    fs::write(scene.path("ok"), "").unwrap();
 }
 
 fn works_no_more(scene: &Scene) {
-    std::fs::remove_file(scene.path("ok")).unwrap();
+    fs::remove_file(scene.path("ok")).unwrap();
 }
 
 #[test]
@@ -139,7 +146,7 @@ fn what_is_suspended_is_not_probed_and_not_stopped() {
     let first = scene.wait_running();
     scene.wait_for("INFO healthy: ");
     send(first, Signal::SIGSTOP);
-    scene.wait_for("WARN .* is suspended by a signal or a debugger");
+    scene.wait_for("WARN .* is suspended by a signal, a debugger or its control group; it counts as running");
     works_no_more(&scene);
     watchdog.wait_checks(20);
     assert_eq!((scene.all(), scene.count("unhealthy")), (vec![first], 0));
@@ -215,11 +222,11 @@ fn a_run_that_leaves_it_running_says_so_once_and_when_it_works_again() {
 fn what_is_slow_to_work_again_is_not_restarted_again() {
     let scene = Scene::new();
     let probe = "n=$(cat $HERE/fails); test $n -gt 0 || exit 0; echo $((n - 1)) > $HERE/fails; exit 1";
-    std::fs::write(scene.path("fails"), "0\n").unwrap();
+    fs::write(scene.path("fails"), "0\n").unwrap();
     let watchdog = probing(&scene, probe).with("--probe-failures", "3").spawn();
     let first = scene.wait_running();
     scene.wait_for("INFO healthy: ");
-    std::fs::write(scene.path("fails"), "5\n").unwrap();
+    fs::write(scene.path("fails"), "5\n").unwrap();
     let second = scene.wait_replaced(first);
     scene.wait_for(&format!(r"healthy again: \S+ \(pid {second}\)"));
     watchdog.wait_checks(10);
@@ -258,10 +265,11 @@ fn a_rest_ends_and_restarts_are_tried_again() {
 fn what_a_probe_writes_and_leaves_delays_nothing() {
     let scene = Scene::new();
     scene.start_actor(&["sleep"]);
-    // A child of it keeps its output open.
-    let probe = "sleep 300 & head -c 100000000 /dev/zero; echo; echo it works not; exit 1";
-    let _watchdog = probing(&scene, probe).spawn();
-    scene.wait_for("2 probes in a row failed; the last exited with status 1: 'it works not'");
+    // A gigabyte; and a child of it keeps its output open.
+    let probe = "sleep 300 & head -c 1000000000 /dev/zero; echo; echo it works not; exit 1";
+    let _watchdog =
+        probing(&scene, probe).with("--probe-failures", "1").with("--probe-timeout", "1m").spawn();
+    scene.wait_for("1 probe in a row failed; the last exited with status 1: 'it works not'");
 }
 
 #[test]
@@ -335,7 +343,7 @@ fn one_process_of_a_state_folder_is_restarted_at_a_time() {
     let first = scene.wait_running();
     scene.wait_for("INFO healthy: ");
     // As another watchdog does.
-    let slot = std::fs::File::create(scene.path("state/restart.slot")).unwrap();
+    let slot = fs::File::create(scene.path("state/restart.slot")).unwrap();
     rustix::fs::flock(&slot, rustix::fs::FlockOperation::LockExclusive).unwrap();
     works_no_more(&scene);
     scene.wait_for("not restarted now: the process of another watchdog is being restarted");
@@ -386,4 +394,226 @@ fn what_is_shown_tells_health() {
     works(&scene);
     wait("running", "healthy", 0);
     watchdog.terminate();
+}
+
+/// It succeeds; but one that is asked to waits, and fails then.
+const ASKED: &str = "test -e $HERE/ask || exit 0; rm $HERE/ask; touch $HERE/asked; \
+                     until test -e $HERE/go; do sleep 0.05; done; exit 1";
+
+#[test]
+fn a_result_is_dropped_if_time_was_lost_or_a_pause_began() {
+    for case in ["nothing", "time is lost", "a pause"] {
+        let scene = Scene::new();
+        let watchdog = probing(&scene, ASKED).with("--probe-failures", "1").spawn();
+        let first = scene.wait_running();
+        scene.wait_for("INFO healthy: ");
+        fs::write(scene.path("ask"), "").unwrap();
+        scene.wait_until("a probe waits", || scene.path("asked").exists().then_some(()));
+        let fails = || fs::write(scene.path("go"), "").unwrap();
+        match case {
+            "nothing" => {
+                fails();
+                scene.wait_for("is unhealthy: 1 probe in a row failed");
+                continue;
+            }
+            "time is lost" => {
+                send(watchdog.pid(), Signal::SIGSTOP);
+                fails();
+                thread::sleep(Duration::from_millis(2500));
+                send(watchdog.pid(), Signal::SIGCONT);
+            }
+            _ => {
+                scene.say(&["pause", scene.name()]);
+                fails();
+                watchdog.wait_checks(5);
+                scene.say(&["resume", scene.name()]);
+            }
+        }
+        watchdog.wait_checks(20);
+        assert_eq!((scene.all(), scene.count("unhealthy")), (vec![first], 0), "{case}: {}", scene.story());
+    }
+}
+
+#[test]
+fn on_an_overloaded_machine_a_timeout_tells_nothing_for_a_while() {
+    let scene = Scene::new();
+    let file = Path::new("/proc/pressure/cpu");
+    let mount = format!("mount --bind {} {}", scene.path("pressure").display(), file.display());
+    fs::write(scene.path("pressure"), "some avg10=97.40 avg60=60.00 avg300=0.00 total=1\n").unwrap();
+    let Some(way) = with_mounts(&scene, &mount).filter(|_| file.exists()) else {
+        return skip("only root can cover a file of /proc, and not every kernel has /proc/pressure");
+    };
+    works(&scene);
+    let probe = "test -e $HERE/ok && exit; echo $WATCHDOG_PROCESS_PID >> $HERE/probes; sleep 300; true";
+    let watchdog = probing(&scene, probe).with("--probe-timeout", "0.2").with("--max-fail-count", "1");
+    let _watchdog = watchdog.through(&way.iter().map(String::as_str).collect::<Vec<_>>()).spawn();
+    let first = scene.wait_running();
+    scene.wait_for("INFO healthy: ");
+    works_no_more(&scene);
+    scene.wait_for(
+        r"WARN cannot tell whether it is healthy: the probe did not end within 200ms \(probe_timeout\) on an overloaded",
+    );
+    let second = scene.wait_replaced(first);
+    // Three times as many as make it unhealthy, and those.
+    let probes = scene.read("probes");
+    assert_eq!(probes.lines().filter(|pid| **pid == first.to_string()).count(), 3 * 2 + 2, "{probes}");
+    assert_eq!(scene.count("cannot tell"), 1, "{}", scene.story());
+    scene.wait_for("left running after 1 restart");
+    assert_eq!(scene.all(), [second]);
+}
+
+#[test]
+fn where_no_child_can_be_created_nothing_is_stopped() {
+    let scene = Scene::new();
+    scene.open_to_all();
+    works(&scene);
+    let way = if is_root() { as_user(ALICE) } else { Vec::new() };
+    let watchdog = probed(&scene).through(&way.iter().map(String::as_str).collect::<Vec<_>>()).spawn();
+    let first = scene.wait_running();
+    scene.wait_for("INFO healthy: ");
+    // Its user has more than none.
+    let limit = |most: &str| {
+        let pid = watchdog.pid().to_string();
+        let words = ["prlimit", "--pid", &pid, &format!("--nproc={most}:")].map(str::to_owned);
+        let words: Vec<_> = way.iter().cloned().chain(words).collect();
+        let mut command = program(&words[0]);
+        command.args(&words[1..]);
+        assert!(scene.spawn(command, Captured::All).ends().status.success());
+    };
+    let before = getrlimit(Resource::Nproc).current.map_or("unlimited".to_owned(), |most| most.to_string());
+    limit("0");
+    works_no_more(&scene);
+    scene.wait_for("WARN cannot tell whether it is healthy: the probe cannot be run: Resource temporarily");
+    watchdog.wait_checks(20);
+    assert_eq!((scene.all(), scene.count("cannot tell|unhealthy")), (vec![first], 1), "{}", scene.story());
+    limit(&before);
+    scene.wait_for("INFO the probe can tell again");
+    scene.wait_replaced(first);
+}
+
+/// As `-p redis` with the probe `redis-cli ping`.
+#[test]
+fn a_probe_is_not_the_process_whatever_it_is_called() {
+    let scene = Scene::new();
+    works(&scene);
+    let client = format!("{}c", scene.name());
+    let probe = format!("test -e $HERE/ok || exec {} sleep", scene.link_actor(&client).display());
+    let _watchdog = probing(&scene, &probe).spawn();
+    let first = scene.wait_running();
+    scene.wait_for("INFO healthy: ");
+    works_no_more(&scene);
+    scene.wait_until("a probe is at work", || named(&client).pop());
+    send(first, Signal::SIGKILL);
+    scene.wait_replaced(first);
+    assert_eq!((scene.starts(), scene.count("several|takes over|also")), (2, 0), "{}", scene.story());
+}
+
+#[test]
+fn runs_that_come_and_go_leave_it_running_after_enough_restarts() {
+    let scene = Scene::new();
+    works(&scene);
+    scene.start_actor(&["sleep"]);
+    let once = || {
+        let ended = probed(&scene)
+            .with("--probe-failures", "1")
+            .with("--max-fail-count", "2")
+            .with("--stable-after", "1h")
+            .flag("--once")
+            .run();
+        assert_eq!(ended.code(), Some(0), "{ended}");
+        ended.stderr
+    };
+    assert_eq!(once(), "");
+    works_no_more(&scene);
+    for said in
+        ["was unhealthy; running again", "was unhealthy; running again", "left running after 2 restarts"]
+    {
+        let stderr = once();
+        assert!(stderr.contains(said) && stderr.lines().count() == 1, "{said}: {stderr}");
+    }
+    let left = scene.wait_running();
+    assert_eq!((once(), scene.all(), scene.starts()), (String::new(), vec![left], 2));
+    works(&scene);
+    assert!(once().contains("healthy again: "));
+    assert_eq!(once(), "");
+}
+
+/// And `HEALTHCHECK` in the container.
+#[test]
+fn as_process_1_it_is_probed_restarted_and_left_running() {
+    let scene = Scene::new();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let check = format!("http://127.0.0.1:{port}/");
+    let watchdog = probing(&scene, &check)
+        .with("--probe-timeout", "0.5")
+        .with("--max-fail-count", "1")
+        .starting(&format!("exec $ACTOR answer {port}"));
+    let Some((outside, inside)) = process_1(&scene, watchdog) else { return };
+    let asks = || {
+        let mut command = program("nsenter");
+        if !is_root() {
+            command.args(["--user", "--preserve-credentials"]);
+        }
+        command.args(["--pid", "--mount", "--target", &inside.to_string(), WATCHDOG, "probe", &check]);
+        command.args(["--timeout", "0.5"]);
+        let ended = scene.spawn(command, Captured::All).ends();
+        (ended.code(), ended.stdout)
+    };
+    let first = scene.wait_running();
+    scene.wait_for("INFO healthy: ");
+    assert_eq!(asks(), (Some(0), format!("127.0.0.1:{port} answered 200 OK\n")));
+    send(first, Signal::SIGUSR2);
+    scene.wait_until("HEALTHCHECK says so", || (asks().0 == Some(1)).then_some(()));
+    let second = scene.wait_replaced(first);
+    scene.wait_until("it is healthy again", || (scene.count("healthy again: ") == 1).then_some(()));
+    send(second, Signal::SIGUSR2);
+    scene.wait_for("ERROR .*left running after 1 restart, and watched for its death");
+    send(second, Signal::SIGKILL);
+    scene.wait_replaced(second);
+    send(inside, Signal::SIGTERM);
+    assert_eq!(outside.ends().code(), Some(0), "{}", scene.story());
+}
+
+#[test]
+fn what_is_frozen_or_traced_is_suspended() {
+    let group = if is_root() { ControlGroup::new() } else { None };
+    let Some(group) = group else {
+        return skip("only root can make a control group, and only where version 2 is mounted");
+    };
+    let scene = Scene::new();
+    works(&scene);
+    let start = format!("sh -c '{}' sh $ACTOR sleep &", group.joining()[2]);
+    let watchdog = probed(&scene).starting(&start).spawn();
+    let first = scene.wait_running();
+    scene.wait_for("INFO healthy: ");
+    let suspended = || scene.count("is suspended");
+    group.freeze(&scene);
+    scene.wait_until("its freezing is seen", || (suspended() == 1).then_some(()));
+    works_no_more(&scene);
+    watchdog.wait_checks(20);
+    assert_eq!((scene.all(), scene.count("unhealthy")), (vec![first], 0));
+    works(&scene);
+    group.thaw();
+    watchdog.wait_checks(10);
+    let tracer = scene.start_child(&scene.link_actor("tracer"), &["trace", &first.to_string()]);
+    scene.wait_until("that it is traced is seen", || (suspended() == 2).then_some(()));
+    works_no_more(&scene);
+    watchdog.wait_checks(20);
+    assert_eq!((scene.all(), scene.count("unhealthy")), (vec![first], 0));
+    send(tracer, Signal::SIGKILL);
+    scene.wait_replaced(first);
+}
+
+/// A stop command is needed perhaps once a year.
+#[test]
+fn what_the_probe_and_the_stop_command_need_is_missed_in_time() {
+    let scene = Scene::new();
+    scene.start_actor(&["sleep"]);
+    let watchdog = probing(&scene, "no-such-probe ping").with("--stop-command", "/no/such/stop x");
+    let doubt =
+        r"probe: 'no-such-probe' not found in PATH \(.*\); stop command: /no/such/stop does not exist";
+    let dry = watchdog.clone().flag("--dry-run").run();
+    assert!(Regex::new(&format!("\nwarning\t{doubt}\n")).unwrap().is_match(&dry.stdout), "{dry}");
+    let _watchdog = watchdog.spawn();
+    scene.wait_for(&format!("^WARN {doubt}$"));
 }

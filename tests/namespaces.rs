@@ -11,7 +11,7 @@ use crate::harness::{Captured, Invocation, Scene, WATCHDOG, Watchdog};
 use crate::machine::{is_root, is_there, processes, program, send, skip, unshare};
 
 /// A watchdog that is process 1 of its own PID namespace, and its number outside.
-fn process_1<'a>(scene: &'a Scene, watchdog: Invocation<'a>) -> Option<(Watchdog<'a>, i32)> {
+pub fn process_1<'a>(scene: &'a Scene, watchdog: Invocation<'a>) -> Option<(Watchdog<'a>, i32)> {
     let options = ["--pid", "--fork", "--mount-proc", "--kill-child"];
     let Some(way) = unshare(scene, &options) else {
         skip("no PID namespace can be made here");

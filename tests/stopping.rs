@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 
 use crate::harness::{Captured, Invocation, Scene, WATCHDOG};
-use crate::machine::{is_there, processes, program, send};
+use crate::machine::{is_there, processes, program, send, skip, unshare};
 
 /// A watchdog whose process was healthy, and is no longer when the file `ok` is gone.
 fn unhealthy<'a>(scene: &'a Scene, part: &str) -> Invocation<'a> {
@@ -286,4 +286,136 @@ fn a_watchdog_never_ends_itself_with_what_started_it() {
     scene.assert_watched();
     send(scene.state()["watchdog"]["pid"].as_i64().unwrap().try_into().unwrap(), Signal::SIGTERM);
     scene.wait_for("stopped by SIGTERM");
+}
+
+/// A watchdog whose process waits in the kernel from SIGUSR2 on, and has two workers; and what ends that wait.
+fn unkillable(scene: &Scene) -> Option<Invocation<'_>> {
+    let way = unshare(scene, &["--mount"]);
+    let is_served = std::fs::File::options().read(true).write(true).open("/dev/fuse").is_ok();
+    let Some(way) = way.filter(|_| is_served) else {
+        skip("/dev/fuse cannot be opened by this user, or no namespace be made");
+        return None;
+    };
+    scene.link_actor("server");
+    let serve = "$HERE/server serve $HERE/file & echo $! > $HERE/server.pid; exec \"$@\"";
+    let way = way.iter().map(String::as_str).chain(["sh", "-c", serve, "sh"]).collect::<Vec<_>>();
+    Some(unhealthy(scene, "prefork $HERE/port 2 told stick $HERE/file").through(&way))
+}
+
+/// Waits until it is healthy, and lets it wait in the kernel.
+fn let_it_stick(scene: &Scene) -> Vec<i32> {
+    let all = scene.wait_until("a master and two workers", || Some(scene.all()).filter(|all| all.len() == 3));
+    scene.wait_for("INFO healthy: ");
+    scene.send_when_caught(all[0], Signal::SIGUSR2);
+    scene.wait_until("it waits in the kernel", || scene.path("file.waits").exists().then_some(()));
+    std::fs::remove_file(scene.path("ok")).unwrap();
+    all
+}
+
+/// The file server is gone, for which it waits.
+fn end_its_wait(scene: &Scene) {
+    send(scene.read("server.pid").trim().parse().unwrap(), Signal::SIGKILL);
+}
+
+fn wait_all_replaced(scene: &Scene, all: &[i32]) {
+    scene.wait_until("three others", || {
+        let new = scene.all();
+        (new.len() == 3 && new.iter().all(|pid| !all.contains(pid))).then_some(())
+    });
+}
+
+#[test]
+fn beside_a_process_that_cannot_be_killed_nothing_is_started() {
+    let scene = Scene::new();
+    let Some(watchdog) = unkillable(&scene) else { return };
+    let watchdog = watchdog.spawn();
+    let all = let_it_stick(&scene);
+    scene.wait_for(&format!(
+        r"ERROR \S+ \(pid {}\) cannot be stopped: it is still there \(1 thread: 1 D.*\); nothing is started",
+        all[0]
+    ));
+    let ended = scene.say(&["restart", scene.name()]);
+    assert_eq!(ended.code(), Some(1), "{ended}");
+    assert!(ended.stderr.contains("it was asked to end, and is still there; 1 thread: 1 D"), "{ended}");
+    watchdog.wait_checks(10);
+    assert_eq!((scene.starts(), scene.count("cannot be stopped")), (1, 1), "{}", scene.story());
+    assert_eq!(scene.state()["memory"]["failures"], 0);
+    end_its_wait(&scene);
+    scene.wait_for("INFO ending 2 processes that it left running");
+    wait_all_replaced(&scene, &all);
+}
+
+#[test]
+fn what_a_killed_process_leaves_is_ended_by_the_next_watch_too() {
+    let scene = Scene::new();
+    let Some(watchdog) = unkillable(&scene) else { return };
+    let cut_off = watchdog.spawn();
+    let all = let_it_stick(&scene);
+    scene.wait_for("killing it");
+    scene.wait_until("it is written down", || {
+        let state = scene.state();
+        (state["memory"]["stopping"]["stage"] == "kill" && state["noted"].as_array()?.len() == 2)
+            .then_some(())
+    });
+    send(cut_off.pid(), Signal::SIGKILL);
+    cut_off.ends();
+    end_its_wait(&scene);
+    scene.wait_gone(all[0]);
+    // Its workers would keep the port.
+    assert_eq!(scene.all().len(), 2, "{}", scene.story());
+    let _next = unhealthy(&scene, "prefork $HERE/port 2 sleep").spawn();
+    scene.wait_for("INFO ending 2 processes that it left running");
+    wait_all_replaced(&scene, &all);
+    scene.wait_until("that is forgotten", || scene.state()["noted"].as_array()?.is_empty().then_some(()));
+}
+
+/// As systemd does with `Restart=always`.
+#[test]
+fn what_somebody_starts_again_is_not_stopped_twice() {
+    let scene = Scene::new();
+    let mut shell = program("sh");
+    shell.args(["-c", "while :; do $ACTOR sleep; done"]);
+    let _somebody = scene.spawn(shell, Captured::All);
+    let watchdog = scene.watchdog().spawn();
+    scene.wait_for("following ");
+    let ended = scene.say(&["stop", scene.name()]);
+    assert_eq!(ended.code(), Some(1), "{ended}\n{}", scene.story());
+    assert!(ended.stderr.contains("it ended, and somebody else has started it again"), "{ended}");
+    watchdog.wait_checks(10);
+    assert_eq!((scene.count("sent SIGTERM"), scene.starts(), scene.all().len()), (1, 0, 1));
+}
+
+#[test]
+fn a_pause_ends_a_restart_before_its_next_signal_and_a_restart_ends_a_pause() {
+    let scene = Scene::new();
+    let watchdog = scene.watchdog().starting("$ACTOR ignore-term &").with("--stop-timeout", "2").spawn();
+    let first = scene.wait_running();
+    scene.wait_for("succeeded");
+    let restart = scene.spawn(order(&scene, "restart"), Captured::All);
+    scene.wait_for("sent SIGTERM");
+    scene.say(&["pause", scene.name()]);
+    let ended = restart.ends();
+    assert_eq!(ended.code(), Some(1), "{ended}");
+    assert!(ended.stderr.contains("nothing was done, since it is held; it is paused"), "{ended}");
+    watchdog.wait_checks(5);
+    assert_eq!(scene.all(), [first]);
+    let ended = scene.say(&["restart", scene.name()]);
+    assert_eq!(ended.code(), Some(0), "{ended}");
+    scene.wait_replaced(first);
+}
+
+#[test]
+fn a_request_is_void_when_nobody_waits_for_it_any_more() {
+    let scene = Scene::new();
+    let watchdog = scene.watchdog().spawn();
+    let first = scene.wait_running();
+    scene.wait_for("succeeded");
+    send(watchdog.pid(), Signal::SIGSTOP);
+    let restart = scene.spawn(order(&scene, "restart"), Captured::All);
+    scene.wait_until("it has asked", || scene.kept("request").exists().then_some(()));
+    send(restart.pid(), Signal::SIGKILL);
+    restart.ends();
+    send(watchdog.pid(), Signal::SIGCONT);
+    watchdog.wait_checks(10);
+    assert_eq!((scene.all(), scene.count("request")), (vec![first], 0), "{}", scene.story());
 }
