@@ -21,7 +21,8 @@ use crate::terminal::Terminal;
 /// All of it, by its path.
 fn pages() -> Vec<String> {
     let docs = fs::read_dir(root().join("docs")).unwrap().map(|page| page.unwrap().file_name());
-    let mut pages: Vec<_> = docs.map(|page| format!("docs/{}", page.to_str().unwrap())).collect();
+    let docs = docs.map(|page| format!("docs/{}", page.to_str().unwrap()));
+    let mut pages: Vec<_> = docs.filter(|page| page.ends_with(".md")).collect();
     pages.extend(["README.md", "CONTRIBUTING.md"].map(str::to_owned));
     pages.sort();
     assert!(pages.len() > 10, "{pages:?}");

@@ -48,6 +48,7 @@ mod prompt;
 mod refused;
 mod request;
 mod right_process;
+mod schema;
 mod selection;
 mod service_manager;
 mod signals;

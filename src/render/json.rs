@@ -1,7 +1,7 @@
 //! `status --json`: what scripts read.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::path::Path;
 
 use serde::Serialize;
 
@@ -41,7 +41,7 @@ struct Instance<'a> {
     health: Option<Condition>,
     health_failures: Option<u32>,
     health_restarts: Option<u32>,
-    folder: &'a Path,
+    folder: Cow<'a, str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -117,7 +117,7 @@ impl<'a> Instance<'a> {
             health: series.map(|series| series.condition),
             health_failures: series.map(|series| series.failures),
             health_restarts: series.and(facts).map(|facts| facts.health_restarts),
-            folder: &snapshot.folder,
+            folder: snapshot.folder.to_string_lossy(),
         }
     }
 }
