@@ -228,9 +228,15 @@ fn brief_help_fits_one_screen() {
     assert_eq!((help.code(), &*help.stderr), (Some(0), ""));
     assert!(help.stdout.lines().count() <= 23, "a prompt follows: {help}");
     assert!(help.stdout.lines().all(|line| line.chars().count() <= 80), "{help}");
-    for said in
-        ["-p, --process-name <NAME>", "--dry-run", "status [NAME]", "All options: --help", "Example: "]
-    {
+    for said in [
+        "-p, --process-name <NAME>",
+        "--dry-run",
+        "status, logs NAME",
+        "restart NAME",
+        "clean NAME",
+        "All options: --help",
+        "Example: ",
+    ] {
         assert!(help.stdout.contains(said), "{said}: {help}");
     }
 }
@@ -291,6 +297,9 @@ fn what_cannot_be_understood_is_answered_with_what_to_type() {
         (&["pasue", "docker"], "unknown command 'pasue'; did you mean 'pause'?"),
         (&["-p", "x", "status"], "put 'status' first: watchdog status ..."),
         (&["list"], "unknown command 'list'; did you mean: watchdog status"),
+        (&["log", "web"], "unknown command 'log'; did you mean 'logs'?"),
+        (&["tail", "web"], "unknown command 'tail'; did you mean: watchdog logs -f web"),
+        (&["watch"], "unknown command 'watch'; did you mean: watchdog status --watch"),
         (&["check", "web"], "unknown command 'check'; did you mean: watchdog --config web --dry-run"),
         (
             &["reload"],
@@ -332,6 +341,7 @@ fn what_cannot_be_understood_is_answered_with_what_to_type() {
         (&["-p", "x", "-p", "y"], "--process-name is given twice"),
         (&["pause", "--all", "--upgrade"], "--all and --upgrade exclude each other"),
         (&["pause"], "which watchdog? watchdog pause NAME, or --all"),
+        (&["logs", "-f"], "which watchdog? watchdog logs NAME, or --all"),
         (&["resume"], "which watchdog? watchdog resume NAME, or --all"),
         (&["start"], "which watchdog? watchdog start NAME, or --all"),
         (&["stop"], "which watchdog? watchdog stop NAME, or --all"),

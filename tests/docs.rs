@@ -21,8 +21,8 @@ use crate::terminal::Terminal;
 /// All of it, by its path.
 fn pages() -> Vec<String> {
     let docs = fs::read_dir(root().join("docs")).unwrap().map(|page| page.unwrap().file_name());
-    let docs = docs.map(|page| format!("docs/{}", page.to_str().unwrap()));
-    let mut pages: Vec<_> = docs.filter(|page| page.ends_with(".md")).collect();
+    let docs = docs.filter_map(|page| page.into_string().ok()?.strip_suffix(".md").map(str::to_owned));
+    let mut pages: Vec<_> = docs.map(|page| format!("docs/{page}.md")).collect();
     pages.extend(["README.md", "CONTRIBUTING.md"].map(str::to_owned));
     pages.sort();
     assert!(pages.len() > 10, "{pages:?}");
@@ -84,7 +84,11 @@ const CLASSES: &[(&str, Class)] = &[
     ("watchdog --config worker@2 --dry-run", Class::Ends(&[0, 1])),
     ("watchdog --process-name nginx --start-command \"service nginx start\" --dry-run", Class::Ends(&[0, 1])),
     ("watchdog --", Class::Watches),
+    // It ends with Ctrl-C; and without a terminal at once.
+    ("watchdog status --watch", Class::Ends(&[2])),
     ("watchdog status", Class::Ends(&[0, 3])),
+    ("watchdog logs -f", Class::RunBy("tests/reading.rs", "\"-f\"")),
+    ("watchdog logs ", Class::Ends(&[0])),
     ("watchdog pause ", Class::Ends(&[0])),
     ("watchdog resume ", Class::Ends(&[0])),
     ("watchdog clean ", Class::Ends(&[0])),
@@ -272,7 +276,7 @@ esac
 /// The program with its files in the scene. An attempt is judged soon, unless the line says when.
 const PROGRAM: &str = r#"#!/bin/sh
 case ${1-} in
-status | pause | resume | start | stop | restart) exec 'PROGRAM' "$@" --state-dir "$HERE/state" ;;
+status | logs | pause | resume | start | stop | restart) exec 'PROGRAM' "$@" --state-dir "$HERE/state" ;;
 probe) exec 'PROGRAM' "$@" ;;
 '' | clean) ;;
 *) case $* in *config* | *restart* | *dry-run*) ;; *) set -- "$@" --restart-wait-interval 0.3 ;; esac ;;
@@ -292,7 +296,7 @@ fn each_command_of(is_wanted: fn(&str) -> bool) {
     for block in blocks {
         let stage = Stage::new();
         let lines = lines(&block);
-        let needs_one = ["status", "pause", "resume", "clean", "service", "tail", "restart "];
+        let needs_one = ["status", "logs", "pause", "resume", "clean", "service", "tail", "restart "];
         if lines.iter().any(|line| needs_one.iter().any(|word| line.contains(word))) {
             stage.play_once();
         }

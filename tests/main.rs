@@ -45,6 +45,7 @@ mod pause;
 mod places;
 mod probe;
 mod prompt;
+mod reading;
 mod refused;
 mod request;
 mod right_process;

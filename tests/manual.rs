@@ -40,7 +40,7 @@ pub fn options() -> Vec<(&'static str, String)> {
     let option = Regex::new(r"(?m)^ {2,6}(-\w(?:, --[\w-]+)?|--[\w-]+)").unwrap();
     let scene = Scene::new();
     let mut options = Vec::new();
-    for command in ["", "status", "start", "stop", "restart", "pause", "resume", "probe"] {
+    for command in ["", "status", "logs", "start", "stop", "restart", "pause", "resume", "clean", "probe"] {
         let mut help = Command::new(WATCHDOG);
         help.args((!command.is_empty()).then_some(command)).arg("--help").stdin(Stdio::null());
         let help = scene.spawn(help, Captured::All).ends();

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -31,6 +32,15 @@ impl Terminal {
         nix::pty::unlockpt(&master).unwrap();
         let slave = nix::pty::ptsname_r(&master).unwrap().into();
         Terminal { master: Some(master), slave, transcript: String::new(), read: 0 }
+    }
+
+    /// Makes it so large, as whoever sits at it does.
+    pub fn resize(&self, rows: u16, columns: u16) {
+        let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let master = self.master.as_ref().unwrap().as_raw_fd();
+        // SAFETY: the kernel only reads from `size`.
+        let done = unsafe { libc::ioctl(master, libc::TIOCSWINSZ, &raw const size) };
+        nix::errno::Errno::result(done).unwrap();
     }
 
     /// The side that programs see.

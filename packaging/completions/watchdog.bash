@@ -35,6 +35,9 @@ _watchdog() {
             watchdog,help)
                 cmd="watchdog__subcmd__help"
                 ;;
+            watchdog,logs)
+                cmd="watchdog__subcmd__logs"
+                ;;
             watchdog,pause)
                 cmd="watchdog__subcmd__pause"
                 ;;
@@ -61,6 +64,9 @@ _watchdog() {
                 ;;
             watchdog__subcmd__help,help)
                 cmd="watchdog__subcmd__help__subcmd__help"
+                ;;
+            watchdog__subcmd__help,logs)
+                cmd="watchdog__subcmd__help__subcmd__logs"
                 ;;
             watchdog__subcmd__help,pause)
                 cmd="watchdog__subcmd__help__subcmd__pause"
@@ -90,7 +96,7 @@ _watchdog() {
 
     case "${cmd}" in
         watchdog)
-            opts="-p -x -f -u -s -i -w -m -c -v -h -q -V --process-name --exact --full --user --pid-namespace --start-command --start-timeout --health-check-interval --restart-wait-interval --max-fail-count --stable-after --restart-delay --after-stop --retry-after --probe --probe-interval --probe-timeout --probe-start-period --probe-failures --on-unhealthy --stop-command --stop-signal --stop-timeout --kill-mode --config --name --once --dry-run --no-input --state-dir --log-dir --log-max-size --log-max-files --help --version status start stop restart pause resume clean probe help"
+            opts="-p -x -f -u -s -i -w -m -c -v -h -q -V --process-name --exact --full --user --pid-namespace --start-command --start-timeout --health-check-interval --restart-wait-interval --max-fail-count --stable-after --restart-delay --after-stop --retry-after --probe --probe-interval --probe-timeout --probe-start-period --probe-failures --on-unhealthy --stop-command --stop-signal --stop-timeout --kill-mode --config --name --once --dry-run --no-input --state-dir --log-dir --log-max-size --log-max-files --help --version status logs start stop restart pause resume clean probe help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -366,7 +372,7 @@ _watchdog() {
             return 0
             ;;
         watchdog__subcmd__help)
-            opts="status start stop restart pause resume clean probe help"
+            opts="status logs start stop restart pause resume clean probe help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -394,6 +400,20 @@ _watchdog() {
             return 0
             ;;
         watchdog__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        watchdog__subcmd__help__subcmd__logs)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -498,6 +518,41 @@ _watchdog() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        watchdog__subcmd__logs)
+            opts="$(_watchdog_names) -h -f -n --help --all --state-dir --follow --lines --output"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --state-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --lines)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -618,7 +673,7 @@ _watchdog() {
             return 0
             ;;
         watchdog__subcmd__status)
-            opts="$(_watchdog_names) -h --help --all --state-dir --json"
+            opts="$(_watchdog_names) -h --help --all --state-dir --json --watch"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

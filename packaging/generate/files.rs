@@ -244,7 +244,7 @@ fn verbatim(line: &str) -> String {
 }
 
 /// The commands that take names of watchdogs.
-const WITH_NAMES: [&str; 7] = ["status", "start", "stop", "restart", "pause", "resume", "clean"];
+const WITH_NAMES: [&str; 8] = ["status", "logs", "start", "stop", "restart", "pause", "resume", "clean"];
 
 /// The names of the watchdogs that have run here, as the program itself gives them. A shell's `place` is the
 /// `--state-dir` that was typed.

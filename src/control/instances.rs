@@ -10,7 +10,7 @@ use crate::input::suggest::meant;
 use crate::settings::dirs::{Dirs, ROOTS_STATE, SYSTEM_CONFIG, User};
 use crate::settings::name::{Name, name};
 use crate::settings::pattern::{Extent, Pattern};
-use crate::state;
+use crate::state::{self, Files};
 use crate::text::{escaped, quoted};
 
 /// A watchdog that the commands know.
@@ -30,6 +30,11 @@ pub struct Known {
 impl Known {
     pub fn is_called(&self, asked: &OsStr) -> bool {
         OsStr::new(&self.name.to_string()) == asked
+    }
+
+    /// What it has left.
+    pub fn files(&self, boot_id: &str) -> Files {
+        Files::new(&self.folder, &self.name, boot_id).after(self.before.clone())
     }
 }
 

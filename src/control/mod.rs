@@ -17,10 +17,12 @@ use crate::time::now;
 pub mod clean;
 pub mod dry_run;
 mod instances;
+mod logs;
 mod pause;
 mod probe;
 mod request;
 pub mod status;
+mod watch;
 
 /// Shows a text on standard output, which may be a pipe that is closed early.
 fn show(text: &str) {
@@ -43,7 +45,8 @@ pub fn run(command: &Command, user: &User, stderr: &mut Stderr) -> ExitCode {
             show(&brief_help());
             Ok(ExitCode::Success)
         }
-        Command::Status { which, json } => match Proc::new(Path::new(PROC)) {
+        Command::Status { which, json, watch } => match Proc::new(Path::new(PROC)) {
+            Ok(proc) if *watch => watch::run(which, user, &proc),
             Ok(proc) => status::show(which, *json, user, &proc).map(|(text, exit)| {
                 show(&text);
                 exit
@@ -53,6 +56,7 @@ pub fn run(command: &Command, user: &User, stderr: &mut Stderr) -> ExitCode {
                 return ExitCode::Lsb(4);
             }
         },
+        Command::Logs(asked) => logs::show(asked, user, stderr),
         Command::Pause { which, time } => pause::pause(which, time.as_deref(), user, stderr),
         Command::Ask { request, which } => return request::ask(*request, which, user, stderr),
         Command::Probe { check, timeout } => probe::run(check, timeout.as_deref()),

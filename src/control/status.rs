@@ -21,15 +21,7 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// # Errors
 /// Names of which nobody has heard.
 pub fn show(which: &Which, json: bool, user: &User, proc: &Proc) -> Result<(String, ExitCode), Vec<String>> {
-    let boot_id = boot_id(proc.root());
-    let known = known(which, user);
-    let wanted = if which.names.is_empty() {
-        let is_wanted = |known: &&Known| which.all || known.has_state && !is_over(known, &boot_id);
-        known.iter().filter(is_wanted).collect()
-    } else {
-        select(which, &known, None).map_err(|it| it.wrong)?
-    };
-    let snapshots: Vec<_> = wanted.iter().map(|known| snapshot(known, &boot_id, proc)).collect();
+    let snapshots = snapshots(which, user, proc)?;
     let text = if json {
         json::array(&snapshots)
     } else if snapshots.is_empty() {
@@ -49,10 +41,26 @@ pub fn show(which: &Which, json: bool, user: &User, proc: &Proc) -> Result<(Stri
     Ok((text, ExitCode::Lsb(exit)))
 }
 
+/// What is known now of those that are asked for, or of all that are of interest.
+///
+/// # Errors
+/// Names of which nobody has heard.
+pub fn snapshots(which: &Which, user: &User, proc: &Proc) -> Result<Vec<Snapshot>, Vec<String>> {
+    let boot_id = boot_id(proc.root());
+    let known = known(which, user);
+    let wanted = if which.names.is_empty() {
+        let is_wanted = |known: &&Known| which.all || known.has_state && !is_over(known, &boot_id);
+        known.iter().filter(is_wanted).collect()
+    } else {
+        select(which, &known, None).map_err(|it| it.wrong)?
+    };
+    Ok(wanted.iter().map(|known| snapshot(known, &boot_id, proc)).collect())
+}
+
 /// Whether somebody ended it in order a day ago, and it left nothing that anybody waits for: a trial, for example.
 /// By its name it is shown.
 fn is_over(known: &Known, boot_id: &str) -> bool {
-    let files = Files::new(&known.folder, &known.name, boot_id).after(known.before.clone());
+    let files = known.files(boot_id);
     let is_ended =
         |state: State| state.watchdog.is_none() && !state.once && state.memory.gave_up_until.is_none();
     let age = std::fs::metadata(known.folder.join(format!("{}.json", known.name)))
@@ -67,11 +75,11 @@ fn is_over(known: &Known, boot_id: &str) -> bool {
 /// How wide the terminal is that standard output is, if it is one.
 fn terminal_width() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout()).ok()?;
-    Some(size.ws_col.into())
+    Some(size.ws_col.into()).filter(|columns| *columns > 0)
 }
 
 fn snapshot(known: &Known, boot_id: &str, proc: &Proc) -> Snapshot {
-    let (files, now) = (Files::new(&known.folder, &known.name, boot_id).after(known.before.clone()), now());
+    let (files, now) = (known.files(boot_id), now());
     let without = |why| Snapshot::without_state(known.name.to_string(), known.folder.clone(), now, why);
     let snapshot = match files.state_of_this_boot() {
         Ok(Some(state)) => Snapshot::new(&state, known.folder.clone(), &live(&state, &files, proc), now),

@@ -31,7 +31,11 @@ pub enum Command {
         which: Which,
         /// As JSON.
         json: bool,
+        /// Again and again.
+        watch: bool,
     },
+    /// Show the end of logs.
+    Logs(Logs),
     /// Leave a process alone.
     Pause {
         /// Which watchdogs.
@@ -75,6 +79,19 @@ pub struct Which {
     pub place: StateDir,
 }
 
+/// Which logs are to be shown, and how.
+#[derive(Debug)]
+pub struct Logs {
+    /// Of which watchdogs.
+    pub which: Which,
+    /// How many lines.
+    pub lines: Option<OsString>,
+    /// What comes, too.
+    pub follow: bool,
+    /// Those of the start commands.
+    pub output: bool,
+}
+
 /// What is to be removed.
 #[derive(Debug)]
 pub struct Clean {
@@ -93,7 +110,7 @@ pub struct StateDir {
     pub state_dir: Option<OsString>,
 }
 
-const ABOUT: &str = "Keeps one named process running: starts it when it is missing, and says how it died";
+const ABOUT: &str = "Keeps one named process running: starts it when missing, and says how it died";
 const EXAMPLE: &str = "Example: watchdog --process-name docker --start-command \"service docker start\"";
 
 /// The definition of the command line.
@@ -105,7 +122,7 @@ pub fn definition() -> clap::Command {
         .disable_help_flag(true)
         .override_usage(
             "watchdog --process-name NAME --start-command COMMAND [OPTIONS]\n       watchdog [--config FILE] \
-             [OPTIONS]\n       watchdog status|start|stop|restart|pause|resume|clean [NAME]...",
+             [OPTIONS]\n       watchdog status|logs|start|stop|restart|pause|resume|clean [NAME]...",
         )
         .after_help(format!(
             "TIME is seconds (5, 0.5) or has units (90s, 1m 30s). It asks for anything required that you leave out.\n\n\
@@ -136,12 +153,12 @@ pub fn brief_help() -> String {
         .disable_help_flag(true)
         .override_usage(
             "watchdog -p NAME -s COMMAND [OPTIONS]\n       watchdog [--config FILE] [OPTIONS]\n       watchdog \
-             status|pause|resume|clean [NAME]...",
+             COMMAND [NAME]...",
         )
         .args(arguments)
         .after_help(format!(
-            "  status [NAME]...       Show each watchdog and its process\n  pause, resume NAME...  Do not start a process; \
-             watch it again\n  clean NAME...          Remove what a watchdog has left\n\nIt asks for anything required that you leave out. All options: --help.\n{EXAMPLE}"
+            "  status, logs NAME...          Show what is seen of it; show its log\n  start, stop, restart NAME...  \
+             Start or stop the process now\n  pause, resume, clean NAME...  Leave it alone; watch it again; clean up\n\nIt asks for anything required that you leave out. All options: --help.\n{EXAMPLE}"
         ))
         .help_template("{about-with-newline}\n{usage-heading} {usage}\n\n{options}{after-help}")
         .render_help()
@@ -205,7 +222,17 @@ fn commands() -> Vec<clap::Command> {
             "Show each watchdog and its process",
             "Also those that have not run, or ended long ago",
         )
-        .arg(flag("json", "Print JSON, for scripts")),
+        .args([flag("json", "Print JSON, for scripts"), flag("watch", "Draw it again each second")])
+        .mut_arg("watch", |watch| watch.conflicts_with("json")),
+        of_some("logs", "Show the end of the log").args([
+            flag("follow", "Show what is written from now on too").short('f'),
+            values("lines", "Number of lines [default: 10]")
+                .short('n')
+                .long("lines")
+                .value_name("N")
+                .allow_hyphen_values(true),
+            flag("output", "Show what start commands write instead"),
+        ]),
         of_some("start", "Start a process now; end a pause or a stop"),
         of_some("stop", "Stop a process until 'start' or a reboot"),
         of_some("restart", "Stop a process and start it again"),
@@ -263,6 +290,7 @@ impl Command {
             | Command::Pause { which, .. }
             | Command::Resume { which }
             | Command::Ask { which, .. }
+            | Command::Logs(Logs { which, .. })
             | Command::Clean(Clean { which, .. }) => &which.names,
             Command::Probe { check, .. } => std::slice::from_ref(check),
         }
@@ -278,7 +306,11 @@ impl Command {
         let is_given = |flag| matches!(typed.try_get_one(flag), Ok(Some(true)));
         let which = Which { names, all: is_given("all"), upgrade: is_given("upgrade"), place };
         Some(match name {
-            "status" => Command::Status { which, json: is_given("json") },
+            "status" => Command::Status { which, json: is_given("json"), watch: is_given("watch") },
+            "logs" => {
+                let (follow, output) = (is_given("follow"), is_given("output"));
+                Command::Logs(Logs { which, lines: typed.remove_one("lines"), follow, output })
+            }
             "start" => Command::Ask { request: Request::Start, which },
             "stop" => Command::Ask { request: Request::Stop, which },
             "restart" => Command::Ask { request: Request::Restart, which },

@@ -10,7 +10,7 @@ use crate::log::Stderr;
 use crate::process::scan::Proc;
 use crate::settings::dirs::{Dirs, User};
 use crate::settings::doubts::Doubts;
-use crate::settings::given::Given;
+use crate::settings::given::{Given, Source};
 use crate::settings::{SettingError, Settings, program};
 use crate::supervise::Reload;
 use crate::sys::PROC;
@@ -47,6 +47,16 @@ pub fn read(typed: Given, user: &User, stderr: &mut Stderr) -> Result<Job, Vec<S
         Settings::new(&with_file(again.clone(), &user)?, &user).map_err(|wrong| said(&wrong))
     });
     Ok(Job { given, settings, reload })
+}
+
+/// What a configuration file alone comes to.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn of_file(file: &Path, user: &User) -> Result<Settings, Vec<String>> {
+    let mut given = Given::default();
+    given.add("config", file, Source::CommandLine);
+    Settings::new(&with_file(given, user)?, user).map_err(|wrong| said(&wrong))
 }
 
 fn said(wrong: &[SettingError]) -> Vec<String> {

@@ -83,7 +83,7 @@ pub fn meant<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Optio
 }
 
 /// The commands that need to be told of what.
-const NEED_ONE: [&str; 7] = ["start", "stop", "restart", "pause", "resume", "clean", "probe"];
+const NEED_ONE: [&str; 8] = ["logs", "start", "stop", "restart", "pause", "resume", "clean", "probe"];
 
 /// What options are called by docker, podman and others, and what they are called here.
 const HABITS: [(&str, &str); 7] = [
@@ -154,6 +154,8 @@ fn instead_of(word: &str, words: &[String], user: &User) -> String {
     let unknown = |instead: String| format!("unknown command '{word}'; {instead}");
     match word {
         "list" | "ls" | "ps" | "show" => unknown("did you mean: watchdog status".to_owned()),
+        "watch" | "top" => unknown("did you mean: watchdog status --watch".to_owned()),
+        "tail" | "follow" => unknown(format!("did you mean: watchdog logs -f {name}")),
         "check" => unknown(format!("did you mean: watchdog --config {name} --dry-run")),
         "reload" => unknown(format!(
             "to reload the configuration, send SIGHUP: systemctl reload watchdog@{name}, or kill -HUP PID (watchdog \
@@ -162,7 +164,7 @@ fn instead_of(word: &str, words: &[String], user: &User) -> String {
         "version" => unknown("did you mean: watchdog --version".to_owned()),
         "forget" => unknown(format!("to forget failures: watchdog resume {name}")),
         "remove" | "rm" | "delete" => unknown(format!("did you mean: watchdog clean {name}")),
-        _ => match meant(word, ["status", "start", "stop", "restart", "pause", "resume", "clean"]) {
+        _ => match meant(word, ["status", "logs", "start", "stop", "restart", "pause", "resume", "clean"]) {
             Some(command) if command == word => format!("put '{word}' first: watchdog {word} ..."),
             Some(command) => unknown(format!("did you mean '{command}'?")),
             None => stray_argument(word, before, from_here, user),

@@ -2,6 +2,7 @@
 
 pub mod json;
 mod remark;
+pub mod screen;
 pub mod status_line;
 pub mod status_table;
 pub mod table;

@@ -266,6 +266,7 @@ pub static ROWS: &[Row] = &[
         field: field!(limits.retry_after, |text| interval(text).map(Some),
             |it: &Option<_>| or(it.as_ref().map(exact), "none")), ..ROW },
     Row { key: "probe", group: HEALTH, unset: Nothing("none", None), example: "\"http://127.0.0.1/\"",
+        brief: "Test whether it works: command or http://",
         takes: Some(takes("CHECK", "text", ValueHint::CommandString)),
         help: "Test of whether it works: a command, http://HOST[:PORT]/PATH, tcp://HOST:PORT, unix:/PATH or file:/PATH",
         more: "A command says with status 0 that it works, and with 75, 126 or 127 that it cannot tell. `http://` wants \

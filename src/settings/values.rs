@@ -231,6 +231,11 @@ pub fn count(text: &str, once: bool) -> Reading<Option<u32>> {
     whole(text, 1, HIGHEST_COUNT, "give 1 to 1000000, such as 3, or 'unlimited'").map(Some)
 }
 
+/// Reads a number of lines.
+pub fn lines(text: &str) -> Reading<u32> {
+    whole(text, 0, HIGHEST_COUNT, "give 0 to 1000000, such as 100")
+}
+
 /// Reads a number of old logs.
 pub fn log_files(text: &str) -> Reading<usize> {
     whole(text, 0, MOST_LOGS, "give 0 to 1000, such as 5").map(|number| number as usize)

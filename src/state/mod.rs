@@ -131,6 +131,12 @@ pub struct State {
     /// `settings`, the last one at the end.
     #[serde(default)]
     pub seen: Vec<u64>,
+    /// Where its log is, unless that is no text.
+    #[serde(default)]
+    pub log: Option<String>,
+    /// Where the log of its start commands is.
+    #[serde(default)]
+    pub output_log: Option<String>,
 }
 
 impl State {
@@ -540,6 +546,8 @@ mod tests {
             written_ms: ms(60),
             clocks_ms: Some(-5),
             seen: vec![6],
+            log: Some("/x.log".into()),
+            output_log: None,
         }
     }
 

@@ -495,12 +495,13 @@ fn take_over(state: &mut State, old: State, settings: &Settings) {
 }
 
 fn fresh(files: &Files, settings: &Settings) -> State {
-    let Settings { criteria, limits, .. } = settings;
+    let Settings { criteria, limits, dirs, name, .. } = settings;
+    let text = |path: PathBuf| path.into_os_string().into_string().ok();
     let Digest { version: settings_version, number } = settings.digest();
     let (pid, started) = (crate::sys::own_pid(), own_start().unwrap_or_default());
     State {
         version: VERSION,
-        name: settings.name.to_string(),
+        name: name.to_string(),
         boot_id: files.boot_id(),
         process_name: criteria.pattern.text().to_owned(),
         settings: number,
@@ -511,6 +512,8 @@ fn fresh(files: &Files, settings: &Settings) -> State {
         since_ms: crate::time::now(),
         max_fail_count: limits.max_fail_count,
         takes_requests: true,
+        log: text(dirs.log(name)),
+        output_log: text(dirs.output_log(name)),
         ..State::default()
     }
 }

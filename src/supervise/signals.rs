@@ -29,11 +29,19 @@ impl Signals {
     /// # Errors
     /// No descriptors left.
     pub fn catch() -> io::Result<Self> {
+        Self::of(&[SIGTERM, SIGUSR1, SIGCHLD, SIGHUP, SIGINT])
+    }
+
+    /// The same, of other signals.
+    ///
+    /// # Errors
+    /// No descriptors left.
+    pub fn of(signals: &[i32]) -> io::Result<Self> {
         let (read, write) = UnixStream::pair()?;
-        let mut signals = vec![SIGTERM, SIGUSR1, SIGCHLD];
         // Whoever ignored these before starting us (nohup, or a shell for what it puts in the background)
         // wants us to live on.
-        signals.extend([SIGHUP, SIGINT].into_iter().filter(|signal| !sys::is_ignored(*signal)));
+        let is_left = |signal: &i32| [SIGHUP, SIGINT].contains(signal) && sys::is_ignored(*signal);
+        let signals: Vec<_> = signals.iter().copied().filter(|signal| !is_left(signal)).collect();
         let delivery = SignalDelivery::with_pipe(read, write, SignalOnly, &signals)?;
         // Whoever started us may have blocked them for itself, and has passed that on.
         let caught: SigSet = signals.iter().filter_map(|signal| Signal::try_from(*signal).ok()).collect();

@@ -1,0 +1,98 @@
+//! `logs`: the end of a log, by `tail`.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::fs::OFlags;
+
+use super::instances::{Known, known, order, select};
+use crate::exit::ExitCode;
+use crate::input::cli::Logs;
+use crate::input::{config_file, resolve};
+use crate::log::Stderr;
+use crate::settings::dirs::{Dirs, ROOTS_STATE, User};
+use crate::settings::{self, values};
+use crate::sys::{PROC, custom_flags};
+use crate::text::{escaped, quoted};
+use crate::time::boot_id;
+
+/// Becomes `tail`; returns if there is nothing to show.
+///
+/// # Errors
+/// A name is not known, or a number is none.
+pub fn show(asked: &Logs, user: &User, stderr: &mut Stderr) -> Result<ExitCode, Vec<String>> {
+    let read = |given| settings::check("lines", given, |given| values::lines(values::text(given)?));
+    let lines = asked.lines.as_deref().map(read).transpose().map_err(|wrong| vec![wrong.to_string()])?;
+    let known = known(&asked.which, user);
+    let (mut logs, mut exit) = (Vec::new(), ExitCode::NotDone);
+    for known in select(&asked.which, &known, None).map_err(|it| it.wrong)? {
+        let log = log_of(known, asked.output, user);
+        match openable(&log) {
+            Ok(()) => logs.push(log),
+            Err(error) => {
+                if error.kind() == io::ErrorKind::PermissionDenied {
+                    exit = ExitCode::NoPermission;
+                }
+                let what = format!("{}: {}", known.name, unreadable(&log, &error, known, asked));
+                stderr.write_text(&format!("watchdog: {}\n", escaped(&what)));
+            }
+        }
+    }
+    if logs.is_empty() {
+        return Ok(exit);
+    }
+    let mut tail = Command::new("tail");
+    // By name: a log is moved away when it is too long, and the output log is cut.
+    tail.args(asked.follow.then_some("-F"));
+    tail.args(lines.map(|lines| format!("-n{lines}"))).arg("--").args(&logs);
+    let error = tail.exec();
+    let logs: Vec<_> = logs.iter().map(|log| quoted(log.as_os_str())).collect();
+    let what = format!("cannot run tail ({error}); instead: cat {}", logs.join(" "));
+    stderr.write_text(&format!("watchdog: {}\n", escaped(&what)));
+    Ok(ExitCode::NotDone)
+}
+
+/// Where a watchdog's log, or that of its start commands, is: where it has written it last, or else where it would.
+fn log_of(known: &Known, output: bool, user: &User) -> PathBuf {
+    let state = known.files(&boot_id(Path::new(PROC))).state().ok();
+    let written = state.and_then(|state| if output { state.output_log } else { state.log });
+    if let Some(log) = written.map(PathBuf::from).filter(|log| log.is_absolute()) {
+        return log;
+    }
+    let file = config_file::of(known.name.to_string().as_ref(), user);
+    let configured = resolve::of_file(&file, user).ok().map(|settings| settings.dirs);
+    let dirs = configured.filter(|dirs| dirs.state == known.folder).unwrap_or_else(|| {
+        let root = User::default();
+        Dirs::of(if known.folder == Path::new(ROOTS_STATE) { &root } else { user })
+    });
+    if output { dirs.output_log(&known.name) } else { dirs.log(&known.name) }
+}
+
+/// Whether it can be read. A pipe is not waited for.
+fn openable(log: &Path) -> io::Result<()> {
+    File::options().read(true).custom_flags(custom_flags(OFlags::NONBLOCK)).open(log).map(drop)
+}
+
+/// Why there is nothing to be seen of it, and what to do.
+fn unreadable(log: &Path, error: &io::Error, known: &Known, asked: &Logs) -> String {
+    let log = log.display();
+    match error.kind() {
+        io::ErrorKind::NotFound if asked.output => {
+            format!("there is no {log}: no start command has run; the watchdog's own log is without --output")
+        }
+        io::ErrorKind::NotFound => {
+            let status = order("status", &known.name, &asked.which.place);
+            format!("there is no {log} yet; to see whether it is watched: {status}")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!(
+                "cannot read {log}: {error}; run this command as root, or as the user whose watchdog it is"
+            )
+        }
+        _ => format!("cannot read {log}: {error}"),
+    }
+}
