@@ -87,6 +87,7 @@ pub mod parts {
         full_names, is_init_script, is_invocation, program_name, runs, shown_command_line,
     };
     pub use crate::process::descent::Descent;
+    pub use crate::process::pid_file::pid_in;
     pub use crate::process::scan::{Candidate, Proc, Tasks};
     pub use crate::process::stat::{LONGEST_LINE, Stat, tick};
     pub use crate::process::termination::Cause;

@@ -120,7 +120,7 @@ pub fn detach(command: &mut Command, mut before_exec: impl FnMut() + Send + Sync
 ///
 /// # Errors
 /// There is no room for another process.
-pub fn fork_reader(socket: BorrowedFd<'_>, folder: BorrowedFd<'_>, serve: fn()) -> io::Result<Pid> {
+pub fn fork_reader(socket: BorrowedFd<'_>, folder: BorrowedFd<'_>, serve: impl FnOnce()) -> io::Result<Pid> {
     // SAFETY: the child makes system calls that signal-safety(7) allows, and leaves by _exit(2).
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),

@@ -184,6 +184,7 @@ fn live(part: &[&str]) {
             assert_eq!(unsafe { libc::ptrace(libc::PTRACE_SEIZE, pid, 0, 0) }, 0, "it cannot be traced");
             sleep_for_ever();
         }
+        ["mute", file] => fuse::mute(file),
         // Is there first, under a name that is anybody's to take.
         ["squat", name, note] => {
             let address = SocketAddr::from_abstract_name(name).expect("a name");

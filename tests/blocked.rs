@@ -14,11 +14,11 @@ use crate::service_manager::Manager;
 use crate::which::{NOBODY, play};
 
 /// Far less than anything takes that hangs, and far more than a look that waits for its helper.
-const PATIENCE: &str = "8";
+pub const PATIENCE: &str = "8";
 
 /// How a scene with a process that hangs is begun: in PID and mount namespaces of its own, which end it. `None` where
 /// that cannot be had.
-fn namespaces(scene: &Scene) -> Option<Vec<String>> {
+pub fn namespaces(scene: &Scene) -> Option<Vec<String>> {
     if fs::File::options().read(true).write(true).open("/dev/fuse").is_err() {
         skip("/dev/fuse cannot be opened by this user");
         return None;

@@ -29,12 +29,7 @@ const PAGE: usize = 4096;
 /// Serves one file, `path`, whose second opening is for direct input and output. What is written to it is
 /// never taken, until this process ends; `path.waits` says that something was.
 pub fn serve(path: &str) -> ! {
-    let mut device = OpenOptions::new().read(true).write(true).open("/dev/fuse").expect("/dev/fuse");
-    File::create(path).expect("a file to mount over");
-    // The root of the file system is that file, so that there are no names to look up.
-    let data = format!("fd={},rootmode=100666,user_id=0,group_id=0,allow_other", device.as_raw_fd());
-    mount(Some("actor"), path, Some("fuse"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some(data.as_str()))
-        .expect("a mount");
+    let mut device = mounted(path);
     let mut request = vec![0; REQUEST];
     let mut openings = 0;
     loop {
@@ -82,6 +77,24 @@ pub fn serve(path: &str) -> ! {
         answer.append(&mut reply);
         device.write_all(&answer).expect("an answer is taken");
     }
+}
+
+/// Serves one file, `path`, so that whoever opens it waits for an answer.
+pub fn mute(path: &str) -> ! {
+    let _device = mounted(path);
+    loop {
+        sleep(Duration::from_secs(1000));
+    }
+}
+
+fn mounted(path: &str) -> File {
+    let device = OpenOptions::new().read(true).write(true).open("/dev/fuse").expect("/dev/fuse");
+    File::create(path).expect("a file to mount over");
+    // The root of the file system is that file, so that there are no names to look up.
+    let data = format!("fd={},rootmode=100666,user_id=0,group_id=0,allow_other", device.as_raw_fd());
+    mount(Some("actor"), path, Some("fuse"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some(data.as_str()))
+        .expect("a mount");
+    device
 }
 
 /// Hangs at `path`, once that is served. The leader sleeps; another thread is in state D, in mmap(2), which has

@@ -42,6 +42,7 @@ mod namespaces;
 mod once;
 mod package;
 mod pause;
+mod pid_file;
 mod places;
 mod probe;
 mod prompt;

@@ -1,10 +1,11 @@
-//! `/proc/PID/stat`, in which a name may hold anything.
+//! `/proc/PID/stat`, in which a name may hold anything; and a pid file, which may.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use watchdog::parts::Stat;
+use watchdog::parts::{Stat, pid_in};
 
 fuzz_target!(|data: &[u8]| {
+    assert!(pid_in(data).is_none_or(|pid| pid > 0));
     // Any line.
     if let Some(stat) = Stat::parse(data) {
         assert!(data.windows(stat.comm.len().max(1)).any(|part| part == stat.comm) || stat.comm.is_empty());

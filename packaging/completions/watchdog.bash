@@ -96,7 +96,7 @@ _watchdog() {
 
     case "${cmd}" in
         watchdog)
-            opts="-p -x -f -u -s -i -w -m -c -v -h -q -V --process-name --exact --full --user --pid-namespace --start-command --start-timeout --health-check-interval --restart-wait-interval --max-fail-count --stable-after --restart-delay --after-stop --retry-after --probe --probe-interval --probe-timeout --probe-start-period --probe-failures --on-unhealthy --stop-command --stop-signal --stop-timeout --kill-mode --config --name --once --dry-run --no-input --state-dir --log-dir --log-max-size --log-max-files --help --version status logs start stop restart pause resume clean probe help"
+            opts="-p -x -f -u -s -i -w -m -c -v -h -q -V --process-name --exact --full --user --pid-namespace --pid-file --start-command --start-timeout --health-check-interval --restart-wait-interval --max-fail-count --stable-after --restart-delay --after-stop --retry-after --probe --probe-interval --probe-timeout --probe-start-period --probe-failures --on-unhealthy --stop-command --stop-signal --stop-timeout --kill-mode --config --name --once --dry-run --no-input --state-dir --log-dir --log-max-size --log-max-files --help --version status logs start stop restart pause resume clean probe help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -126,6 +126,21 @@ _watchdog() {
                     ;;
                 --pid-namespace)
                     COMPREPLY=($(compgen -W "own any" -- "${cur}"))
+                    return 0
+                    ;;
+                --pid-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
                     return 0
                     ;;
                 --start-command)

@@ -10,7 +10,7 @@ end
 
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_watchdog_global_optspecs
-    string join \n p/process-name= x/exact f/full u/user= pid-namespace= s/start-command= start-timeout= i/health-check-interval= w/restart-wait-interval= m/max-fail-count= stable-after= restart-delay= after-stop= retry-after= probe= probe-interval= probe-timeout= probe-start-period= probe-failures= on-unhealthy= stop-command= stop-signal= stop-timeout= kill-mode= c/config= name= once dry-run no-input state-dir= log-dir= log-max-size= log-max-files= v h help q V/version
+    string join \n p/process-name= x/exact f/full u/user= pid-namespace= pid-file= s/start-command= start-timeout= i/health-check-interval= w/restart-wait-interval= m/max-fail-count= stable-after= restart-delay= after-stop= retry-after= probe= probe-interval= probe-timeout= probe-start-period= probe-failures= on-unhealthy= stop-command= stop-signal= stop-timeout= kill-mode= c/config= name= once dry-run no-input state-dir= log-dir= log-max-size= log-max-files= v h help q V/version
 end
 
 function __fish_watchdog_needs_command
@@ -39,6 +39,7 @@ complete -c watchdog -n "__fish_watchdog_needs_command" -s p -l process-name -a 
 complete -c watchdog -n "__fish_watchdog_needs_command" -s u -l user -d 'Count only processes of this effective user (name or number)' -r -f -a "(__fish_complete_users)"
 complete -c watchdog -n "__fish_watchdog_needs_command" -l pid-namespace -d 'own: only processes of this machine or container; any: those in its containers too [default: own]' -r -f -a "own\t''
 any\t''"
+complete -c watchdog -n "__fish_watchdog_needs_command" -l pid-file -d 'Count only the process whose pid is in this file' -r -F
 complete -c watchdog -n "__fish_watchdog_needs_command" -s s -l start-command -d 'Command that starts the process, run by /bin/sh -c' -r -f -a "(__fish_complete_command)"
 complete -c watchdog -n "__fish_watchdog_needs_command" -l start-timeout -d 'Longest time that the command may run while the process is missing [default: 100s]' -r -f
 complete -c watchdog -n "__fish_watchdog_needs_command" -s i -l health-check-interval -d 'Time between two checks [default: 1s]' -r -f

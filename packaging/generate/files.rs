@@ -347,7 +347,7 @@ fn bash() -> Result<String, Wrong> {
 fn zsh() -> Result<String, Wrong> {
     let text = completions(Shell::Zsh);
     let text = replaced(&text, ":' \\\n&& ret=0", ":_watchdog_names' \\\n&& ret=0", WITH_NAMES.len())?;
-    let text = replaced(&text, ":FILE:_files'", ":FILE:_watchdog_files'", 2)?;
+    let text = replaced(&text, "/NAME.toml]:FILE:_files'", "/NAME.toml]:FILE:_watchdog_files'", 2)?;
     let text = replaced(&text, "as in pgrep]:NAME:'", "as in pgrep]:NAME:_watchdog_processes'", 2)?;
     let last = "if [ \"$funcstack[1]\"";
     let offered = |function: &str, before: &str, command: &str, more: &str| {
@@ -369,7 +369,8 @@ fn fish() -> Result<String, Wrong> {
     // An option whose value is still to come is no mistake.
     let text = replaced(&text, &before, &format!("{before}    or {parse} value 2>/dev/null\n"), 1)?;
     let configured = CONFIGURED.replace('\'', "\\'");
-    let text = replaced(&text, " -r -F\n", &format!(" -r -F -a '({configured})'\n"), 1)?;
+    let text =
+        replaced(&text, "/NAME.toml' -r -F\n", &format!("/NAME.toml' -r -F -a '({configured})'\n"), 1)?;
     let before = " -l process-name ";
     let processes = PROCESSES.replace('\'', "\\'");
     let text = replaced(&text, before, &format!("{before}-a '({processes})' "), 1)?;

@@ -11,12 +11,13 @@ use crate::hold::{Held, Hold};
 use crate::input::resolve::Job;
 use crate::log::{Stderr, cannot_tell};
 use crate::process::ProcessInfo;
+use crate::process::pid_file::Neighbours;
 use crate::process::scan::{Candidate, Matches, Proc, Tasks, Unknown};
 use crate::render::table;
 use crate::report::words::{ambiguity, held, list, user_name, why_not};
 use crate::settings::doubts::Doubts;
 use crate::settings::{Settings, program};
-use crate::state::{Files, State, store};
+use crate::state::{Files, State, followed_by_others, store};
 use crate::supervise::admission::{Admission, Facts, Forgets, Other, is_resumed};
 use crate::supervise::start_command::{StartCommand, StartRecord};
 use crate::sys::{PROC, Pid};
@@ -26,18 +27,22 @@ use crate::time::{SecondsFormat, by_the_clock, local};
 
 /// Says what this watch would do now, on standard output.
 pub fn run(job: &Job, stderr: &mut Stderr) -> ExitCode {
-    let proc = &match Proc::new(Path::new(PROC)) {
+    let mut proc = match Proc::new(Path::new(PROC)) {
         Ok(proc) => proc,
         Err(unknown) => return cannot_tell(&unknown.0, stderr),
     };
     let settings = &job.settings;
     let files = Files::of(&settings.dirs, &settings.name, &boot_id(proc.root()));
+    let own = files.clone();
+    proc.set_neighbours(Neighbours::new(move |proc| followed_by_others(&own, proc)));
+    let proc = &proc;
     let state = store::preview(&files, settings, proc);
     let standing = Standing::read(settings, &files, &state, proc);
     let survey = proc.survey(&settings.criteria);
     let found = proc.find(&settings.criteria, state.predecessor.as_ref(), &Tasks::default());
     let page = Page { aligned: io::stdout().is_terminal(), boot: SystemTime::now() - now() };
-    let text = page.write(job, survey.as_deref().unwrap_or_default(), &found, standing);
+    let doubt = proc.doubt_pid_file(&settings.criteria);
+    let text = page.write(job, survey.as_deref().unwrap_or_default(), &found, doubt, standing);
     // Into a pipe that may be closed early.
     let _ = io::stdout().write_all(text.as_bytes());
     match found {
@@ -63,6 +68,7 @@ impl Page {
         job: &Job,
         candidates: &[Candidate],
         found: &Result<Matches, Unknown>,
+        doubt: Option<String>,
         standing: Standing,
     ) -> String {
         let Job { settings, given, .. } = job;
@@ -96,6 +102,7 @@ impl Page {
         warnings.extend(Doubts::begin(start_command, here, now()).wait(now()));
         warnings.extend(settings.doubt_other_programs(here));
         warnings.extend(settings.doubt.clone());
+        warnings.extend(doubt);
         warnings.extend(found.as_ref().ok().and_then(|found| ambiguity(&found.counting)));
         let rows: Vec<_> = warnings.into_iter().map(|warning| vec![warning]).collect();
         self.table(&mut text, "warning", "Warnings", &[], &rows);

@@ -68,7 +68,7 @@ fn with_file(mut given: Given, user: &User) -> Result<Given, Vec<String>> {
     if let Some(file) = given.value("config").map(ToOwned::to_owned) {
         config_file::fill(&mut given, &file, user)?;
     }
-    for key in ["log_dir", "state_dir"] {
+    for key in ["log_dir", "state_dir", "pid_file"] {
         // One that stands in the file is the same for all who use that, wherever they are.
         let beside = given.file(key).and_then(Path::parent);
         let base = beside.unwrap_or(&user.cwd).to_owned();

@@ -1,5 +1,6 @@
 //! Command lines, read by a child. `/proc/PID/cmdline` is a piece of that process's memory: who reads it waits
-//! for the lock of that, which anybody can hold for as long as he likes. The child hangs then, and is killed.
+//! for the lock of that, which anybody can hold for as long as he likes. The child hangs then, and is killed. It reads
+//! pid files too, which may be on a file server.
 
 use std::cell::RefCell;
 use std::ffi::CStr;
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fstat, openat, statat};
 use rustix::io::Errno;
 use rustix::process::{WaitOptions, waitpid};
 
@@ -49,6 +50,27 @@ pub(super) struct Asked {
     /// It has no command line, and will have none.
     pub(super) is_bare: bool,
 }
+
+/// A file that is to be read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FileToRead<'a> {
+    pub(super) path: &'a CStr,
+    /// With which it is opened, besides those with which nothing is waited for.
+    pub(super) flags: OFlags,
+}
+
+/// What was read of a file.
+#[derive(Debug)]
+pub(super) struct FileRead {
+    pub(super) owner: u32,
+    /// When it was written, in milliseconds by the wall clock.
+    pub(super) written_ms: i64,
+    /// Of a long one the beginning.
+    pub(super) text: Vec<u8>,
+}
+
+/// What stands for a file among the processes that are asked for. There is no process 0.
+const FILE: Asked = Asked { id: ProcessId { pid: 0, started: Time::ZERO }, user: u32::MAX, is_bare: true };
 
 /// What was read of a process.
 #[derive(Debug, Default)]
@@ -100,10 +122,31 @@ impl Proc {
         asked: &[Asked],
         visit: &mut dyn FnMut(usize, Result<Reading, ReadError>),
     ) -> io::Result<bool> {
+        self.read_by_child(None, asked, visit)
+    }
+
+    fn read_by_child(
+        &self,
+        file: Option<FileToRead<'_>>,
+        asked: &[Asked],
+        visit: &mut dyn FnMut(usize, Result<Reading, ReadError>),
+    ) -> io::Result<bool> {
         let mut hangs = self.hangs.take();
-        let done = hangs.read_lines(self.root(), &self.pulse, asked, visit);
+        let done = hangs.read_lines((self.root(), file), &self.pulse, asked, visit);
         let _ = self.hangs.replace(hangs);
         done
+    }
+
+    /// Reads a file; `None` if that lets the child hang.
+    pub(super) fn read_file(&self, file: FileToRead<'_>) -> Result<Option<FileRead>, ReadError> {
+        let mut read = Err(ReadError::Vanished);
+        self.read_by_child(Some(file), &[FILE], &mut |_, reading| read = reading)?;
+        Ok(read?.command_line.and_then(|answer| {
+            let (owner, rest) = answer.split_first_chunk::<4>()?;
+            let (written_ms, text) = rest.split_first_chunk::<8>()?;
+            let (owner, written_ms) = (u32::from_ne_bytes(*owner), i64::from_ne_bytes(*written_ms));
+            Some(FileRead { owner, written_ms, text: text.to_vec() })
+        }))
     }
 
     /// Reads one process.
@@ -117,7 +160,7 @@ impl Proc {
 impl Hangs {
     fn read_lines(
         &mut self,
-        root: &Path,
+        from: (&Path, Option<FileToRead<'_>>),
         pulse: &Pulse,
         asked: &[Asked],
         visit: &mut dyn FnMut(usize, Result<Reading, ReadError>),
@@ -136,7 +179,7 @@ impl Hangs {
             }
             self.lost = self.lost.filter(|child| !has_ended(*child));
             // Where no child can be made either, all is judged by the rest.
-            let child = if self.lost.is_none() { Child::fork(root).ok() } else { None };
+            let child = if self.lost.is_none() { Child::fork(from).ok() } else { None };
             let Some(mut child) = child else {
                 for (place, _) in left {
                     visit(place, Ok(Reading::default()));
@@ -171,12 +214,12 @@ struct Child {
 }
 
 impl Child {
-    fn fork(root: &Path) -> io::Result<Self> {
+    fn fork((root, file): (&Path, Option<FileToRead<'_>>)) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = openat(CWD, root, flags, Mode::empty())?;
         let (socket, theirs) = UnixStream::pair()?;
         socket.set_nonblocking(true)?;
-        let pid = sys::fork_reader(theirs.as_fd(), folder.as_fd(), serve)?;
+        let pid = sys::fork_reader(theirs.as_fd(), folder.as_fd(), || serve(file))?;
         Ok(Child { pid, socket })
     }
 
@@ -258,7 +301,7 @@ impl Child {
 }
 
 impl Asked {
-    /// Its number; a negative one if nothing is to be waited for.
+    /// Its number; a negative one if nothing is to be waited for, and 0 for the file.
     fn request(&self) -> [u8; 4] {
         (if self.is_bare { -self.id.pid } else { self.id.pid }).to_ne_bytes()
     }
@@ -315,13 +358,16 @@ fn parse(heard: &[u8]) -> Option<(Result<Reading, ReadError>, usize)> {
 
 /// What the child does: it answers each request, until there is no more. It makes system calls only and does not
 /// allocate, so that it may be called after a fork.
-fn serve() {
+fn serve(file_to_read: Option<FileToRead<'_>>) {
     let (socket, folder) = (rustix::stdio::stdin(), rustix::stdio::stderr());
     let mut answer = [0; HEAD + LONGEST];
     while let Some(request) = next_request(socket) {
         let (head, line) = answer.split_at_mut(HEAD);
-        let mut result = read_line(folder, request.abs(), line);
-        let mut looks_left = if request < 0 { 0 } else { MOST_EXEC_LOOKS };
+        let mut result = match file_to_read.filter(|_| request == 0) {
+            Some(file) => read_file(file, line),
+            None => read_line(folder, request.abs(), line),
+        };
+        let mut looks_left = if request <= 0 { 0 } else { MOST_EXEC_LOOKS };
         // In the midst of an exec the name is new, and there is no command line yet.
         while result == Ok(0) && looks_left > 0 {
             looks_left -= 1;
@@ -379,6 +425,22 @@ fn read_line(folder: BorrowedFd<'_>, pid: i32, line: &mut [u8]) -> Result<usize,
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let file = openat(folder, path(pid, "cmdline", &mut buffer), flags, Mode::empty())?;
     rustix::io::read(file, line)
+}
+
+/// The owner of a file, when it was written, and what it says. Nobody is waited for who is to write a pipe.
+fn read_file(file: FileToRead<'_>, answer: &mut [u8]) -> Result<usize, Errno> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC | file.flags;
+    let file = openat(CWD, file.path, flags, Mode::empty())?;
+    let about = fstat(&file)?;
+    if FileType::from_raw_mode(about.st_mode) != FileType::RegularFile {
+        return Err(Errno::MEDIUMTYPE);
+    }
+    let nanos = i64::try_from(about.st_mtime_nsec).unwrap_or_default();
+    let written_ms = about.st_mtime.saturating_mul(1000).saturating_add(nanos / 1_000_000);
+    let mut head = &mut *answer;
+    head.write_all(&about.st_uid.to_ne_bytes()).map_err(|_| Errno::NOSPC)?;
+    head.write_all(&written_ms.to_ne_bytes()).map_err(|_| Errno::NOSPC)?;
+    Ok(12 + rustix::io::read(&file, head)?)
 }
 
 fn executable(folder: BorrowedFd<'_>, pid: i32) -> Option<(u64, u64)> {

@@ -34,6 +34,8 @@ pub enum Mismatch {
     MixedUser,
     /// It is a container's.
     OtherNamespace,
+    /// Its number is not in the pid file.
+    NotInPidFile,
     /// Its name is another; with `--full`, its command line.
     NameDiffers,
     /// Its name is another, and its command line matches.
@@ -52,6 +54,7 @@ impl fmt::Display for Mismatch {
             Mismatch::OtherUser => "belongs to another user",
             Mismatch::MixedUser => "another user runs it (set-user-id); counts without --user",
             Mismatch::OtherNamespace => "is in a container",
+            Mismatch::NotInPidFile => "is not the one in the pid file",
             Mismatch::NameDiffers => "has a different name",
             Mismatch::CommandLineMatches => "its command line matches",
         })
@@ -67,6 +70,7 @@ impl Criteria {
             user: None,
             unknown_user: None,
             namespace: Namespace::Own,
+            pid_file: None,
             start_command: String::new(),
         }
     }
@@ -74,8 +78,9 @@ impl Criteria {
     /// Whether the same processes meet these criteria and others.
     pub fn are_as(&self, others: &Criteria) -> bool {
         let sides = [self, others].map(|side| {
-            let Criteria { pattern, subject, user, unknown_user, namespace, start_command: _ } = side;
-            (pattern.text(), pattern.extent(), *subject, *user, unknown_user.as_deref(), *namespace)
+            let Criteria { pattern, subject, user, unknown_user, namespace, pid_file, start_command: _ } =
+                side;
+            (pattern.text(), pattern.extent(), *subject, *user, unknown_user.as_deref(), *namespace, pid_file)
         });
         sides[0] == sides[1]
     }

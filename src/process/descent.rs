@@ -45,7 +45,11 @@ impl Descent {
     /// script of a shell, which is about to end.
     pub fn has_meant(&self, left: &Candidate) -> bool {
         let Candidate { process, mismatch, near, .. } = left;
-        let is_near = near.is_some_and(|by| by <= By::Script) && *mismatch == Some(Mismatch::NameDiffers);
+        let is_near = match mismatch {
+            Some(Mismatch::NameDiffers) => near.is_some_and(|by| by <= By::Script),
+            // Its number may be written later, or elsewhere.
+            mismatch => *mismatch == Some(Mismatch::NotInPidFile),
+        };
         is_near && process.pid != self.leader.pid && !SHELLS.contains(&&process.comm[..])
     }
 
@@ -107,7 +111,8 @@ impl Proc {
         let glimpses: Vec<_> = pids.filter_map(|pid| self.glimpse(pid).ok()).collect();
         let nearness = Nearness::new(criteria, self);
         let tasks = Tasks::default();
-        let judge = Judge { criteria, tasks: &tasks, lineage: &[] };
+        let named = self.named_by(criteria);
+        let judge = Judge { criteria, tasks: &tasks, lineage: &[], named: named.as_ref() };
         let mut left = Vec::new();
         let _ = self.read(&glimpses, &mut |glimpse, reading| {
             let judged = reading.and_then(|reading| {

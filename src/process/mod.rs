@@ -25,6 +25,7 @@ pub mod descent;
 pub mod handle;
 pub mod near;
 pub mod oom;
+pub mod pid_file;
 pub mod remedy;
 pub mod scan;
 pub mod stat;

@@ -51,7 +51,8 @@ impl Proc {
         // Whatever has started this watchdog with the pattern is not what was meant.
         let lineage = self.lineage();
         let tasks = Tasks::default();
-        let judge = Judge { criteria, tasks: &tasks, lineage: &lineage };
+        let named = self.named_by(criteria);
+        let judge = Judge { criteria, tasks: &tasks, lineage: &lineage, named: named.as_ref() };
         // There may be thousands, with long command lines: nothing is kept of what is not asked for.
         let (mut all, mut others) = (Vec::new(), Vec::new());
         self.read(&glimpses, &mut |glimpse, reading| {

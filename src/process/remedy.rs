@@ -50,6 +50,7 @@ impl Remedy {
             | Mismatch::Ancestor
             | Mismatch::Zombie
             | Mismatch::InitScript
+            | Mismatch::NotInPidFile
             | Mismatch::MixedUser => return None,
         };
         let is_anothers = criteria.user.is_some_and(|wanted| user != wanted);

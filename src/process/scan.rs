@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 
 use procfs::process::Process;
 use rustix::fs::{CWD, Mode, OFlags, RawDir};
+use rustix::io::Errno;
 
 use crate::process::command_lines::{Asked, Memory, Pulse, Reading};
 use crate::process::criteria::{Mismatch, is_init_script, is_invocation, program_name, runs, without_mark};
 use crate::process::near::By;
+use crate::process::pid_file::{Clocks, LastRead, Named, Neighbours};
 use crate::process::remedy::Remedy;
 use crate::process::stat::Stat;
 use crate::process::termination::Predecessor;
@@ -43,6 +45,9 @@ pub struct Proc {
     called: Vec<u8>,
     pub(super) hangs: Memory,
     pub(super) pulse: Pulse,
+    pub(super) last_read: LastRead,
+    pub(super) clocks: Clocks,
+    pub(super) neighbours: Neighbours,
 }
 
 /// What this watchdog runs itself, by its sessions: none of that is the process.
@@ -60,6 +65,8 @@ pub(super) struct Judge<'a> {
     pub(super) tasks: &'a Tasks,
     /// Under `--full`, where their command lines have the pattern in it: `sudo`, `sh -c`, `timeout`, `flock`.
     pub(super) lineage: &'a [Pid],
+    /// Whom the pid file names, if there is to be one.
+    pub(super) named: Option<&'a Result<Named, String>>,
 }
 
 /// A process at a first look, which reads nothing that anybody could withhold.
@@ -77,6 +84,8 @@ pub(super) struct Ownership {
     /// The real, effective and saved user, if they are told.
     users: Option<[u32; 3]>,
     pub(super) is_in_other_namespace: bool,
+    /// The process, if this is a thread of it, or itself.
+    pub(super) leader: Option<Pid>,
 }
 
 impl Ownership {
@@ -129,6 +138,7 @@ impl Proc {
         let (file, path) = executable(&shown);
         let path = path.unwrap_or_else(|| "watchdog".into());
         let called = std::env::args_os().next().unwrap_or_else(|| "watchdog".into());
+        let first = read_stat_of(root, 1, |stat| stat.id(1)).ok();
         Ok(Proc {
             root: root.to_owned(),
             me,
@@ -138,6 +148,9 @@ impl Proc {
             called: program_name(Path::new(&called)).to_vec(),
             hangs: Memory::default(),
             pulse: Pulse::default(),
+            last_read: LastRead::default(),
+            clocks: Clocks::read(root, first),
+            neighbours: Neighbours::default(),
         })
     }
 
@@ -148,6 +161,11 @@ impl Proc {
     /// Lets `pulse` be called while a look takes its time.
     pub fn set_pulse(&mut self, pulse: Pulse) {
         self.pulse = pulse;
+    }
+
+    /// Lets what the other instances follow be none of this one's, where the pid file does not say.
+    pub fn set_neighbours(&mut self, neighbours: Neighbours) {
+        self.neighbours = neighbours;
     }
 
     pub fn root(&self) -> &Path {
@@ -165,12 +183,66 @@ impl Proc {
         if let Some(user) = &criteria.unknown_user {
             return Err(Unknown(format!("the user '{user}' is not known yet")));
         }
+        let Some(path) = &criteria.pid_file else { return self.find_all(criteria, predecessor, tasks) };
+        let why = match self.named(path) {
+            Ok(named) => return self.find_named(named, criteria, tasks),
+            Err(why) => why,
+        };
+        let Matches { counting, left_over } = self.find_all(criteria, predecessor, tasks)?;
+        let Some(process) = self.followed_by_nobody(counting).into_iter().next() else {
+            return Ok(Matches { counting: Vec::new(), left_over });
+        };
+        Err(Unknown(format!(
+            "the pid file {} {why}, and {process} is running; if that is the process, write {} to the file",
+            path.display(),
+            process.pid,
+        )))
+    }
+
+    /// Whom the pid file names, if there is to be one.
+    pub(super) fn named_by(&self, criteria: &Criteria) -> Option<Result<Named, String>> {
+        criteria.pid_file.as_deref().map(|path| self.named(path))
+    }
+
+    /// The process with this number, if it counts: nothing else is looked at.
+    pub(super) fn find_named(
+        &self,
+        named: Named,
+        criteria: &Criteria,
+        tasks: &Tasks,
+    ) -> Result<Matches, Unknown> {
+        let pid = named.pid;
+        // Of a hidden process too the kernel says that it is there.
+        let is_gone = rustix::process::Pid::from_raw(pid).map(rustix::process::test_kill_process)
+            == Some(Err(Errno::SRCH));
+        let sees_all = is_gone || self.is_there(1);
+        self.judge_all(vec![pid], sees_all, (criteria, Some(&Ok(named))), None, tasks)
+    }
+
+    fn find_all(
+        &self,
+        criteria: &Criteria,
+        predecessor: Option<&Predecessor>,
+        tasks: &Tasks,
+    ) -> Result<Matches, Unknown> {
         let mut candidates = Vec::new();
-        let mut sees_all = self.each_name(|pid, name| {
+        let sees_all = self.each_name(|pid, name| {
             if criteria.may_match(name) {
                 candidates.push(pid);
             }
         })?;
+        self.judge_all(candidates, sees_all, (criteria, None), predecessor, tasks)
+    }
+
+    /// A closer look at these.
+    fn judge_all(
+        &self,
+        candidates: Vec<Pid>,
+        mut sees_all: bool,
+        (criteria, named): (&Criteria, Option<&Result<Named, String>>),
+        predecessor: Option<&Predecessor>,
+        tasks: &Tasks,
+    ) -> Result<Matches, Unknown> {
         let mut glimpses = Vec::new();
         for pid in candidates {
             match self.glimpse_candidate(pid, criteria) {
@@ -183,7 +255,7 @@ impl Proc {
         let mut matches = Matches::default();
         let mut blind = None;
         let lineage = if criteria.subject == Subject::Name { Vec::new() } else { self.lineage() };
-        let judge = Judge { criteria, tasks, lineage: &lineage };
+        let judge = Judge { criteria, tasks, lineage: &lineage, named };
         let all_asked = self.read(&glimpses, &mut |glimpse, reading| match reading
             .and_then(|reading| self.judge_candidate(glimpse, reading, judge))
         {
@@ -245,6 +317,7 @@ impl Proc {
         // Of thousands, the helper is quicker asked for all than each for its namespace.
         let is_one_of_few = criteria.subject == Subject::Name;
         let is_ruled_out = glimpse.is_dead
+            || !criteria.may_match(&glimpse.comm)
             || glimpse.is_kernel_thread && criteria.pattern.extent() != Extent::Whole
             || criteria.user.is_some_and(|user| glimpse.asked.user != user)
             || is_one_of_few && whose(&entry, criteria, glimpse.asked.user)?.is_some();
@@ -318,7 +391,7 @@ impl Proc {
 
     /// What is wanted of a process's stat line.
     pub(super) fn stat<T>(&self, pid: Pid, wanted: impl FnOnce(&Stat<'_>) -> T) -> Result<T, ReadError> {
-        read_stat(&open_entry(&self.root, pid)?.open_relative("stat")?, wanted)
+        read_stat_of(&self.root, pid, wanted)
     }
 
     /// Whether any process of a process group lives, as far as can be seen. Asked again and again while its
@@ -356,8 +429,10 @@ impl Proc {
             }
             let whose = Ownership::read(&entry)?;
             let mismatch = self.mismatch(&entry, stat, &identity, judge)?;
-            let remedy = mismatch
-                .and_then(|why| Remedy::of(why, judge.criteria, stat, &identity, (user, whose), near));
+            let is_named = judge.denial(self, id, user, whose).is_none();
+            let remedy = mismatch.filter(|_| is_named);
+            let remedy =
+                remedy.and_then(|why| Remedy::of(why, judge.criteria, stat, &identity, (user, whose), near));
             let process = ProcessInfo::new(user, id.pid, stat, &identity);
             Ok(Some(Candidate { process, mismatch, remedy, near }))
         })?
@@ -389,8 +464,13 @@ impl Proc {
             Some(Mismatch::KernelThread)
         } else if is_init_script(line) {
             Some(Mismatch::InitScript)
+        } else if let Some(mismatch) = whose(entry, criteria, entry.uid()?)? {
+            Some(mismatch)
+        } else if judge.named.is_some() {
+            let denial = judge.denial(self, stat.id(pid), entry.uid()?, Ownership::read(entry)?);
+            denial.map(|_| Mismatch::NotInPidFile)
         } else {
-            whose(entry, criteria, entry.uid()?)?
+            None
         })
     }
 
@@ -410,8 +490,12 @@ impl Proc {
 
     /// The parent of this process, its parent, and so on.
     pub fn lineage(&self) -> Vec<Pid> {
+        self.ancestors(self.me)
+    }
+
+    pub(super) fn ancestors(&self, pid: Pid) -> Vec<Pid> {
         let parent = |pid: Pid| self.stat(pid, |stat| stat.ppid).ok();
-        std::iter::successors(parent(self.me), |pid| parent(*pid))
+        std::iter::successors(parent(pid), |pid| parent(*pid))
             .take_while(|pid| *pid > 0)
             .take(MOST_ANCESTORS)
             .collect()
@@ -457,7 +541,19 @@ fn unreadable(pid: Pid, error: &io::Error) -> Unknown {
     Unknown(format!("cannot read /proc/{pid}: {error}"))
 }
 
+fn read_stat_of<T>(root: &Path, pid: Pid, wanted: impl FnOnce(&Stat<'_>) -> T) -> Result<T, ReadError> {
+    read_stat(&open_entry(root, pid)?.open_relative("stat")?, wanted)
+}
+
 impl Judge<'_> {
+    /// Why a process is not the one that the pid file means, if there is to be one.
+    fn denial(&self, proc: &Proc, id: ProcessId, user: u32, whose: Ownership) -> Option<&str> {
+        match self.named? {
+            Ok(named) => proc.denial(named, id, user, whose),
+            Err(why) => Some(why),
+        }
+    }
+
     /// Whether it belongs to what this watchdog runs itself, and is not what the start command has started.
     fn is_of_a_task(&self, pid: Pid, stat: &Stat<'_>, line: &[u8]) -> bool {
         let Tasks { command, others } = self.tasks;
@@ -515,6 +611,8 @@ impl Ownership {
         Ok(Ownership {
             users: users.and_then(|users| users.try_into().ok()),
             is_in_other_namespace: words(b"NSpid:").is_some_and(|numbers| numbers.count() != 1),
+            leader: words(b"Tgid:")
+                .and_then(|mut words| std::str::from_utf8(words.next()?).ok()?.parse().ok()),
         })
     }
 }

@@ -214,6 +214,8 @@ pub struct Attempt {
     pub left_over: Vec<ProcessInfo>,
     /// What else is left in the session of the process that died, when the attempt has failed.
     pub left_in_session: Vec<ProcessInfo>,
+    /// What was wrong with the pid file then.
+    pub pid_file: Option<String>,
     /// When it was last looked what it has left running that is near.
     pub looked_for_near: Option<Time>,
     /// It was asked whether the name is right.

@@ -10,6 +10,7 @@ use log::Level;
 use crate::hold::{Held, Hold};
 use crate::policy::{Failure, Request, Why};
 use crate::process::ProcessInfo;
+use crate::process::criteria::Mismatch;
 use crate::process::remedy::Remedy;
 use crate::process::scan::Candidate;
 use crate::process::termination::{Cause, Exit, Predecessor, Termination, signal_name};
@@ -447,6 +448,10 @@ impl LogLines {
             }
             Lasting::Ambiguous { hint } => (*hint).to_owned(),
             Lasting::Renamed { process, remedy } => renamed(process, *remedy),
+            Lasting::LeftNear { left } if left.mismatch == Some(Mismatch::NotInPidFile) => format!(
+                "the start command left {} running; no second copy is started while it runs; is --pid-file right?",
+                candidate(left)
+            ),
             Lasting::LeftNear { left } => format!(
                 "the start command left {} running, but nothing that matches '{pattern}'; no second copy is started \
                  while it runs; is the name right?",

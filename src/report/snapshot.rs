@@ -242,7 +242,10 @@ fn status(state: &State, live: &Live) -> (Status, Option<Time>, Option<Remark>) 
         (Some(_), Ok(false)) if live.watcher == Watcher::Nobody || state.sight == Sight::Running => {
             (Status::NotRunning, None, Some(Remark::EndedSinceCheck))
         }
-        _ if state.sight == Sight::Unknown => (Status::Unknown, Some(state.since_ms), None),
+        _ if state.sight == Sight::Unknown => {
+            let why = state.said.last(Notice::Unknown).map(|why| Remark::Hidden(why.to_owned()));
+            (Status::Unknown, Some(state.since_ms), why)
+        }
         _ => (Status::NotRunning, Some(state.since_ms), None),
     }
 }

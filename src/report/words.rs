@@ -94,7 +94,7 @@ pub enum Wrote {
 
 /// What an attempt looked like that failed, so long after it began.
 pub fn failure(why: Failure, since: Duration, attempt: &Attempt, limits: &Limits, quote: Wrote) -> String {
-    let Attempt { command, death: end, left_over, left_in_session, is_quoted, .. } = attempt;
+    let Attempt { command, death: end, left_over, left_in_session, pid_file, is_quoted, .. } = attempt;
     let wrote = |end| if quote == Wrote::Elsewhere && *is_quoted { String::new() } else { wrote(end) };
     let mut text = match (why, end) {
         (Failure::Missing, _) => format!("not running {} after the start command", span(since)),
@@ -115,6 +115,9 @@ pub fn failure(why: Failure, since: Duration, attempt: &Attempt, limits: &Limits
         }
         (Failure::Overran, Some(end)) => text.push_str(&wrote(end)),
         (Failure::Unstable, _) | (_, None) => {}
+    }
+    if let Some(doubt) = pid_file {
+        let _ = write!(text, "; {doubt}");
     }
     if !left_over.is_empty() {
         let _ = write!(text, "; left over: {}", list(left_over));

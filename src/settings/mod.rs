@@ -14,7 +14,7 @@ pub mod values;
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::settings::check::Check;
@@ -38,6 +38,8 @@ pub struct Criteria {
     pub unknown_user: Option<String>,
     /// Whose processes count.
     pub namespace: Namespace,
+    /// Only the process whose number is in this file.
+    pub pid_file: Option<PathBuf>,
     /// The start command: the shell that runs it is not what it starts.
     pub start_command: String,
 }

@@ -12,8 +12,8 @@ use crate::settings::name;
 use crate::settings::pattern::Extent;
 use crate::settings::values::{
     count, exact, failures, folder, interval, is_early_in_boot, kill_mode, list, log_files, log_size,
-    namespace, on_or_off, on_unhealthy, or, pattern, signal, start_command, start_period, stop_command,
-    stop_signal, stop_timeout, text, time, user,
+    namespace, on_or_off, on_unhealthy, or, pattern, pid_file, signal, start_command, start_period,
+    stop_command, stop_signal, stop_timeout, text, time, user,
 };
 use crate::settings::{KillMode, Limits, Namespace, OnUnhealthy, Settings, Subject, Verbosity, Wrong};
 
@@ -215,6 +215,18 @@ pub static ROWS: &[Row] = &[
             Namespace::Own => "own".to_owned(),
             Namespace::Any => "any".to_owned(),
         }), ..ROW },
+    Row { key: "pid_file", group: WATCH, unset: Nothing("none", None), example: "\"/run/nginx.pid\"",
+        takes: Some(takes("FILE", "text", ValueHint::FilePath)),
+        help: "Count only the process whose pid is in this file",
+        more: "It has to match too: a number alone may be another process's by now. Cannot be combined with \
+            `--pid-namespace any`.",
+        field: Field {
+            read: |Settings { criteria, .. }, given| {
+                criteria.pid_file = pid_file(given, criteria.namespace)?;
+                Ok(())
+            },
+            show: |settings| or(settings.criteria.pid_file.as_ref().map(|path| path.display()), "none"),
+        }, ..ROW },
     Row { key: "start_command", group: START, letter: Some('s'), unset: Required("'service docker start'"),
         takes: Some(COMMAND), example: "\"service nginx start\"",
         help: "Command that starts the process, run by /bin/sh -c", question: Some("Start command"),

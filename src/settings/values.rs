@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::IsTerminal;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -266,6 +267,17 @@ pub fn log_size(text: &str) -> Reading<u64> {
 /// Reads a directory.
 pub fn folder(given: &OsStr, instead: &'static str) -> Reading<PathBuf> {
     if given.is_empty() { Err(("empty".into(), instead)) } else { Ok(given.into()) }
+}
+
+/// Reads the file that names the process.
+pub fn pid_file(given: &OsStr, namespace: Namespace) -> Reading<Option<PathBuf>> {
+    const INSTEAD: &str = "give the file that it writes its pid to, such as /run/nginx.pid";
+    if namespace == Namespace::Any {
+        let what = "cannot be combined with --pid-namespace any: a container's pid is another one outside";
+        return Err((what.into(), "leave out one of them"));
+    }
+    let is_file = given.as_bytes().last().is_some_and(|last| *last != b'/') && !given.as_bytes().contains(&0);
+    if is_file { Ok(Some(given.into())) } else { Err(("names no file".into(), INSTEAD)) }
 }
 
 /// What is given, as a text.

@@ -26,6 +26,7 @@ use crate::policy::Memory;
 use crate::probe::heartbeat::Heartbeat;
 use crate::process::handle::Stored;
 use crate::process::oom::OomKills;
+use crate::process::scan::Proc;
 use crate::process::termination::Predecessor;
 use crate::process::{ProcessInfo, Signature};
 use crate::settings::digest::Digest;
@@ -229,6 +230,9 @@ pub struct Files {
     /// Why they are of no use, whatever they are.
     useless: Option<&'static str>,
 }
+
+/// Between two runs of one that checks once each time, an instance is watched for so long.
+const LATELY: Duration = Duration::from_secs(3600);
 
 /// What stands for the boot in a file that does not outlive one, where the boot's own id cannot be seen.
 const ANY_BOOT: &str = "tmpfs";
@@ -466,6 +470,20 @@ impl Files {
         let read: T = serde_json::from_str(&text).map_err(|error| Unread::Foreign(error.to_string()))?;
         if version(&read) == VERSION { Ok(read) } else { Err(Unread::Foreign("another version".to_owned())) }
     }
+}
+
+/// What the other instances of this folder follow, as far as somebody watches them.
+pub fn followed_by_others(own: &Files, proc: &Proc) -> Vec<ProcessId> {
+    let others = names(&own.folder).into_iter().filter(|name| *name != own.name);
+    let followed = others.filter_map(|name| {
+        let files = Files { name, old: None, ..own.clone() };
+        let state = files.state_of_this_boot().ok()??;
+        let is_recent = |state: &State| crate::time::now().saturating_sub(files.checked(state)) < LATELY;
+        let is_watched =
+            state.watchdog.is_some_and(|it| proc.is_alive(it)) || state.once && is_recent(&state);
+        state.process.filter(|_| is_watched).map(|process| process.id)
+    });
+    followed.collect()
 }
 
 /// The names of all instances that have left something in `folder`.

@@ -225,6 +225,7 @@ impl Supervisor {
             self.doubt_name(false, &left);
         }
         self.facts.attempt.left_in_session = self.left_in_session();
+        self.facts.attempt.pid_file = self.parts.proc.doubt_pid_file(&self.parts.settings.criteria);
         let (limits, attempt) = (self.parts.settings.limits, &self.facts.attempt);
         let of = limits.max_fail_count;
         self.parts.emit(AttemptEvent::Failed { failures, of, why, since, attempt });

@@ -12,7 +12,7 @@ use crate::process::termination::{Cause, Exit, Predecessor, Termination};
 use crate::process::{ProcessId, ProcessInfo};
 use crate::report::event::{AttemptEvent, Event, Lasting, Look, ProcessEvent, Then};
 use crate::report::words::{ambiguity, near};
-use crate::settings::Criteria;
+use crate::settings::{Criteria, Settings};
 use crate::state::Sight;
 use crate::state::said::{Notice, Told};
 use crate::supervise::start_command::StartCommand;
@@ -38,6 +38,10 @@ impl Supervisor {
             None => self.look_for(),
         };
         seen.unwrap_or_else(|unknown| {
+            // Its number is written a moment after it has begun.
+            if self.may_be_about_to_write_its_pid() {
+                return Seen::Unknown;
+            }
             self.open(Look::Unknown);
             let event = Event::from(Lasting::Unknown(&unknown));
             if self.parts.settings.limits.once {
@@ -58,6 +62,9 @@ impl Supervisor {
             Ok(Check::Alive { stopped }) => {
                 self.last_alive = now();
                 self.parts.emit(Event::Over(Notice::Unknown));
+                if let Some(next) = self.named_instead(&followed) {
+                    return Ok(self.hand_over(&followed, next));
+                }
                 let still = self.still(&followed, stopped);
                 let is_suspended = stopped || still == Still::Suspended;
                 self.parts.sees_running(&followed, is_suspended, self.last_alive);
@@ -125,8 +132,42 @@ impl Supervisor {
         let held = Handle::resume(proc, &process.stored(), criteria, *open_pidfd)?;
         Ok(held.map(|followed| {
             self.parts.emit(Event::Over(Notice::Unknown));
-            self.follow(followed, 0)
+            match self.named_instead(&followed) {
+                Some(next) => self.hand_over(&followed, next),
+                None => self.follow(followed, 0),
+            }
         }))
+    }
+
+    /// The process that the pid file names by now, while the one lives that is followed; unless that is being stopped.
+    fn named_instead(&mut self, followed: &Handle) -> Option<Handle> {
+        let settings = Rc::clone(&self.parts.settings);
+        if settings.criteria.pid_file.is_none() || self.stop_of(id(followed.info())).is_some() {
+            return None;
+        }
+        let tasks = self.own_tasks();
+        let Parts { proc, open_pidfd, .. } = &self.parts;
+        let process = proc.named_instead(&settings.criteria, &tasks, followed.info().pid)?;
+        Handle::hold(proc, process, &settings.criteria, *open_pidfd).ok().flatten()
+    }
+
+    /// Follows another process from here on. The one before has not died.
+    fn hand_over(&mut self, from: &Handle, to: Handle) -> Seen {
+        let (predecessor, process) = (Predecessor::new(from.info(), now()), to.info().clone());
+        let seen = self.follow(to, 0);
+        let age = now().saturating_sub(process.started);
+        let (process, predecessor) = (&process, Some(&predecessor));
+        self.parts.emit(ProcessEvent::Found { process, predecessor, age });
+        match seen {
+            Seen::Running { id, still } => Seen::Handed { id, still },
+            seen => seen,
+        }
+    }
+
+    fn may_be_about_to_write_its_pid(&self) -> bool {
+        let Settings { criteria, limits, .. } = &*self.parts.settings;
+        let is_judged = now() >= self.facts.attempt.began + limits.restart_wait_interval;
+        criteria.pid_file.is_some() && self.policy.memory().judging && !is_judged
     }
 
     /// Follows it from here on.

@@ -14,6 +14,7 @@ use crate::policy::KILL_AFTER;
 
 use crate::process::command_lines::Pulse;
 use crate::process::handle::open_pidfd;
+use crate::process::pid_file::Neighbours;
 use crate::process::scan::{Proc, Tasks};
 use crate::process::termination::Predecessor;
 use crate::process::{ProcessId, own_start};
@@ -24,7 +25,7 @@ use crate::settings::{Settings, Verbosity};
 use crate::state::lock::{Lock, NoLock, holder_before};
 use crate::state::said::Notice;
 use crate::state::store::{Recalled, Store};
-use crate::state::{Files, Origin, Sight, StoredProcess};
+use crate::state::{Files, Origin, Sight, StoredProcess, followed_by_others};
 use crate::supervise::admission::{self, Admission, Facts, Forgets, Other, is_resumed};
 use crate::supervise::events::{doubt_settings, emit};
 use crate::supervise::poll::pause;
@@ -58,6 +59,8 @@ fn prepare(settings: Settings, reload: Reload, stderr: &mut Stderr) -> Result<Bo
     };
     let settings = Rc::new(settings);
     let mut files = Files::of(&settings.dirs, &settings.name, &boot_id(Path::new(PROC)));
+    let own = files.clone();
+    proc.set_neighbours(Neighbours::new(move |proc| followed_by_others(&own, proc)));
     let lock = acquire(&mut files, &settings, &proc);
     if let Err(NoLock::Busy(holder)) = &lock {
         let other = Other::holding(holder, &settings, &files);

@@ -154,8 +154,11 @@ impl Supervisor {
         }
         let tasks = self.own_tasks();
         let Parts { proc, settings, .. } = &self.parts;
-        let matches = proc.find(&settings.criteria, self.predecessor.as_ref(), &tasks);
-        if !matches.is_ok_and(|matches| ambiguity(&matches.counting).is_none()) {
+        let find = || proc.find(&settings.criteria, self.predecessor.as_ref(), &tasks);
+        // The one that a pid file has named is certain.
+        let is_certain = settings.criteria.pid_file.is_some()
+            || find().is_ok_and(|matches| ambiguity(&matches.counting).is_none());
+        if !is_certain {
             return self.not_now("it is not certain which process is meant");
         }
         if !self.take_slot() {
