@@ -75,6 +75,23 @@ fn logs_are_those_that_the_watchdog_has_written() {
     }
 }
 
+/// After a boot, root's state is gone, and the log is where it was.
+#[test]
+fn without_a_state_the_log_is_where_the_configuration_says() {
+    let scene = Scene::new();
+    let configured = scene.path("home/.config/watchdog");
+    fs::create_dir_all(configured.join("logs")).unwrap();
+    let file = "process_name = 'x'\nstart_command = 'true'\nlog_dir = 'logs'\n";
+    fs::write(configured.join("before.toml"), file).unwrap();
+    fs::write(configured.join("logs/before.log"), "before the boot\n").unwrap();
+    let user = if is_root() { as_user(BOB) } else { Vec::new() };
+    let mut words = user.iter().map(String::as_str).chain([WATCHDOG, "logs", "befor?"]);
+    let mut command = program(words.next().unwrap());
+    command.args(words).env("HOME", scene.path("home")).env_remove("XDG_STATE_HOME").stdin(Stdio::null());
+    let shown = scene.spawn(command, Captured::All).ends();
+    assert_eq!((shown.code(), &*shown.stdout, &*shown.stderr), (Some(0), "before the boot\n", ""), "{shown}");
+}
+
 #[test]
 fn logs_are_followed_when_they_are_moved_and_cut() {
     let scene = Scene::new();

@@ -15,14 +15,13 @@ use super::pause::unwritten;
 use crate::exit::ExitCode;
 use crate::hold::Hold;
 use crate::input::cli::{StateDir, Which};
-use crate::input::config_file;
+use crate::input::{config_file, resolve};
 use crate::log::{Stderr, cannot_tell};
 use crate::policy::{Answer, NotDone, Request};
 use crate::process::handle::{ProcessFd, open_pidfd};
 use crate::process::scan::{Proc, Unknown};
 use crate::settings::Settings;
 use crate::settings::dirs::User;
-use crate::settings::given::Given;
 use crate::settings::name::Name;
 use crate::state::request::{MadeRequest, Progress, Reply};
 use crate::state::{Files, State, StoredProcess, Unread};
@@ -230,11 +229,7 @@ impl Asker<'_> {
         if !config_file::is_there(&file) {
             return Ok(None);
         }
-        let mut given = Given::default();
-        let wrong = |lines| (ExitCode::Usage, lines);
-        config_file::fill(&mut given, file.as_os_str(), self.user).map_err(wrong)?;
-        let settings = Settings::new(&given, self.user)
-            .map_err(|all| wrong(all.iter().map(ToString::to_string).collect()))?;
+        let settings = resolve::of_file(&file, self.user).map_err(|lines| (ExitCode::Usage, lines))?;
         // One that says so is of another instance.
         let is_ours = settings.name == *self.name && settings.dirs.state == self.files.folder();
         Ok(is_ours.then_some((file, settings)))
