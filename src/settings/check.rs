@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::Ipv6Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::settings::Wrong;
 use crate::settings::values::command;
@@ -180,7 +180,8 @@ fn path(scheme: &str, text: &str, longest: usize) -> Result<PathBuf, Wrong> {
             "give a shorter one, through a link",
         );
     }
-    Ok(text.into())
+    // As it is shown, `//` would be of the scheme.
+    Ok(Path::new("/").join(text.trim_start_matches('/')))
 }
 
 /// With what a URL does not hold as it is, and what ends a word for a shell, as `%XX`.
@@ -247,6 +248,7 @@ mod tests {
             ("tcp://db:80", "tcp://db:80"),
             ("unix:/run/a b.sock", "unix:/run/a b.sock"),
             ("unix:///run/x", "unix:/run/x"),
+            ("unix:////run/x", "unix:/run/x"),
             ("file:/run/beat#1", "file:/run/beat#1"),
             ("FILE:///run/beat", "file:/run/beat"),
         ] {
