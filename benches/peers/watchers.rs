@@ -46,7 +46,7 @@ pub struct Watcher {
 }
 
 /// The first is ours, to which the others are compared.
-pub const ALL: [Watcher; 9] = [
+pub const ALL: [Watcher; 10] = [
     Watcher {
         name: OURS,
         short: "ours",
@@ -58,7 +58,19 @@ pub const ALL: [Watcher; 9] = [
         costs: true,
         is_for_many: true,
         takes_up: true,
-        commands: |machine, names| ours(machine, names, |words| format!("{words} &")),
+        commands: |machine, names| ours(machine, names, false, |words| format!("{words} &")),
+    },
+    Watcher {
+        name: "watchdog, by pid file",
+        short: "byfile",
+        package: None,
+        program: "watchdog",
+        notice: Notice::AtOnce,
+        configured: "the same with `--pid-file`, which the process writes",
+        costs: true,
+        is_for_many: false,
+        takes_up: true,
+        commands: |machine, names| ours(machine, names, true, |words| format!("{words} &")),
     },
     Watcher {
         name: "watchdog, as the parent",
@@ -66,11 +78,11 @@ pub const ALL: [Watcher; 9] = [
         package: None,
         program: "watchdog",
         notice: Notice::AtOnce,
-        configured: "the same; the start command becomes the process (`exec`)",
+        configured: "without a file; the start command becomes the process (`exec`)",
         costs: false,
         is_for_many: false,
         takes_up: true,
-        commands: |machine, names| ours(machine, names, |words| format!("exec {words}")),
+        commands: |machine, names| ours(machine, names, false, |words| format!("exec {words}")),
     },
     Watcher {
         name: RUNSV,
@@ -217,12 +229,21 @@ fn text(words: &[PathBuf]) -> String {
     words.iter().map(|word| word.display().to_string()).collect::<Vec<_>>().join(" ")
 }
 
-fn ours(machine: &Machine, names: &[String], start: fn(String) -> String) -> Result<Vec<Command>> {
+fn ours(
+    machine: &Machine,
+    names: &[String],
+    is_by_file: bool,
+    start: fn(String) -> String,
+) -> Result<Vec<Command>> {
     let (state, log) = (machine.fresh_folder("state")?, machine.fresh_folder("log")?);
     let watch = |name: &String| -> Result<Command> {
         let mut command = Command::new(&machine.watchdog);
         command.args(["--no-input", "--exact", "--process-name", name, "--start-command"]);
-        command.arg(start(text(&machine.start_words(name)?)));
+        let words = machine.start_words(name)?;
+        command.arg(start(text(&words)));
+        if is_by_file {
+            command.arg("--pid-file").arg(&words[3]);
+        }
         command.args(["--restart-delay", "0", "--restart-wait-interval", "1s"]);
         command.arg("--state-dir").arg(&state).arg("--log-dir").arg(&log);
         Ok(command)
