@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::hold::{Held, Hold};
 use crate::policy::{Failure, Request, Why};
+use crate::probe::ProbeResult;
 use crate::process::ProcessInfo;
 use crate::process::remedy::Remedy;
 use crate::process::scan::{Candidate, Unknown};
@@ -33,6 +34,8 @@ pub enum Event<'a> {
     Watch(WatchEvent<'a>),
     Health(HealthEvent<'a>),
     Stop(StopEvent<'a>),
+    /// A probe has ended, or could not be made.
+    Probed(ProbeResult),
     /// Something begins that lasts, or has become another.
     Lasting(Lasting<'a>),
     /// Something that lasted is over.
@@ -256,7 +259,7 @@ impl<'a> Event<'a> {
             Event::Process(ProcessEvent::RunsOn(_)) => Told::Over(Notice::Stopped),
             Event::Health(event) => event.told(),
             Event::Stop(event) => event.told(),
-            Event::Process(_) | Event::Attempt(_) | Event::Watch(_) => Told::Always,
+            Event::Process(_) | Event::Attempt(_) | Event::Watch(_) | Event::Probed(_) => Told::Always,
         }
     }
 }

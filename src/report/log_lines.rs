@@ -91,8 +91,8 @@ impl LogLines {
         }
         let line = match event {
             Event::Process(event) => self.process(event),
-            // The end of the process is an event of its own.
-            Event::Attempt(AttemptEvent::CommandEnded { is_process: true, .. }) => return,
+            // The end of the process is an event of its own, and so is what probes come to.
+            Event::Attempt(AttemptEvent::CommandEnded { is_process: true, .. }) | Event::Probed(_) => return,
             Event::Attempt(event) => self.attempt(event),
             Event::Watch(event) => self.watch(event),
             Event::Health(event) => {
@@ -147,6 +147,7 @@ impl LogLines {
             | Event::Health(_)
             | Event::Stop(_)
             | Event::Lasting(_)
+            | Event::Probed(_)
             | Event::Over(_) => None,
         }
     }

@@ -159,10 +159,16 @@ impl Deaths {
     }
 }
 
+impl Tally {
+    pub fn is_flapping(self) -> bool {
+        self.lately >= FLAPS
+    }
+}
+
 /// `flapping: 3 deaths in 10 minutes, 7 in a day`; nothing if it was the only one.
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_flapping = self.lately >= FLAPS;
+        let is_flapping = self.is_flapping();
         f.write_str(if is_flapping { "flapping: " } else { "" })?;
         let windows = [(self.lately, "10 minutes"), (self.hour, "an hour"), (self.day, "a day")];
         let mut said = 1;

@@ -6,6 +6,7 @@
 
 use crate::fs::{Dir, Trust, WaitFor};
 use crate::process::ProcessId;
+pub mod counters;
 pub mod held;
 pub mod history;
 pub mod lock;
@@ -32,6 +33,7 @@ use crate::process::{ProcessInfo, Signature};
 use crate::settings::digest::Digest;
 use crate::settings::dirs::Dirs;
 use crate::settings::name::Name;
+use crate::state::counters::Counters;
 use crate::state::held::Held;
 use crate::state::history::{Deaths, LastExit, LastStart};
 use crate::state::said::Said;
@@ -52,6 +54,9 @@ pub struct State {
     pub boot_id: String,
     /// What is looked for, as it was given.
     pub process_name: String,
+    /// The version of the program that watches.
+    #[serde(default)]
+    pub program_version: String,
     /// A number that changes with the settings that decide.
     pub settings: u64,
     /// The version of that.
@@ -101,6 +106,9 @@ pub struct State {
     /// How the last start command ended.
     #[serde(default)]
     pub last_start: Option<LastStart>,
+    /// What has happened so often.
+    #[serde(default)]
+    pub counters: Counters,
     /// What the OOM killer had done while the process lived.
     #[serde(default)]
     pub oom_kills: OomKills,
@@ -518,6 +526,7 @@ mod tests {
             name: "x".into(),
             boot_id: "this".into(),
             process_name: "^x".into(),
+            program_version: "1.2.3".into(),
             settings: 7,
             settings_version: 1,
             once: false,
@@ -554,6 +563,7 @@ mod tests {
             last_exit: None,
             deaths: Deaths::default(),
             last_start: None,
+            counters: Counters { give_ups: 3, ..Counters::default() },
             oom_kills: OomKills::default(),
             heartbeat: None,
             takes_requests: false,

@@ -11,6 +11,7 @@ use crate::process::termination::{Exit, Predecessor, Termination};
 use crate::process::{ProcessId, ProcessInfo, own_start};
 use crate::settings::Settings;
 use crate::settings::digest::Digest;
+use crate::state::counters::{self, Counters};
 use crate::state::held::{Held, Hold};
 use crate::state::history::{Deaths, LastExit, LastStart, Tally};
 use crate::state::said::{Notice, Said, Told};
@@ -37,7 +38,7 @@ pub struct Store {
     /// The state may be another than what the file says.
     is_changed: bool,
     /// What was remembered before the end of what may have been a daemon's launcher.
-    before_launcher: Option<(Option<LastExit>, Deaths)>,
+    before_launcher: Option<(Option<LastExit>, Deaths, counters::Deaths)>,
     /// What a watch with these settings followed, until it is looked at.
     followed_before: Option<StoredProcess>,
 }
@@ -145,8 +146,10 @@ impl Store {
 
     /// Whether this is to be said now; then it has been.
     pub fn is_news(&mut self, told: Told) -> bool {
+        // Of what is always said nothing is remembered.
+        let is_kept = !matches!(told, Told::Always);
         let is_news = self.state.said.is_news(told);
-        self.is_changed |= is_news;
+        self.is_changed |= is_news && is_kept;
         is_news
     }
 
@@ -158,8 +161,10 @@ impl Store {
     /// What is seen from now on.
     pub fn sees(&mut self, sight: Sight, process: Option<&ProcessInfo>, now: Time) {
         let before_launcher = self.before_launcher.take_if(|_| sight == Sight::Running);
-        if let Some((last_exit, deaths)) = before_launcher {
-            self.change(|state| (state.last_exit, state.deaths) = (last_exit, deaths));
+        if let Some((last_exit, deaths, counted)) = before_launcher {
+            self.change(|state| {
+                (state.last_exit, state.deaths, state.counters.deaths) = (last_exit, deaths, counted);
+            });
         }
         let is_same_process = match (&self.state.process, process) {
             (Some(old), Some(new)) => old.id.is_same(new.id()) && old.name == new.name,
@@ -281,11 +286,12 @@ impl Store {
     /// process is seen after it.
     pub fn ended(&mut self, end: &Termination, may_be_launcher: bool) -> Tally {
         let mut tally = Tally::default();
-        self.before_launcher =
-            may_be_launcher.then(|| (self.state.last_exit.clone(), self.state.deaths.clone()));
+        let State { last_exit, deaths, counters, .. } = &self.state;
+        self.before_launcher = may_be_launcher.then(|| (last_exit.clone(), deaths.clone(), counters.deaths));
         self.change(|state| {
             state.last_exit = Some(LastExit::of(end));
             tally = state.deaths.add(end.cause(), end.at);
+            state.counters.deaths.add(end);
         });
         if may_be_launcher {
             return Tally::default();
@@ -297,6 +303,18 @@ impl Store {
     /// The start command ended.
     pub fn command_ended(&mut self, end: &CommandEnd, now: Time) {
         self.change(|state| state.last_start = Some(LastStart::of(end, now)));
+    }
+
+    /// One more of these. It is written with what comes next, or by [`Store::look_after_counters`]: a probe that
+    /// finds nothing new writes no file.
+    pub fn count(&mut self, of: impl FnOnce(&mut Counters) -> &mut u64) {
+        counters::add(of(&mut self.state.counters));
+    }
+
+    /// What has been counted is to be written.
+    pub fn look_after_counters(&mut self) {
+        self.is_changed |=
+            self.written.as_ref().is_some_and(|written| written.counters != self.state.counters);
     }
 
     /// What the OOM killer has done while the process lived.
@@ -443,6 +461,7 @@ fn next(
         out_of_memory: state.oom_kills.since(proc.root()),
     };
     let deaths = state.deaths.add(end.cause(), end.at);
+    state.counters.deaths.add(&end);
     state.last_exit = Some(LastExit::of(&end));
     state.ever_seen = true;
     (state, Some((end, deaths)))
@@ -463,6 +482,7 @@ fn take_over(state: &mut State, old: State, settings: &Settings) {
     state.seen.drain(..too_many);
     state.resumed_ms = old.resumed_ms.min(state.since_ms);
     state.begun_by = old.begun_by;
+    state.counters = old.counters;
     let memory = match (is_known, is_same_process) {
         (true, _) => old.memory,
         (false, true) => old.memory.with_other_settings(),
@@ -504,6 +524,7 @@ fn fresh(files: &Files, settings: &Settings) -> State {
         name: name.to_string(),
         boot_id: files.boot_id(),
         process_name: criteria.pattern.text().to_owned(),
+        program_version: env!("CARGO_PKG_VERSION").to_owned(),
         settings: number,
         settings_version,
         once: limits.once,
@@ -659,6 +680,33 @@ mod tests {
                 (process.is_none(), predecessor.is_some(), last_exit.is_some(), found.ended.is_some()),
                 (has_died, has_died, has_died, has_died)
             );
+        }
+    }
+
+    #[test]
+    fn a_launcher_that_has_ended_is_counted_until_the_process_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings();
+        let proc = Proc::new(Path::new("/proc")).unwrap();
+        let files = Files::new(folder.path(), &settings.name, "this boot");
+        let (mut record, _) = Store::recall(files, &settings, &proc);
+        let launcher = |pid| Termination {
+            pid,
+            name: "x".into(),
+            started: Time::ZERO,
+            at: Time::from_secs(1),
+            exit: Exit::Ended(std::os::unix::process::ExitStatusExt::from_raw(0)),
+            memory: None,
+            out_of_memory: None,
+        };
+        let process = ProcessInfo::of_test(8, "x", Signature::new(0, b"x"));
+        for (is_seen, finished) in [(true, 0), (false, 1), (false, 2)] {
+            record.ended(&launcher(7), true);
+            if is_seen {
+                record.sees(Sight::Running, Some(&process), Time::from_secs(2));
+            }
+            let counted = record.state().counters.deaths;
+            assert_eq!(counted, counters::Deaths { finished, ..counters::Deaths::default() });
         }
     }
 

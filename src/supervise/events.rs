@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
-use crate::policy::{Failure, News};
+use crate::policy::{Failure, News, Why};
+use crate::probe::ProbeResult;
 use crate::process::ProcessInfo;
 use crate::process::handle::Handle;
 use crate::process::scan::Candidate;
 use crate::report::event::{Attempt, AttemptEvent, Event, Lasting, Look, ProcessEvent, Row, WatchEvent};
+use crate::report::health::StopEvent;
 use crate::report::log_lines::LogLines;
 use crate::report::words::{self, Wrote};
 use crate::settings::Settings;
@@ -29,13 +31,32 @@ pub(super) fn emit<'a>(event: impl Into<Event<'a>>, record: &mut Store, report: 
     }
 }
 
-/// What the state keeps of an event.
+/// What the state keeps of an event. A death is counted with how it ended, which a launcher's may not be.
 fn keep(event: &Event<'_>, record: &mut Store) {
     match event {
         Event::Attempt(AttemptEvent::CommandEnded { end, .. }) => record.command_ended(end, now()),
-        Event::Attempt(AttemptEvent::Succeeded { .. }) => record.restarted(),
-        Event::Attempt(AttemptEvent::GaveUp { .. }) => record.told(true),
+        Event::Attempt(AttemptEvent::Succeeded { .. }) => {
+            record.restarted();
+            record.count(|counters| &mut counters.starts.success);
+        }
+        Event::Attempt(AttemptEvent::Failed { .. }) => record.count(|counters| &mut counters.starts.failure),
+        Event::Attempt(AttemptEvent::GaveUp { .. }) => {
+            record.told(true);
+            record.count(|counters| &mut counters.give_ups);
+        }
         Event::Attempt(AttemptEvent::Recovered(_)) => record.told(false),
+        Event::Stop(StopEvent::Stopped { why, .. }) => record.count(|counters| match why {
+            Why::Unhealthy => &mut counters.stops.unhealthy,
+            Why::Request => &mut counters.stops.request,
+            Why::Hours => &mut counters.stops.hours,
+            Why::Version => &mut counters.stops.version,
+        }),
+        Event::Probed(result) => record.count(|counters| match result {
+            ProbeResult::Healthy => &mut counters.probes.success,
+            ProbeResult::Unhealthy => &mut counters.probes.failure,
+            ProbeResult::TimedOut { .. } => &mut counters.probes.timeout,
+            ProbeResult::Unknown => &mut counters.probes.unknown,
+        }),
         Event::Process(_)
         | Event::Attempt(_)
         | Event::Watch(_)

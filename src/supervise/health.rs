@@ -125,6 +125,7 @@ impl Supervisor {
 
     fn cannot_tell(&mut self, process: ProcessId, why: &str) -> Seen {
         self.parts.emit(HealthEvent::CannotTell { why });
+        self.parts.emit(Event::Probed(ProbeResult::Unknown));
         Seen::Probed(process, ProbeResult::Unknown)
     }
 
@@ -159,6 +160,7 @@ impl Supervisor {
 
     fn found(&mut self, process: ProcessId, found: Finding) -> Seen {
         let Finding { result, why, heartbeat } = found;
+        self.parts.emit(Event::Probed(result));
         if let Some(heartbeat) = heartbeat {
             self.parts.record.beats(heartbeat);
         }

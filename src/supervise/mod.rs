@@ -287,6 +287,7 @@ impl Supervisor {
                     self.refresh_signature();
                     self.note_life();
                     self.look_after_files();
+                    self.parts.record.look_after_counters();
                     sys::give_back_free_memory();
                 }
                 // Where there are no pidfds, nobody can be sure to wake this watch and no other process.
