@@ -23,6 +23,8 @@ pub enum ExitCode {
     Probed(u8),
     /// `status`, as an LSB init script: 0 running, 3 not running, 4 unknown.
     Lsb(u8),
+    /// `status --nagios`: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
+    Nagios(u8),
     /// As if this signal had not been caught.
     Signal(i32),
 }
@@ -37,7 +39,7 @@ impl ExitCode {
             ExitCode::CannotTell => 3,
             ExitCode::Busy | ExitCode::NoPermission => 4,
             ExitCode::LeftAlone => 5,
-            ExitCode::Lsb(status) | ExitCode::Probed(status) => status,
+            ExitCode::Lsb(status) | ExitCode::Nagios(status) | ExitCode::Probed(status) => status,
             ExitCode::Signal(signal) => {
                 // A shell stops its own script only when it sees that the signal did it. Process 1
                 // cannot be ended by a signal of its own.

@@ -230,14 +230,22 @@ impl Dir {
     /// # Errors
     /// It could not be written; then the old one is still there.
     pub fn replace(&self, name: &str, content: &impl Serialize, wait_for: WaitFor) -> io::Result<()> {
+        let mut text = serde_json::to_vec(content)?;
+        text.push(b'\n');
+        self.replace_text(name, &text, wait_for)
+    }
+
+    /// The same, of any text.
+    ///
+    /// # Errors
+    /// As [`Dir::replace`].
+    pub fn replace_text(&self, name: &str, text: &[u8], wait_for: WaitFor) -> io::Result<()> {
         let new = format!("{name}.{}.new", std::process::id());
         // What a run that was cut off left there, or what somebody put there.
         let _ = self.remove(&new);
         let write = || -> io::Result<()> {
             let mut file = self.new_file(&new, OFlags::WRONLY, 0o644)?;
-            let mut text = serde_json::to_vec(content)?;
-            text.push(b'\n');
-            file.write_all(&text)?;
+            file.write_all(text)?;
             // The mode is the same whatever the umask: everybody may see the state.
             file.set_permissions(Permissions::from_mode(0o644))?;
             if wait_for == WaitFor::Disk {

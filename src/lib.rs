@@ -76,7 +76,7 @@ pub mod parts {
     pub use crate::exit::ExitCode;
     pub use crate::fs::Trust;
     pub use crate::hold::pause::Leave;
-    pub use crate::input::cli::{Cli, StateDir, Which, command_line, definition};
+    pub use crate::input::cli::{Cli, Form, StateDir, Which, command_line, definition};
     pub use crate::input::config_file;
     pub use crate::log::output::OutputLog;
     pub use crate::policy::{

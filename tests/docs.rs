@@ -86,6 +86,7 @@ const CLASSES: &[(&str, Class)] = &[
     ("watchdog --", Class::Watches),
     // It ends with Ctrl-C; and without a terminal at once.
     ("watchdog status --watch", Class::Ends(&[2])),
+    ("watchdog status --nagios", Class::Ends(&[0, 1, 2])),
     ("watchdog status", Class::Ends(&[0, 3])),
     ("watchdog logs -f", Class::RunBy("tests/reading.rs", "\"-f\"")),
     ("watchdog logs ", Class::Ends(&[0])),

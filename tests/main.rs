@@ -37,6 +37,7 @@ mod lost_time;
 mod machine;
 mod manual;
 mod memory;
+mod metrics;
 mod monitoring;
 mod namespaces;
 mod once;

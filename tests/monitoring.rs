@@ -141,21 +141,48 @@ fn the_dashboard_asks_what_there_is_an_answer_to() {
     assert_eq!(ended.code(), Some(0), "{ended}");
 }
 
+/// What the program writes of a watchdog with a probe: metrics, and their labels but for the name.
+fn written() -> BTreeSet<String> {
+    let scene = Scene::new();
+    scene.start_actor(&["sleep"]);
+    assert_eq!(scene.watchdog().with("--probe", "true").flag("--once").run().code(), Some(0));
+    let shown = scene.say(&["status", "--prometheus"]).stdout;
+    let name = format!("name=\"{}\"", scene.name());
+    let series = shown.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit_once(' '));
+    let series: BTreeSet<_> = series
+        .map(|(series, _)| series.replace(&format!("{name},"), "").replace(&format!("{{{name}}}"), ""))
+        .collect();
+    assert!(series.len() > 30, "{shown}");
+    series
+}
+
 /// What is asked for is what is written.
 #[test]
 fn rules_and_dashboard_know_no_other_metrics() {
+    let written = written();
     let metric = Regex::new(r"\bwatchdog_[a-z_]+\b").unwrap();
     let known: BTreeSet<_> =
-        SAMPLE.iter().map(|(series, _)| metric.find(series).unwrap().as_str().to_owned()).collect();
+        written.iter().map(|series| metric.find(series).unwrap().as_str().to_owned()).collect();
     let rules = read("prometheus/watchdog.rules.yml");
     let dashboard: String = queries().into_iter().map(|(_, query)| query + "\n").collect();
-    let used = |text: &str| -> BTreeSet<_> {
-        metric.find_iter(text).map(|found| found.as_str().to_owned()).collect()
-    };
-    for text in [&rules, &read("prometheus/watchdog.rules.test.yml"), &dashboard] {
-        let unknown: Vec<_> = used(text).difference(&known).cloned().collect();
+    let sample = SAMPLE.map(|(series, _)| series).join("\n");
+    for text in [&rules, &read("prometheus/watchdog.rules.test.yml"), &dashboard, &sample] {
+        let used = metric.find_iter(text).map(|found| found.as_str().to_owned());
+        let unknown: Vec<_> = used.filter(|metric| !known.contains(metric)).collect();
         assert_eq!(unknown, [""; 0]);
+        // A label's value that is never written would never be found.
+        let label = Regex::new(r#"\b((?:reason|cause|result)!?=~?"[a-z_|]+")"#).unwrap();
+        for found in label.captures_iter(text) {
+            let (key, values) = found[1].split_once(['!', '=']).unwrap();
+            for value in values.trim_matches(['=', '~', '"']).split('|') {
+                let pair = format!("{key}=\"{value}\"");
+                assert!(written.iter().any(|series| series.contains(&pair)), "{pair}");
+            }
+        }
     }
+    // And the dashboard is tried with all that is written.
+    let sampled: BTreeSet<_> = metric.find_iter(&sample).map(|found| found.as_str().to_owned()).collect();
+    assert_eq!(sampled, known);
 }
 
 #[test]

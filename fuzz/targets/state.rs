@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use watchdog::parts::{
-    Action, ExitCode, Files, Given, Leave, Life, Lock, May, Memory, Name, Policy, Proc, Seen, Settings,
+    Action, ExitCode, Files, Form, Given, Leave, Life, Lock, May, Memory, Name, Policy, Proc, Seen, Settings,
     Sight, Source, StartCommand, StartRecord, State, StateDir, Store, User, Which, boot_id, is_control, name,
     now, status,
 };
@@ -165,14 +165,22 @@ fn recalled(place: &Place) {
 fn shown(place: &Place) {
     let folder = StateDir { state_dir: Some(place.folder.path().into()) };
     let which = Which { place: folder, ..Which::default() };
-    for json in [false, true] {
-        let (text, exit) = status::show(&which, json, &place.user, &place.proc).unwrap();
-        assert!(matches!(exit, ExitCode::Lsb(0 | 1 | 3 | 4)), "{exit:?}");
+    for form in [Form::Table, Form::Json, Form::Prometheus, Form::Nagios] {
+        let (text, exit) = status::show(&which, &form, &place.user, &place.proc).unwrap();
         assert!(!text.chars().any(|c| c != '\n' && is_control(c)), "{text:?}");
-        if json {
-            assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok_and(|shown| shown.is_array()));
-        } else {
-            assert!((1..=2).contains(&text.lines().count()), "{text:?}");
-        }
+        let lines = text.lines().count();
+        let is_well_formed = match form {
+            Form::Table => (1..=2).contains(&lines),
+            Form::Json => serde_json::from_str::<serde_json::Value>(&text).is_ok_and(|shown| shown.is_array()),
+            Form::Nagios => text.len() < 1000 && lines == 1,
+            Form::Prometheus | Form::Textfile(_) | Form::Watch => text.ends_with('\n'),
+        };
+        assert!(is_well_formed, "{text:?}");
+        let is_possible = match form {
+            Form::Table | Form::Json => matches!(exit, ExitCode::Lsb(0 | 1 | 3 | 4)),
+            Form::Nagios => matches!(exit, ExitCode::Nagios(0..=3)),
+            Form::Prometheus | Form::Textfile(_) | Form::Watch => exit == ExitCode::Success,
+        };
+        assert!(is_possible, "{exit:?}");
     }
 }

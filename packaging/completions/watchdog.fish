@@ -88,10 +88,13 @@ complete -c watchdog -n "__fish_watchdog_needs_command" -f -a "clean" -d 'Remove
 complete -c watchdog -n "__fish_watchdog_needs_command" -f -a "probe" -d 'Run a built-in check'
 complete -c watchdog -n "__fish_watchdog_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c watchdog -n "__fish_watchdog_using_subcommand status" -l state-dir -d 'Directory of the state [default: /run/watchdog, for ordinary users ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
+complete -c watchdog -n "__fish_watchdog_using_subcommand status" -l textfile -d 'Write the metrics to FILE, for node_exporter' -r -F
 complete -c watchdog -n "__fish_watchdog_using_subcommand status" -s h -l help -d 'Print help'
 complete -c watchdog -n "__fish_watchdog_using_subcommand status" -l all -d 'Also those that have not run, or ended long ago'
 complete -c watchdog -n "__fish_watchdog_using_subcommand status" -l json -d 'Print JSON, for scripts'
 complete -c watchdog -n "__fish_watchdog_using_subcommand status" -l watch -d 'Draw it again each second'
+complete -c watchdog -n "__fish_watchdog_using_subcommand status" -l nagios -d 'Print one line for Nagios, and end with its status'
+complete -c watchdog -n "__fish_watchdog_using_subcommand status" -l prometheus -d 'Print metrics for Prometheus'
 complete -c watchdog -n "__fish_watchdog_using_subcommand logs" -l state-dir -d 'Directory of the state [default: /run/watchdog, for ordinary users ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
 complete -c watchdog -n "__fish_watchdog_using_subcommand logs" -s n -l lines -d 'Number of lines [default: 10]' -r -f
 complete -c watchdog -n "__fish_watchdog_using_subcommand logs" -s h -l help -d 'Print help'

@@ -1,16 +1,13 @@
 //! The commands.
 
 use std::io::{self, Write as _};
-use std::path::Path;
 
 use crate::exit::ExitCode;
 use crate::hold::pause::Leave;
 use crate::input::cli::{Command, brief_help};
 use crate::input::suggest::long_dash;
-use crate::log::{Stderr, cannot_tell};
-use crate::process::scan::Proc;
+use crate::log::Stderr;
 use crate::settings::dirs::User;
-use crate::sys::PROC;
 use crate::text::escaped;
 use crate::time::now;
 
@@ -45,17 +42,7 @@ pub fn run(command: &Command, user: &User, stderr: &mut Stderr) -> ExitCode {
             show(&brief_help());
             Ok(ExitCode::Success)
         }
-        Command::Status { which, json, watch } => match Proc::new(Path::new(PROC)) {
-            Ok(proc) if *watch => watch::run(which, user, &proc),
-            Ok(proc) => status::show(which, *json, user, &proc).map(|(text, exit)| {
-                show(&text);
-                exit
-            }),
-            Err(unknown) => {
-                cannot_tell(&unknown.0, stderr);
-                return ExitCode::Lsb(4);
-            }
-        },
+        Command::Status { which, form } => status::status(which, form, user, stderr),
         Command::Logs(asked) => logs::show(asked, user, stderr),
         Command::Pause { which, time } => pause::pause(which, time.as_deref(), user, stderr),
         Command::Ask { request, which } => return request::ask(*request, which, user, stderr),

@@ -1,55 +1,122 @@
 //! `status`: what each watchdog sees.
 
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use super::instances::{Known, directories, known, select};
+use super::watch;
 use crate::exit::ExitCode;
-use crate::input::cli::Which;
+use crate::fs::{Dir, Trust, WaitFor};
+use crate::input::cli::{Form, Which};
+use crate::log::{Stderr, cannot_tell};
 use crate::process::scan::{Proc, Unknown};
-use crate::render::{json, status_table};
+use crate::render::{json, nagios, prometheus, status_table};
 use crate::report::snapshot::{Live, Remark, Snapshot, Status, Watcher};
 use crate::settings::dirs::User;
 use crate::state::{Files, State, Unread};
-use crate::text::escaped;
-use crate::time::{boot_id, now};
+use crate::sys::PROC;
+use crate::text::{escaped, quoted};
+use crate::time::{boot_id, booted, now};
 
 /// How long one is shown that has ended.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What `status` prints, and how it ends.
+/// Prints what is asked for, or writes it to a file.
 ///
 /// # Errors
 /// Names of which nobody has heard.
-pub fn show(which: &Which, json: bool, user: &User, proc: &Proc) -> Result<(String, ExitCode), Vec<String>> {
-    let snapshots = snapshots(which, user, proc)?;
-    let text = if json {
-        json::array(&snapshots)
-    } else if snapshots.is_empty() {
-        let folders: Vec<_> =
-            directories(&which.place, user).iter().map(|folder| folder.display().to_string()).collect();
-        format!("no watchdog has run lately (looked in {})\n", escaped(&folders.join(" or ")))
-    } else {
-        status_table::page(&snapshots, terminal_width())
+pub fn status(which: &Which, form: &Form, user: &User, stderr: &mut Stderr) -> Result<ExitCode, Vec<String>> {
+    let shown = match Proc::new(Path::new(PROC)) {
+        Ok(proc) if *form == Form::Watch => return watch::run(which, user, &proc),
+        Ok(proc) => show(which, form, user, &proc),
+        Err(Unknown(why)) if *form == Form::Nagios => Ok(for_nagios(nagios::unknown(&why))),
+        Err(Unknown(why)) => {
+            cannot_tell(&why, stderr);
+            return Ok(ExitCode::Lsb(4));
+        }
     };
+    let (text, exit) = match (shown, form) {
+        // It takes nothing else for an answer.
+        (Err(wrong), Form::Nagios) => for_nagios(nagios::unknown(&wrong.join("; "))),
+        (shown, _) => shown?,
+    };
+    let Form::Textfile(file) = form else {
+        super::show(&text);
+        return Ok(exit);
+    };
+    Ok(match replace(Path::new(file), &text) {
+        Ok(()) => exit,
+        Err(error) => {
+            let path = quoted(file);
+            stderr.write_text(&format!("watchdog: cannot write --textfile {path}: {error}\n"));
+            ExitCode::NotDone
+        }
+    })
+}
+
+/// Puts a new file in its place: who reads it never sees half of it, and what does not end in `.prom` is not read.
+fn replace(file: &Path, text: &str) -> io::Result<()> {
+    let (folder, name) = Dir::split(file)?;
+    let name = name.to_str().ok_or_else(|| io::Error::other("the name of the file is not UTF-8"))?;
+    Dir::open(folder, Trust::Anyone)?.replace_text(name, text.as_bytes(), WaitFor::Nothing)
+}
+
+fn for_nagios((line, status): (String, u8)) -> (String, ExitCode) {
+    (line, ExitCode::Nagios(status))
+}
+
+/// What `status` shows, and how it ends.
+///
+/// # Errors
+/// Names of which nobody has heard.
+pub fn show(which: &Which, form: &Form, user: &User, proc: &Proc) -> Result<(String, ExitCode), Vec<String>> {
+    // People are not interested in what has never run; who watches a fleet misses it.
+    let is_fleet = !matches!(form, Form::Table | Form::Watch | Form::Json);
+    let snapshots = snapshots(which, is_fleet, user, proc)?;
+    Ok(match form {
+        Form::Table | Form::Watch if snapshots.is_empty() => {
+            let folders: Vec<_> =
+                directories(&which.place, user).iter().map(|folder| folder.display().to_string()).collect();
+            let text = format!("no watchdog has run lately (looked in {})\n", escaped(&folders.join(" or ")));
+            (text, lsb(&snapshots))
+        }
+        Form::Table | Form::Watch => (status_table::page(&snapshots, terminal_width()), lsb(&snapshots)),
+        Form::Json => (json::array(&snapshots), lsb(&snapshots)),
+        Form::Prometheus | Form::Textfile(_) => {
+            (prometheus::page(&snapshots, booted(proc.root())), ExitCode::Success)
+        }
+        Form::Nagios => for_nagios(nagios::line(&snapshots)),
+    })
+}
+
+/// As an init script ends.
+fn lsb(snapshots: &[Snapshot]) -> ExitCode {
     let any = |status| snapshots.iter().any(|snapshot| snapshot.status == status);
-    let exit = match () {
+    ExitCode::Lsb(match () {
         () if snapshots.is_empty() || any(Status::Unknown) => 4,
         () if any(Status::NotRunning) || any(Status::Stopping) => 3,
         () if any(Status::Unhealthy) || any(Status::Suspended) => 1,
         () => 0,
-    };
-    Ok((text, ExitCode::Lsb(exit)))
+    })
 }
 
-/// What is known now of those that are asked for, or of all that are of interest.
+/// What is known now of those that are asked for, or of all that are of interest; with what has not run, if
+/// `has_unrun`.
 ///
 /// # Errors
 /// Names of which nobody has heard.
-pub fn snapshots(which: &Which, user: &User, proc: &Proc) -> Result<Vec<Snapshot>, Vec<String>> {
+pub fn snapshots(
+    which: &Which,
+    has_unrun: bool,
+    user: &User,
+    proc: &Proc,
+) -> Result<Vec<Snapshot>, Vec<String>> {
     let boot_id = boot_id(proc.root());
     let known = known(which, user);
     let wanted = if which.names.is_empty() {
-        let is_wanted = |known: &&Known| which.all || known.has_state && !is_over(known, &boot_id);
+        let is_wanted =
+            |known: &&Known| which.all || (known.has_state || has_unrun) && !is_over(known, &boot_id);
         known.iter().filter(is_wanted).collect()
     } else {
         select(which, &known, None).map_err(|it| it.wrong)?

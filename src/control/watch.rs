@@ -34,14 +34,14 @@ pub fn run(which: &Which, user: &User, proc: &Proc) -> Result<ExitCode, Vec<Stri
             "--watch needs a terminal; elsewhere: watchdog status, or --json for scripts".to_owned(),
         ]);
     }
-    status::snapshots(which, user, proc)?;
+    status::snapshots(which, false, user, proc)?;
     let mut signals = Signals::of(&[SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGWINCH])
         .map_err(|error| vec![format!("signals cannot be caught: {error}")])?;
     let mut screen = Screen::enter();
     loop {
         let size = tcgetwinsize(rustix::stdio::stdout()).map_or((0, 0), |size| (size.ws_row, size.ws_col));
         let time = local(SystemTime::now(), SecondsFormat::Secs);
-        let frame = status::snapshots(which, user, proc).map(|all| screen::frame(all, size, &time));
+        let frame = status::snapshots(which, false, user, proc).map(|all| screen::frame(all, size, &time));
         if write(&frame.unwrap_or_else(|wrong| screen::over(&wrong))).is_err() {
             return Ok(ExitCode::Success);
         }

@@ -29,10 +29,8 @@ pub enum Command {
     Status {
         /// Which watchdogs; those that are of interest, if none is named.
         which: Which,
-        /// As JSON.
-        json: bool,
-        /// Again and again.
-        watch: bool,
+        /// How they are shown.
+        form: Form,
     },
     /// Show the end of logs.
     Logs(Logs),
@@ -64,6 +62,22 @@ pub enum Command {
         /// Which watchdogs.
         which: Which,
     },
+}
+
+/// How `status` shows watchdogs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Form {
+    /// For people.
+    Table,
+    /// For people, again and again.
+    Watch,
+    Json,
+    /// As metrics.
+    Prometheus,
+    /// As metrics, in this file.
+    Textfile(OsString),
+    /// As a plugin of Nagios.
+    Nagios,
 }
 
 /// Which watchdogs a command is for.
@@ -135,6 +149,13 @@ pub fn definition() -> clap::Command {
         .mut_arg("quiet", |quiet| quiet.conflicts_with("verbose"))
         .subcommands(commands())
 }
+
+/// The options of `status`, which exclude each other.
+const JSON: &str = "json";
+const WATCH: &str = "watch";
+const PROMETHEUS: &str = "prometheus";
+const TEXTFILE: &str = "textfile";
+pub const NAGIOS: &str = "nagios";
 
 /// The flag for [`brief_help`].
 const HELP: &str = "brief-help";
@@ -222,8 +243,17 @@ fn commands() -> Vec<clap::Command> {
             "Show each watchdog and its process",
             "Also those that have not run, or ended long ago",
         )
-        .args([flag("json", "Print JSON, for scripts"), flag("watch", "Draw it again each second")])
-        .mut_arg("watch", |watch| watch.conflicts_with("json")),
+        .args([
+            flag(JSON, "Print JSON, for scripts"),
+            flag(WATCH, "Draw it again each second"),
+            flag(NAGIOS, "Print one line for Nagios, and end with its status"),
+            flag(PROMETHEUS, "Print metrics for Prometheus"),
+            values(TEXTFILE, "Write the metrics to FILE, for node_exporter")
+                .long(TEXTFILE)
+                .value_name("FILE")
+                .value_hint(ValueHint::FilePath),
+        ])
+        .group(ArgGroup::new("form").args([JSON, WATCH, NAGIOS, PROMETHEUS, TEXTFILE])),
         of_some("logs", "Show the end of the log").args([
             flag("follow", "Show what is written from now on too").short('f'),
             values("lines", "Number of lines [default: 10]")
@@ -306,7 +336,7 @@ impl Command {
         let is_given = |flag| matches!(typed.try_get_one(flag), Ok(Some(true)));
         let which = Which { names, all: is_given("all"), upgrade: is_given("upgrade"), place };
         Some(match name {
-            "status" => Command::Status { which, json: is_given("json"), watch: is_given("watch") },
+            "status" => Command::Status { which, form: Form::read(&mut typed) },
             "logs" => {
                 let (follow, output) = (is_given("follow"), is_given("output"));
                 Command::Logs(Logs { which, lines: typed.remove_one("lines"), follow, output })
@@ -322,6 +352,19 @@ impl Command {
             }
             _ => return None,
         })
+    }
+}
+
+impl Form {
+    fn read(typed: &mut ArgMatches) -> Self {
+        match typed.remove_one(TEXTFILE) {
+            Some(file) => Form::Textfile(file),
+            None if typed.get_flag(JSON) => Form::Json,
+            None if typed.get_flag(WATCH) => Form::Watch,
+            None if typed.get_flag(NAGIOS) => Form::Nagios,
+            None if typed.get_flag(PROMETHEUS) => Form::Prometheus,
+            None => Form::Table,
+        }
     }
 }
 

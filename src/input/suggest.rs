@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::exit::ExitCode;
+use crate::input::cli::NAGIOS;
 use crate::input::config_file;
 use crate::log::Stderr;
 use crate::settings::dirs::User;
@@ -22,7 +23,9 @@ pub fn answer(other: &clap::Error, words: &[OsString], user: &User, stderr: &mut
     let words: Vec<_> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let text = instead(other, &words, user).unwrap_or_else(|| first_line(other));
     stderr.write_text(&format!("watchdog: {}\n", escaped(&text)));
-    ExitCode::Usage
+    // Whose 2 is CRITICAL.
+    let is_for_nagios = words.iter().any(|word| word.strip_prefix("--") == Some(NAGIOS));
+    if is_for_nagios { ExitCode::Nagios(3) } else { ExitCode::Usage }
 }
 
 /// What clap says of what nothing better is said of.

@@ -111,18 +111,21 @@ fn seconds(time: Duration) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::report::snapshot::Process;
+    use crate::state::counters::Counters;
     use crate::state::history::Tally;
     use std::path::PathBuf;
 
-    fn snapshot(name: &str, is_running: bool) -> Snapshot {
+    pub fn snapshot(name: &str, is_running: bool) -> Snapshot {
         let at = Duration::from_secs(100_000);
         let facts = Facts {
             once: false,
+            version: String::new(),
             interval: Duration::from_secs(1),
             restarts: 0,
+            counters: Counters::default(),
             failures: 3,
             max_fail_count: Some(3),
             deaths: Tally::default(),
@@ -143,6 +146,7 @@ mod tests {
             } else {
                 vec![Remark::GivenUp { until: at.checked_add(Duration::from_secs(597)) }]
             },
+            holds: Vec::new(),
             checked: Some(Duration::ZERO),
             watcher: Watcher::At(1_234_568),
             facts: Some(facts),

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::hold::{Held, Hold};
 use crate::policy::{Condition, Life, Series};
 use crate::process::ProcessId;
+use crate::state::counters::Counters;
 use crate::state::history::{LastExit, LastStart, Tally};
 use crate::state::said::Notice;
 use crate::state::{Sight, State};
@@ -28,6 +29,8 @@ pub struct Snapshot {
     pub since: Option<Time>,
     /// What there is to say beside that; the last matters most.
     pub remarks: Vec<Remark>,
+    /// Why nothing would be started now.
+    pub holds: Vec<Hold>,
     /// How long ago it was last checked.
     pub checked: Option<Duration>,
     pub watcher: Watcher,
@@ -104,8 +107,11 @@ pub enum Remark {
 pub struct Facts {
     /// Each run is one check (`--once`).
     pub once: bool,
+    /// The version of the program that watches, or did last; of an older one it is empty.
+    pub version: String,
     pub interval: Duration,
     pub restarts: u64,
+    pub counters: Counters,
     pub failures: u32,
     /// `None` is unlimited.
     pub max_fail_count: Option<u32>,
@@ -140,6 +146,7 @@ impl Snapshot {
             process: None,
             since: None,
             remarks: vec![why],
+            holds: Vec::new(),
             checked: None,
             watcher: Watcher::Nobody,
             facts: None,
@@ -152,7 +159,7 @@ impl Snapshot {
         let (status, since, remark) = status(state, live);
         let process = state.process.as_ref().filter(|_| status.is_up());
         let process = process.map(|process| Process { pid: process.id.pid, name: process.name.clone() });
-        let mut remarks: Vec<_> = remark.into_iter().collect();
+        let (mut remarks, mut holds) = (Vec::from_iter(remark), Vec::new());
         if !status.is_up() {
             if live.command {
                 remarks.push(Remark::StartCommandAtWork);
@@ -163,7 +170,9 @@ impl Snapshot {
             remarks.extend(until.map(|until| Remark::GivenUp { until: goes_on.then_some(until) }));
             let finished = (state.memory.life == Life::Finished).then(|| Held::new(Hold::Finished, None));
             let held = state.held.clone().filter(|held| held.until.is_none_or(|until| at < until));
-            remarks.extend(held.or(finished).map(Remark::Held));
+            let held = held.or(finished);
+            holds.extend(held.as_ref().map(|held| held.hold));
+            remarks.extend(held.map(Remark::Held));
         }
         let checked = match watcher {
             // It checks at each interval, and writes only when something changes.
@@ -173,8 +182,10 @@ impl Snapshot {
         };
         let facts = Facts {
             once: state.once,
+            version: state.program_version.clone(),
             interval: state.interval_ms,
             restarts: state.restarts,
+            counters: state.counters,
             failures: state.memory.failures,
             max_fail_count: state.max_fail_count,
             deaths: state.deaths.tally(at),
@@ -184,11 +195,13 @@ impl Snapshot {
             health_restarts: state.memory.health.restarts,
         };
         let name = state.name.clone();
-        Snapshot { name, folder, at, status, process, since, remarks, checked, watcher, facts: Some(facts) }
+        let facts = Some(facts);
+        Snapshot { name, folder, at, status, process, since, remarks, holds, checked, watcher, facts }
     }
 
     /// With what people want.
     pub fn with(mut self, holds: &[Held]) -> Self {
+        self.holds.extend(holds.iter().map(|held| held.hold));
         self.remarks.extend(Held::longest(holds).cloned().map(Remark::Held));
         self
     }

@@ -28,6 +28,17 @@ pub enum Hold {
 }
 
 impl Hold {
+    pub const ALL: [Hold; 8] = [
+        Hold::Paused,
+        Hold::Stopped,
+        Hold::Upgrading,
+        Hold::Hours,
+        Hold::Version,
+        Hold::Dependency,
+        Hold::Finished,
+        Hold::Shutdown,
+    ];
+
     /// Its name, the same wherever it is shown.
     pub fn name(self) -> &'static str {
         match self {

@@ -40,6 +40,15 @@ pub fn clocks_ms() -> i64 {
     wall.saturating_sub(millis::signed(now()))
 }
 
+/// When the machine was booted, by the wall clock, since 1970, in whole seconds. The kernel tells the same each time until
+/// somebody sets the clock, so that what is made of it stays.
+pub fn booted(proc: &Path) -> Duration {
+    let stat = std::fs::read_to_string(proc.join("stat")).unwrap_or_default();
+    let told = stat.lines().find_map(|line| line.strip_prefix("btime ")?.parse().ok());
+    let computed = || clocks_ms().saturating_add(500) / 1000;
+    Duration::from_secs(told.unwrap_or_else(|| computed().unsigned_abs()))
+}
+
 /// This boot (random(4)). Empty where it cannot be read, which is like no other.
 pub fn boot_id(proc: &Path) -> String {
     let id = std::fs::read_to_string(proc.join("sys/kernel/random/boot_id")).unwrap_or_default();

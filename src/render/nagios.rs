@@ -1,0 +1,227 @@
+//! `status --nagios`: one line, as a plugin of Nagios or Icinga writes it.
+
+use super::{remark, status_table};
+use crate::hold::Hold;
+use crate::report::snapshot::{Snapshot, Status, Watcher};
+use crate::text::{escaped, plural, span};
+
+/// The longest text, in bytes: with the figures, a line has less than 1,000.
+const LONGEST_TEXT: usize = 700;
+/// A `--once` run that is longer ago is one that does not come any more.
+const LATEST_CHECK: u64 = 300;
+
+/// How it is; the last matters most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Level {
+    Ok,
+    Warning,
+    Unknown,
+    Critical,
+}
+
+impl Level {
+    fn word(self) -> &'static str {
+        match self {
+            Level::Ok => "OK",
+            Level::Warning => "WARNING",
+            Level::Unknown => "UNKNOWN",
+            Level::Critical => "CRITICAL",
+        }
+    }
+
+    /// What the plugin ends with.
+    fn status(self) -> u8 {
+        match self {
+            Level::Ok => 0,
+            Level::Warning => 1,
+            Level::Critical => 2,
+            Level::Unknown => 3,
+        }
+    }
+}
+
+/// The line, and the exit status. Of several instances, the worst counts.
+pub fn line(snapshots: &[Snapshot]) -> (String, u8) {
+    match snapshots {
+        [] => unknown("no watchdog has run or is configured"),
+        [one] => {
+            let (level, text) = judged(one);
+            (written(level, &text, &figures(one)), level.status())
+        }
+        several => {
+            let mut judged: Vec<_> = several.iter().map(judged).collect();
+            judged.sort_by_key(|(level, _)| std::cmp::Reverse(*level));
+            let count = |wanted| judged.iter().filter(|(level, _)| *level == wanted).count();
+            let (all, ok) = (several.len(), count(Level::Ok));
+            let bad = judged.iter().filter(|(level, _)| *level != Level::Ok);
+            let texts: Vec<_> = [format!("{ok} of {all} are well")]
+                .into_iter()
+                .chain(bad.map(|(_, text)| text.clone()))
+                .collect();
+            let figures: Vec<_> = [Level::Ok, Level::Warning, Level::Critical, Level::Unknown]
+                .into_iter()
+                .map(|level| format!("{}={};;;0;{all}", level.word().to_lowercase(), count(level)))
+                .collect();
+            let level = judged.first().map_or(Level::Unknown, |(level, _)| *level);
+            (written(level, &texts.join("; "), &figures.join(" ")), level.status())
+        }
+    }
+}
+
+/// The line of whoever cannot tell.
+pub fn unknown(why: &str) -> (String, u8) {
+    (written(Level::Unknown, why, ""), Level::Unknown.status())
+}
+
+fn written(level: Level, text: &str, figures: &str) -> String {
+    // What follows a bar is figures.
+    let text = escaped(text).replace('|', "/");
+    let short: String =
+        text.char_indices().take_while(|(at, c)| at + c.len_utf8() <= LONGEST_TEXT).map(|(_, c)| c).collect();
+    let dots = if short.len() < text.len() { "..." } else { "" };
+    let figures = if figures.is_empty() { String::new() } else { format!(" | {figures}") };
+    format!("WATCHDOG {} - {short}{dots}{figures}\n", level.word())
+}
+
+/// How an instance is, in words.
+fn judged(at: &Snapshot) -> (Level, String) {
+    let mut level = match at.status {
+        Status::Running => Level::Ok,
+        Status::Starting | Status::Suspended | Status::Stopping => Level::Warning,
+        Status::Unhealthy => Level::Critical,
+        Status::NotRunning => at.holds.iter().map(|hold| level_of(*hold)).min().unwrap_or(Level::Critical),
+        Status::Unknown => Level::Unknown,
+    };
+    let mut parts = vec![what_it_is(at)];
+    let facts = at.facts.as_ref();
+    if let Some(facts) = facts.filter(|_| at.status.is_up()) {
+        let restarts = u32::try_from(facts.restarts).unwrap_or(u32::MAX);
+        parts.push(format!("{restarts} {}", plural(restarts, "restart")));
+    }
+    if let Some(facts) = facts.filter(|facts| facts.failures > 0) {
+        let of = facts.max_fail_count.map(|most| format!(" of {most}")).unwrap_or_default();
+        parts.push(format!("failures: {}{of}", facts.failures));
+        level = level.max(Level::Warning);
+    }
+    if let Some(facts) = facts.filter(|facts| facts.deaths.is_flapping()) {
+        parts.push(facts.deaths.to_string());
+        level = level.max(Level::Warning);
+    }
+    parts.extend(at.remarks.iter().map(remark::words));
+    if let Some(exit) = facts.and_then(|facts| facts.last_exit.as_ref()).filter(|_| !at.status.is_up()) {
+        parts.push(format!("last exit {exit}"));
+    }
+    if at.status != Status::Unknown && is_unwatched(at) {
+        parts.push("not watched".to_owned());
+        level = level.max(Level::Warning);
+    }
+    (level, parts.join(", "))
+}
+
+/// What a process that does not run is, if this holds it.
+fn level_of(hold: Hold) -> Level {
+    match hold {
+        Hold::Hours | Hold::Version | Hold::Finished => Level::Ok,
+        Hold::Paused | Hold::Stopped | Hold::Upgrading | Hold::Dependency | Hold::Shutdown => Level::Warning,
+    }
+}
+
+fn what_it_is(at: &Snapshot) -> String {
+    let since = at.since.map(|since| format!(" for {}", span(at.ago(since)))).unwrap_or_default();
+    match (&at.process, at.status) {
+        (Some(process), Status::Running) => format!("{} (pid {}) runs{since}", at.name, process.pid),
+        (Some(process), status) => {
+            format!("{} (pid {}) is {}{since}", at.name, process.pid, status_table::status(status))
+        }
+        (None, status) => format!("{} is {}{since}", at.name, status_table::status(status)),
+    }
+}
+
+fn is_unwatched(at: &Snapshot) -> bool {
+    let is_once = at.facts.as_ref().is_some_and(|facts| facts.once);
+    let is_late = at.checked.is_none_or(|ago| ago.as_secs() > LATEST_CHECK);
+    at.watcher == Watcher::Nobody && (!is_once || is_late)
+}
+
+fn figures(at: &Snapshot) -> String {
+    let Some(facts) = &at.facts else { return String::new() };
+    let up = match at.status {
+        Status::Unknown => "U".to_owned(),
+        status => u8::from(status.is_up()).to_string(),
+    };
+    let uptime = at.since.filter(|_| at.status.is_up()).map(|since| at.ago(since).as_secs());
+    let uptime = uptime.map(|uptime| format!(" uptime={uptime}s;;;0")).unwrap_or_default();
+    // The last failure is a give-up.
+    let (last, most) = match facts.max_fail_count {
+        Some(most) => (most.saturating_sub(1).to_string(), format!(";{most}")),
+        None => (String::new(), String::new()),
+    };
+    format!(
+        "up={up};;1:;0;1{uptime} restarts={}c;;;0 failures={};0;{last};0{most}",
+        facts.restarts, facts.failures
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::status_table::tests::snapshot;
+    use crate::report::snapshot::Remark;
+
+    #[test]
+    fn each_status_has_its_level() {
+        let well = |status| {
+            let mut at = snapshot("web", true);
+            at.status = status;
+            if let Some(facts) = &mut at.facts {
+                facts.failures = 0;
+            }
+            at
+        };
+        let down = |holds: &[Hold]| Snapshot { holds: holds.into(), ..snapshot("web", false) };
+        let watched_by = |watcher, at| Snapshot { watcher, ..at };
+        for (at, status, said) in [
+            (well(Status::Running), 0, "OK - web (pid 1234567) runs for 23h 59m, 0 restarts | "),
+            (well(Status::Starting), 1, "WARNING - web (pid 1234567) is starting for 23h 59m, 0 restarts | "),
+            (well(Status::Suspended), 1, "WARNING - web (pid 1234567) is suspended"),
+            (well(Status::Stopping), 1, "WARNING - web (pid 1234567) is stopping"),
+            (well(Status::Unhealthy), 2, "CRITICAL - web (pid 1234567) is unhealthy"),
+            (
+                watched_by(Watcher::Nobody, well(Status::Running)),
+                1,
+                "WARNING - web (pid 1234567) runs for 23h",
+            ),
+            (watched_by(Watcher::Hidden, well(Status::Running)), 0, "OK - "),
+            (
+                snapshot("web", true),
+                1,
+                "WARNING - web (pid 1234567) runs for 23h 59m, 0 restarts, failures: 3 of 3 | ",
+            ),
+            (
+                down(&[]),
+                2,
+                "CRITICAL - web is not running for 23h 59m, failures: 3 of 3, gave up | up=0;;1:;0;1 rest",
+            ),
+            (down(&[Hold::Paused]), 1, "WARNING - "),
+            (down(&[Hold::Stopped, Hold::Upgrading]), 1, "WARNING - "),
+            (down(&[Hold::Dependency]), 1, "WARNING - "),
+        ] {
+            let (line, ends_with) = line(std::slice::from_ref(&at));
+            assert_eq!(ends_with, status, "{line}");
+            assert!(line.starts_with(&format!("WATCHDOG {said}")), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_one_and_short_whatever_there_is_to_say() {
+        let odd = Remark::UnreadableState(format!("a|b\nc\x1b{}", "ü".repeat(2000)));
+        let many: Vec<_> = (0..1000).map(|n| snapshot(&format!("web{n}"), n % 2 == 0)).collect();
+        let odd = [Snapshot { remarks: vec![odd], ..snapshot("web", false) }];
+        for snapshots in [&odd[..], &many] {
+            let (line, _) = line(snapshots);
+            assert!(line.len() < 1000 && line.ends_with('\n'), "{} {line}", line.len());
+            assert!(!line.trim_end().contains(|c: char| c.is_control()), "{line}");
+            assert_eq!(line.matches('|').count(), 1, "{line}");
+        }
+    }
+}
