@@ -92,8 +92,11 @@ pub fn kill(pid: Pid, signal: i32) {
 const LAST_SIGNAL: i32 = 64;
 
 /// Lets `command` begin in a session of its own, with each signal at its default. `before_exec` is called
-/// in the child before the program begins.
-pub fn detach(command: &mut Command, mut before_exec: impl FnMut() + Send + Sync + 'static) {
+/// in the child before the program begins, which it does not if that fails.
+pub fn detach(
+    command: &mut Command,
+    mut before_exec: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
+) {
     // SAFETY: the closure runs between fork and exec of a program without threads, and makes only
     // system calls that signal-safety(7) allows there; it neither allocates nor takes a lock.
     unsafe {
@@ -107,8 +110,7 @@ pub fn detach(command: &mut Command, mut before_exec: impl FnMut() + Send + Sync
                 let old = std::ptr::null_mut::<u64>();
                 libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), old, size_of_mask);
             }
-            before_exec();
-            Ok(())
+            before_exec()
         });
     }
 }

@@ -12,7 +12,7 @@ use crate::harness::{Captured, Invocation, Scene, Watchdog};
 use crate::machine::{is_root, send, skip, unshare};
 
 /// A file that says all that the command line usually says, and these lines besides.
-fn write(scene: &Scene, start_command: &str, more: &str) -> PathBuf {
+pub fn write(scene: &Scene, start_command: &str, more: &str) -> PathBuf {
     let text = format!(
         "process_name = '{}'\nstart_command = '''echo >> $HERE/starts; {start_command}'''\n\
          restart_wait_interval = 0.5\nrestart_delay = '50ms'\nafter_stop = 0.3\n{more}\n",
@@ -26,7 +26,7 @@ fn write(scene: &Scene, start_command: &str, more: &str) -> PathBuf {
 }
 
 /// A watchdog that has it all from the file, but for its directories.
-fn by_file<'a>(scene: &'a Scene, start_command: &str, more: &str) -> Invocation<'a> {
+pub fn by_file<'a>(scene: &'a Scene, start_command: &str, more: &str) -> Invocation<'a> {
     let file = write(scene, start_command, more);
     let options = [
         "--process-name",
@@ -42,7 +42,7 @@ fn by_file<'a>(scene: &'a Scene, start_command: &str, more: &str) -> Invocation<
 
 /// Lets it read the file anew, and waits until it has said so.
 #[track_caller]
-fn reload(scene: &Scene, watchdog: &Watchdog) {
+pub fn reload(scene: &Scene, watchdog: &Watchdog) {
     let before = scene.count("configuration (not )?reloaded");
     watchdog.send(SIGHUP);
     scene.wait_until("the file is read", || {

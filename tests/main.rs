@@ -46,6 +46,7 @@ mod pause;
 mod pid_file;
 mod places;
 mod probe;
+mod profile;
 mod prompt;
 mod reading;
 mod refused;

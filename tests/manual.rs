@@ -92,7 +92,8 @@ fn each_key_is_in_the_manual_with_a_value_that_the_program_takes() {
             values.extend([format!("\"{}\"", &range[1]), format!("\"{}\"", &range[2])]);
         }
         for value in values {
-            if key == "user" && matches!(nix::unistd::User::from_name(value.trim_matches('"')), Ok(None)) {
+            let name = value.trim_matches('"').split(':').next().unwrap();
+            if ["user", "run_as"].contains(&key) && matches!(nix::unistd::User::from_name(name), Ok(None)) {
                 skip(&format!("{value} is no user of this machine"));
                 continue;
             }

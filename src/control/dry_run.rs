@@ -6,6 +6,8 @@ use std::io::{self, IsTerminal, Write as _};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use nix::unistd::geteuid;
+
 use crate::exit::ExitCode;
 use crate::hold::{Held, Hold};
 use crate::input::resolve::Job;
@@ -15,12 +17,15 @@ use crate::process::pid_file::Neighbours;
 use crate::process::scan::{Candidate, Matches, Proc, Tasks, Unknown};
 use crate::render::table;
 use crate::report::words::{ambiguity, held, list, user_name, why_not};
-use crate::settings::doubts::Doubts;
-use crate::settings::{Settings, program};
+use crate::settings::Settings;
+use crate::settings::doubts::{self, Doubts};
+use crate::settings::program::{self, Place};
 use crate::state::{Files, State, followed_by_others, store};
 use crate::supervise::admission::{Admission, Facts, Forgets, Other, is_resumed};
 use crate::supervise::start_command::{StartCommand, StartRecord};
 use crate::sys::{PROC, Pid};
+use crate::task::Profile;
+use crate::task::account::Account;
 use crate::task::login::Login;
 use crate::text::{escaped, span};
 use crate::time::{SecondsFormat, by_the_clock, local};
@@ -50,6 +55,51 @@ pub fn run(job: &Job, stderr: &mut Stderr) -> ExitCode {
         Ok(_) => ExitCode::Success,
         Err(_) => ExitCode::CannotTell,
     }
+}
+
+/// What the start command's environment has besides, and why it is not known who that is of.
+fn environment(profile: &Profile) -> (Vec<Vec<String>>, Option<String>) {
+    let mut added = Login::look_up(now()).completed(now());
+    let mut unknown = None;
+    if let Some(run_as) = &profile.run_as {
+        let mut account = Account::look_up(run_as, now());
+        account.wait(now());
+        added.retain(|(name, _)| *name == "PATH");
+        match account.identity() {
+            Ok(identity) => added.splice(0..0, identity.environment.clone()).for_each(drop),
+            Err(why) => unknown = Some(format!("run_as {run_as}: {why}")),
+        }
+    }
+    let added = added.into_iter().filter(|(name, _)| !profile.env.contains_key(*name));
+    let added = added.map(|(name, value)| vec![name.to_owned(), value.to_string_lossy().into_owned()]);
+    let given = profile.env.iter().map(|(name, value)| vec![name.clone(), value.clone()]);
+    (added.chain(given).collect(), unknown)
+}
+
+/// What does not reach the process, since others start it.
+fn not_passed_on(settings: &Settings) -> Option<String> {
+    let Profile { env, directory, umask, run_as } = &settings.profile;
+    let given = [
+        (!env.is_empty(), "env"),
+        (directory.is_some(), "working_directory"),
+        (umask.is_some(), "umask"),
+        (run_as.is_some(), "run_as"),
+    ];
+    let given: Vec<_> = given.into_iter().filter_map(|(is_given, key)| is_given.then_some(key)).collect();
+    let by = doubts::messenger(&settings.criteria.start_command).filter(|_| !given.is_empty())?;
+    let (given, do_not) = (given.join(", "), if given.len() == 1 { "does" } else { "do" });
+    Some(format!(
+        "{given} {do_not} not reach what {by} starts; set that where {by} has it from, such as the unit"
+    ))
+}
+
+/// What looks as if it said whom the start command runs as.
+fn only_filters(settings: &Settings) -> Option<String> {
+    let user = settings.criteria.user.filter(|user| *user != 0 && geteuid().is_root())?;
+    let name = user_name(user);
+    settings.profile.run_as.is_none().then(|| {
+        format!("user only says whose processes count: the start command runs as root; for another: run_as = \"{name}\"")
+    })
 }
 
 /// Why what is left over does not count.
@@ -91,16 +141,18 @@ impl Page {
         let rows: Vec<_> = near.map(|(process, why)| self.process(process, Some(why))).collect();
         self.table(&mut text, "near", "Processes that nearly match, and do not count", &head, &rows);
 
-        let added = Login::look_up(now()).completed(now()).into_iter();
-        let rows: Vec<_> =
-            added.map(|(name, value)| vec![name.to_owned(), value.to_string_lossy().into_owned()]).collect();
+        let (rows, unknown) = environment(&settings.profile);
         self.table(&mut text, "environment", "Environment that the start command gets besides", &[], &rows);
 
         let mut warnings = Vec::from_iter(settings.criteria.doubt());
-        let (start_command, here) = (&settings.criteria.start_command, Path::new(""));
-        warnings.extend(program::doubt("start command", start_command, here));
-        warnings.extend(Doubts::begin(start_command, here, now()).wait(now()));
-        warnings.extend(settings.doubt_other_programs(here));
+        let (start_command, place) =
+            (&settings.criteria.start_command, Place::new(&settings.profile, Path::new("")));
+        warnings.extend(program::doubt("start command", start_command, &place));
+        warnings.extend(Doubts::begin(start_command, &place, now()).wait(now()));
+        warnings.extend(settings.doubt_other_programs(&place));
+        warnings.extend(unknown);
+        warnings.extend(not_passed_on(settings));
+        warnings.extend(only_filters(settings));
         warnings.extend(settings.doubt.clone());
         warnings.extend(doubt);
         warnings.extend(found.as_ref().ok().and_then(|found| ambiguity(&found.counting)));

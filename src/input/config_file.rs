@@ -437,16 +437,28 @@ fn written(row: &Row, value: &DeValue) -> Result<OsString, String> {
     match value {
         DeValue::Boolean(is_on) if row.is_flag() => Ok(if *is_on { ON } else { OFF }.into()),
         other if row.is_flag() => Err(format!("{} does not fit; give true or false", a_kind(other))),
+        // What a program is to find there is not for us to choose.
+        DeValue::Table(table) if row.form == Form::Table => {
+            let flag = table.iter().find(|(_, value)| matches!(value.get_ref(), DeValue::Boolean(_)));
+            let flag = flag.map(|(key, _)| {
+                format!("{}: true or false does not fit; give a text in quotes", key.get_ref())
+            });
+            let fields = flag.map_or_else(|| structured(row.form, value), Err);
+            Ok(fields.map_err(|what| as_in(row, &what))?.to_string().into())
+        }
         other if row.form != Form::Text => {
-            let value = structured(row.form, other)
-                .map_err(|what| format!("{what}, as in {} = {}", row.key, row.example))?;
-            Ok(value.to_string().into())
+            Ok(structured(row.form, other).map_err(|what| as_in(row, &what))?.to_string().into())
         }
         DeValue::String(text) => Ok(text.as_ref().into()),
         DeValue::Integer(number) if number.radix() == 10 => Ok(number.as_str().replace('_', "").into()),
         DeValue::Float(number) => Ok(number.as_str().replace('_', "").into()),
+        DeValue::Integer(_) => Err(as_in(row, "only decimal numbers fit; give a text in quotes")),
         other => Err(format!("{} does not fit; give a text in quotes or a number", a_kind(other))),
     }
+}
+
+fn as_in(row: &Row, what: &str) -> String {
+    format!("{what}, as in {} = {}", row.key, row.example)
 }
 
 /// A value that has parts, as JSON. What is no list where one is wanted is a list of itself.

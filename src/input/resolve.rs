@@ -11,7 +11,8 @@ use crate::process::scan::Proc;
 use crate::settings::dirs::{Dirs, User};
 use crate::settings::doubts::Doubts;
 use crate::settings::given::{Given, Source};
-use crate::settings::{SettingError, Settings, program};
+use crate::settings::program::{self, Place};
+use crate::settings::{SettingError, Settings};
 use crate::supervise::Reload;
 use crate::sys::PROC;
 use crate::time::now;
@@ -40,11 +41,12 @@ pub fn read(typed: Given, user: &User, stderr: &mut Stderr) -> Result<Job, Vec<S
         }
         settings => settings,
     };
-    let settings = settings.map_err(|wrong| said(&wrong))?;
+    let settings = fitting(settings, &given, user)?;
     // What was answered is as good as typed.
     let (again, user) = (given.without_file(), user.clone());
     let reload: Reload = Box::new(move || {
-        Settings::new(&with_file(again.clone(), &user)?, &user).map_err(|wrong| said(&wrong))
+        let given = with_file(again.clone(), &user)?;
+        fitting(Settings::new(&given, &user), &given, &user)
     });
     Ok(Job { given, settings, reload })
 }
@@ -57,6 +59,21 @@ pub fn of_file(file: &Path, user: &User) -> Result<Settings, Vec<String>> {
     let mut given = Given::default();
     given.add("config", file, Source::CommandLine);
     Settings::new(&with_file(given, user)?, user).map_err(|wrong| said(&wrong))
+}
+
+/// The settings, if this user can have them here and now.
+fn fitting(
+    settings: Result<Settings, Vec<SettingError>>,
+    given: &Given,
+    user: &User,
+) -> Result<Settings, Vec<String>> {
+    let settings = settings.map_err(|wrong| said(&wrong))?;
+    if settings.profile.run_as.is_some() && user.uid != 0 {
+        let (what, instead) =
+            ("only root can run a command as somebody else", "remove it, or run this as root");
+        return Err(said(&[SettingError::unfit("run_as", given, what, instead)]));
+    }
+    Ok(settings)
 }
 
 fn said(wrong: &[SettingError]) -> Vec<String> {
@@ -88,12 +105,12 @@ fn ask(given: &mut Given, user: &User, stderr: &mut Stderr) -> Result<(), Vec<St
     let proc = Proc::new(Path::new(PROC));
     let look_up = |criteria: &_| prompt::matches_now(proc.as_ref(), criteria);
     let answers = BufReader::new(prompt::Patient(io::stdin()));
-    let doubt = |start_command: &str| {
-        let here = Path::new("");
-        let program = program::doubt("start command", start_command, here);
-        program.or_else(|| Doubts::begin(start_command, here, now()).wait(now()))
-    };
     let (settings, _) = Settings::read(given, Dirs::of(user));
+    let place = Place::new(&settings.profile, Path::new(""));
+    let doubt = |start_command: &str| {
+        let program = program::doubt("start command", start_command, &place);
+        program.or_else(|| Doubts::begin(start_command, &place, now()).wait(now()))
+    };
     match prompt::ask(given, settings, answers, stderr, at_terminal, look_up, doubt) {
         Ok(()) => prompt::show_equivalent(given, stderr),
         Err(Unanswered::EndOfInput) => {

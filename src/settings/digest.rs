@@ -59,6 +59,7 @@ mod tests {
     use super::*;
     use crate::settings::dirs::User;
     use crate::settings::given::{Given, Source};
+    use crate::settings::table::Form;
 
     fn with(more: &[(&'static str, &str)]) -> Settings {
         let mut given = Given::default();
@@ -89,8 +90,15 @@ mod tests {
     #[test]
     fn each_setting_that_decides_is_told_from_the_default() {
         // Whether there is such a user is for the machine to say.
-        for row in table::settings().filter(|row| row.decides && row.key != "user") {
-            let example = if row.is_flag() { "yes" } else { row.example.trim_matches('"') };
+        let is_of_machine = |key| ["user", "run_as"].contains(&key);
+        for row in table::settings().filter(|row| row.decides && !is_of_machine(row.key)) {
+            let example = match row.form {
+                Form::Text if row.is_flag() => "yes",
+                Form::Text => row.example.trim_matches('"'),
+                Form::List => "[\"7\"]",
+                Form::Table => "{\"a\":\"7\"}",
+                Form::Tables => "[{\"a\":\"7\"}]",
+            };
             let line = with(&[(row.key, example)]).fingerprint();
             assert!(line.contains(&format!(" {}=", row.key)), "{line}");
         }

@@ -1,10 +1,9 @@
 //! What the shell, or the kernel, would say of a start command, known before it is needed.
 
-use std::path::Path;
 use std::time::Duration;
 
 use crate::settings::executable;
-use crate::settings::program::{self, is_variable};
+use crate::settings::program::{self, Place, is_variable};
 use crate::task::{self, Ended, Output, Task};
 use crate::time::Time;
 
@@ -50,10 +49,9 @@ pub struct Doubts {
 }
 
 impl Doubts {
-    /// Of what runs in `folder`.
-    pub fn begin(start_command: &str, folder: &Path, now: Time) -> Self {
-        let file = program::file(start_command, folder);
-        let of_program = file.and_then(|file| executable::doubt(&file, folder));
+    pub fn begin(start_command: &str, place: &Place, now: Time) -> Self {
+        let file = program::file(start_command, place);
+        let of_program = file.and_then(|file| executable::doubt(&file, place));
         let mut shell = task::shell(QUESTION);
         shell.args(["sh", start_command]).args(foreign_words(start_command));
         // Files that a shell would read first.
@@ -130,11 +128,20 @@ enum Token {
 
 /// The words of other shells in `text`, where it is certain that they are.
 fn foreign_words(text: &str) -> Vec<&'static str> {
-    let mut found: Vec<&str> = Vec::new();
     // What follows may be a document, a pattern, or a name that they were given here.
     if text.contains("<<") || text.contains("()") || text.contains("( )") {
-        return found;
+        return Vec::new();
     }
+    let known = |word: &str| FOREIGN.into_iter().chain([BOTH]).find(|known| *known == word);
+    let mut found: Vec<_> = command_words(text).iter().filter_map(|word| known(word)).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// The words of `text` that a shell takes for commands, and [`BOTH`]; up to where that is not certain any more.
+fn command_words(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
     let mut is_command = true;
     let mut rest = text;
     while let Some((token, after)) = token(rest) {
@@ -144,9 +151,9 @@ fn foreign_words(text: &str) -> Vec<&'static str> {
                 if matches!(word.as_str(), "case" | "alias") {
                     break;
                 }
-                found.extend(FOREIGN.into_iter().find(|known| *known == word));
                 let is_assignment = word.split_once('=').is_some_and(|(name, _)| is_variable(name));
                 is_command = is_assignment || BEFORE_COMMAND.contains(&word.as_str());
+                found.push(word);
             }
             Token::Word(_) => {}
             Token::Separator => is_command = true,
@@ -154,13 +161,20 @@ fn foreign_words(text: &str) -> Vec<&'static str> {
             Token::Redirection => is_command = false,
             Token::Both => {
                 is_command = false;
-                found.push(BOTH);
+                found.push(BOTH.to_owned());
             }
         }
     }
-    found.sort_unstable();
-    found.dedup();
     found
+}
+
+/// The program in `start_command` that has something started by others, who know nothing of how it runs itself.
+pub fn messenger(start_command: &str) -> Option<String> {
+    let is_it = |word: &String| {
+        let name = word.rsplit('/').next().unwrap_or_default();
+        ["service", "systemctl", "systemd-run", "invoke-rc.d"].contains(&name)
+    };
+    command_words(start_command).into_iter().find(is_it)
 }
 
 /// The first token of `text`, and what follows it.
@@ -217,8 +231,10 @@ fn word(text: &str) -> Option<(Token, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::Profile;
     use crate::time::now;
     use proptest::prelude::*;
+    use std::path::Path;
 
     #[test]
     fn words_of_other_shells_are_found_where_they_are_commands() {
@@ -260,7 +276,8 @@ mod tests {
     /// Each ends, and says no more than the shell, which knows its own words.
     #[test]
     fn the_shell_is_asked() {
-        let doubt = |text: &str| Doubts::begin(text, Path::new(""), now()).wait(now());
+        let place = Place::new(&Profile::default(), Path::new(""));
+        let doubt = |text: &str| Doubts::begin(text, &place, now()).wait(now());
         assert_eq!(doubt("true; . /dev/null; A=1 true"), None);
         assert!(
             doubt("true; echo 'x").unwrap().starts_with("start command: /bin/sh cannot read it: /bin/sh: ")

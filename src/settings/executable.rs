@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-use crate::settings::program::find;
+use crate::settings::program::Place;
 use crate::text::quoted;
 
 /// How much of a file is read: more than the kernel does for `#!`, and where linkers put the loader's name.
@@ -16,11 +16,11 @@ const HEAD: u64 = 1024;
 /// `PT_INTERP` (elf(5)).
 const LOADER: usize = 3;
 
-/// Why the file at `path` cannot be executed, where that is certain; programs are looked for from `folder`.
-pub fn doubt(path: &Path, folder: &Path) -> Option<String> {
+/// Why the file at `path` cannot be executed, where that is certain.
+pub fn doubt(path: &Path, place: &Place) -> Option<String> {
     let head = head(path)?;
     if let Some(script_head) = head.strip_prefix(b"#!") {
-        return script(path, script_head.split(|byte| *byte == b'\n').next()?, folder);
+        return script(path, script_head.split(|byte| *byte == b'\n').next()?, place);
     }
     let loader = Path::new(OsStr::from_bytes(loader(&head)?));
     let (shown, name) = (path.display(), loader.display());
@@ -41,7 +41,7 @@ fn head(path: &Path) -> Option<Vec<u8>> {
 }
 
 /// What is wrong with the first `line` of a script, after its `#!`.
-fn script(path: &Path, line: &[u8], folder: &Path) -> Option<String> {
+fn script(path: &Path, line: &[u8], place: &Place) -> Option<String> {
     let shown = path.display();
     if line.ends_with(b"\r") {
         let file = quoted(path.as_os_str());
@@ -51,7 +51,7 @@ fn script(path: &Path, line: &[u8], folder: &Path) -> Option<String> {
     }
     let mut words = line.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty());
     let interpreter = Path::new(OsStr::from_bytes(words.next()?));
-    if is_missing(&folder.join(interpreter)) {
+    if is_missing(&place.folder().join(interpreter)) {
         let interpreter = interpreter.display();
         return Some(format!(
             "{shown} needs {interpreter}, which does not exist; install it, or correct the first line of {shown}"
@@ -60,7 +60,7 @@ fn script(path: &Path, line: &[u8], folder: &Path) -> Option<String> {
     // What env(1) is to find, unless it is told more.
     let name = OsStr::from_bytes(words.next().filter(|_| interpreter.ends_with("env"))?).to_str()?;
     let is_name = !name.starts_with('-') && !name.contains('=');
-    (is_name && find(name, folder).is_none()).then(|| {
+    (is_name && place.find(name).is_none()).then(|| {
         format!(
             "{shown} needs '{name}', which is not in PATH; install it, or correct the first line of {shown}"
         )
@@ -99,6 +99,7 @@ fn loader(head: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::Profile;
     use proptest::prelude::*;
 
     /// The head of a program of this class, whose one program header names `name`.
@@ -139,7 +140,7 @@ mod tests {
         #[test]
         fn no_bytes_are_too_odd(class in 1_u8..3, bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
             let _ = loader(&[&[0x7f, b'E', b'L', b'F', class, 1], bytes.as_slice()].concat());
-            let _ = script(Path::new("/x"), &bytes, Path::new(""));
+            let _ = script(Path::new("/x"), &bytes, &Place::new(&Profile::default(), Path::new("")));
         }
     }
 }

@@ -14,7 +14,7 @@ pub mod values;
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::settings::check::Check;
@@ -22,7 +22,9 @@ use crate::settings::dirs::{Dirs, User};
 use crate::settings::given::Given;
 use crate::settings::name::Name;
 use crate::settings::pattern::Pattern;
-use crate::settings::table::{ROWS, Row, Unset};
+use crate::settings::program::Place;
+use crate::settings::table::{Form, ROWS, Row, Unset};
+use crate::task::Profile;
 use crate::text::{escaped, quoted};
 
 /// What is looked for.
@@ -173,6 +175,8 @@ pub struct Settings {
     pub probe: Option<Check>,
     /// How long such a test may take.
     pub probe_timeout: Duration,
+    /// What start command, stop command and probe get.
+    pub profile: Profile,
     /// What stops it, before the signal does.
     pub stop_command: Option<String>,
     /// The signal that ends it.
@@ -240,6 +244,18 @@ impl SettingError {
         SettingError { key, place: None, value, what, instead }
     }
 
+    /// A setting of a file that does not go with what else there is.
+    pub fn unfit(key: &'static str, given: &Given, what: &str, instead: &str) -> Self {
+        let value = given.value(key).map(|value| value.to_string_lossy().into_owned());
+        SettingError {
+            key,
+            place: given.place(key),
+            value,
+            what: what.to_owned(),
+            instead: instead.to_owned(),
+        }
+    }
+
     /// A setting that was not given and has to be.
     pub fn missing(key: &'static str, what: &str, example: &str) -> Self {
         let instead = format!("add it, for example: {} {example}", table::option(key));
@@ -255,14 +271,18 @@ impl Settings {
         escaped(&format!("watchdog {command} {}{}", self.name, place.unwrap_or_default()))
     }
 
-    /// Why a program of the probe or the stop command cannot be run in `folder`, where that is certain.
-    pub fn doubt_other_programs(&self, folder: &Path) -> Option<String> {
+    /// Why a program of the probe or the stop command cannot be run, where that is certain.
+    pub fn doubt_other_programs(&self, place: &Place) -> Option<String> {
         let probe = self.probe.as_ref().and_then(|probe| match probe {
             Check::Command(command) => Some(command),
             Check::Builtin(_) => None,
         });
+        // That is a doubt of its own.
+        if place.doubt().is_some() {
+            return None;
+        }
         let commands = [("probe", probe), ("stop command", self.stop_command.as_ref())];
-        let doubt = |(what, command): (&str, Option<&String>)| program::doubt(what, command?, folder);
+        let doubt = |(what, command): (&str, Option<&String>)| program::doubt(what, command?, place);
         let doubts: Vec<_> = commands.into_iter().filter_map(doubt).collect();
         (!doubts.is_empty()).then(|| doubts.join("; "))
     }
@@ -320,7 +340,11 @@ impl Settings {
     pub fn for_the_log(&self) -> String {
         let default = self.defaults();
         let shown = ROWS.iter().filter(|row| row.decides).filter_map(|row| {
-            let value = (row.field.show)(self);
+            let mut value = (row.field.show)(self);
+            // Values may be secrets.
+            if let (Form::Table, Ok(table)) = (row.form, values::table(&value)) {
+                value = table.into_keys().collect::<Vec<_>>().join(" ");
+            }
             let is_always_shown = matches!(row.unset, Unset::Is(_)) && row.is_of_starts();
             match row.unset {
                 Unset::Required(_) => Some(format!("{} '{value}'", row.key)),

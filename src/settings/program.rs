@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, AtFlags, CWD, StatVfsMountFlags, accessat, statvfs};
 use rustix::io::Errno;
 
+use crate::task::Profile;
 use crate::task::environment::complete_path;
 use crate::text::quoted;
 
@@ -21,26 +22,59 @@ const SHELLS_OWN: &str = "! { } case do done elif else esac fi for if in then un
 const MOST_SLIPS: usize = 2;
 const NOT_EXECUTABLE: &str = "is not executable";
 
+/// Where the program of a command is looked for.
+#[derive(Debug)]
+pub struct Place {
+    folder: PathBuf,
+    /// It is `working_directory`.
+    is_given: bool,
+    path: OsString,
+}
+
+impl Place {
+    /// Of one that has this profile, and runs in `folder` if that names no other.
+    pub fn new(profile: &Profile, folder: &Path) -> Self {
+        let path = profile.env.get("PATH").map(OsString::from);
+        Place {
+            folder: profile.directory.as_deref().unwrap_or(folder).to_owned(),
+            is_given: profile.directory.is_some(),
+            path: path.unwrap_or_else(|| complete_path(std::env::var_os("PATH").as_deref())),
+        }
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The file of a program that is in PATH.
+    pub(super) fn find(&self, program: &str) -> Option<PathBuf> {
+        find_in(&self.path, program, &self.folder)
+    }
+
+    /// Why nothing can run there, where that is certain.
+    pub(super) fn doubt(&self) -> Option<String> {
+        let error = accessat(CWD, &self.folder, Access::EXEC_OK, AtFlags::EACCESS).err();
+        let why = match (self.folder.metadata(), error) {
+            (Ok(it), _) if !it.is_dir() => "is no directory",
+            (Ok(_), Some(Errno::ACCESS)) => "may not be entered",
+            (Err(error), _) if error.kind() == ErrorKind::NotFound => "does not exist",
+            _ => return None,
+        };
+        self.is_given.then(|| format!("working_directory: {} {why}", self.folder.display()))
+    }
+}
+
 /// Why the program that a `command` begins with cannot be run, where that is certain. Nothing is said of what only
-/// a shell could tell. It is the command that is called `what`, and would run in `folder`.
-pub fn doubt(what: &str, command: &str, folder: &Path) -> Option<String> {
-    doubt_in(command, &path(), folder).map(|doubt| format!("{what}: {doubt}"))
+/// a shell could tell. It is the command that is called `what`.
+pub fn doubt(what: &str, command: &str, place: &Place) -> Option<String> {
+    let doubt = || doubt_in(command, &place.path, &place.folder);
+    place.doubt().or_else(|| doubt().map(|doubt| format!("{what}: {doubt}")))
 }
 
-/// The PATH of start commands.
-fn path() -> OsString {
-    complete_path(std::env::var_os("PATH").as_deref())
-}
-
-/// The file that a shell in `folder` would execute for the program that `start_command` begins with.
-pub(super) fn file(start_command: &str, folder: &Path) -> Option<PathBuf> {
+/// The file that a shell would execute for the program that `start_command` begins with.
+pub(super) fn file(start_command: &str, place: &Place) -> Option<PathBuf> {
     let program = first_program(start_command)?;
-    if program.contains('/') { Some(folder.join(program)) } else { find(&program, folder) }
-}
-
-/// The file of a program that is in PATH.
-pub(super) fn find(program: &str, folder: &Path) -> Option<PathBuf> {
-    find_in(&path(), program, folder)
+    if program.contains('/') { Some(place.folder.join(program)) } else { place.find(&program) }
 }
 
 fn find_in(path: &OsStr, program: &str, folder: &Path) -> Option<PathBuf> {

@@ -1,7 +1,9 @@
 //! The table of settings: an option is one row. The command line, the configuration file, the defaults, the
 //! questions, the list of `--dry-run`, the fingerprint, the manual pages and the completions come from it.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::path::PathBuf;
 
 use clap::ValueHint;
 
@@ -11,11 +13,12 @@ use crate::settings::given::OFF;
 use crate::settings::name;
 use crate::settings::pattern::Extent;
 use crate::settings::values::{
-    count, exact, failures, folder, interval, is_early_in_boot, kill_mode, list, log_files, log_size,
-    namespace, on_or_off, on_unhealthy, or, pattern, pid_file, signal, start_command, start_period,
-    stop_command, stop_signal, stop_timeout, text, time, user,
+    as_json, count, env, exact, failures, folder, interval, is_early_in_boot, kill_mode, list, log_files,
+    log_size, namespace, on_or_off, on_unhealthy, or, pattern, pid_file, run_as, signal, start_command,
+    start_period, stop_command, stop_signal, stop_timeout, text, time, umask, user, working_directory,
 };
 use crate::settings::{KillMode, Limits, Namespace, OnUnhealthy, Settings, Subject, Verbosity, Wrong};
+use crate::task::account::RunAs;
 
 /// One option.
 pub struct Row {
@@ -237,6 +240,29 @@ pub static ROWS: &[Row] = &[
         help: "Longest time that the command may run while the process is missing",
         more: "Then the command's process group is ended, and the attempt has failed.",
         field: field!(limits.start_timeout, interval, exact), ..ROW },
+    Row { key: "env", group: START, place: Place::File, form: Form::Table, unset: Nothing("none", None),
+        takes: Some(takes("TABLE", "table of texts", ValueHint::Unknown)), example: "{ LANG = \"C.UTF-8\" }",
+        help: "Environment variables of the start command, the stop command and the probe",
+        more: "Values are literal: no `$` and no `%` is expanded. What begins with `WATCHDOG_`, and what systemd says to \
+            the watchdog\nalone, cannot be set. The log has the names alone.",
+        field: field!(profile.env, env, |it: &BTreeMap<_, _>| or((!it.is_empty()).then(|| as_json(it)), "none")),
+        ..ROW },
+    Row { key: "working_directory", group: START, place: Place::File, unset: Nothing("none", None),
+        takes: Some(takes("DIR", "text", ValueHint::DirPath)), example: "\"/srv/app\"",
+        help: "Directory in which they run",
+        more: "If it cannot be entered, the start has failed. Without it they run where the watchdog was started.",
+        field: field!(profile.directory, working_directory,
+            |it: &Option<PathBuf>| or(it.as_ref().map(|it| it.display()), "none")), ..ROW },
+    Row { key: "umask", group: START, place: Place::File, unset: Nothing("none", None),
+        takes: Some(takes("MASK", "text of three or four octal digits", ValueHint::Unknown)), example: "\"027\"",
+        help: "Permissions that files which they make do not get",
+        field: field!(profile.umask, umask, |it: &Option<u32>| or(it.map(|it| format!("{it:03o}")), "none")), ..ROW },
+    Row { key: "run_as", group: START, place: Place::File, unset: Nothing("none", None),
+        takes: Some(takes("USER[:GROUP]", "text", ValueHint::Username)), example: "\"daemon:daemon\"",
+        help: "User, and perhaps group, that they run as; for root's watchdog",
+        more: "With the user's groups, `HOME`, `USER`, `LOGNAME` and `SHELL`. `user` is something else: it says whose \
+            processes\ncount.",
+        field: field!(profile.run_as, run_as, |it: &Option<RunAs>| or(it.as_ref(), "none")), ..ROW },
     Row { key: "health_check_interval", group: WHEN, letter: Some('i'), takes: Some(INTERVAL), unset: Is("1s"),
         help: "Time between two checks", brief: "Time between two checks", question: Some("Health check interval"), example: "\"10s\"",
         more: "A death is noticed at once, whatever the interval, on Linux 5.3 and newer.",

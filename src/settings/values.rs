@@ -13,7 +13,9 @@ use serde::Serialize;
 
 use crate::settings::given::{OFF, ON};
 use crate::settings::pattern::{Extent, Pattern};
-use crate::settings::{KillMode, Namespace, OnUnhealthy};
+use crate::settings::{KillMode, Namespace, OnUnhealthy, Wrong};
+use crate::task::account::{Account, RunAs};
+use crate::task::environment::NOT_INHERITED;
 use crate::text::span;
 use crate::time::{Time, now};
 
@@ -116,6 +118,67 @@ pub fn user(text: &str) -> Reading<Option<u32>> {
 pub fn is_early_in_boot() -> bool {
     let is_attended = rustix::stdio::stdin().is_terminal() || rustix::stdio::stderr().is_terminal();
     !is_attended && now() < USERS_COME
+}
+
+/// Reads variables, with their values as they are.
+pub fn env(text: &str) -> Reading<BTreeMap<String, String>> {
+    const INSTEAD: &str = "give names and values, such as { LANG = \"C.UTF-8\" }";
+    let variables = table(text)?;
+    for (name, value) in &variables {
+        let is_own = name.starts_with("WATCHDOG_") || NOT_INHERITED.contains(&name.as_str());
+        let wrong = match name.as_str() {
+            "" => "a variable has no name".to_owned(),
+            _ if name.contains(['=', '\0']) => format!("the name '{name}' has a = or a null byte"),
+            _ if value.contains('\0') => format!("the value of {name} has a null byte"),
+            _ if is_own => return Err((format!("{name} is the watchdog's own"), "give another name")),
+            _ => continue,
+        };
+        return Err((wrong, INSTEAD));
+    }
+    Ok(variables)
+}
+
+/// Reads a directory to run in.
+pub fn working_directory(text: &str) -> Reading<Option<PathBuf>> {
+    const INSTEAD: &str = "give the whole path, such as /srv/NAME";
+    match text {
+        _ if !text.starts_with('/') => Err(("does not begin with /".into(), INSTEAD)),
+        _ if text.contains('\0') => Err(("contains a null byte".into(), INSTEAD)),
+        _ => Ok(Some(text.into())),
+    }
+}
+
+/// Reads which permissions new files do not get.
+pub fn umask(text: &str) -> Result<Option<u32>, Wrong> {
+    let digits = text.trim().trim_start_matches("0o");
+    let mask = u32::from_str_radix(digits, 8).ok().filter(|mask| *mask <= 0o777 && !digits.starts_with('+'));
+    match mask {
+        Some(mask) if digits == text && [3, 4].contains(&digits.len()) => Ok(Some(mask)),
+        mask => Err(Wrong {
+            what: "is not three or four octal digits".into(),
+            instead: format!("say \"{:03o}\"", mask.unwrap_or(0o022)),
+        }),
+    }
+}
+
+/// Reads whom to run as, who is to be known; if he may come later, that is found out at the start.
+pub fn run_as(text: &str) -> Result<Option<RunAs>, Wrong> {
+    const INSTEAD: &str = "give a user, and perhaps a group, such as www-data or www-data:adm";
+    let (user, group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
+    let is_odd = |name: &str| {
+        let is_odd = |c: char| c.is_control() || c.is_whitespace() || c == ':';
+        name.is_empty() || name.starts_with('-') || name.contains(is_odd)
+    };
+    if is_odd(user) || group.is_some_and(is_odd) {
+        return Err(("is not a user, or a user and a group".to_owned(), INSTEAD).into());
+    }
+    let run_as = RunAs { user: user.to_owned(), group: group.map(ToOwned::to_owned) };
+    let mut account = Account::look_up(&run_as, now());
+    account.wait(now());
+    match account.identity() {
+        Err(why) if !is_early_in_boot() => Err((why.to_owned(), INSTEAD).into()),
+        _ => Ok(Some(run_as)),
+    }
 }
 
 /// Reads whose processes count.

@@ -19,7 +19,6 @@ use crate::state::said::{Notice, Told};
 use crate::supervise::Supervisor;
 use crate::supervise::observe::id;
 use crate::task::Task;
-use crate::task::login::Login;
 use crate::time::now;
 
 /// What the loop knows of the process's health beside what the policy does.
@@ -108,8 +107,7 @@ impl Supervisor {
             return self.cannot_tell(process, "before it cannot be killed");
         }
         self.health.killed = None;
-        self.login.get_or_insert_with(|| Login::look_up(now));
-        let settings = &self.parts.settings;
+        let settings = Rc::clone(&self.parts.settings);
         let Some(check) = &settings.probe else { return Seen::Probed(process, ProbeResult::Unknown) };
         let used = self.followed.as_ref().map(Handle::cpu_time);
         self.health.cpu_time = used.map(|used| CpuTime { at: now, used });

@@ -52,6 +52,7 @@ use crate::supervise::start_command::{StartCommand, StartRecord};
 use crate::supervise::stop::Stops;
 use crate::supervise::turn::Turn;
 use crate::sys;
+use crate::task::account::Account;
 use crate::task::login::Login;
 use crate::text::{plural, span};
 use crate::time::{Time, by_the_clock, now};
@@ -129,6 +130,8 @@ pub struct Supervisor {
     doubts: Option<Doubts>,
     /// Who start commands run as, once that is asked.
     login: Option<Login>,
+    /// Whom `run_as` means, once that is asked.
+    account: Option<Account>,
     turn: Turn,
     /// What the service manager was shown last.
     shown: Option<Snapshot>,
@@ -195,6 +198,7 @@ impl Supervisor {
             chores_done: Time::ZERO,
             doubts: None,
             login: None,
+            account: None,
             turn: Turn::default(),
             shown: None,
             holds: Vec::new(),
@@ -265,6 +269,7 @@ impl Supervisor {
         loop {
             self.doubt_unit();
             self.doubt_start_command();
+            self.hear_of_users();
             // Children first: what is waited for here may be what is followed.
             let ended = self.command_ended().or_else(|| self.how_it_died()).or_else(|| self.probe_ended());
             if let Some(seen) = ended.or_else(|| self.stage_ended()) {

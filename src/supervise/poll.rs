@@ -14,6 +14,7 @@ use crate::settings::doubts::Doubts;
 use crate::state::lock::Lock;
 use crate::supervise::service_unit::Unit;
 use crate::task::Task;
+use crate::task::account::Account;
 use crate::task::login::Login;
 use crate::time::{Time, now};
 
@@ -92,7 +93,8 @@ impl Supervisor {
         poll.add(Token::Process, followed.and_then(Handle::pidfd));
         poll.add(Token::Reaped, self.dying.as_ref().and_then(|dying| dying.followed.pidfd()));
         poll.add(Token::Adopted, self.command.as_ref().and_then(StartCommand::pidfd));
-        for question in questions(&mut self.parts.unit, &mut self.doubts, &mut self.login) {
+        for question in questions(&mut self.parts.unit, &mut self.doubts, &mut self.login, &mut self.account)
+        {
             poll.add(Token::Output, question.output_fd());
         }
         poll.add(Token::Output, self.health.output_fd());
@@ -144,7 +146,7 @@ impl Supervisor {
     /// All tasks at work.
     pub(super) fn tasks(&mut self) -> Vec<&mut Task> {
         let command = self.command.as_mut().and_then(StartCommand::task);
-        let questions = questions(&mut self.parts.unit, &mut self.doubts, &mut self.login);
+        let questions = questions(&mut self.parts.unit, &mut self.doubts, &mut self.login, &mut self.account);
         let others = self.health.tasks().chain(self.stops.tasks());
         command.into_iter().chain(questions).chain(others).collect()
     }
@@ -164,7 +166,10 @@ fn questions<'a>(
     unit: &'a mut Unit,
     doubts: &'a mut Option<Doubts>,
     login: &'a mut Option<Login>,
+    account: &'a mut Option<Account>,
 ) -> impl Iterator<Item = &'a mut Task> {
     let doubts = doubts.as_mut().and_then(Doubts::question);
-    unit.question().into_iter().chain(doubts).chain(login.as_mut().and_then(Login::question))
+    let users = login.as_mut().and_then(Login::question).into_iter();
+    let users = users.chain(account.as_mut().and_then(Account::question));
+    unit.question().into_iter().chain(doubts).chain(users)
 }

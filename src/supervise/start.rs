@@ -16,15 +16,15 @@ use crate::process::termination::{Exit, signal_name};
 use crate::report::event::{AttemptEvent, Event, Lasting};
 use crate::report::log_lines::Worth;
 use crate::settings::doubts::Doubts;
-use crate::settings::program;
+use crate::settings::program::{self, Place};
 use crate::state::lock::NoLock;
 use crate::state::said::Notice;
 use crate::supervise::start_command::StartCommand;
 use crate::supervise::{Parts, REAP_PATIENCE, Supervisor};
 use crate::sys::is_shortage;
-use crate::task::NULL;
-use crate::task::Surroundings;
+use crate::task::account::Account;
 use crate::task::login::Login;
+use crate::task::{NULL, Surroundings};
 use crate::time::{Time, now};
 
 /// How long a start waits for what is to be known before it: what is asked ends before that.
@@ -103,17 +103,39 @@ impl Supervisor {
     }
 
     /// Those of the start command, the stop command and probes.
-    pub(super) fn surroundings(&self) -> Surroundings<'_> {
-        let added = self.login.as_ref().map(Login::added).unwrap_or_default();
-        Surroundings { directory: &self.parts.directory, added }
+    pub(super) fn surroundings(&mut self) -> Surroundings<'_> {
+        self.ask_for_user(|account| {
+            account.wait(now());
+            // By the next time it may be known.
+            if account.identity().is_err() {
+                account.ask_again(now());
+            }
+        });
+        let profile = &self.parts.settings.profile;
+        let login = self.login.get_or_insert_with(|| Login::look_up(now()));
+        let (profile, account) = (Some(profile), self.account.as_ref());
+        Surroundings { directory: &self.parts.directory, added: login.added(), profile, account }
+    }
+
+    /// Asks whom `run_as` means, unless that was asked, and does `then` what is to be done about it.
+    fn ask_for_user(&mut self, then: fn(&mut Account)) {
+        let run_as = self.parts.settings.profile.run_as.as_ref();
+        self.account =
+            self.account.take().filter(|account| run_as.is_some_and(|run_as| account.is_of(run_as)));
+        if let Some(run_as) = run_as {
+            then(self.account.get_or_insert_with(|| Account::look_up(run_as, now())));
+        }
     }
 
     /// What is to be known before a start command runs: what is doubtful about it, who it runs as, and whether
     /// all is there that it is given.
     fn prepare_start(&mut self) {
         self.login.get_or_insert_with(|| Login::look_up(now()));
+        // The groups of a user may be others by now.
+        self.ask_for_user(|account| account.ask_again(now()));
         self.wait_for(now() + LONGEST_PREPARATION, |watch| {
-            let is_known = watch.login.as_mut().is_none_or(|login| login.is_known(now()));
+            let is_known = watch.login.as_mut().is_none_or(|login| login.is_known(now()))
+                && watch.account.as_mut().is_none_or(|account| account.is_known(now()));
             watch.tell_doubts() && is_known
         });
         match File::open(NULL) {
@@ -121,11 +143,20 @@ impl Supervisor {
             Err(error) => self.parts.emit(Lasting::NoNull(&error)),
         }
         let directory = self.parts.directory.clone();
+        if self.parts.settings.profile.directory.is_some() {
+            return;
+        }
         if accessat(CWD, &directory, Access::EXEC_OK, AtFlags::EACCESS).is_ok() {
             self.parts.emit(Event::Over(Notice::Directory));
         } else {
             self.parts.emit(Lasting::NoDirectory(&directory));
         }
+    }
+
+    /// Takes what was asked about users, and is answered.
+    pub(super) fn hear_of_users(&mut self) {
+        self.login.as_mut().map(|login| login.is_known(now()));
+        self.account.as_mut().map(|account| account.is_known(now()));
     }
 
     /// Tells what is doubtful about the start command in time, but for a run that perhaps never needs it.
@@ -142,9 +173,10 @@ impl Supervisor {
         let Parts { settings, directory, .. } = &self.parts;
         let start_command = &settings.criteria.start_command;
         if self.doubts.is_none() {
-            let doubt = program::doubt("start command", start_command, directory);
-            let of_others = settings.doubt_other_programs(directory);
-            self.doubts = Some(Doubts::begin(start_command, directory, now()));
+            let place = Place::new(&settings.profile, directory);
+            let doubt = program::doubt("start command", start_command, &place);
+            let of_others = settings.doubt_other_programs(&place);
+            self.doubts = Some(Doubts::begin(start_command, &place, now()));
             self.parts.emit(Event::of_doubt(Notice::Program, doubt.as_deref()));
             self.parts.emit(Event::of_doubt(Notice::OtherPrograms, of_others.as_deref()));
         }

@@ -18,7 +18,6 @@ use crate::report::words::ambiguity;
 use crate::settings::KillMode;
 use crate::supervise::observe::id;
 use crate::supervise::{Parts, REAP_PATIENCE, Supervisor};
-use crate::task::login::Login;
 use crate::task::{self, CommandEnd, Output, Task};
 use crate::time::{Time, now};
 
@@ -285,7 +284,6 @@ impl Supervisor {
         command.env("WATCHDOG_PROCESS_PID", process.pid.to_string());
         let output = self.parts.output.open().map_or(Output::Null, Output::File);
         self.stops.output_from = self.parts.output.length();
-        self.login.get_or_insert_with(|| Login::look_up(now()));
         let timeout = Some(self.stage_length());
         match self.surroundings().run(command, output, timeout, now(), || ()) {
             Ok(task) => {

@@ -37,6 +37,13 @@ pub const NOT_INHERITED: [&str; 16] = [
 /// What a login would have set from the user database (passwd(5)): each variable, and its field of a line.
 pub const OF_A_LOGIN: [(&str, usize); 4] = [("HOME", 5), ("USER", 0), ("LOGNAME", 0), ("SHELL", 6)];
 
+/// What leads to a user's own services.
+const SESSION: &str = "XDG_RUNTIME_DIR";
+const BUS: &str = "DBUS_SESSION_BUS_ADDRESS";
+
+/// What is of one user and wrong for another.
+pub const OF_A_USER: [&str; 6] = ["HOME", "USER", "LOGNAME", "SHELL", SESSION, BUS];
+
 /// The variables of a login that are not set, from the user's `line` of the user database.
 pub fn of_a_login(line: &str, is_set: impl Fn(&str) -> bool) -> Vec<(&'static str, OsString)> {
     let fields: Vec<_> = line.trim_end().split(':').collect();
@@ -53,15 +60,13 @@ pub fn of_a_session(
     uid: u32,
     get: impl Fn(&str) -> Option<OsString>,
 ) -> Vec<(&'static str, OsString)> {
-    const FOLDER: &str = "XDG_RUNTIME_DIR";
-    const BUS: &str = "DBUS_SESSION_BUS_ADDRESS";
     // Root has the system's. A directory of somebody else would be his to answer for.
     let is_own = |path: &Path| path.symlink_metadata().is_ok_and(|it| it.is_dir() && it.uid() == uid);
-    let is_other = get(FOLDER).is_some_and(|given| given != folder);
+    let is_other = get(SESSION).is_some_and(|given| given != folder);
     if uid == 0 || is_other || !is_own(Path::new(folder)) {
         return Vec::new();
     }
-    let all = [(FOLDER, folder.into()), (BUS, format!("unix:path={folder}/bus").into())];
+    let all = [(SESSION, folder.into()), (BUS, format!("unix:path={folder}/bus").into())];
     all.into_iter().filter(|(name, _)| get(name).is_none()).collect()
 }
 

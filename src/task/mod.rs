@@ -1,24 +1,28 @@
 //! A task: any child that the watchdog runs. It has a session and process group of its own, its output is
 //! redirected or captured, and its group is ended by SIGTERM and SIGKILL, or by its timeout.
 
+use std::collections::BTreeMap;
 use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use nix::fcntl::OFlag;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::OFlags;
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{WaitOptions, waitpid};
 
 use crate::sys::{self, Pid};
+use crate::task::account::{Account, Identity, RunAs};
+use crate::task::environment::OF_A_USER;
 use crate::time::{Time, now};
 
+pub mod account;
 pub mod environment;
 pub mod login;
 
@@ -95,19 +99,38 @@ pub fn shell(text: &str) -> Command {
     command
 }
 
+/// What people give start command, stop command and probes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Profile {
+    pub env: BTreeMap<String, String>,
+    pub directory: Option<PathBuf>,
+    pub umask: Option<u32>,
+    pub run_as: Option<RunAs>,
+}
+
 /// What the commands that people give have in common: the directory that they run in, and what is added to their
 /// environment.
 #[derive(Debug, Clone, Copy)]
 pub struct Surroundings<'a> {
+    /// Where they run, if they may enter it and `profile` names no other.
     pub directory: &'a Path,
     pub added: &'a [(&'static str, OsString)],
+    pub profile: Option<&'a Profile>,
+    /// Whom `profile` has them run as.
+    pub account: Option<&'a Account>,
 }
+
+/// What a child could not do before its program began. It is added to the number of the error, which is all that
+/// comes back.
+const NO_USER: i32 = 1 << 16;
+const NO_DIRECTORY: i32 = 1 << 17;
 
 impl Surroundings<'_> {
     /// Runs `command` as one that people have given.
     ///
     /// # Errors
-    /// No child could be made, or there is no such program.
+    /// No child could be made, there is no such program, or it cannot have the user or the directory that it is to
+    /// have.
     pub fn run(
         self,
         mut command: Command,
@@ -116,14 +139,56 @@ impl Surroundings<'_> {
         now: Time,
         mut before_exec: impl FnMut() + Send + Sync + 'static,
     ) -> io::Result<Task> {
-        let directory = CString::new(self.directory.as_os_str().as_bytes())?;
-        command.envs(self.added.iter().map(|(name, value)| (name, value)));
-        Task::run(command, output, timeout, now, move || {
-            // If it is gone, the command is to run all the same.
-            let _ = rustix::process::chdir(&directory);
+        let profile = self.profile.cloned().unwrap_or_default();
+        let identity = match (&profile.run_as, self.account.map(Account::identity)) {
+            (None, _) => None,
+            (Some(_), Some(Ok(identity))) => Some(identity.clone()),
+            (Some(run_as), Some(Err(why))) => {
+                return Err(io::Error::other(format!("run_as {run_as}: {why}")));
+            }
+            (Some(run_as), None) => return Err(io::Error::other(format!("run_as {run_as}: is not known"))),
+        };
+        if let Some(identity) = &identity {
+            for name in OF_A_USER {
+                command.env_remove(name);
+            }
+            command.envs(identity.environment.iter().map(|(name, value)| (name, value)));
+        } else {
+            command.envs(self.added.iter().map(|(name, value)| (name, value)));
+        }
+        command.envs(&profile.env);
+        let directory = profile.directory.as_deref().unwrap_or(self.directory);
+        let (path, is_given) = (CString::new(directory.as_os_str().as_bytes())?, profile.directory.is_some());
+        let umask = profile.umask.map(Mode::from_bits_truncate);
+        let run = Task::begin(command, output, timeout, now, move || {
             before_exec();
+            identity.as_ref().map_or(Ok(()), Identity::assume).map_err(|error| marked(&error, NO_USER))?;
+            umask.map(rustix::process::umask);
+            match rustix::process::chdir(&path) {
+                Err(error) if is_given => Err(marked(&error.into(), NO_DIRECTORY)),
+                // If it is gone, the command is to run all the same.
+                Ok(()) | Err(_) => Ok(()),
+            }
+        });
+        run.map_err(|error| match (unmarked(&error), &profile.run_as) {
+            (Some((NO_DIRECTORY, error)), _) => {
+                io::Error::other(format!("working_directory {}: {error}", directory.display()))
+            }
+            (Some((_, error)), Some(run_as)) => io::Error::other(format!("run_as {run_as}: {error}")),
+            _ => error,
         })
     }
+}
+
+fn marked(error: &io::Error, mark: i32) -> io::Error {
+    io::Error::from_raw_os_error(error.raw_os_error().unwrap_or_default() | mark)
+}
+
+/// The mark and the error without it.
+fn unmarked(error: &io::Error) -> Option<(i32, io::Error)> {
+    let number = error.raw_os_error()?;
+    let mark = [NO_USER, NO_DIRECTORY].into_iter().find(|mark| number & mark != 0)?;
+    Some((mark, io::Error::from_raw_os_error(number & !mark)))
 }
 
 impl Task {
@@ -133,11 +198,26 @@ impl Task {
     /// # Errors
     /// No child could be made, or there is no such program.
     pub fn run(
-        mut command: Command,
+        command: Command,
         output: Output,
         timeout: Option<Duration>,
         now: Time,
         mut before_exec: impl FnMut() + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        let before_exec = move || {
+            before_exec();
+            Ok(())
+        };
+        Task::begin(command, output, timeout, now, before_exec)
+    }
+
+    /// The same; the program does not begin if `before_exec` fails.
+    fn begin(
+        mut command: Command,
+        output: Output,
+        timeout: Option<Duration>,
+        now: Time,
+        mut before_exec: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
     ) -> io::Result<Self> {
         command.stdin(nothing()?);
         let has_errors = matches!(output, Output::CapturedWithErrors);
@@ -153,7 +233,7 @@ impl Task {
             if has_errors {
                 let _ = rustix::stdio::dup2_stderr(rustix::stdio::stdout());
             }
-            before_exec();
+            before_exec()
         });
         let mut child = command.spawn()?;
         let captured = child.stdout.take().filter(|_| is_captured).and_then(Capture::new);

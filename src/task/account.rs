@@ -1,0 +1,232 @@
+//! Whom tasks run as that are to run as somebody else (`run_as`).
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
+
+use crate::fs::read_file;
+use crate::task::environment;
+use crate::task::{self, Output, Task};
+use crate::time::Time;
+
+/// How long the user database may take. It may be somewhere on the network.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Asks for a user, his groups, and the group that was given.
+const QUESTION: &str = "said=$(getent passwd \"$1\") &&\n\
+    printf 'passwd %s\\ninitgroups %s\\n' \"$said\" \"$(getent initgroups \"${said%%:*}\")\"\n\
+    [ -z \"$2\" ] || printf 'group %s\\n' \"$(getent group \"$2\")\"";
+
+/// A user and perhaps a group, each by name or number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunAs {
+    pub user: String,
+    pub group: Option<String>,
+}
+
+impl fmt::Display for RunAs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.user)?;
+        self.group.as_ref().map_or(Ok(()), |group| write!(f, ":{group}"))
+    }
+}
+
+/// Who that is, once it is known.
+#[derive(Debug)]
+pub struct Account {
+    run_as: RunAs,
+    /// The last answer.
+    found: Option<Result<Identity, String>>,
+    question: Option<Task>,
+}
+
+/// With which numbers a task runs, and what a login would have set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    user: Uid,
+    group: Gid,
+    groups: Vec<Gid>,
+    pub environment: Vec<(&'static str, OsString)>,
+}
+
+impl Account {
+    /// Asks who that is.
+    pub fn look_up(run_as: &RunAs, now: Time) -> Self {
+        let mut account = Account { run_as: run_as.clone(), found: None, question: None };
+        account.ask_again(now);
+        account
+    }
+
+    /// Asks anew, unless that is being asked. What was found holds until there is an answer.
+    pub fn ask_again(&mut self, now: Time) {
+        if self.question.is_some() {
+            return;
+        }
+        let RunAs { user, group } = &self.run_as;
+        let mut getent = task::shell(QUESTION);
+        getent.args(["sh", user, group.as_deref().unwrap_or_default()]);
+        self.question = Task::run(getent, Output::Captured, Some(PATIENCE), now, || ()).ok();
+        if self.question.is_none() {
+            self.learn("");
+        }
+    }
+
+    pub fn is_of(&self, run_as: &RunAs) -> bool {
+        self.run_as == *run_as
+    }
+
+    /// What was asked, while there is no answer.
+    pub fn question(&mut self) -> Option<&mut Task> {
+        self.question.as_mut()
+    }
+
+    /// Whether all is known that can be.
+    pub fn is_known(&mut self, now: Time) -> bool {
+        let answer = self
+            .question
+            .as_mut()
+            .and_then(|question| question.ended(now, |_| false).map(|_| question.output()));
+        if let Some(answer) = answer {
+            self.question = None;
+            self.learn(&answer);
+        }
+        self.question.is_none()
+    }
+
+    /// Waits for the first answer, as long as there may be one.
+    pub fn wait(&mut self, now: Time) {
+        if self.found.is_none() {
+            self.question.as_mut().and_then(Task::wait);
+            self.is_known(now);
+        }
+    }
+
+    fn learn(&mut self, answer: &str) {
+        let file = |path: &str| read_file(Path::new(path)).unwrap_or_default();
+        let found = Identity::find(&self.run_as, &file("/etc/passwd"), &file("/etc/group"), answer);
+        self.found = Some(found);
+    }
+
+    /// Who it is.
+    ///
+    /// # Errors
+    /// There is no such user or group, as far as is known.
+    pub fn identity(&self) -> Result<&Identity, &str> {
+        self.found
+            .as_ref()
+            .map_or(Err("nobody has told yet who that is"), |found| found.as_ref().map_err(String::as_str))
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        if let Some(question) = &mut self.question {
+            question.kill();
+            question.wait();
+        }
+    }
+}
+
+impl Identity {
+    /// Whom the files of users and groups mean, or what `getent` has said: it knows directories on the network too,
+    /// and the files are there without it.
+    fn find(run_as: &RunAs, users: &str, groups: &str, said: &str) -> Result<Self, String> {
+        let answer = |to: &str| said.lines().find_map(|line| line.strip_prefix(to));
+        let number = |line: &str, field| line.split(':').nth(field)?.parse().ok();
+        let user = entry(users, &run_as.user).or_else(|| answer("passwd "));
+        let user = user.and_then(|line| Some((line, number(line, 2)?, number(line, 3)?)));
+        let Some((line, user, primary)) = user else {
+            return Err(format!("there is no user '{}'", run_as.user));
+        };
+        let group = match &run_as.group {
+            None => primary,
+            Some(group) => entry(groups, group)
+                .or_else(|| answer("group "))
+                .and_then(|line| number(line, 2))
+                .ok_or_else(|| format!("there is no group '{group}'"))?,
+        };
+        let name = line.split(':').next().unwrap_or_default();
+        let is_member = |line: &&str| {
+            line.split(':').nth(3).is_some_and(|members| members.split(',').any(|member| member == name))
+        };
+        let of_files = || groups.lines().filter(is_member).filter_map(|line| number(line, 2)).collect();
+        // The name, and the numbers of the groups.
+        let listed = answer("initgroups ").and_then(|listed| listed.strip_prefix(name));
+        let listed = listed.map(|listed| listed.split_ascii_whitespace().filter_map(|it| it.parse().ok()));
+        let mut all: Vec<u32> = listed.map_or_else(of_files, Iterator::collect);
+        all.insert(0, group);
+        let uid = Uid::from_raw(user);
+        let mut environment = environment::of_a_login(line, |_| false);
+        environment.extend(environment::of_a_session(&format!("/run/user/{uid}"), user, |_| None));
+        let groups = all.into_iter().map(Gid::from_raw).collect();
+        Ok(Identity { user: uid, group: Gid::from_raw(group), groups, environment })
+    }
+
+    /// Becomes it, for good. To be called by a child before its program begins: makes system calls only.
+    ///
+    /// # Errors
+    /// It may not; then the program must not run.
+    pub fn assume(&self) -> io::Result<()> {
+        setgroups(&self.groups)?;
+        setgid(self.group)?;
+        setuid(self.user)?;
+        Ok(())
+    }
+}
+
+/// The line of a name, or else of a number, in a file of users or groups.
+fn entry<'a>(file: &'a str, wanted: &str) -> Option<&'a str> {
+    let line_with = |field| file.lines().find(|line| line.split(':').nth(field) == Some(wanted));
+    let is_number = wanted.bytes().all(|byte| byte.is_ascii_digit());
+    line_with(0).or_else(|| line_with(2).filter(|_| is_number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USERS: &str =
+        "root:x:0:0:root:/root:/bin/sh\nalice:x:7:70:Alice:/home/alice:/bin/zsh\n8:x:9:90::/nine:\n";
+    const GROUPS: &str = "root:x:0:\nstaff:x:50:bob,alice\nsales:x:51:alice2\nadm:x:4:alice\n";
+
+    fn found(user: &str, group: Option<&str>, said: &str) -> Result<(u32, Vec<u32>, String), String> {
+        let run_as = RunAs { user: user.to_owned(), group: group.map(ToOwned::to_owned) };
+        let identity = Identity::find(&run_as, USERS, GROUPS, said)?;
+        let groups: Vec<_> = identity.groups.iter().map(|group| group.as_raw()).collect();
+        assert_eq!(identity.group.as_raw(), groups[0]);
+        let home = identity.environment.iter().find(|(name, _)| *name == "HOME");
+        Ok((identity.user.as_raw(), groups, home.unwrap().1.to_str().unwrap().to_owned()))
+    }
+
+    #[test]
+    fn users_and_groups_are_those_of_the_files_or_what_is_said() {
+        let home = "/home/alice".to_owned();
+        let nothing = "initgroups \n";
+        for said in ["", nothing] {
+            assert_eq!(found("alice", None, said), Ok((7, vec![70, 50, 4], home.clone())));
+            assert_eq!(found("7", Some("staff"), said), Ok((7, vec![50, 50, 4], home.clone())));
+        }
+        // A name that is a number.
+        assert_eq!(found("8", None, ""), Ok((9, vec![90], "/nine".to_owned())));
+        // What the directory knows besides.
+        let said = "passwd alice:*:1:1::/x:\ninitgroups alice                 50 1000000\n";
+        assert_eq!(found("alice", None, said), Ok((7, vec![70, 50, 1_000_000], home)));
+        let said = "passwd carol:*:2000:3000:C:/net/carol:/bin/sh\ninitgroups carol\ngroup net:*:77:carol\n";
+        assert_eq!(found("carol", None, said), Ok((2000, vec![3000], "/net/carol".to_owned())));
+        assert_eq!(found("carol", Some("net"), said), Ok((2000, vec![77], "/net/carol".to_owned())));
+    }
+
+    #[test]
+    fn nobody_runs_as_somebody_who_is_not_known() {
+        let no_user = |user: &str| Err(format!("there is no user '{user}'"));
+        let said = "passwd carol:*:2000:none:C:/net/carol:/bin/sh\n";
+        for (user, said) in [("bob", ""), ("", ""), ("x", "initgroups x 0\n"), ("carol", said)] {
+            assert_eq!(found(user, None, said), no_user(user));
+        }
+        assert_eq!(found("alice", Some("none"), "group \n"), Err("there is no group 'none'".to_owned()));
+        assert_eq!(found("alice", Some(""), ""), Err("there is no group ''".to_owned()));
+    }
+}
