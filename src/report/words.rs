@@ -223,10 +223,12 @@ pub fn near(candidates: &[Candidate]) -> Option<String> {
         return None;
     }
     let is_worth_saying = |candidate: &&Candidate| {
-        // That goes without saying.
+        // That goes without saying, as do other instances of the program.
         !matches!(
             candidate.mismatch,
-            Some(Mismatch::ThisProgram | Mismatch::StartCommand | Mismatch::Ancestor)
+            Some(
+                Mismatch::ThisProgram | Mismatch::StartCommand | Mismatch::Ancestor | Mismatch::NotInPidFile
+            )
         )
     };
     let near: Vec<_> = candidates.iter().filter(is_worth_saying).collect();
