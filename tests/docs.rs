@@ -123,6 +123,8 @@ const CLASSES: &[(&str, Class)] = &[
     ("loginctl enable-linger", Class::RunBy("packaging/machine/checks/user.sh", "loginctl enable-linger")),
     ("journalctl -u ", Class::RunBy("packaging/machine/checks/service.sh", "journalctl")),
     ("apt install \"$(packaging/build-deb ", Class::RunBy("packaging/machine/lib.sh", "apt-get install")),
+    ("rpm --install \"$(packaging/build-rpm ", Class::RunBy(".ci/run", "packaging/build-rpm")),
+    ("packaging/build-static", Class::RunBy("packaging/test-static", "packaging/build-static")),
     (
         "apt remove ",
         Class::RunBy("packaging/machine/checks/package.sh", "apt-get remove --yes process-watchdog"),
@@ -492,6 +494,8 @@ const OF_OTHERS: &[&str] = &[
     "--for",
     "--json",
     "--logs",
+    // packaging/build-rpm
+    "--static",
 ];
 
 #[test]

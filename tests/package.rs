@@ -43,6 +43,29 @@ fn the_example_configuration_is_taken_and_comments_out_the_defaults() {
     }
 }
 
+/// Both packages have the same files, but for those that are Debian's.
+#[test]
+fn the_rpm_package_has_what_the_debian_package_has() {
+    let manifest = fs::read_to_string(packaging("../Cargo.toml")).unwrap();
+    let sources = |section: &str, form: &str| {
+        let (_, rest) = manifest.split_once(section).unwrap();
+        let (_, list) = rest.split_once("\nassets = [\n").unwrap();
+        let (list, _) = list.split_once("\n]\n").unwrap();
+        let source = Regex::new(form).unwrap();
+        let found = source.captures_iter(list).map(|found| found[1].to_owned());
+        found.collect::<std::collections::BTreeSet<_>>()
+    };
+    let debian = sources("[package.metadata.deb]", r#"(?m)^    \["([^"]+)""#);
+    let rpm = sources("[package.metadata.generate-rpm]", r#"source = "([^"]+)""#);
+    let is_debians =
+        |path: &&String| path.starts_with("packaging/apt/") || path.starts_with("packaging/debian/");
+    assert!(debian.len() > 15, "{debian:?}");
+    assert_eq!(
+        debian.iter().filter(|path| !is_debians(path)).collect::<Vec<_>>(),
+        rpm.iter().collect::<Vec<_>>()
+    );
+}
+
 /// What an administrator finds in a unit two years later.
 #[test]
 fn each_directive_of_a_unit_has_a_comment() {
