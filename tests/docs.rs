@@ -96,6 +96,7 @@ const CLASSES: &[(&str, Class)] = &[
     ("watchdog start ", Class::Ends(&[0])),
     ("watchdog stop ", Class::Ends(&[0])),
     ("watchdog restart ", Class::Ends(&[0])),
+    ("watchdog test-hook ", Class::Ends(&[0])),
     // Who listens on this machine is not for a test.
     ("watchdog probe ", Class::Ends(&[0, 1])),
     // It asks, and nobody answers.
@@ -134,6 +135,7 @@ const CLASSES: &[(&str, Class)] = &[
         Class::RunBy("packaging/machine/checks/package.sh", "apt-get purge --yes process-watchdog"),
     ),
     ("systemctl edit ", Class::Shown),
+    ("install -m 600 /dev/null /etc/watchdog/", Class::Shown),
     ("dpkg --install some.deb", Class::Shown),
     ("env -i PATH=/usr/bin:/bin /bin/sh -c ", Class::Shown),
     ("packaging/test-machine", Class::Runs("packaging/test-machine")),
@@ -161,7 +163,7 @@ impl Stage {
         for folder in ["bin", "etc", "local", "empty"] {
             fs::create_dir(scene.path(folder)).unwrap();
         }
-        let file = "start_command = 'service it start'\nrestart_wait_interval = '0.3s'\n";
+        let file = "start_command = 'service it start'\nrestart_wait_interval = '0.3s'\nhook = 'cat'\n";
         let file = format!("process_name = '{}'\n{file}", scene.name());
         fs::write(scene.path(&format!("etc/{}.toml", scene.name())), file).unwrap();
         fs::write(scene.path("etc/worker@.toml"), "process_name = 'worker-%i'\nstart_command = 'true'\n")
@@ -184,7 +186,7 @@ impl Stage {
     fn line(&self, line: &str) -> String {
         let here = |folder: &str| self.scene.path(folder).display().to_string();
         let line = self.names.replace_all(line, self.scene.name());
-        let bare = Regex::new(r"(--config) (\w[\w@]*)").unwrap();
+        let bare = Regex::new(r"(--config|test-hook) (\w[\w@]*)").unwrap();
         let line = bare.replace_all(&line, |found: &Captures| {
             format!("{} {}/{}.toml", &found[1], here("etc"), &found[2])
         });
@@ -280,7 +282,7 @@ esac
 const PROGRAM: &str = r#"#!/bin/sh
 case ${1-} in
 status | logs | pause | resume | start | stop | restart) exec 'PROGRAM' "$@" --state-dir "$HERE/state" ;;
-probe) exec 'PROGRAM' "$@" ;;
+probe | test-hook) exec 'PROGRAM' "$@" ;;
 '' | clean) ;;
 *) case $* in *config* | *restart* | *dry-run*) ;; *) set -- "$@" --restart-wait-interval 0.3 ;; esac ;;
 esac

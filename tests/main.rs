@@ -28,6 +28,7 @@ mod give_up;
 mod harness;
 mod health;
 mod held;
+mod hooks;
 mod hooks_ready;
 mod hostile_dirs;
 mod includes;

@@ -97,7 +97,7 @@ fn each_key_is_in_the_manual_with_a_value_that_the_program_takes() {
                 skip(&format!("{value} is no user of this machine"));
                 continue;
             }
-            let required = [("process_name", "\"x\""), ("start_command", "\"y\"")];
+            let required = [("process_name", "\"x\""), ("start_command", "\"y\""), ("hook", "\"z\"")];
             let mut lines: Vec<_> = required.into_iter().filter(|(other, _)| *other != key).collect();
             lines.push((key, &value));
             let lines: Vec<_> = lines.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();

@@ -59,6 +59,9 @@ _watchdog() {
             watchdog,stop)
                 cmd="watchdog__subcmd__stop"
                 ;;
+            watchdog,test-hook)
+                cmd="watchdog__subcmd__test__subcmd__hook"
+                ;;
             watchdog__subcmd__help,clean)
                 cmd="watchdog__subcmd__help__subcmd__clean"
                 ;;
@@ -89,6 +92,9 @@ _watchdog() {
             watchdog__subcmd__help,stop)
                 cmd="watchdog__subcmd__help__subcmd__stop"
                 ;;
+            watchdog__subcmd__help,test-hook)
+                cmd="watchdog__subcmd__help__subcmd__test__subcmd__hook"
+                ;;
             *)
                 ;;
         esac
@@ -96,7 +102,7 @@ _watchdog() {
 
     case "${cmd}" in
         watchdog)
-            opts="-p -x -f -u -s -i -w -m -c -v -h -q -V --process-name --exact --full --user --pid-namespace --pid-file --start-command --start-timeout --health-check-interval --restart-wait-interval --max-fail-count --stable-after --restart-delay --after-stop --retry-after --probe --probe-interval --probe-timeout --probe-start-period --probe-failures --on-unhealthy --stop-command --stop-signal --stop-timeout --kill-mode --config --name --once --dry-run --no-input --state-dir --log-dir --log-max-size --log-max-files --help --version status logs start stop restart pause resume clean probe help"
+            opts="-p -x -f -u -s -i -w -m -c -v -h -q -V --process-name --exact --full --user --pid-namespace --pid-file --start-command --start-timeout --health-check-interval --restart-wait-interval --max-fail-count --stable-after --restart-delay --after-stop --retry-after --probe --probe-interval --probe-timeout --probe-start-period --probe-failures --on-unhealthy --stop-command --stop-signal --stop-timeout --kill-mode --hook --config --name --once --dry-run --no-input --state-dir --log-dir --log-max-size --log-max-files --help --version status logs start stop restart pause resume clean probe test-hook help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -286,6 +292,10 @@ _watchdog() {
                     COMPREPLY=($(compgen -W "process mixed" -- "${cur}"))
                     return 0
                     ;;
+                --hook)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then
@@ -387,7 +397,7 @@ _watchdog() {
             return 0
             ;;
         watchdog__subcmd__help)
-            opts="status logs start stop restart pause resume clean probe help"
+            opts="status logs start stop restart pause resume clean probe test-hook help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -527,6 +537,20 @@ _watchdog() {
             return 0
             ;;
         watchdog__subcmd__help__subcmd__stop)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        watchdog__subcmd__help__subcmd__test__subcmd__hook)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -737,6 +761,20 @@ _watchdog() {
                     fi
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        watchdog__subcmd__test__subcmd__hook)
+            opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;

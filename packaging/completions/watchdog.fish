@@ -10,7 +10,7 @@ end
 
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_watchdog_global_optspecs
-    string join \n p/process-name= x/exact f/full u/user= pid-namespace= pid-file= s/start-command= start-timeout= i/health-check-interval= w/restart-wait-interval= m/max-fail-count= stable-after= restart-delay= after-stop= retry-after= probe= probe-interval= probe-timeout= probe-start-period= probe-failures= on-unhealthy= stop-command= stop-signal= stop-timeout= kill-mode= c/config= name= once dry-run no-input state-dir= log-dir= log-max-size= log-max-files= v h help q V/version
+    string join \n p/process-name= x/exact f/full u/user= pid-namespace= pid-file= s/start-command= start-timeout= i/health-check-interval= w/restart-wait-interval= m/max-fail-count= stable-after= restart-delay= after-stop= retry-after= probe= probe-interval= probe-timeout= probe-start-period= probe-failures= on-unhealthy= stop-command= stop-signal= stop-timeout= kill-mode= hook= c/config= name= once dry-run no-input state-dir= log-dir= log-max-size= log-max-files= v h help q V/version
 end
 
 function __fish_watchdog_needs_command
@@ -61,6 +61,7 @@ complete -c watchdog -n "__fish_watchdog_needs_command" -l stop-signal -d 'Signa
 complete -c watchdog -n "__fish_watchdog_needs_command" -l stop-timeout -d 'How long the command and the signal have, each, before it is killed; or \'never\' [default: 30s]' -r -f
 complete -c watchdog -n "__fish_watchdog_needs_command" -l kill-mode -d 'What is ended when it is gone: nothing more, or all its descendants [default: process]' -r -f -a "process\t''
 mixed\t''"
+complete -c watchdog -n "__fish_watchdog_needs_command" -l hook -d 'Command that is run when something happens, to tell people' -r -f -a "(__fish_complete_command)"
 complete -c watchdog -n "__fish_watchdog_needs_command" -s c -l config -d 'Configuration file: a path, or a name for /etc/watchdog/NAME.toml' -r -F -a '(ls /etc/watchdog ~/.config/watchdog 2>/dev/null | sed -n \'/@\.toml$/d; s/\.toml$//p\')'
 complete -c watchdog -n "__fish_watchdog_needs_command" -l name -d 'Name of this watchdog and its files [default: made from the process name]' -r -f
 complete -c watchdog -n "__fish_watchdog_needs_command" -l state-dir -d 'Directory of lock and state [default: /run/watchdog, for ordinary users ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
@@ -86,6 +87,7 @@ complete -c watchdog -n "__fish_watchdog_needs_command" -f -a "pause" -d 'Do not
 complete -c watchdog -n "__fish_watchdog_needs_command" -f -a "resume" -d 'End a pause; forget failures and a give-up'
 complete -c watchdog -n "__fish_watchdog_needs_command" -f -a "clean" -d 'Remove what is left of a watchdog that nobody runs'
 complete -c watchdog -n "__fish_watchdog_needs_command" -f -a "probe" -d 'Run a built-in check'
+complete -c watchdog -n "__fish_watchdog_needs_command" -f -a "test-hook" -d 'Run the hook of a configuration file with a test event'
 complete -c watchdog -n "__fish_watchdog_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c watchdog -n "__fish_watchdog_using_subcommand status" -l state-dir -d 'Directory of the state [default: /run/watchdog, for ordinary users ~/.local/state/watchdog]' -r -f -a "(__fish_complete_directories)"
 complete -c watchdog -n "__fish_watchdog_using_subcommand status" -l textfile -d 'Write the metrics to FILE, for node_exporter' -r -F
@@ -126,14 +128,16 @@ complete -c watchdog -n "__fish_watchdog_using_subcommand clean" -l all -d 'All 
 complete -c watchdog -n "__fish_watchdog_using_subcommand clean" -l logs -d 'Remove its logs too'
 complete -c watchdog -n "__fish_watchdog_using_subcommand probe" -l timeout -d 'Longest time that it may take [default: 10s]' -r -f
 complete -c watchdog -n "__fish_watchdog_using_subcommand probe" -s h -l help -d 'Print help'
-complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status logs start stop restart pause resume clean probe help" -f -a "status" -d 'Show each watchdog and its process'
-complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status logs start stop restart pause resume clean probe help" -f -a "logs" -d 'Show the end of the log'
-complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status logs start stop restart pause resume clean probe help" -f -a "start" -d 'Start a process now; end a pause or a stop'
-complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status logs start stop restart pause resume clean probe help" -f -a "stop" -d 'Stop a process until \'start\' or a reboot'
-complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status logs start stop restart pause resume clean probe help" -f -a "restart" -d 'Stop a process and start it again'
-complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status logs start stop restart pause resume clean probe help" -f -a "pause" -d 'Do not start a process until \'resume\' or a reboot'
-complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status logs start stop restart pause resume clean probe help" -f -a "resume" -d 'End a pause; forget failures and a give-up'
-complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status logs start stop restart pause resume clean probe help" -f -a "clean" -d 'Remove what is left of a watchdog that nobody runs'
-complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status logs start stop restart pause resume clean probe help" -f -a "probe" -d 'Run a built-in check'
-complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status logs start stop restart pause resume clean probe help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c watchdog -n "__fish_watchdog_using_subcommand test-hook" -s h -l help -d 'Print help'
+complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status logs start stop restart pause resume clean probe test-hook help" -f -a "status" -d 'Show each watchdog and its process'
+complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status logs start stop restart pause resume clean probe test-hook help" -f -a "logs" -d 'Show the end of the log'
+complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status logs start stop restart pause resume clean probe test-hook help" -f -a "start" -d 'Start a process now; end a pause or a stop'
+complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status logs start stop restart pause resume clean probe test-hook help" -f -a "stop" -d 'Stop a process until \'start\' or a reboot'
+complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status logs start stop restart pause resume clean probe test-hook help" -f -a "restart" -d 'Stop a process and start it again'
+complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status logs start stop restart pause resume clean probe test-hook help" -f -a "pause" -d 'Do not start a process until \'resume\' or a reboot'
+complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status logs start stop restart pause resume clean probe test-hook help" -f -a "resume" -d 'End a pause; forget failures and a give-up'
+complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status logs start stop restart pause resume clean probe test-hook help" -f -a "clean" -d 'Remove what is left of a watchdog that nobody runs'
+complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status logs start stop restart pause resume clean probe test-hook help" -f -a "probe" -d 'Run a built-in check'
+complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status logs start stop restart pause resume clean probe test-hook help" -f -a "test-hook" -d 'Run the hook of a configuration file with a test event'
+complete -c watchdog -n "__fish_watchdog_using_subcommand help; and not __fish_seen_subcommand_from status logs start stop restart pause resume clean probe test-hook help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c watchdog -n "__fish_watchdog_using_subcommand status logs start stop restart pause resume clean" -f -a '(__fish_watchdog_names)'

@@ -18,7 +18,7 @@ use crate::sys::PROC;
 use crate::time::boot_id;
 
 /// The endings of an instance's files in the state directory. The lock comes last: until then it keeps others away.
-const STATE: [&str; 6] = ["json", "json.damaged", "pause", "start", "stuck", "lock"];
+const STATE: [&str; 7] = ["json", "json.damaged", "pause", "start", "stuck", "hook", "lock"];
 
 pub fn clean(asked: &Clean, user: &User) -> Result<ExitCode, Vec<String>> {
     let Clean { which, logs, log_dir } = asked;

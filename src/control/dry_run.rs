@@ -149,7 +149,7 @@ impl Page {
             (&settings.criteria.start_command, Place::new(&settings.profile, Path::new("")));
         warnings.extend(program::doubt("start command", start_command, &place));
         warnings.extend(Doubts::begin(start_command, &place, now()).wait(now()));
-        warnings.extend(settings.doubt_other_programs(&place));
+        warnings.extend(settings.doubt_other_programs(Path::new("")));
         warnings.extend(unknown);
         warnings.extend(not_passed_on(settings));
         warnings.extend(only_filters(settings));

@@ -19,6 +19,7 @@ mod pause;
 mod probe;
 mod request;
 pub mod status;
+mod test_hook;
 mod watch;
 
 /// Shows a text on standard output, which may be a pipe that is closed early.
@@ -46,6 +47,7 @@ pub fn run(command: &Command, user: &User, stderr: &mut Stderr) -> ExitCode {
         Command::Logs(asked) => logs::show(asked, user, stderr),
         Command::Pause { which, time } => pause::pause(which, time.as_deref(), user, stderr),
         Command::Ask { request, which } => return request::ask(*request, which, user, stderr),
+        Command::TestHook { config } => test_hook::run(config, user, stderr),
         Command::Probe { check, timeout } => probe::run(check, timeout.as_deref()),
         Command::Resume { which } if which.upgrade => pause::resume_after_upgrade(&which.place, user),
         Command::Resume { which } => pause::say(which, Leave::Given { resumed: None }, now(), user, stderr),

@@ -57,6 +57,11 @@ pub enum Command {
         /// For how long at most.
         timeout: Option<OsString>,
     },
+    /// Run the hook with a test event.
+    TestHook {
+        /// The configuration file, or its name.
+        config: OsString,
+    },
     /// End a pause, and forget failures and a give-up.
     Resume {
         /// Which watchdogs.
@@ -281,6 +286,12 @@ fn commands() -> Vec<clap::Command> {
                     .value_hint(ValueHint::Url),
             )
             .arg(time("timeout", "Longest time that it may take [default: 10s]")),
+        command("test-hook", "Run the hook of a configuration file with a test event").arg(
+            values("config", "Configuration file: a path, or a name as with --config")
+                .required(true)
+                .value_name("NAME")
+                .value_hint(ValueHint::FilePath),
+        ),
     ]
 }
 
@@ -323,6 +334,7 @@ impl Command {
             | Command::Logs(Logs { which, .. })
             | Command::Clean(Clean { which, .. }) => &which.names,
             Command::Probe { check, .. } => std::slice::from_ref(check),
+            Command::TestHook { config } => std::slice::from_ref(config),
         }
     }
 
@@ -330,6 +342,9 @@ impl Command {
         if name == "probe" {
             let (check, timeout) = (typed.remove_one("check")?, typed.remove_one("timeout"));
             return Some(Command::Probe { check, timeout });
+        }
+        if name == "test-hook" {
+            return Some(Command::TestHook { config: typed.remove_one("config")? });
         }
         let place = StateDir { state_dir: typed.remove_one("state_dir") };
         let names = typed.remove_many("names").map(Iterator::collect).unwrap_or_default();

@@ -66,6 +66,7 @@ fn instead(other: &clap::Error, words: &[String], user: &User) -> Option<String>
             let command = words.iter().find(|word| NEED_ONE.contains(&word.as_str()))?;
             Some(match command.as_str() {
                 "probe" => "which check? watchdog probe http://127.0.0.1/".to_owned(),
+                "test-hook" => "which watchdog? watchdog test-hook NAME".to_owned(),
                 _ => format!("which watchdog? watchdog {command} NAME, or --all"),
             })
         }
@@ -86,7 +87,8 @@ pub fn meant<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Optio
 }
 
 /// The commands that need to be told of what.
-const NEED_ONE: [&str; 8] = ["logs", "start", "stop", "restart", "pause", "resume", "clean", "probe"];
+const NEED_ONE: [&str; 9] =
+    ["logs", "start", "stop", "restart", "pause", "resume", "clean", "probe", "test-hook"];
 
 /// What options are called by docker, podman and others, and what they are called here.
 const HABITS: [(&str, &str); 7] = [
@@ -166,12 +168,18 @@ fn instead_of(word: &str, words: &[String], user: &User) -> String {
         )),
         "version" => unknown("did you mean: watchdog --version".to_owned()),
         "forget" => unknown(format!("to forget failures: watchdog resume {name}")),
+        "hook" | "notify" => unknown(format!("did you mean: watchdog test-hook {name}")),
         "remove" | "rm" | "delete" => unknown(format!("did you mean: watchdog clean {name}")),
-        _ => match meant(word, ["status", "logs", "start", "stop", "restart", "pause", "resume", "clean"]) {
-            Some(command) if command == word => format!("put '{word}' first: watchdog {word} ..."),
-            Some(command) => unknown(format!("did you mean '{command}'?")),
-            None => stray_argument(word, before, from_here, user),
-        },
+        _ => {
+            match meant(
+                word,
+                ["status", "logs", "start", "stop", "restart", "pause", "resume", "clean", "test-hook"],
+            ) {
+                Some(command) if command == word => format!("put '{word}' first: watchdog {word} ..."),
+                Some(command) => unknown(format!("did you mean '{command}'?")),
+                None => stray_argument(word, before, from_here, user),
+            }
+        }
     }
 }
 

@@ -2,21 +2,27 @@
 //! while a daemon holds it open for years.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
 use crate::fs::{Dir, Trust};
 use crate::settings::Settings;
+use crate::state::owed::Position;
 
 /// How much of the end of a command's output is looked at for its last lines.
 const TAIL: u64 = 4096;
 /// How many of these lines are quoted, and how long each may be.
 const LINES: usize = 3;
 const LINE_LENGTH: usize = 300;
+/// How much is read for new lines at a time, and how often: what writes without end must not hold up the watch.
+const CHUNK: usize = 64 * 1024;
+const MOST_CHUNKS: usize = 16;
+/// How much of a line is looked at.
+const LONGEST_LINE: usize = 4096;
 
 /// The output log of one instance.
 #[derive(Debug, Clone)]
@@ -67,21 +73,75 @@ impl OutputLog {
         about.map_or(0, |about| about.st_size.unsigned_abs())
     }
 
+    /// What was written last, since it was `from` bytes long.
+    fn tail(&self, from: u64) -> io::Result<Vec<u8>> {
+        let (dir, name) = self.place(Dir::open)?;
+        let file = dir.open_file(name, OFlags::RDONLY)?;
+        let end = file.metadata()?.len();
+        // It is shorter if it was truncated meanwhile.
+        let from = if end < from { 0 } else { from };
+        let start = from.max(end.saturating_sub(TAIL));
+        let mut tail = vec![0; usize::try_from(end - start).unwrap_or(0)];
+        let length = file.read_at(&mut tail, start)?;
+        tail.truncate(length);
+        Ok(tail)
+    }
+
+    /// Its end.
+    pub fn end(&self) -> String {
+        String::from_utf8_lossy(&self.tail(0).unwrap_or_default()).into_owned()
+    }
+
+    /// Where new lines begin from now on.
+    pub fn position(&self) -> Position {
+        let about = self.path.metadata().ok().filter(Metadata::is_file);
+        about.map(|about| Position { at: about.len(), ..begin(&about) }).unwrap_or_default()
+    }
+
+    /// Reads the complete lines that are new since `from`, as far as `read` goes on. Where nothing is, that takes
+    /// one system call.
+    pub fn new_lines(&self, from: &mut Position, mut read: impl FnMut(&[u8]) -> bool) {
+        let is_new = |it: &Metadata, from: &Position| begin(it).file != from.file || it.len() != from.at;
+        if !self.path.metadata().is_ok_and(|about| about.is_file() && is_new(&about, from)) {
+            return;
+        }
+        let file = self.place(Dir::open).and_then(|(dir, name)| dir.open_file(name, OFlags::RDONLY));
+        let Ok(file) = file else { return };
+        let Ok(about) = file.metadata() else { return };
+        if begin(&about).file != from.file || about.len() < from.at {
+            *from = begin(&about);
+        }
+        let mut buffer = vec![0; CHUNK];
+        for _ in 0..MOST_CHUNKS {
+            let length = file.read_at(&mut buffer, from.at).unwrap_or(0);
+            let chunk = buffer.get(..length).unwrap_or_default();
+            let is_full = length == CHUNK;
+            let mut taken = 0;
+            for line in chunk.split_inclusive(|byte| *byte == b'\n') {
+                let is_whole = line.ends_with(b"\n");
+                // Half a line is read again when it is whole; but of a long one there is no more to see.
+                let is_long = !is_whole && (from.is_in_long_line || is_full && taken == 0);
+                if !is_whole && !is_long {
+                    break;
+                }
+                taken += line.len();
+                let is_known = std::mem::replace(&mut from.is_in_long_line, is_long);
+                let seen = line.strip_suffix(b"\n").unwrap_or(line);
+                if !is_known && !read(seen.get(..LONGEST_LINE).unwrap_or(seen)) {
+                    from.at += taken as u64;
+                    return;
+                }
+            }
+            from.at += taken as u64;
+            if !is_full {
+                return;
+            }
+        }
+    }
+
     /// The last lines that were written since it was `from` bytes long.
     pub fn last_lines_since(&self, from: u64) -> Vec<String> {
-        let tail = || -> io::Result<Vec<u8>> {
-            let (dir, name) = self.place(Dir::open)?;
-            let file = dir.open_file(name, OFlags::RDONLY)?;
-            let end = file.metadata()?.len();
-            // It is shorter if it was truncated meanwhile.
-            let from = if end < from { 0 } else { from };
-            let start = from.max(end.saturating_sub(TAIL));
-            let mut tail = vec![0; usize::try_from(end - start).unwrap_or(0)];
-            let length = file.read_at(&mut tail, start)?;
-            tail.truncate(length);
-            Ok(tail)
-        };
-        let tail = tail().unwrap_or_default();
+        let tail = self.tail(from).unwrap_or_default();
         let text = String::from_utf8_lossy(&tail);
         let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         lines
@@ -128,6 +188,11 @@ impl OutputLog {
         io::copy(&mut file.take(self.max_size), &mut to)?;
         to.flush()
     }
+}
+
+/// Where a file begins.
+fn begin(about: &Metadata) -> Position {
+    Position { file: (about.dev(), about.ino()), ..Position::default() }
 }
 
 #[cfg(test)]
@@ -189,6 +254,43 @@ mod tests {
             assert_eq!(std::fs::read_to_string(&older).unwrap(), "x".repeat(100));
             assert_eq!(log.length(), 0);
         }
+    }
+
+    #[test]
+    fn new_lines_are_read_once_and_when_they_are_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = log(folder.path(), 1 << 20);
+        let mut at = log.position();
+        let mut new = || {
+            let mut lines = Vec::new();
+            log.new_lines(&mut at, |line| {
+                lines.push(String::from_utf8_lossy(line).into_owned());
+                lines.len() < 3
+            });
+            lines
+        };
+        assert!(new().is_empty(), "there is no file");
+        let mut daemon = log.open().unwrap();
+        daemon.write_all(b"one\n\xff two\nha").unwrap();
+        assert_eq!(new(), ["one", "\u{fffd} two"]);
+        assert!(new().is_empty());
+        daemon.write_all(b"lf\n1\n2\n3\n").unwrap();
+        assert_eq!([new(), new()].concat(), ["half", "1", "2", "3"]);
+        // A long line counts once, as soon as it is known to be one, and its end is no line of its own.
+        daemon.write_all("x".repeat(1 << 20).as_bytes()).unwrap();
+        assert_eq!(new(), ["x".repeat(LONGEST_LINE)]);
+        daemon.write_all(b"end\nnext\n").unwrap();
+        assert_eq!(new(), ["next"]);
+        // Cut under its writer, and replaced.
+        daemon.set_len(0).unwrap();
+        assert!(new().is_empty());
+        daemon.write_all(b"after the cut\n").unwrap();
+        assert_eq!(new(), ["after the cut"]);
+        std::fs::rename(log.path(), folder.path().join("moved")).unwrap();
+        assert!(new().is_empty());
+        log.open().unwrap().write_all(b"in another\n").unwrap();
+        assert_eq!(new(), ["in another"]);
+        assert_eq!(log.position().at, 11);
     }
 
     #[test]

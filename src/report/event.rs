@@ -15,6 +15,7 @@ use crate::process::scan::{Candidate, Unknown};
 use crate::process::termination::{Predecessor, Termination};
 use crate::report::health::{HealthEvent, StopEvent};
 use crate::settings::Settings;
+use crate::settings::hook::HookEvent;
 use crate::state::history::Tally;
 use crate::state::lock::{Holder, NoLock};
 use crate::state::said::{Notice, Told};
@@ -36,6 +37,7 @@ pub enum Event<'a> {
     Stop(StopEvent<'a>),
     /// A probe has ended, or could not be made.
     Probed(ProbeResult),
+    Hook(HookFailure<'a>),
     /// Something begins that lasts, or has become another.
     Lasting(Lasting<'a>),
     /// Something that lasted is over.
@@ -136,6 +138,17 @@ pub enum WatchEvent<'a> {
     Ended { signal: i32, followed: Option<&'a ProcessInfo>, command: Option<Pid> },
     /// A signal ended process 1, which takes all with it: what it watches too, if that `outlasted` its time.
     EndedWithAll { signal: i32, outlasted: Option<Duration> },
+}
+
+/// Why people were not told of an event.
+#[derive(Debug)]
+pub enum HookFailure<'a> {
+    /// The hook did not succeed; or it was killed when this time was up.
+    Ended { event: HookEvent, end: &'a CommandEnd, timeout: Option<Duration> },
+    /// It could not be created; for want of resources, that is tried again.
+    NotRun { event: HookEvent, error: &'a io::Error, is_shortage: bool },
+    /// Too many events wait, or the runs before are still at it.
+    Dropped(HookEvent),
 }
 
 /// What a look saw.
@@ -259,7 +272,9 @@ impl<'a> Event<'a> {
             Event::Process(ProcessEvent::RunsOn(_)) => Told::Over(Notice::Stopped),
             Event::Health(event) => event.told(),
             Event::Stop(event) => event.told(),
-            Event::Process(_) | Event::Attempt(_) | Event::Watch(_) | Event::Probed(_) => Told::Always,
+            Event::Process(_) | Event::Attempt(_) | Event::Watch(_) | Event::Probed(_) | Event::Hook(_) => {
+                Told::Always
+            }
         }
     }
 }
@@ -306,5 +321,6 @@ events!(
     Watch(WatchEvent),
     Health(HealthEvent),
     Stop(StopEvent),
+    Hook(HookFailure),
     Lasting(Lasting)
 );

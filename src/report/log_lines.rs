@@ -14,7 +14,10 @@ use crate::process::criteria::Mismatch;
 use crate::process::remedy::Remedy;
 use crate::process::scan::Candidate;
 use crate::process::termination::{Cause, Exit, Predecessor, Termination, signal_name};
-use crate::report::event::{AttemptEvent, Event, Lasting, Look, ProcessEvent, Row, Then, WatchEvent};
+use crate::report::event::{
+    AttemptEvent, Event, HookFailure, Lasting, Look, ProcessEvent, Row, Then, WatchEvent,
+};
+use crate::report::hook;
 use crate::report::words::{
     Wrote, candidate, candidate_list, death, ended, facts, failure, held, list, looks, no_lock, often,
     options, unusable, user_name, wrote,
@@ -22,8 +25,10 @@ use crate::report::words::{
 use crate::settings::{Reach, Settings, Subject};
 use crate::state::history::Tally;
 use crate::state::lock::NoLock;
+use crate::state::owed::Heard;
 use crate::state::said::Notice;
 use crate::text::{plural, span};
+use crate::time::now;
 
 /// What is added where the start command could not be created for want of resources.
 const NO_ATTEMPT: &str = "; not counted as an attempt, trying again at each check";
@@ -35,6 +40,8 @@ pub struct LogLines {
     log: PathBuf,
     output: PathBuf,
     lines: Vec<Line>,
+    /// What is for the hook.
+    heard: Vec<Heard>,
 }
 
 #[derive(Debug)]
@@ -71,7 +78,7 @@ impl LogLines {
     /// For a watch with these settings, whose log and output log are at these paths.
     pub fn new(settings: &Rc<Settings>) -> Self {
         let (log, output) = (settings.dirs.log(&settings.name), settings.dirs.output_log(&settings.name));
-        LogLines { settings: Rc::clone(settings), log, output, lines: Vec::new() }
+        LogLines { settings: Rc::clone(settings), log, output, lines: Vec::new(), heard: Vec::new() }
     }
 
     /// Writes what is kept and worth it.
@@ -82,6 +89,11 @@ impl LogLines {
                 log::log!(level, reach = reach as u8; "{}: {text}", self.settings.name);
             }
         }
+    }
+
+    /// What was heard since this was asked last that is for the hook.
+    pub fn take_heard(&mut self) -> Vec<Heard> {
+        std::mem::take(&mut self.heard)
     }
 
     /// Puts an event into words.
@@ -103,6 +115,7 @@ impl LogLines {
                 let (level, text) = event.words(&self.settings);
                 Line { level, ..info(text) }
             }
+            Event::Hook(failure) => warn(hook_failure(failure)),
             // What a --once run has come to.
             Event::Lasting(lasting @ Lasting::LeftNear { .. }) => outcome(Level::Warn, self.lasting(lasting)),
             Event::Lasting(lasting @ Lasting::NoLock { error: NoLock::Taken(_), .. }) => {
@@ -121,7 +134,12 @@ impl LogLines {
         // What there was to say before the first record is said after it.
         let is_first = matches!(event, Event::Watch(WatchEvent::Opened(_)));
         let at = if is_first { 0 } else { self.lines.len() };
-        let lines = [line].into_iter().chain(self.second(event));
+        let lines: Vec<_> = [line].into_iter().chain(self.second(event)).collect();
+        if self.settings.hook.is_some() {
+            let texts: Vec<_> = lines.iter().map(|line| line.text.as_str()).collect();
+            let level = lines.first().map_or(Level::Info, |line| line.level);
+            self.heard.extend(hook::hear(event, level, &texts, &self.settings, now()));
+        }
         self.lines.splice(at..at, lines);
     }
 
@@ -146,6 +164,7 @@ impl LogLines {
             | Event::Watch(_)
             | Event::Health(_)
             | Event::Stop(_)
+            | Event::Hook(_)
             | Event::Lasting(_)
             | Event::Probed(_)
             | Event::Over(_) => None,
@@ -534,5 +553,24 @@ fn over(notice: Notice) -> Option<&'static str> {
         Notice::Unknown => Some("can see again whether it is running"),
         Notice::Version => Some("its first version is due"),
         _ => None,
+    }
+}
+/// Why people were not told.
+fn hook_failure(failure: &HookFailure<'_>) -> String {
+    match failure {
+        HookFailure::Ended { event, end, timeout: Some(timeout) } => {
+            let (event, timeout, wrote) = (event.name(), span(*timeout), wrote(end));
+            format!("the hook, run for '{event}', still ran after {timeout} and was killed{wrote}")
+        }
+        HookFailure::Ended { event, end, timeout: None } => {
+            format!("the hook, run for '{}', {}{}", event.name(), ended(end), wrote(end))
+        }
+        HookFailure::NotRun { event, error, is_shortage } => {
+            let then = if *is_shortage { "; trying again" } else { "" };
+            format!("the hook cannot be run for '{}': {error}{then}", event.name())
+        }
+        HookFailure::Dropped(event) => {
+            format!("the hook is not told of '{}': too many events wait for it", event.name())
+        }
     }
 }

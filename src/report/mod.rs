@@ -2,6 +2,7 @@
 
 pub mod event;
 pub mod health;
+pub mod hook;
 pub mod log_lines;
 pub mod service_manager;
 pub mod snapshot;

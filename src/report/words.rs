@@ -29,7 +29,7 @@ use crate::text::quoted;
 /// How many processes are named in one record.
 const MOST_NAMED: usize = 5;
 
-pub(super) fn ended(end: &CommandEnd) -> String {
+pub fn ended(end: &CommandEnd) -> String {
     use std::os::unix::process::ExitStatusExt;
     let Some(status) = end.status else { return format!("ended after {}", span(end.took)) };
     let how = match (status.code(), status.signal()) {

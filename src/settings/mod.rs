@@ -6,6 +6,7 @@ pub mod dirs;
 pub mod doubts;
 pub mod executable;
 pub mod given;
+pub mod hook;
 pub mod name;
 pub mod pattern;
 pub mod program;
@@ -14,12 +15,13 @@ pub mod values;
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::settings::check::Check;
 use crate::settings::dirs::{Dirs, User};
 use crate::settings::given::Given;
+use crate::settings::hook::HookEvents;
 use crate::settings::name::Name;
 use crate::settings::pattern::Pattern;
 use crate::settings::program::Place;
@@ -183,6 +185,12 @@ pub struct Settings {
     pub stop_signal: i32,
     /// How long a stage of a stop is was said, and is not as by default.
     pub gives_stop_timeout: bool,
+    /// What is run to tell people what happens.
+    pub hook: Option<String>,
+    /// What they are told.
+    pub hook_events: HookEvents,
+    /// They are told of new lines of the output log that match one of these.
+    pub output_pattern: Vec<Pattern>,
     /// What this watchdog is called.
     pub name: Name,
     /// Its directories.
@@ -271,19 +279,22 @@ impl Settings {
         escaped(&format!("watchdog {command} {}{}", self.name, place.unwrap_or_default()))
     }
 
-    /// Why a program of the probe or the stop command cannot be run, where that is certain.
-    pub fn doubt_other_programs(&self, place: &Place) -> Option<String> {
+    /// Why a program of the probe, the stop command or the hook cannot be run, where that is certain. They would run in
+    /// `folder`, if the settings name no other; the hook runs there.
+    pub fn doubt_other_programs(&self, folder: &Path) -> Option<String> {
+        let (given, here) = (Place::new(&self.profile, folder), Place::new(&Profile::default(), folder));
         let probe = self.probe.as_ref().and_then(|probe| match probe {
             Check::Command(command) => Some(command),
             Check::Builtin(_) => None,
         });
+        let stop = self.stop_command.as_ref();
+        let others = [("probe", probe, &given), ("stop command", stop, &given)];
         // That is a doubt of its own.
-        if place.doubt().is_some() {
-            return None;
-        }
-        let commands = [("probe", probe), ("stop command", self.stop_command.as_ref())];
-        let doubt = |(what, command): (&str, Option<&String>)| program::doubt(what, command?, place);
-        let doubts: Vec<_> = commands.into_iter().filter_map(doubt).collect();
+        let others = others.into_iter().filter(|_| given.doubt().is_none());
+        let hook = ("hook", self.hook.as_ref(), &here);
+        let doubt =
+            |(what, command, place): (&str, Option<&String>, &Place)| program::doubt(what, command?, place);
+        let doubts: Vec<_> = others.chain([hook]).filter_map(doubt).collect();
         (!doubts.is_empty()).then(|| doubts.join("; "))
     }
 

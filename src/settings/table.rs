@@ -10,12 +10,14 @@ use clap::ValueHint;
 use self::Unset::{Derived, Is, Nothing, Required};
 use crate::settings::check::Check;
 use crate::settings::given::OFF;
+use crate::settings::hook;
 use crate::settings::name;
-use crate::settings::pattern::Extent;
+use crate::settings::pattern::{Extent, Pattern};
 use crate::settings::values::{
-    as_json, count, env, exact, failures, folder, interval, is_early_in_boot, kill_mode, list, log_files,
-    log_size, namespace, on_or_off, on_unhealthy, or, pattern, pid_file, run_as, signal, start_command,
-    start_period, stop_command, stop_signal, stop_timeout, text, time, umask, user, working_directory,
+    self, as_json, count, env, exact, failures, folder, interval, is_early_in_boot, kill_mode, list,
+    log_files, log_size, namespace, on_or_off, on_unhealthy, or, pattern, pid_file, run_as, signal,
+    start_command, start_period, stop_command, stop_signal, stop_timeout, text, time, umask, user,
+    working_directory,
 };
 use crate::settings::{KillMode, Limits, Namespace, OnUnhealthy, Settings, Subject, Verbosity, Wrong};
 use crate::task::account::RunAs;
@@ -115,6 +117,7 @@ const START: &str = "Start command";
 const WHEN: &str = "Timing";
 const HEALTH: &str = "Health";
 const STOP: &str = "Stopping";
+const TELL: &str = "Telling people";
 const RUN: &str = "Running";
 const LOGS: &str = "Logs";
 
@@ -164,6 +167,9 @@ const USER: Field = Field {
         criteria.unknown_user.clone().unwrap_or_else(|| or(criteria.user, "any"))
     },
 };
+
+/// What a hook is run on, if nobody says otherwise.
+const USUAL_EVENTS: &str = r#"["died","gave-up","recovered","unhealthy","stop-failed"]"#;
 
 /// A row that says nothing but what most do: a flag, to be set anywhere.
 const ROW: Row = Row {
@@ -369,6 +375,39 @@ pub static ROWS: &[Row] = &[
             KillMode::Process => "process".to_owned(),
             KillMode::Mixed => "mixed".to_owned(),
         }), ..ROW },
+    Row { key: "hook", group: TELL, takes: Some(COMMAND), unset: Nothing("none", None), decides: false,
+        help: "Command that is run when something happens, to tell people", brief: "Run this when it dies, and when it is back",
+        example: "\"/usr/share/process-watchdog/hooks/mail root\"",
+        more: "It gets the event in its environment, and a message on its standard input. `watchdog test-hook` tries it.",
+        field: field!(hook, values::hook, |it: &Option<_>| or(it.as_ref(), "none")), ..ROW },
+    Row { key: "hook_events", group: TELL, place: Place::File, form: Form::List, decides: false,
+        unset: Nothing(USUAL_EVENTS, Some(USUAL_EVENTS)),
+        takes: Some(takes("EVENTS", "list of events", ValueHint::Unknown)),
+        help: "What the hook is run on", example: r#"["gave-up", "recovered"]"#,
+        more: "Also possible: `started`, `failed`, `healthy`, `stopped`.",
+        field: Field {
+            read: |settings, given| {
+                hook::is_there(settings.hook.as_ref())?;
+                settings.hook_events = hook::events(text(given)?)?;
+                Ok(())
+            },
+            show: |settings| as_json(&settings.hook_events),
+        }, ..ROW },
+    Row { key: "output_pattern", group: TELL, place: Place::File, form: Form::List, decides: false,
+        unset: Nothing("none", None), takes: Some(takes("PATTERNS", "list of regular expressions", ValueHint::Unknown)),
+        help: "Run the hook for new lines of the output log that match one of these",
+        example: r#"["ERROR|FATAL"]"#, more: "Each is a regular expression. A line counts when it is complete.",
+        field: Field {
+            read: |settings, given| {
+                hook::is_there(settings.hook.as_ref())?;
+                settings.output_pattern = hook::patterns(text(given)?)?;
+                Ok(())
+            },
+            show: |settings| match &settings.output_pattern[..] {
+                [] => "none".to_owned(),
+                patterns => as_json(&patterns.iter().map(Pattern::text).collect::<Vec<_>>()),
+            },
+        }, ..ROW },
     Row { key: "config", group: RUN, letter: Some('c'), place: Place::CommandLine, decides: false,
         takes: Some(takes("FILE", "text", ValueHint::FilePath)),
         help: "Configuration file: a path, or a name for /etc/watchdog/NAME.toml",

@@ -90,6 +90,17 @@ pub fn stop_command(text: &str) -> Reading<Option<String>> {
     command(text).map(Some)
 }
 
+/// Reads a hook.
+pub fn hook(text: &str) -> Reading<Option<String>> {
+    if text.trim().is_empty() {
+        return Err((
+            "would tell nobody".into(),
+            "give a shell command, such as '/usr/share/process-watchdog/hooks/mail root'",
+        ));
+    }
+    command(text).map(Some)
+}
+
 /// Reads a command for the shell.
 pub fn command(text: &str) -> Reading<String> {
     if text.contains('\0') {

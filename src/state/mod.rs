@@ -10,6 +10,7 @@ pub mod counters;
 pub mod held;
 pub mod history;
 pub mod lock;
+pub mod owed;
 pub mod request;
 pub mod said;
 pub mod store;

@@ -62,6 +62,7 @@ fn keep(event: &Event<'_>, record: &mut Store) {
         | Event::Watch(_)
         | Event::Health(_)
         | Event::Stop(_)
+        | Event::Hook(_)
         | Event::Lasting(_)
         | Event::Over(_) => {}
     }

@@ -4,6 +4,7 @@ pub mod admission;
 mod events;
 mod health;
 mod holds;
+pub mod hooks;
 mod init;
 mod observe;
 mod poll;
@@ -45,6 +46,7 @@ use crate::state::said::Notice;
 use crate::state::store::Store;
 use crate::supervise::events::{Facts, doubt_settings};
 use crate::supervise::health::Health;
+use crate::supervise::hooks::Hooks;
 use crate::supervise::requests::Requests;
 use crate::supervise::service_unit::Unit;
 use crate::supervise::signals::Signals;
@@ -141,6 +143,7 @@ pub struct Supervisor {
     health: Health,
     stops: Stops,
     requests: Requests,
+    hooks: Hooks,
 }
 
 /// A process that has died, and how is not known yet: nobody has waited for it.
@@ -206,6 +209,7 @@ impl Supervisor {
             health: Health::default(),
             stops: Stops::recall(memory.stopping, &parts.record.state().noted),
             requests: Requests::default(),
+            hooks: Hooks::default(),
             parts,
         }
     }
@@ -236,17 +240,18 @@ impl Supervisor {
                 Action::Wait(until) => match self.wait(until) {
                     Woken::By(seen) => seen,
                     Woken::ToEnd(exit) => {
-                        self.finish(Worth::All);
+                        self.finish(Worth::All, false);
                         return exit;
                     }
                 },
                 Action::Look => match self.look_up_user() {
                     Ok(()) => {
+                        self.read_keywords();
                         self.test_output_if_due();
                         self.look()
                     }
                     Err(exit) => {
-                        self.finish(Worth::All);
+                        self.finish(Worth::All, false);
                         return exit;
                     }
                 },
@@ -267,6 +272,7 @@ impl Supervisor {
     fn wait(&mut self, until: Time) -> Woken {
         self.keep();
         loop {
+            self.tend_hook();
             self.doubt_unit();
             self.doubt_start_command();
             self.hear_of_users();
@@ -411,6 +417,7 @@ impl Supervisor {
                         self.parts.emit(ProcessEvent::LetGo(followed.info()));
                     }
                     self.let_go();
+                    self.hooks.forget();
                     self.policy.begin_anew();
                     self.parts.record.forget_said();
                     self.facts = Facts { has_looked: self.facts.has_looked, ..Facts::default() };
@@ -490,12 +497,12 @@ impl Supervisor {
                 ExitCode::LeftAlone
             }
         };
-        self.finish(worth);
+        self.finish(worth, true);
         exit
     }
 
-    /// The last thing of a watch.
-    fn finish(mut self: Box<Self>, worth: Worth) {
+    /// The last thing of a watch; if it `waits`, but for the hook.
+    fn finish(mut self: Box<Self>, worth: Worth, waits: bool) {
         self.end_probe();
         let is_alone = self.is_alone();
         if is_alone {
@@ -513,8 +520,14 @@ impl Supervisor {
             self.parts.tell_kept(kept);
         }
         self.parts.report.flush(worth);
-        if let Some(lock) = self.parts.lock {
+        if !waits {
+            self.leave_hook();
+        }
+        if let Some(lock) = self.parts.lock.take() {
             lock.release();
+        }
+        if waits {
+            self.tell_the_rest();
         }
     }
 

@@ -198,7 +198,11 @@ impl Supervisor {
     /// What this watchdog runs itself.
     pub(super) fn own_tasks(&mut self) -> Tasks {
         let command = self.command.as_ref().map_or(0, StartCommand::pid);
-        let others = self.tasks().iter().map(|task| task.pid()).filter(|pid| *pid != command).collect();
+        let Parts { record, proc, settings, .. } = &self.parts;
+        let left = settings.hook.as_ref().and_then(|_| self.hooks.of_another(record.files()));
+        let left = left.filter(|left| proc.is_alive(*left)).map(|left| left.pid);
+        let others = self.tasks().into_iter().map(|task| task.pid()).filter(|pid| *pid != command);
+        let others = others.chain(left).collect();
         Tasks { command, others }
     }
 

@@ -86,6 +86,7 @@ impl Supervisor {
     fn poll_for(&mut self, until: Time, heeds_process: bool) -> Vec<Token> {
         let now = now();
         let until = self.tasks().iter().filter_map(|task| task.deadline()).fold(until, Time::min);
+        let until = self.hooks.due().map_or(until, |due| due.min(until));
         let time = until.saturating_sub(now).min(self.parts.service_manager.borrow_mut().keep_informed(now));
         let mut poll = Poll::default();
         poll.add(Token::Signals, Some(self.parts.signals.descriptor()));
@@ -99,6 +100,7 @@ impl Supervisor {
         }
         poll.add(Token::Output, self.health.output_fd());
         poll.add(Token::Output, self.stops.evidence().and_then(Task::output_fd));
+        poll.add(Token::Output, self.hooks.output_fd());
         poll.add(Token::Contender, self.parts.lock.as_ref().and_then(Lock::descriptor));
         self.turn.begin(time);
         let ready = poll.wait(time);
@@ -147,7 +149,7 @@ impl Supervisor {
     pub(super) fn tasks(&mut self) -> Vec<&mut Task> {
         let command = self.command.as_mut().and_then(StartCommand::task);
         let questions = questions(&mut self.parts.unit, &mut self.doubts, &mut self.login, &mut self.account);
-        let others = self.health.tasks().chain(self.stops.tasks());
+        let others = self.health.tasks().chain(self.stops.tasks()).chain(self.hooks.task());
         command.into_iter().chain(questions).chain(others).collect()
     }
 

@@ -175,7 +175,7 @@ impl Supervisor {
         if self.doubts.is_none() {
             let place = Place::new(&settings.profile, directory);
             let doubt = program::doubt("start command", start_command, &place);
-            let of_others = settings.doubt_other_programs(&place);
+            let of_others = settings.doubt_other_programs(directory);
             self.doubts = Some(Doubts::begin(start_command, &place, now()));
             self.parts.emit(Event::of_doubt(Notice::Program, doubt.as_deref()));
             self.parts.emit(Event::of_doubt(Notice::OtherPrograms, of_others.as_deref()));

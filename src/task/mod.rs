@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsString};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
@@ -160,7 +160,7 @@ impl Surroundings<'_> {
         let directory = profile.directory.as_deref().unwrap_or(self.directory);
         let (path, is_given) = (CString::new(directory.as_os_str().as_bytes())?, profile.directory.is_some());
         let umask = profile.umask.map(Mode::from_bits_truncate);
-        let run = Task::begin(command, output, timeout, now, move || {
+        let run = Task::begin(nothing()?, command, output, timeout, now, move || {
             before_exec();
             identity.as_ref().map_or(Ok(()), Identity::assume).map_err(|error| marked(&error, NO_USER))?;
             umask.map(rustix::process::umask);
@@ -202,24 +202,40 @@ impl Task {
         output: Output,
         timeout: Option<Duration>,
         now: Time,
+        before_exec: impl FnMut() + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        Task::run_with(nothing()?, command, output, timeout, now, before_exec)
+    }
+
+    /// The same with this to read.
+    ///
+    /// # Errors
+    /// As [`Task::run`].
+    pub fn run_with(
+        input: Stdio,
+        command: Command,
+        output: Output,
+        timeout: Option<Duration>,
+        now: Time,
         mut before_exec: impl FnMut() + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let before_exec = move || {
             before_exec();
             Ok(())
         };
-        Task::begin(command, output, timeout, now, before_exec)
+        Task::begin(input, command, output, timeout, now, before_exec)
     }
 
     /// The same; the program does not begin if `before_exec` fails.
     fn begin(
+        input: Stdio,
         mut command: Command,
         output: Output,
         timeout: Option<Duration>,
         now: Time,
         mut before_exec: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
     ) -> io::Result<Self> {
-        command.stdin(nothing()?);
+        command.stdin(input);
         let has_errors = matches!(output, Output::CapturedWithErrors);
         let is_captured = has_errors || matches!(output, Output::Captured);
         match output {
@@ -339,6 +355,17 @@ impl Task {
         let captured = self.captured.as_ref().map(|captured| captured.tail.as_slice());
         String::from_utf8_lossy(captured.unwrap_or_default()).into_owned()
     }
+}
+
+/// `text` to read, which is no longer than what the smallest pipe holds (`PIPE_BUF`).
+///
+/// # Errors
+/// There are no descriptors left.
+pub fn input(text: &str) -> io::Result<Stdio> {
+    let (from, to) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+    rustix::fs::fcntl_setfl(&from, OFlags::empty())?;
+    File::from(to).write_all(text.as_bytes())?;
+    Ok(from.into())
 }
 
 /// Where there is nothing to read; without [`NULL`], a pipe that nobody writes to.
