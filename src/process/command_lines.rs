@@ -113,19 +113,12 @@ pub(super) struct Hangs {
 }
 
 impl Proc {
-    /// Reads processes, and calls `visit` with the place of each and what was read. Whether all could be asked.
+    /// Reads processes, or the `file`, and calls `visit` with the place of each and what was read. Whether all could be
+    /// asked.
     ///
     /// # Errors
     /// Who reads does not come to its work.
     pub(super) fn read_lines(
-        &self,
-        asked: &[Asked],
-        visit: &mut dyn FnMut(usize, Result<Reading, ReadError>),
-    ) -> io::Result<bool> {
-        self.read_by_child(None, asked, visit)
-    }
-
-    fn read_by_child(
         &self,
         file: Option<FileToRead<'_>>,
         asked: &[Asked],
@@ -140,7 +133,7 @@ impl Proc {
     /// Reads a file; `None` if that lets the child hang.
     pub(super) fn read_file(&self, file: FileToRead<'_>) -> Result<Option<FileRead>, ReadError> {
         let mut read = Err(ReadError::Vanished);
-        self.read_by_child(Some(file), &[FILE], &mut |_, reading| read = reading)?;
+        self.read_lines(Some(file), &[FILE], &mut |_, reading| read = reading)?;
         Ok(read?.command_line.and_then(|answer| {
             let (owner, rest) = answer.split_first_chunk::<4>()?;
             let (written_ms, text) = rest.split_first_chunk::<8>()?;
@@ -152,7 +145,7 @@ impl Proc {
     /// Reads one process.
     pub(super) fn read_line(&self, asked: Asked) -> Result<Reading, ReadError> {
         let mut read = Err(ReadError::Vanished);
-        self.read_lines(&[asked], &mut |_, reading| read = reading)?;
+        self.read_lines(None, &[asked], &mut |_, reading| read = reading)?;
         read
     }
 }
@@ -169,10 +162,8 @@ impl Hangs {
         self.processes.retain(|(_, until)| began < *until);
         let hangs = |asked: &Asked| self.processes.iter().any(|(id, _)| id.is_same(asked.id));
         let all = asked.iter().enumerate();
-        let (unasked, mut left): (Vec<_>, Vec<_>) = all.partition(|(_, asked)| hangs(asked));
-        for (place, _) in unasked {
-            visit(place, Ok(Reading::default()));
-        }
+        let (mut unread, mut left): (Vec<_>, Vec<_>) = all.partition(|(_, asked)| hangs(asked));
+        let mut is_asked = true;
         for number in 1.. {
             if left.is_empty() {
                 break;
@@ -181,10 +172,8 @@ impl Hangs {
             // Where no child can be made either, all is judged by the rest.
             let child = if self.lost.is_none() { Child::fork(from).ok() } else { None };
             let Some(mut child) = child else {
-                for (place, _) in left {
-                    visit(place, Ok(Reading::default()));
-                }
-                return Ok(false);
+                is_asked = false;
+                break;
             };
             let answered = child.ask(&left, pulse, visit);
             self.lost = child.end();
@@ -194,16 +183,17 @@ impl Hangs {
             }
             // The next one let it hang. What its user has besides comes last: it may be more of that.
             let (place, hung) = left.remove(0);
-            visit(place, Ok(Reading::default()));
+            unread.push((place, hung));
             self.processes.push((hung.id, now() + ASK_AGAIN));
             left.sort_by_key(|(_, asked)| asked.user == hung.user);
             if number >= MOST_HANGS || now().saturating_sub(began) >= LONGEST_HANGS {
-                for (place, _) in left.drain(..) {
-                    visit(place, Ok(Reading::default()));
-                }
+                break;
             }
         }
-        Ok(true)
+        for (place, _) in unread.into_iter().chain(left) {
+            visit(place, Ok(Reading::default()));
+        }
+        Ok(is_asked)
     }
 }
 
@@ -276,15 +266,13 @@ impl Child {
 
     /// Ends it. Its number, if it is still there.
     fn end(self) -> Option<Pid> {
-        let _ = self.socket.shutdown(std::net::Shutdown::Write);
-        if !self.hangs() && self.has_closed() {
-            // Nothing is left to it but to end.
-            let _ = waitpid(rustix::process::Pid::from_raw(self.pid), WaitOptions::empty());
-            return None;
-        }
         let _ = kill(nix::unistd::Pid::from_raw(self.pid), Signal::SIGKILL);
-        let is_gone = self.has_closed() && has_ended_soon(self.pid);
-        (!is_gone).then_some(self.pid)
+        if !self.has_closed() {
+            return Some(self.pid);
+        }
+        // Nothing is left to it but to end.
+        let _ = waitpid(rustix::process::Pid::from_raw(self.pid), WaitOptions::empty());
+        None
     }
 
     /// Whether it closes its end within a while.
@@ -329,17 +317,6 @@ fn has_ended(child: Pid) -> bool {
         waitpid(rustix::process::Pid::from_raw(child), WaitOptions::NOHANG),
         Ok(None) | Err(Errno::INTR)
     )
-}
-
-fn has_ended_soon(child: Pid) -> bool {
-    let ends = now() + KILL_PATIENCE;
-    while !has_ended(child) {
-        if now() >= ends {
-            return false;
-        }
-        std::thread::yield_now();
-    }
-    true
 }
 
 /// An answer, and how long it is, once all of it has been heard.

@@ -336,7 +336,7 @@ impl Proc {
                 visit(glimpse, reading);
             }
         };
-        let read = self.read_lines(&asked, &mut visit_at);
+        let read = self.read_lines(None, &asked, &mut visit_at);
         read.map_err(|error| Unknown(format!("command lines cannot be read: {error}")))
     }
 
