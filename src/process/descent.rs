@@ -1,11 +1,12 @@
-//! What comes from a start command: by its session, its process group, or the children that were seen of it.
+//! What comes from another process: from a start command, by its session, its process group, or the children that were
+//! seen of it; and what descends from a process that is to be ended.
 
 use std::collections::HashMap;
 
 use crate::process::ProcessId;
 use crate::process::criteria::Mismatch;
-use crate::process::near::{By, Nearness};
-use crate::process::scan::{Candidate, Judge, Proc, SHELLS, Tasks};
+use crate::process::near::By;
+use crate::process::scan::{Candidate, Proc, SHELLS};
 use crate::process::stat::{Stat, tick};
 use crate::process::termination::Predecessor;
 use crate::settings::Criteria;
@@ -108,22 +109,31 @@ impl Proc {
 
     /// A closer look at each of these, the first first.
     fn name(&self, pids: impl Iterator<Item = Pid>, criteria: &Criteria) -> Vec<Candidate> {
-        let glimpses: Vec<_> = pids.filter_map(|pid| self.glimpse(pid).ok()).collect();
-        let nearness = Nearness::new(criteria, self);
-        let tasks = Tasks::default();
-        let named = self.named_by(criteria);
-        let judge = Judge { criteria, tasks: &tasks, lineage: &[], named: named.as_ref() };
         let mut left = Vec::new();
-        let _ = self.read(&glimpses, &mut |glimpse, reading| {
-            let judged = reading.and_then(|reading| {
-                self.judge(glimpse.asked.id, reading, judge, |entry, stat, identity| {
-                    Some(nearness.by(entry, stat, identity).unwrap_or(By::Nothing))
-                })
-            });
-            left.extend(judged.ok().flatten());
-        });
+        let _ = self.each_near(pids, criteria, &[], Some(By::Nothing), &mut |candidate| left.push(candidate));
         left.sort_by_key(|candidate| candidate.process.started);
         left
+    }
+
+    /// All that descend from `ancestor` now: its children, theirs, and so on. Neither this watchdog is among
+    /// them, nor what started it, nor what it has started by itself, in the sessions of its `tasks`.
+    pub fn descendants(&self, ancestor: Pid, tasks: &[Pid]) -> Vec<ProcessId> {
+        let mut spared = self.lineage();
+        spared.push(self.me);
+        let mut left = Vec::new();
+        for pid in self.pids().unwrap_or_default().into_iter().filter(|pid| !spared.contains(pid)) {
+            let stat = self.stat(pid, |stat| (stat.ppid, stat.session, stat.id(pid))).ok();
+            left.extend(stat.filter(|(_, session, _)| !tasks.contains(session)));
+        }
+        let (mut found, mut parents) = (Vec::new(), vec![ancestor]);
+        while !parents.is_empty() {
+            let (children, others): (Vec<_>, _) =
+                left.into_iter().partition(|(parent, ..)| parents.contains(parent));
+            parents = children.iter().map(|(.., id)| id.pid).collect();
+            found.extend(children.into_iter().map(|(.., id)| id));
+            left = others;
+        }
+        found
     }
 
     fn kin(&self, pid: Pid, leader: Pid) -> Option<Kin> {

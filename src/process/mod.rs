@@ -20,7 +20,6 @@ use crate::time::{Time, millis};
 pub mod cgroup;
 pub mod command_lines;
 pub mod criteria;
-mod descendants;
 pub mod descent;
 pub mod handle;
 pub mod near;

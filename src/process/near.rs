@@ -2,6 +2,7 @@
 
 use procfs::process::Process;
 
+use crate::process::Identity;
 use crate::process::cgroup::ControlGroups;
 use crate::process::criteria::{
     Mismatch, is_init_script, last_part, last_part_of_any, script, shown_command_line,
@@ -9,9 +10,9 @@ use crate::process::criteria::{
 use crate::process::remedy::Remedy;
 use crate::process::scan::{Candidate, Judge, Proc, Tasks, Unknown};
 use crate::process::stat::Stat;
-use crate::process::{Identity, ReadError};
 use crate::settings::pattern::Pattern;
 use crate::settings::{Criteria, Subject};
+use crate::sys::Pid;
 
 /// How many processes are near by their command lines alone: what is found in more is found in anything.
 const MOST_IN_FULL: usize = 5;
@@ -46,28 +47,13 @@ impl Proc {
     /// All processes that meet the `criteria`, and those that nearly do, with what is amiss; each kind
     /// with the one to follow first. Takes longer than [`Proc::find`].
     pub fn survey(&self, criteria: &Criteria) -> Result<Vec<Candidate>, Unknown> {
-        let glimpses: Vec<_> = self.pids()?.into_iter().filter_map(|pid| self.glimpse(pid).ok()).collect();
-        let nearness = Nearness::new(criteria, self);
-        // Whatever has started this watchdog with the pattern is not what was meant.
-        let lineage = self.lineage();
-        let tasks = Tasks::default();
-        let named = self.named_by(criteria);
-        let judge = Judge { criteria, tasks: &tasks, lineage: &lineage, named: named.as_ref() };
         // There may be thousands, with long command lines: nothing is kept of what is not asked for.
         let (mut all, mut others) = (Vec::new(), Vec::new());
-        self.read(&glimpses, &mut |glimpse, reading| {
-            let judged = reading.and_then(|reading| {
-                self.judge(glimpse.asked.id, reading, judge, |entry, stat, identity| {
-                    nearness.by(entry, stat, identity)
-                })
-            });
-            match judged {
-                Ok(Some(candidate)) if matches!(candidate.near, None | Some(By::Name | By::Word)) => {
-                    all.push(candidate);
-                }
-                Ok(Some(candidate)) => others.push(candidate),
-                Ok(None) | Err(ReadError::Vanished | ReadError::Refused | ReadError::Blind(_)) => {}
-            }
+        // Whatever has started this watchdog with the pattern is not what was meant.
+        let lineage = self.lineage();
+        self.each_near(self.pids()?.into_iter(), criteria, &lineage, None, &mut |candidate| {
+            let is_named = matches!(candidate.near, None | Some(By::Name | By::Word));
+            if is_named { &mut all } else { &mut others }.push(candidate);
         })?;
         all.sort_by_key(|candidate| (candidate.mismatch.is_some(), candidate.process.order()));
         // A path was given perhaps, or what an interpreter runs.
@@ -78,18 +64,43 @@ impl Proc {
             let is_by_line =
                 |it: &Candidate| it.near == Some(By::CommandLine) || it.remedy.as_ref() == Some(&as_given);
             let mut lines = 0;
-            others.retain(|candidate| {
-                lines += usize::from(is_by_line(candidate));
-                !is_by_line(candidate) || lines <= MOST_IN_FULL
-            });
-            for candidate in &mut others {
-                if criteria.subject == Subject::Name && is_by_line(candidate) {
-                    candidate.mismatch = Some(Mismatch::CommandLineMatches);
+            others.retain_mut(|candidate| {
+                if is_by_line(candidate) {
+                    lines += 1;
+                    if criteria.subject == Subject::Name {
+                        candidate.mismatch = Some(Mismatch::CommandLineMatches);
+                    }
                 }
-            }
+                lines <= MOST_IN_FULL || !is_by_line(candidate)
+            });
             all.extend(others);
         }
         Ok(all)
+    }
+
+    /// A closer look at each of these, with what of it is near, or `otherwise`.
+    pub(super) fn each_near(
+        &self,
+        pids: impl Iterator<Item = Pid>,
+        criteria: &Criteria,
+        lineage: &[Pid],
+        otherwise: Option<By>,
+        visit: &mut dyn FnMut(Candidate),
+    ) -> Result<(), Unknown> {
+        let glimpses: Vec<_> = pids.filter_map(|pid| self.glimpse(pid).ok()).collect();
+        let (nearness, named) = (Nearness::new(criteria, self), self.named_by(criteria));
+        let judge = Judge { criteria, tasks: &Tasks::default(), lineage, named: named.as_ref() };
+        let read = self.read(&glimpses, &mut |glimpse, reading| {
+            let judged = reading.and_then(|reading| {
+                self.judge(glimpse.asked.id, reading, judge, |entry, stat, identity| {
+                    nearness.by(entry, stat, identity).or(otherwise)
+                })
+            });
+            if let Ok(Some(candidate)) = judged {
+                visit(candidate);
+            }
+        });
+        read.map(drop)
     }
 }
 
@@ -107,7 +118,7 @@ fn says_something(pattern: &Pattern) -> bool {
 }
 
 /// What is close to what is looked for.
-pub(super) struct Nearness<'a> {
+struct Nearness<'a> {
     criteria: &'a Criteria,
     /// The pattern in any case, without anchors, and both.
     looser: Vec<Pattern>,
@@ -122,7 +133,7 @@ pub(super) struct Nearness<'a> {
 }
 
 impl<'a> Nearness<'a> {
-    pub(super) fn new(criteria: &'a Criteria, proc: &Proc) -> Self {
+    fn new(criteria: &'a Criteria, proc: &Proc) -> Self {
         let Criteria { pattern, start_command, .. } = criteria;
         let words = start_command.split(|c: char| c.is_whitespace() || ";&|()<>'\"".contains(c));
         let words = words.map(|word| word.rsplit('/').next().unwrap_or(word));
@@ -142,7 +153,7 @@ impl<'a> Nearness<'a> {
         }
     }
 
-    pub(super) fn by(&self, entry: &Process, stat: &Stat<'_>, identity: &Identity) -> Option<By> {
+    fn by(&self, entry: &Process, stat: &Stat<'_>, identity: &Identity) -> Option<By> {
         if self.criteria.subject == Subject::CommandLine {
             return self.is_near_line(stat, identity).then_some(By::CommandLine);
         }
@@ -244,7 +255,6 @@ mod tests {
 
     use super::*;
     use crate::process::tests::{FakeProc, named};
-    use crate::sys::Pid;
 
     #[test]
     fn what_a_command_line_names_is_near() {
