@@ -538,7 +538,7 @@ mod tests {
         // What it is now is what a successor is recognised by.
         is_now("sleep", 'S', "/usr/bin/sleep", "new\0");
         handle.refresh(&criteria(), &proc);
-        assert_eq!(handle.info().signature.argument, b"new");
+        assert_eq!(handle.info().signature.argument.0, b"new");
         is_now("other", 'S', "/usr/bin/sleep", "new\0");
         assert_eq!((handle.check(&criteria(), &proc), handle.info().name.as_str()), (alive(), "other"));
         assert!(handle.is_renamed());
@@ -562,7 +562,8 @@ mod tests {
     #[test]
     fn of_a_script_the_interpreter_is_not_enough() {
         let signature = |path: &[u8], line: &[u8]| {
-            let executable = Some(crate::process::Executable { path: path.to_vec(), file: None });
+            let executable =
+                Some(crate::process::Executable { path: crate::process::Bytes(path.to_vec()), file: None });
             Signature { executable, ..Signature::new(0, line) }
         };
         let script = signature(b"/usr/bin/python.", b"python3\0/opt/a.py\0");

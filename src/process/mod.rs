@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use procfs::process::Process;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::process::command_lines::Reading;
 use crate::process::criteria::{script, shown_command_line};
@@ -108,11 +108,10 @@ pub struct Signature {
     /// The effective user, who owns the /proc/PID folder.
     pub user: u32,
     /// The first argument without its digits, which may be a worker's number or a version.
-    #[serde(with = "hex")]
-    pub argument: Vec<u8>,
+    pub argument: Bytes,
     /// The first argument after it that is no option, without digits: what an interpreter runs.
-    #[serde(default, with = "hex::optional")]
-    pub script: Option<Vec<u8>>,
+    #[serde(default)]
+    pub script: Option<Bytes>,
     #[serde(default)]
     pub executable: Option<Executable>,
 }
@@ -121,8 +120,7 @@ pub struct Signature {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Executable {
     /// Its path without digits.
-    #[serde(with = "hex")]
-    pub path: Vec<u8>,
+    pub path: Bytes,
     /// Device and inode, if they are known.
     pub file: Option<(u64, u64)>,
 }
@@ -144,8 +142,8 @@ impl Signature {
     /// had another.
     pub fn has_script_of(&self, other: &Signature) -> bool {
         let (Some(one), Some(two)) = (&self.script, &other.script) else { return true };
-        let is_path = one.contains(&b'/') || two.contains(&b'/');
-        let name = self.executable.as_ref().map(|file| criteria::last_part(&file.path));
+        let is_path = one.0.contains(&b'/') || two.0.contains(&b'/');
+        let name = self.executable.as_ref().map(|file| criteria::last_part(&file.path.0));
         one == two || !is_path && !name.is_some_and(criteria::is_interpreter)
     }
 
@@ -153,7 +151,7 @@ impl Signature {
     /// the same arguments.
     pub fn is_same_program(&self, other: &Signature) -> bool {
         let runs_scripts = match (&self.executable, &other.executable) {
-            (Some(one), Some(_)) => criteria::is_interpreter(criteria::last_part(&one.path)),
+            (Some(one), Some(_)) => criteria::is_interpreter(criteria::last_part(&one.path.0)),
             _ => true,
         };
         let has_arguments_of = || self.argument == other.argument && self.has_script_of(other);
@@ -161,47 +159,30 @@ impl Signature {
     }
 }
 
-fn without_digits(text: &[u8]) -> Vec<u8> {
-    text.iter().copied().filter(|byte| !byte.is_ascii_digit()).collect()
+fn without_digits(text: &[u8]) -> Bytes {
+    Bytes(text.iter().copied().filter(|byte| !byte.is_ascii_digit()).collect())
 }
 
-/// Bytes in files: two hexadecimal digits each.
-mod hex {
-    use std::fmt::Write as _;
+/// Bytes, of which files have two hexadecimal digits each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bytes(pub Vec<u8>);
 
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
-        let mut digits = String::new();
-        for byte in bytes {
-            let _ = write!(digits, "{byte:02x}");
-        }
-        to.serialize_str(&digits)
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&format_args!("{self:x}"))
     }
+}
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
-        Ok(bytes(&String::deserialize(from)?))
+impl fmt::LowerHex for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
+}
 
-    fn bytes(digits: &str) -> Vec<u8> {
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let byte = |pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-        digits.as_bytes().chunks(2).filter_map(byte).collect()
-    }
-
-    pub mod optional {
-        use super::{Deserialize, Deserializer, Serializer};
-
-        #[expect(clippy::ref_option)] // serde wants it so
-        pub fn serialize<S: Serializer>(bytes: &Option<Vec<u8>>, to: S) -> Result<S::Ok, S::Error> {
-            match bytes {
-                Some(bytes) => super::serialize(bytes, to),
-                None => to.serialize_none(),
-            }
-        }
-
-        pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<u8>>, D::Error> {
-            Ok(Option::<String>::deserialize(from)?.map(|digits| super::bytes(&digits)))
-        }
+        Ok(Bytes(String::deserialize(from)?.as_bytes().chunks(2).filter_map(byte).collect()))
     }
 }
 

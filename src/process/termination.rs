@@ -171,7 +171,7 @@ impl Predecessor {
             return true;
         }
         let is_worker = process.never_execed && self.session != 0 && process.session == self.session;
-        let has_its_argument = new.argument == old.argument && !old.argument.is_empty();
+        let has_its_argument = new.argument == old.argument && !old.argument.0.is_empty();
         is_of_its_kind && has_its_argument && new.has_script_of(old) && !is_worker
     }
 }
@@ -256,7 +256,8 @@ mod tests {
     #[test]
     fn a_successor_runs_the_same_program_and_script() {
         let signature = |path: &str, file, line: &[u8]| {
-            let executable = Some(crate::process::Executable { path: path.into(), file });
+            let executable =
+                Some(crate::process::Executable { path: crate::process::Bytes(path.into()), file });
             Signature { executable, ..Signature::new(0, line) }
         };
         let line = b"python\0-u\0/srv/a1.app\0";

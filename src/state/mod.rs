@@ -513,7 +513,7 @@ mod tests {
     use super::*;
     use crate::hold::pause::Leave;
     use crate::policy::Request;
-    use crate::process::Executable;
+    use crate::process::{Bytes, Executable};
     use std::os::unix::fs::PermissionsExt;
 
     fn files(folder: &Path, boot_id: &str) -> Files {
@@ -549,7 +549,7 @@ mod tests {
                 has_terminal: false,
                 since: ms(50),
                 signature: Signature {
-                    executable: Some(Executable { path: b"/x".to_vec(), file: Some((1, 2)) }),
+                    executable: Some(Executable { path: Bytes(b"/x".to_vec()), file: Some((1, 2)) }),
                     ..Signature::new(0, b"\xff/\0/y\0")
                 },
             }),
