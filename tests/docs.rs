@@ -116,6 +116,14 @@ const CLASSES: &[(&str, Class)] = &[
         "systemctl enable --now watchdog-once@",
         Class::RunBy("packaging/machine/checks/once.sh", "systemctl enable --now"),
     ),
+    (
+        "systemctl enable --now watchdog-textfile.timer",
+        Class::RunBy("packaging/machine/checks/monitoring.sh", "systemctl enable --now"),
+    ),
+    (
+        "apt install prometheus-node-exporter",
+        Class::RunBy("packaging/machine/make-tree", "prometheus-node-exporter"),
+    ),
     ("systemctl reload ", Class::RunBy("packaging/machine/checks/service.sh", "systemctl reload")),
     (
         "systemctl --user enable --now ",

@@ -1,6 +1,8 @@
 # shellcheck shell=bash
 # The package itself: what it brings, an upgrade under running watches, and that nothing of it stays.
 
+textfile=/var/lib/prometheus/node-exporter/watchdog.prom
+
 # Every file, but for what apt, dpkg and the machine keep of their own.
 files() {
     find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /srv -o -path /var/tmp \
@@ -71,9 +73,11 @@ watches_begin() {
     configure nginx "service nginx start" 'restart_wait_interval = "2s"'
     configure directd "/usr/local/sbin/directd 100000" 'restart_wait_interval = "2s"'
     eventually 20 is_running nginx
-    systemctl enable --now watchdog@nginx.service watchdog@directd.service watchdog-once@nginx.timer
+    systemctl enable --now watchdog@nginx.service watchdog@directd.service watchdog-once@nginx.timer \
+        watchdog-textfile.timer
     eventually 10 is_at_rest nginx
     eventually 10 succeeded directd
+    eventually 60 grep '^watchdog_active{name="nginx"} 1$' "$textfile"
 }
 
 # The same package with a higher version.
@@ -99,7 +103,8 @@ upgrade_leaves_processes_alone() {
 
 upgrade_keeps_configuration() {
     grep 'restart_wait_interval = "2s"' /etc/watchdog/nginx.toml
-    systemctl is-enabled watchdog@nginx.service watchdog@directd.service watchdog-once@nginx.timer
+    systemctl is-enabled watchdog@nginx.service watchdog@directd.service watchdog-once@nginx.timer \
+        watchdog-textfile.timer
 }
 
 watches_run_the_new_program() {
@@ -118,6 +123,8 @@ remove_keeps_configuration() {
     test -e /etc/watchdog/nginx.toml
     same "$(pid_of nginx)" "$nginx"
     eventually 10 is_gone watchdog
+    # node_exporter would show it for ever.
+    not test -e "$textfile"
     # Its apt hook is configuration, and still there.
     DEBIAN_FRONTEND=noninteractive apt-get install --yes --reinstall nginx-common 2>&1 | tee /tmp/apt.log
     not grep -Ei 'watchdog|problem executing' /tmp/apt.log
