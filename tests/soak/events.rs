@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use crate::chance::Chance;
+use crate::health;
 use crate::instance::{self, CRON_INTERVAL, Instance, Mode, ONE_OF_MANY, Places, RESTART_WAIT_INTERVAL};
 use crate::parts::{self, Behaviour};
 use crate::processes::{self, send, send_all, spawn};
@@ -65,22 +66,28 @@ pub enum Event {
     ProcHidden,
     NumberReused,
     CommandsNumberReused,
+    Hangs,
+    Deaf,
+    SlowToAnswer,
+    WrongProbe,
+    BrokenProbe,
+    Request,
 }
 
 use Event::{
-    AddressSpace, Broken, ByHand, ClockSet, CommandsNumberReused, ConfigurationChanged, ConfigurationWrong,
-    ControlGroup, CrashProcess, Crashing, Descriptors, FreezeWatchdog, Frozen, HandedOver, HangUpStorm,
-    Hanging, HomeGone, Hundreds, KillAllTwice, KillProcess, KillStartCommand, KillWatchdog, LeftOver,
-    LogFolderIsFile, LogFolderRemoved, LogsFull, LogsReadOnly, LookNow, NumberReused, Pause, ProcHidden,
-    ProcNotMounted, SecondWatchdogs, Slow, StateFull, StateReadOnly, StopProcess, Storm, TerminateWatchdog,
-    TimeNamespace,
+    AddressSpace, Broken, BrokenProbe, ByHand, ClockSet, CommandsNumberReused, ConfigurationChanged,
+    ConfigurationWrong, ControlGroup, CrashProcess, Crashing, Deaf, Descriptors, FreezeWatchdog, Frozen,
+    HandedOver, HangUpStorm, Hanging, Hangs, HomeGone, Hundreds, KillAllTwice, KillProcess, KillStartCommand,
+    KillWatchdog, LeftOver, LogFolderIsFile, LogFolderRemoved, LogsFull, LogsReadOnly, LookNow, NumberReused,
+    Pause, ProcHidden, ProcNotMounted, Request, SecondWatchdogs, Slow, SlowToAnswer, StateFull,
+    StateReadOnly, StopProcess, Storm, TerminateWatchdog, TimeNamespace, WrongProbe,
 };
 
 /// An event, and how likely it is.
 pub type Weighed = (u64, Event);
 
 /// All of them, the more likely ones with a greater weight.
-const ALL: [Weighed; 40] = [
+const ALL: [Weighed; 46] = [
     (12, KillProcess),
     (4, StopProcess),
     (4, CrashProcess),
@@ -121,6 +128,12 @@ const ALL: [Weighed; 40] = [
     (3, ProcHidden),
     (5, NumberReused),
     (2, CommandsNumberReused),
+    (16, Hangs),
+    (8, Deaf),
+    (4, SlowToAnswer),
+    (4, WrongProbe),
+    (4, BrokenProbe),
+    (10, Request),
 ];
 
 impl Event {
@@ -160,6 +173,7 @@ impl Event {
         match self {
             // Long enough for a round of attempts, or for the end of an attempt that takes too long.
             Broken | Crashing | Hanging => (1_000, 6_500),
+            Hangs | Deaf | SlowToAnswer | WrongProbe | BrokenProbe => (3_000, 9_000),
             // So that time is lost.
             Frozen => (1_500, 4_000),
             _ => (150, 2_000),
@@ -258,6 +272,16 @@ impl Event {
             ProcHidden => return hide(world),
             NumberReused => number_reused(world, at, chance),
             CommandsNumberReused => return commands_number_reused(world, mortal),
+            Request => {
+                // Of these it is known what was stopped.
+                let probed = any(world, chance, |it| it.character.probed);
+                let at = if chance.between(0, 2) == 0 { at } else { probed };
+                return Some(health::ask(world, at, chance));
+            }
+            Hangs | Deaf | SlowToAnswer | WrongProbe | BrokenProbe => {
+                let at = any(world, chance, |it| it.character.probed);
+                return Some(health::ail(world, at, self, chance));
+            }
         }
         None
     }

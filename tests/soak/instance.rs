@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::health::{Condition, History};
 use crate::parts::{Behaviour, WORLD};
 use crate::processes::spawn;
 
@@ -18,6 +19,7 @@ pub const STABLE_AFTER: Duration = Duration::from_secs(2);
 pub const START_TIMEOUT: Duration = Duration::from_secs(4);
 pub const RETRY_AFTER: Duration = Duration::from_secs(2);
 pub const MAX_FAIL_COUNT: u32 = 3;
+pub const PROBE_FAILURES: u32 = 3;
 /// The pretend cron's minute.
 pub const CRON_INTERVAL: Duration = Duration::from_secs(1);
 /// The user that an ordinary user's watchdog is of: nobody's number on most systems.
@@ -59,6 +61,8 @@ pub struct Character {
     pub configured: bool,
     /// It is an ordinary user's.
     pub ordinary: bool,
+    /// With `--probe`.
+    pub probed: bool,
     /// Its watchdog is never ended, so that what grows in it shows.
     pub veteran: bool,
 }
@@ -70,11 +74,12 @@ const SERVICE: Character = Character {
     retries: true,
     configured: false,
     ordinary: false,
+    probed: false,
     veteran: false,
 };
 
 /// All of them.
-pub const CHARACTERS: [Character; 8] = [
+pub const CHARACTERS: [Character; 11] = [
     SERVICE,
     Character { word: "veteran", veteran: true, ..SERVICE },
     Character { word: "stays", stays: true, ..SERVICE },
@@ -83,6 +88,9 @@ pub const CHARACTERS: [Character; 8] = [
     Character { word: "once", mode: Mode::Once, ..SERVICE },
     Character { word: "line", mode: Mode::Line, retries: false, ..SERVICE },
     Character { word: "user", ordinary: true, ..SERVICE },
+    Character { word: "probed", probed: true, retries: false, ..SERVICE },
+    Character { word: "mixed", probed: true, retries: false, stays: true, ..SERVICE },
+    Character { word: "checked", probed: true, mode: Mode::Once, ..SERVICE },
 ];
 
 /// One of the hundreds that are there for a moment.
@@ -129,6 +137,8 @@ pub struct Known {
     pub failing: u32,
     /// Attempts since it was last told to begin anew.
     pub attempts: u32,
+    /// What is known of its health, and of what was asked for.
+    pub health: History,
 }
 
 /// What one of its watchdogs had when it was first seen at rest.
@@ -178,6 +188,9 @@ impl Instance {
             world: world.to_owned(),
         };
         instance.behave(Behaviour::Good);
+        if character.probed {
+            Condition::Good.write(world, &instance.name);
+        }
         instance.configure(File::Right);
         instance
     }
@@ -230,6 +243,19 @@ impl Instance {
             ("state_dir", self.places.state.display().to_string()),
             ("log_dir", self.places.logs.display().to_string()),
         ];
+        if self.character.probed {
+            let probe = format!("exec \"$SOAK_WORLD/bin/soak\" probe {}", self.name);
+            let kill_mode = if self.character.stays { "mixed" } else { "process" };
+            settings.extend([
+                ("probe", probe),
+                ("probe_interval", "200ms".to_owned()),
+                ("probe_timeout", "1s".to_owned()),
+                ("probe_start_period", "0ms".to_owned()),
+                ("probe_failures", PROBE_FAILURES.to_string()),
+                ("stop_timeout", "1s".to_owned()),
+                ("kill_mode", kill_mode.to_owned()),
+            ]);
+        }
         if self.character.retries {
             settings.push(("retry_after", time(RETRY_AFTER)));
         }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use crate::health::PATIENCE;
 use crate::instance::{
     Baseline, CRON_INTERVAL, HEALTH_CHECK_INTERVAL, MAX_FAIL_COUNT, Mode, RESTART_WAIT_INTERVAL, RETRY_AFTER,
     STABLE_AFTER,
@@ -25,6 +26,8 @@ const ZOMBIE: Duration = Duration::from_millis(500);
 /// What may be open beyond what was open when the watchdog was first seen at rest: a log and its directory, a lock that
 /// is no file, and a pidfd.
 const MORE_DESCRIPTORS: usize = 4;
+/// The same where a probe may be at work, or one that was killed and not waited for yet.
+const MORE_WITH_PROBE: usize = 9;
 /// How much more memory a watchdog may have than when it was warm, in kB of `RssAnon`.
 const MORE_MEMORY: u64 = 200;
 /// So many state files are looked at in one go.
@@ -37,7 +40,10 @@ impl World {
     pub fn read_ledger(&mut self) {
         for note in self.news() {
             let Some(at) = self.instances.iter().position(|it| it.name == note.instance) else { continue };
-            let What::Began { forked, alone, behaviour, running } = note.what else { continue };
+            let What::Began { forked, alone, behaviour, running } = note.what else {
+                self.read_health(at, &note);
+                continue;
+            };
             self.summary.starts += 1;
             let last = self.instances[at].known.last_start.unwrap_or_default();
             let (fork, look_to_fork) = (FORK + self.delay_of(last), LOOK_TO_FORK + self.delay_of(forked));
@@ -53,7 +59,10 @@ impl World {
             if !alone {
                 wrong.push("two start commands at once".to_owned());
             }
-            let is_too_soon = |last: &Duration| forked < *last + RESTART_WAIT_INTERVAL.saturating_sub(fork);
+            let was_asked_for = known.health.is_asked_for(known.last_start.unwrap_or_default(), forked);
+            let is_too_soon = |last: &Duration| {
+                !was_asked_for && forked < *last + RESTART_WAIT_INTERVAL.saturating_sub(fork)
+            };
             let last = known.last_start.filter(is_too_soon);
             if let Some(last) = last.filter(|last| !was_stopped(&known.stops, *last, *last)) {
                 wrong.push(format!("an attempt {:?} after the one before it", forked.saturating_sub(last)));
@@ -136,9 +145,14 @@ impl World {
     pub fn resume(&mut self, at: usize) {
         // Where it cannot be written down, it is said again when it can.
         self.instances[at].known.owed_resume = !self.say(at, "resume");
-        self.instances[at].known.resumed = Some(self.clock.now());
-        self.instances[at].known.failing = 0;
-        self.instances[at].known.attempts = 0;
+        self.begins_anew(at);
+    }
+
+    /// It was told so.
+    pub fn begins_anew(&mut self, at: usize) {
+        let known = &mut self.instances[at].known;
+        (known.resumed, known.failing, known.attempts) = (Some(self.clock.now()), 0, 0);
+        known.health.restarts = 0;
     }
 
     /// The faults are over: all run again in time.
@@ -155,7 +169,8 @@ impl World {
                 let cron = if instance.is_from_cron() { CRON_INTERVAL } else { Duration::ZERO };
                 // One that is about to be started again has no watchdog yet.
                 let since = instance.due.max(began).min(began + Duration::from_secs(1));
-                since + RESTART_WAIT_INTERVAL + GRACE + cron + instance.known.patience
+                let probes = if instance.character.probed { PATIENCE } else { Duration::ZERO };
+                since + RESTART_WAIT_INTERVAL + GRACE + cron + probes + instance.known.patience
             })
             .collect();
         // Ended by all being well, or by a violation.
@@ -166,6 +181,11 @@ impl World {
             let now = world.clock.now();
             let mut missing = 0;
             for (at, allowed) in allowed.iter_mut().enumerate() {
+                if world.is_owed_an_answer(at) {
+                    missing += 1;
+                    *allowed = now + RESTART_WAIT_INTERVAL + GRACE + CRON_INTERVAL + PATIENCE;
+                    continue;
+                }
                 let name = &world.instances[at].name;
                 let running: Vec<_> =
                     all.iter().filter(|live| is_process_of(live, name)).map(|live| live.pid).collect();
@@ -212,6 +232,10 @@ impl World {
         let followed = state["process"]["pid"].as_i64();
         let watchdogs = self.watchdogs(at);
         let by = state["watchdog"]["pid"].as_i64();
+        let is_sick = state["memory"]["health"]["series"]["condition"] != "healthy";
+        if self.instances[at].character.probed && is_sick {
+            return false;
+        }
         running.iter().any(|pid| Some(i64::from(*pid)) == followed)
             && watchdogs.iter().any(|pid| Some(i64::from(*pid)) == by)
     }
@@ -237,6 +261,7 @@ impl World {
             known.killed = None;
             known.patience = Duration::ZERO;
             known.stops.clear();
+            known.health.forget();
             if known.pause.is_some_and(|(_, until)| until.is_some()) {
                 known.pause = None;
             }
@@ -283,7 +308,8 @@ impl World {
                 _ => Baseline { pid, descriptors, memory, looks: 0 },
             };
             let is_warm = baseline.looks >= WARM;
-            if descriptors > baseline.descriptors + MORE_DESCRIPTORS {
+            let more = if self.instances[at].character.probed { MORE_WITH_PROBE } else { MORE_DESCRIPTORS };
+            if descriptors > baseline.descriptors + more {
                 self.violated(format!(
                     "{name}: the watchdog has {descriptors} descriptors; it had {}",
                     baseline.descriptors
@@ -334,7 +360,7 @@ impl World {
             let (status, output, errors) = processes::run(&mut status);
             self.summary.checked("status can be asked");
             match serde_json::from_str::<Vec<_>>(&output) {
-                Ok(lines) if matches!(status.code(), Some(0 | 3 | 4)) => all.extend(lines),
+                Ok(lines) if matches!(status.code(), Some(0 | 1 | 3 | 4)) => all.extend(lines),
                 // Without /proc it can tell nothing.
                 _ if self.blind && status.code() == Some(4) => {}
                 _ => self.violated(format!("status: {status} {output:?} {errors:?}")),

@@ -1,7 +1,8 @@
-//! What start commands note of themselves, and who reads it.
+//! What start commands, probes and processes note of themselves, and who reads it.
 //!
-//! Each start command writes a line when it begins, and another when it ends by itself, with one write to
-//! a file that is opened for appending: lines are whole, and in the order in which they were written.
+//! Each start command and probe writes a line when it begins, and another when it ends by itself; and a process
+//! that is probed when it is told to end. Each is one write to a file that is opened for appending: lines are
+//! whole, and in the order in which they were written.
 
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
@@ -13,7 +14,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
     pub instance: String,
-    /// The start command's process.
+    /// The process that wrote it.
     pub pid: i32,
     /// When it was written.
     pub at: Duration,
@@ -36,6 +37,15 @@ pub enum What {
     },
     /// It has ended by itself.
     Ended,
+    /// A probe of this process has begun, or says this of it.
+    Probe {
+        /// The process.
+        process: i32,
+        /// `begins`, `good`, `bad` or `unknown`.
+        says: String,
+    },
+    /// The process that writes this got SIGTERM.
+    Told,
 }
 
 impl Note {
@@ -45,6 +55,10 @@ impl Note {
         let mut line = format!("{instance} {pid} {}", at.as_millis());
         match what {
             What::Ended => line.push_str(" ended"),
+            What::Told => line.push_str(" told"),
+            What::Probe { process, says } => {
+                let _ = write!(line, " probe {process} {says}");
+            }
             What::Began { forked, alone, behaviour, running } => {
                 let _ = write!(line, " began {} {alone} {behaviour}", forked.as_millis());
                 for (pid, started) in running {
@@ -63,6 +77,8 @@ impl Note {
         let (instance, pid, at) = (next()?.to_owned(), next()?.parse().ok()?, millis(next()?)?);
         let what = match next()? {
             "ended" => What::Ended,
+            "told" => What::Told,
+            "probe" => What::Probe { process: next()?.parse().ok()?, says: next()?.to_owned() },
             "began" => What::Began {
                 forked: millis(next()?)?,
                 alone: next()?.parse().ok()?,

@@ -12,6 +12,7 @@
 //! | `invariants` | what must hold |
 //! | `world` | namespaces, directories, and who starts a watchdog again |
 //! | `instance` | a watchdog under test |
+//! | `health` | hangs, probes, stops and requests, and what must hold of them |
 //! | `parts` | the start command and the watched process, which this program plays too |
 //! | `ledger` | what start commands note of themselves |
 //! | `processes`, `pressure`, `clock`, `chance`, `summary` | what these need |
@@ -24,6 +25,7 @@
 mod chance;
 mod clock;
 mod events;
+mod health;
 mod instance;
 mod invariants;
 mod ledger;

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::SIGTERM;
 
+use crate::health;
 use crate::ledger::{Note, What};
 use crate::processes::{Live, Processes};
 
@@ -120,8 +121,10 @@ pub fn play(arguments: &[String]) {
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     match arguments[1..] {
         ["start", name, stays] => start(&world, name, stays == "stays"),
-        [PROCESS, crash_after] => live(&world, crash_after.parse().ok()),
-        [PROCESS | "worker"] => live(&world, None),
+        [PROCESS, crash_after] => live(&world, arguments[0], crash_after.parse().ok()),
+        [PROCESS] => live(&world, arguments[0], None),
+        ["worker"] => live(&world, "", None),
+        ["probe", name] => health::probe(&world, name),
         ["storm", name, count] => rage(name, count.parse().unwrap_or(0)),
         _ => panic!("no such part: {arguments:?}"),
     }
@@ -201,7 +204,8 @@ fn keep_over_exec(file: &File) {
 }
 
 /// Lives until it is killed, or the soak is over.
-fn live(world: &Path, crash_after: Option<u64>) {
+fn live(world: &Path, path: &str, crash_after: Option<u64>) {
+    health::note_signals(world, path.rsplit('/').next().unwrap_or_default());
     if let Some(time) = crash_after {
         sleep(Duration::from_millis(time));
         // SAFETY: the handler that is replaced is Rust's own, which would say that a stack overflowed.

@@ -73,7 +73,7 @@ impl World {
             mount_memory(&folder, "512m");
         }
         open_to_all(&folder);
-        for name in ["bin", "behaviour", "config", "errors", "starting", "proc"] {
+        for name in ["bin", "behaviour", "config", "errors", "health", "starting", "proc"] {
             fs::create_dir(folder.join(name)).expect("a folder");
             open_to_all(&folder.join(name));
         }
@@ -176,6 +176,7 @@ impl World {
     pub fn kill_processes(&mut self, at: usize, signal: Signal) -> Vec<i32> {
         let name = self.instances[at].name.clone();
         let pids: Vec<_> = self.running(&name).into_iter().map(|live| live.pid).collect();
+        self.instances[at].known.health.signalled.extend(&pids);
         for pid in &pids {
             processes::send(*pid, signal);
         }
@@ -233,6 +234,7 @@ impl World {
     pub fn tend(&mut self) {
         for at in 0..self.instances.len() {
             self.bury(at);
+            self.look_at_requests(at);
             let now = self.clock.now();
             let instance = &mut self.instances[at];
             if now < instance.due {
