@@ -1,7 +1,6 @@
 //! Whether the process works: probes on real processes, and what follows from them.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use regex_lite::Regex;
 use rustix::process::{Resource, getrlimit};
 
 use crate::harness::{Captured, Invocation, Scene, WATCHDOG, named};
-use crate::machine::{ALICE, ControlGroup, as_user, is_root, program, send, skip, with_mounts};
+use crate::machine::{ALICE, ControlGroup, as_user, free_port, is_root, program, send, skip, with_mounts};
 use crate::namespaces::process_1;
 
 /// A watchdog whose process is healthy while there is a file `ok`, and whose times are short.
@@ -275,7 +274,7 @@ fn what_a_probe_writes_and_leaves_delays_nothing() {
 #[test]
 fn a_server_that_hangs_is_told_from_one_that_answers() {
     let scene = Scene::new();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let watchdog = probing(&scene, &format!("http://127.0.0.1:{port}/"))
         .with("--probe-timeout", "0.5")
         .starting(&format!("$ACTOR answer {port} &"));
@@ -542,7 +541,7 @@ fn runs_that_come_and_go_leave_it_running_after_enough_restarts() {
 #[test]
 fn as_process_1_it_is_probed_restarted_and_left_running() {
     let scene = Scene::new();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let check = format!("http://127.0.0.1:{port}/");
     let watchdog = probing(&scene, &check)
         .with("--probe-timeout", "0.5")

@@ -55,6 +55,7 @@ mod request;
 mod right_process;
 mod schema;
 mod selection;
+mod servers;
 mod service_manager;
 mod signals;
 mod start;
