@@ -4,7 +4,8 @@
 use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -73,6 +74,22 @@ pub struct Machine {
     pub watchdog: PathBuf,
     /// Where the watched processes say that they are there.
     pub socket: UnixDatagram,
+    /// The port of a server that answers each HTTP request.
+    pub port: u16,
+}
+
+/// Answers whoever connects, at a port of its own.
+fn serve() -> Result<u16> {
+    let server = TcpListener::bind("127.0.0.1:0")?;
+    let port = server.local_addr()?.port();
+    std::thread::spawn(move || {
+        for mut client in server.incoming().flatten() {
+            // One that only connects has left by then.
+            let _ = client.read(&mut [0; 1024]);
+            let _ = client.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        }
+    });
+    Ok(port)
 }
 
 /// What a watched process says when it is there.
@@ -105,7 +122,8 @@ impl Machine {
         fs::create_dir(&groups)?;
         run(Command::new("mount").args(["-t", "cgroup2", "none"]).arg(&groups))?;
         let socket = UnixDatagram::bind(folder.path().join("socket"))?;
-        Ok(Machine { folder, folders: Cell::new(0), watchdog: watchdog.canonicalize()?, socket })
+        let (watchdog, port) = (watchdog.canonicalize()?, serve()?);
+        Ok(Machine { folder, folders: Cell::new(0), watchdog, socket, port })
     }
 
     /// A file or directory of this run.

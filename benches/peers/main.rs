@@ -62,6 +62,8 @@ enum Subject {
     Deaths,
     /// Cost while all is well
     Quiet,
+    /// The same with a probe every ten seconds
+    Probes,
     /// One look through /proc, and one run
     Looks,
     /// Many instances
@@ -69,6 +71,7 @@ enum Subject {
 }
 
 /// How much is measured.
+#[derive(Clone)]
 struct Plan {
     /// Processes on the machine.
     processes: Vec<usize>,
@@ -84,6 +87,8 @@ struct Plan {
     window: Duration,
     /// For how long system calls are counted.
     counting: Duration,
+    /// For how long both are where a server is probed every ten seconds.
+    probing: Duration,
     /// Scans and runs.
     looks: usize,
     /// Instances.
@@ -100,6 +105,7 @@ impl Plan {
             settle: Duration::from_secs(2),
             window: Duration::from_secs(8),
             counting: Duration::from_secs(4),
+            probing: Duration::from_secs(40),
             looks: 50,
             fleets: vec![1, 100, 1_000],
         }
@@ -114,6 +120,7 @@ impl Plan {
             settle: Duration::from_secs(1),
             window: Duration::from_secs(1),
             counting: Duration::from_secs(1),
+            probing: Duration::from_secs(2),
             looks: 5,
             fleets: vec![1, 10],
         }
@@ -145,7 +152,7 @@ fn measure(options: &Options, watchdog: &Path) -> Result<()> {
     }
     let measures = |subject| options.only.as_ref().is_none_or(|only| only.contains(&subject));
     let machine = Machine::new(watchdog)?;
-    let watchers = watchers::that_are_here(&machine);
+    let watchers = watchers::that_are_here(&machine, &watchers::ALL);
     let mut results = Results::new(&machine, &watchers)?;
     for &processes in &plan.processes {
         if measures(Subject::Deaths) {
@@ -157,6 +164,11 @@ fn measure(options: &Options, watchdog: &Path) -> Result<()> {
         if measures(Subject::Looks) {
             results.looks.extend(looks::measure(&machine, &plan, processes)?);
         }
+    }
+    if let Some(&processes) = plan.processes.first().filter(|_| measures(Subject::Probes)) {
+        let watchers = watchers::that_are_here(&machine, &watchers::PROBING);
+        let plan = Plan { window: plan.probing, counting: plan.probing, ..plan.clone() };
+        results.probes = quiet::measure(&machine, &watchers, &plan, processes)?;
     }
     if measures(Subject::Fleet) {
         results.fleet = fleet::measure(&machine, &watchers, &plan)?;

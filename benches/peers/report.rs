@@ -26,6 +26,8 @@ pub struct Results {
     pub deaths: Vec<deaths::Row>,
     /// See there.
     pub quiet: Vec<quiet::Row>,
+    /// The same with probes.
+    pub probes: Vec<quiet::Row>,
     /// See there.
     pub looks: Vec<looks::Row>,
     /// See there.
@@ -55,6 +57,7 @@ impl Results {
             programs,
             deaths: Vec::new(),
             quiet: Vec::new(),
+            probes: Vec::new(),
             looks: Vec::new(),
             fleet: Vec::new(),
         })
@@ -113,7 +116,12 @@ fn describe_machine() -> Result<String> {
 /// The tables.
 pub fn text(results: &Results) -> String {
     let mut text = format!("Measured on {}.\n", results.machine);
-    for table in [programs(results), deaths(results), quiet(results), looks(results), fleet(results)] {
+    let well = "**While all is well.** Each second, children included; memory in kB.";
+    let probed = "**While it is probed.** The same, with a probe of a server that answers every ten seconds.";
+    let costs = [quiet(&results.quiet, well), quiet(&results.probes, probed)];
+    for table in
+        [programs(results), deaths(results)].into_iter().chain(costs).chain([looks(results), fleet(results)])
+    {
         text += &table.markdown();
     }
     text += &targets::table(results).markdown();
@@ -199,9 +207,9 @@ fn deaths(results: &Results) -> Table {
     }
 }
 
-fn quiet(results: &Results) -> Table {
+fn quiet(rows: &[quiet::Row], heading: &str) -> Table {
     let row = |row: &quiet::Row| {
-        let ours = results.quiet.iter().find(|it| it.processes == row.processes && it.watcher.name == OURS);
+        let ours = rows.iter().find(|it| it.processes == row.processes && it.watcher.name == OURS);
         let count = |count: Option<f64>| count.map_or("-".to_owned(), |count| format!("{count:.1}"));
         vec![
             number(row.processes),
@@ -216,7 +224,7 @@ fn quiet(results: &Results) -> Table {
         ]
     };
     Table {
-        heading: "**While all is well.** Each second, children included; memory in kB.".to_owned(),
+        heading: heading.to_owned(),
         columns: vec![
             "processes",
             "watcher",
@@ -228,7 +236,7 @@ fn quiet(results: &Results) -> Table {
             "PSS",
             "RSS",
         ],
-        rows: results.quiet.iter().map(row).collect(),
+        rows: rows.iter().map(row).collect(),
     }
 }
 

@@ -21,7 +21,7 @@ pub enum Notice {
 }
 
 /// A watcher.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Watcher {
     /// Its name in the tables.
     pub name: &'static str,
@@ -45,21 +45,38 @@ pub struct Watcher {
     commands: fn(&Machine, &[String]) -> Result<Vec<Command>>,
 }
 
+/// Ours, as most have it.
+const PLAIN: Watcher = Watcher {
+    name: OURS,
+    short: "ours",
+    package: None,
+    program: "watchdog",
+    notice: Notice::AtOnce,
+    configured: "`--exact --restart-delay 0 --restart-wait-interval 1s`, interval 1 s; the start command puts \
+                 the process into the background, so that it is process 1's child",
+    costs: true,
+    is_for_many: true,
+    takes_up: true,
+    commands: |machine, names| ours(machine, names, false, |words| format!("{words} &")),
+};
+
+/// monit, as most have it.
+const POLLING: Watcher = Watcher {
+    name: MONIT,
+    short: "monit",
+    package: Some("monit"),
+    program: "monit",
+    notice: Notice::Later,
+    configured: "`set daemon 1`, `check process … with pidfile …`, no HTTP, no alerts",
+    costs: true,
+    is_for_many: true,
+    takes_up: true,
+    commands: monit,
+};
+
 /// The first is ours, to which the others are compared.
 pub const ALL: [Watcher; 10] = [
-    Watcher {
-        name: OURS,
-        short: "ours",
-        package: None,
-        program: "watchdog",
-        notice: Notice::AtOnce,
-        configured: "`--exact --restart-delay 0 --restart-wait-interval 1s`, interval 1 s; the start command puts \
-                     the process into the background, so that it is process 1's child",
-        costs: true,
-        is_for_many: true,
-        takes_up: true,
-        commands: |machine, names| ours(machine, names, false, |words| format!("{words} &")),
-    },
+    PLAIN,
     Watcher {
         name: "watchdog, by pid file",
         short: "byfile",
@@ -120,18 +137,7 @@ pub const ALL: [Watcher; 10] = [
         takes_up: true,
         commands: restartd,
     },
-    Watcher {
-        name: MONIT,
-        short: "monit",
-        package: Some("monit"),
-        program: "monit",
-        notice: Notice::Later,
-        configured: "`set daemon 1`, `check process … with pidfile …`, no HTTP, no alerts",
-        costs: true,
-        is_for_many: true,
-        takes_up: true,
-        commands: monit,
-    },
+    POLLING,
     Watcher {
         name: "`pgrep` loop",
         short: "loop",
@@ -167,6 +173,39 @@ pub const ALL: [Watcher; 10] = [
         is_for_many: false,
         takes_up: false,
         commands: |machine, names| wake(machine, names, "wake-rs"),
+    },
+];
+
+/// Those that probe a server besides. The first does not, for comparison.
+pub const PROBING: [Watcher; 5] = [
+    PLAIN,
+    Watcher {
+        name: "watchdog, `tcp://`",
+        short: "tcp",
+        configured: "`--probe tcp://127.0.0.1:PORT`, every 10 s",
+        commands: |machine, names| probing(machine, names, "tcp"),
+        ..PLAIN
+    },
+    Watcher {
+        name: "monit, port",
+        short: "monitt",
+        configured: "besides, `check host … every 10 cycles`, `if failed port PORT`",
+        commands: |machine, names| monit_probing(machine, names, "type tcp"),
+        ..POLLING
+    },
+    Watcher {
+        name: "watchdog, `http://`",
+        short: "http",
+        configured: "`--probe http://127.0.0.1:PORT`, every 10 s",
+        commands: |machine, names| probing(machine, names, "http"),
+        ..PLAIN
+    },
+    Watcher {
+        name: "monit, HTTP",
+        short: "monith",
+        configured: "the same with `protocol http`",
+        commands: |machine, names| monit_probing(machine, names, "protocol http"),
+        ..POLLING
     },
 ];
 
@@ -206,7 +245,7 @@ impl Watcher {
 }
 
 /// The watchers that can be had on this machine.
-pub fn that_are_here(machine: &Machine) -> Vec<&'static Watcher> {
+pub fn that_are_here(machine: &Machine, all: &'static [Watcher]) -> Vec<&'static Watcher> {
     let is_here = |watcher: &&Watcher| {
         let is_here = watcher.file(machine).is_some();
         if !is_here {
@@ -214,7 +253,7 @@ pub fn that_are_here(machine: &Machine) -> Vec<&'static Watcher> {
         }
         is_here
     };
-    ALL.iter().filter(is_here).collect()
+    all.iter().filter(is_here).collect()
 }
 
 /// A program of the PATH, or of the directories that have daemons.
@@ -251,6 +290,14 @@ fn ours(
     names.iter().map(watch).collect()
 }
 
+fn probing(machine: &Machine, names: &[String], scheme: &str) -> Result<Vec<Command>> {
+    let mut commands = ours(machine, names, false, |words| format!("{words} &"))?;
+    for command in &mut commands {
+        command.arg(format!("--probe={scheme}://127.0.0.1:{}", machine.port));
+    }
+    Ok(commands)
+}
+
 fn services(machine: &Machine, names: &[String], supervisor: &str) -> Result<Vec<Command>> {
     let supervise = |name: &String| -> Result<Command> {
         let folder = machine.folder(&format!("{name}.service"))?;
@@ -280,6 +327,18 @@ fn restartd(machine: &Machine, names: &[String]) -> Result<Vec<Command>> {
 }
 
 fn monit(machine: &Machine, names: &[String]) -> Result<Vec<Command>> {
+    monit_with(machine, names, "")
+}
+
+fn monit_probing(machine: &Machine, names: &[String], test: &str) -> Result<Vec<Command>> {
+    let check = format!(
+        "check host server with address 127.0.0.1 every 10 cycles\n  if failed port {} {test} then alert\n",
+        machine.port
+    );
+    monit_with(machine, names, &check)
+}
+
+fn monit_with(machine: &Machine, names: &[String], more: &str) -> Result<Vec<Command>> {
     let mut configuration = "set daemon 1\n".to_owned();
     for file in ["pidfile", "idfile", "statefile"] {
         writeln!(configuration, "set {file} {}", machine.path(&format!("monit.{file}")).display())?;
@@ -293,6 +352,7 @@ fn monit(machine: &Machine, names: &[String]) -> Result<Vec<Command>> {
             text(&words)
         )?;
     }
+    configuration.push_str(more);
     let file: &Path = &machine.path("monitrc");
     fs::write(file, configuration)?;
     // It refuses others.
