@@ -48,6 +48,8 @@ const FIRST_LOOK: Duration = Duration::from_millis(10);
 const EVIDENCE: Duration = Duration::from_secs(2);
 /// A stage of a stop that has no end of its own (`--stop-timeout never`).
 const LONG_STAGE: Duration = Duration::from_secs(30);
+/// Whoever starts a process again that was stopped, as systemd does by `Restart=always`, has done so by then.
+const BACK_GRACE: Duration = Duration::from_secs(1);
 /// How long a request waits for a look that can tell.
 const LOOK_PATIENCE: Duration = Duration::from_secs(10);
 /// Timeouts of a probe that an overloaded machine excuses, as a multiple of `probe_failures`.

@@ -1,7 +1,7 @@
 //! What somebody asks for, and what is answered.
 
 use super::state::{DownCause, Policy, Since, State};
-use super::{Action, Answer, Decision, EVIDENCE, KILL_AFTER, LONG_STAGE, LOOK_PATIENCE};
+use super::{Action, Answer, BACK_GRACE, Decision, EVIDENCE, KILL_AFTER, LONG_STAGE, LOOK_PATIENCE};
 use super::{MayStart, NotDone, Outcome, Request, Seen};
 use crate::time::Time;
 
@@ -10,15 +10,15 @@ use crate::time::Time;
 pub(super) struct Asked {
     pub what: Request,
     since: Since,
-    /// The process was stopped since.
-    pub has_stopped: bool,
+    /// When the process was stopped since.
+    pub stopped: Option<Time>,
 }
 
 impl Policy {
     /// Takes up a request. The newest is the one that counts.
     pub(super) fn ask(&mut self, now: Time, what: Request) {
         self.reply(Answer::Superseded);
-        self.asked = Some(Asked { what, since: Since::new(now), has_stopped: false });
+        self.asked = Some(Asked { what, since: Since::new(now), stopped: None });
     }
 
     /// Answers what was asked for, if anything was.
@@ -71,7 +71,10 @@ impl Policy {
 
     /// The process is missing, no attempt is being judged, and somebody has asked for something.
     pub(super) fn missing_as_asked(&mut self, now: Time) -> Decision {
-        if self.asked.is_some_and(|asked| asked.what == Request::Stop) {
+        if let Some(Asked { what: Request::Stop, stopped, .. }) = self.asked {
+            if let Some(known) = stopped.map(|at| at + BACK_GRACE).filter(|known| now < *known) {
+                return Action::Wait(known).into();
+            }
             self.reply(Answer::Done);
             self.on_probation = false;
             if self.limits.once {

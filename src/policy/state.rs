@@ -238,8 +238,12 @@ impl Policy {
     }
 
     /// Goes on with another probe: what the old one found says nothing of it.
-    pub fn begin_other_probe(&mut self) {
+    pub fn begin_other_probe(&mut self, now: Time) {
         self.health = HealthMemory::default();
+        if let State::Up(Up { id, still, probing, .. }) = self.state {
+            let up = self.enter(now, id, still);
+            self.state = State::Up(Up { probing, ..up });
+        }
     }
 
     /// Forgets failures and a give-up, since somebody said so.

@@ -116,7 +116,7 @@ impl Policy {
                 let then = if what == Request::Stop { Then::Rest } else { Then::Start };
                 // The stop that was asked for is the one that has been.
                 if let Some(asked) = &mut self.asked {
-                    asked.has_stopped = what != Request::Start;
+                    asked.stopped = (what != Request::Start).then_some(now);
                 }
                 Stop { then, ..stop }
             }
@@ -183,9 +183,9 @@ impl Policy {
 
     fn why_stop(&mut self, now: Time, id: ProcessId) -> Option<(Why, Then)> {
         let asked_for = match self.asked {
-            Some(Asked { what: Request::Stop, has_stopped: false, .. }) => Some(Then::Rest),
-            Some(Asked { what: Request::Restart, has_stopped: false, .. }) => Some(Then::Start),
-            Some(Asked { what: Request::Stop, has_stopped: true, .. }) => {
+            Some(Asked { what: Request::Stop, stopped: None, .. }) => Some(Then::Rest),
+            Some(Asked { what: Request::Restart, stopped: None, .. }) => Some(Then::Start),
+            Some(Asked { what: Request::Stop, stopped: Some(_), .. }) => {
                 self.refuse(NotDone::BackAgain);
                 None
             }
@@ -339,7 +339,7 @@ impl Policy {
         self.has_run = false;
         self.health.series = None;
         if let Some(asked) = &mut self.asked {
-            asked.has_stopped = true;
+            asked.stopped = Some(now);
         }
         let is_all = stop.stage == Stage::Kill || self.limits.kill_mode == KillMode::Mixed;
         let decision = if is_all { self.end_left(now, stop, false) } else { self.after_stop(now, stop) };

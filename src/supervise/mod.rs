@@ -408,7 +408,7 @@ impl Supervisor {
                 self.policy.limit(settings.limits);
                 if settings.probe != self.parts.settings.probe {
                     self.health.void();
-                    self.policy.begin_other_probe();
+                    self.policy.begin_other_probe(now());
                 }
                 if is_other(&settings) {
                     // What has died is the old one's history.

@@ -143,6 +143,53 @@ nothing_else_is_a_warning() {
     )
 }
 
+logged() { grep -Eq "$1" /var/log/watchdog/nginx.log; }
+
+unhealthy_is_stopped_by_systemd() {
+    local pid
+    pid=$(pid_of nginx)
+    touch /var/www/html/health
+    configure nginx "systemctl start nginx" 'restart_wait_interval = "2s"' 'probe = "http://127.0.0.1/health"' \
+        'probe_interval = "500ms"' 'probe_start_period = "1s"' 'stop_command = "systemctl stop nginx"'
+    systemctl reload "$unit"
+    eventually 20 logged "INFO  nginx: healthy: nginx .pid $pid"
+    rm /var/www/html/health
+    eventually 20 is_back nginx "$pid"
+    logged "stopping nginx .pid $pid., it is unhealthy: systemctl stop nginx"
+    not logged "sent SIGTERM"
+    touch /var/www/html/health
+    eventually 20 logged "healthy again: nginx"
+    same "$(property nginx.service ActiveState)" active
+}
+
+restart_stop_and_start() {
+    local pid
+    pid=$(pid_of nginx)
+    watchdog restart nginx
+    is_back nginx "$pid"
+    watchdog stop nginx
+    is_gone nginx
+    same "$(property nginx.service ActiveState)" inactive
+    throughout 4 is_gone nginx
+    watchdog start nginx
+    is_running nginx
+}
+
+# The signal ends it, and systemd starts it again.
+started_again_by_systemd_is_not_stopped_twice() {
+    mkdir -p /run/systemd/system/nginx.service.d
+    printf '[Service]\nRestart=always\n' >/run/systemd/system/nginx.service.d/always.conf
+    systemctl daemon-reload
+    configure nginx "service nginx start" 'restart_wait_interval = "2s"'
+    systemctl reload "$unit"
+    not watchdog stop nginx 2>/tmp/said
+    grep -F "somebody else has started it again; to stop it: systemctl stop nginx.service" /tmp/said
+    is_running nginx
+    watchdog start nginx
+    rm /run/systemd/system/nginx.service.d/always.conf
+    systemctl daemon-reload
+}
+
 gives_up() {
     make_daemon workerd
     configure workerd \
@@ -179,6 +226,9 @@ check "a watchdog that hangs (SIGSTOP) is restarted by systemd" untouched stoppe
 check "nginx, killed after this, is back" kill_and_wait nginx
 check "a pause leaves nginx stopped until 'resume'" pause_and_resume
 check "a pause ends by its time" pause_ends_by_time
+check "an unhealthy nginx is stopped by 'systemctl stop' and started" unhealthy_is_stopped_by_systemd
+check "'watchdog restart', 'stop' and 'start' with that" restart_stop_and_start
+check "nginx with Restart=always is not stopped twice" started_again_by_systemd_is_not_stopped_twice
 check "records have a priority in the journal, and no time of their own" journal_has_priorities
 check "nothing else of the unit is a warning" nothing_else_is_a_warning "$quiet_until"
 check "gives up, and stays active" gives_up

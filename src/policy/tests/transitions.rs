@@ -735,12 +735,19 @@ fn requests_to_a_process_that_runs() {
     go("could not be started", no_start, &[restart, (9000, running(0), wait(10_000), None, not_done(Held))]);
     let after = (9500, gone(0), Action::Look, stopped(Why::Request), None);
     // The hold of a stop is in force.
-    go("stop", no_start, &[stop, signal, after, (9500, Seen::Missing, wait(10_500), None, DONE)]);
+    let for_good = [
+        (9500, Seen::Missing, wait(10_500), None, None),
+        (10_500, Seen::Nothing, Action::Look, None, None),
+        (10_500, Seen::Missing, wait(11_500), None, DONE),
+    ];
+    go("stop", no_start, &[&[stop, signal, after], &for_good[..]].concat());
     go(
         "brought back",
         no_start,
         &[stop, signal, after, (9500, running(9400), wait(10_500), BACK, not_done(BackAgain))],
     );
+    let back = (9700, running(9600), wait(10_700), BACK, not_done(BackAgain));
+    go("brought back a moment later", no_start, &[stop, signal, after, for_good[0], back]);
     let started = [
         (9500, Seen::Missing, Action::Start { attempt: 1 }, None, None),
         (9500, Seen::CommandEnded, Action::Look, None, None),
@@ -1173,5 +1180,27 @@ fn what_was_to_be_killed_is_killed_by_the_next_watch_however_late() {
             (90_000, Seen::Missing, Action::Start { attempt: 1 }, None, None),
         ];
         go(&format!("{was:?}"), &mut policy, May::ALL, &rows);
+    }
+}
+
+/// As when SIGHUP gives the process a probe, or another one.
+#[test]
+fn another_probe_counts_from_the_next_one_on() {
+    for (before, is_probed) in [(LIMITS, false), (PROBED, true)] {
+        let mut policy = Policy::new(before);
+        if is_probed {
+            go("healthy", &mut policy, May::ALL, &healthy_at(0, 0));
+        } else {
+            go("found", &mut policy, May::ALL, &[(0, running(0), wait(1000), FOUND, None)]);
+        }
+        policy.limit(PROBED);
+        policy.begin_other_probe(ms(5000));
+        let rows = [
+            (5000, Seen::Nothing, Action::Look, None, None),
+            (5000, running(0), Action::Probe(id(0)), None, None),
+            (5000, healthy(0), wait(6000), HEALTHY, None),
+        ];
+        go("other", &mut policy, May::ALL, &rows);
+        assert!(policy.memory().health.proven);
     }
 }
