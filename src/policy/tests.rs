@@ -985,6 +985,8 @@ impl World {
                 if decision.news == Some(News::Undone) {
                     self.attempt_ran = true;
                     self.bad -= u32::from(std::mem::take(&mut self.attempt_is_bad));
+                    // What it still brings about is nobody's.
+                    self.coming.iter_mut().for_each(|(_, living)| living.by_attempt = false);
                 }
             }
             seen = match decision.action {

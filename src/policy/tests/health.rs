@@ -86,6 +86,8 @@ struct Machine {
     command_until: Option<Time>,
     coming: Option<(Time, Duration)>,
     probe: Option<(ProcessId, Time)>,
+    /// Time was lost since it began: its result counts for nothing.
+    is_void: bool,
     /// When the evidence or the stop command ends, and whether it ends well.
     stage: Option<(Time, bool)>,
     window: u64,
@@ -121,6 +123,7 @@ impl Machine {
             command_until: None,
             coming: None,
             probe: None,
+            is_void: false,
             stage: None,
             window: 0,
             version: 0,
@@ -255,7 +258,9 @@ impl Machine {
     fn pass(&mut self, until: Time, policy: &mut Policy) -> Seen {
         loop {
             if !self.pending.is_empty() {
-                return self.pending.remove(0);
+                let seen = self.pending.remove(0);
+                self.is_void |= matches!(seen, Seen::Lost(_));
+                return seen;
             }
             if let Some(cause) = self.unexplained.take() {
                 let as_expected = matches!(cause, Cause::Finished | Cause::Stopped);
@@ -327,6 +332,7 @@ impl Machine {
             (self.failures, self.healthy_since) = ((Some(id), 0), None);
         }
         match result {
+            _ if self.is_void => {}
             ProbeResult::Healthy => {
                 self.proven = true;
                 self.failures.1 = 0;
@@ -477,7 +483,7 @@ impl Machine {
                     assert!(self.probe.is_none(), "two probes at {before:?}");
                     assert!(self.now >= self.until.paused, "probed at {before:?} while paused");
                     assert_eq!(self.process.map(|living| self.still(&living)), Some(Still::No));
-                    self.probe = Some((id, self.now + ms(3000)));
+                    (self.probe, self.is_void) = (Some((id, self.now + ms(3000))), false);
                     Seen::Nothing
                 }
                 Action::EndProbe => {
