@@ -14,6 +14,7 @@
 #![allow(unsafe_code)] // terminals, limits and filters are set up between fork and exec
 
 mod afresh;
+mod autorestart;
 mod blocked;
 mod clean;
 mod cli;

@@ -174,7 +174,7 @@ fn a_watchdog_that_takes_no_requests_is_named() {
 }
 
 /// Runs a command where the instance has a configuration file.
-fn configured(scene: &Scene, more: &str, words: &[&str]) -> Option<Ended> {
+pub fn configured(scene: &Scene, more: &str, words: &[&str]) -> Option<Ended> {
     let text = format!(
         "process_name = '{}'\nstart_command = '''echo >> $HERE/starts; $ACTOR sleep &'''\nrestart_wait_interval = 0.5\n\
          restart_delay = '50ms'\nafter_stop = 0.3\nstate_dir = '{}'\nlog_dir = '{}'\n{more}\n",

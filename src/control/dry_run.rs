@@ -12,6 +12,7 @@ use crate::exit::ExitCode;
 use crate::hold::{Held, Hold};
 use crate::input::resolve::Job;
 use crate::log::{Stderr, cannot_tell};
+use crate::policy::Life;
 use crate::process::ProcessInfo;
 use crate::process::pid_file::Neighbours;
 use crate::process::scan::{Candidate, Matches, Proc, Tasks, Unknown};
@@ -232,6 +233,9 @@ impl Standing {
         if let Some(held) = Held::longest(&files.holds(now)) {
             return Standing::Held(held.clone());
         }
+        if next.memory.life != Life::Open {
+            return Standing::Held(Held::new(Hold::Finished, None));
+        }
         if let Some(command) = StartRecord::read(files).and_then(|noted| StartCommand::adopt(noted, proc)) {
             return Standing::Starting { command: command.pid() };
         }
@@ -260,9 +264,10 @@ fn would(settings: &Settings, found: &Result<Matches, Unknown>, standing: Standi
         (_, Standing::Watched(_, by)) => format!("{NOTHING} pid {by} already watches '{name}'"),
         (_, Standing::Held(it)) => {
             let words = held(&it);
-            let order = if it.hold == Hold::Stopped { settings.order("start") } else { resume };
+            let is_of_start = matches!(it.hold, Hold::Stopped | Hold::Finished);
+            let order = if is_of_start { settings.order("start") } else { resume };
             match (it.hold, it.until) {
-                (Hold::Paused | Hold::Upgrading | Hold::Stopped, None) => {
+                (Hold::Paused | Hold::Upgrading | Hold::Stopped | Hold::Finished, None) => {
                     format!("{NOTHING} {words} until '{order}' or a reboot")
                 }
                 (Hold::Paused | Hold::Upgrading | Hold::Stopped, Some(until)) => {

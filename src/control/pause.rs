@@ -13,6 +13,7 @@ use crate::hold::Hold;
 use crate::hold::pause::{Leave, begin_upgrade, end_upgrade};
 use crate::input::cli::{StateDir, Which};
 use crate::log::Stderr;
+use crate::policy::Life;
 use crate::settings::dirs::User;
 use crate::settings::name::Name;
 use crate::settings::{self, values};
@@ -112,7 +113,12 @@ pub fn say(
         } else if let Err(error) = files.say(leave, now) {
             wrong.push(format!("{name}: {}", unwritten(&folder, &error)));
         } else {
-            tell(&format!("{name}: {}", done(leave, now, name, place)));
+            let state = files.state_of_this_boot().ok().flatten();
+            let is_finished = state.is_some_and(|state| state.memory.life == Life::Finished);
+            let finished = is_finished && matches!(leave, Leave::Given { .. });
+            let start = || format!("; it has finished; to start it: {}", order("start", name, place));
+            let finished = if finished { start() } else { String::new() };
+            tell(&format!("{name}: {}{finished}", done(leave, now, name, place)));
         }
     }
     if !wrong.is_empty() {

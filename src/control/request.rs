@@ -17,7 +17,7 @@ use crate::hold::Hold;
 use crate::input::cli::{StateDir, Which};
 use crate::input::{config_file, resolve};
 use crate::log::{Stderr, cannot_tell};
-use crate::policy::{Answer, NotDone, Request};
+use crate::policy::{Answer, Life, NotDone, Request};
 use crate::process::handle::{ProcessFd, open_pidfd};
 use crate::process::scan::{Proc, Unknown};
 use crate::settings::Settings;
@@ -322,7 +322,12 @@ impl Asker<'_> {
             }
             (Answer::Done, Request::Start | Request::Restart) => {
                 let process = self.process()?;
-                let running = process.as_ref().map_or_else(|| "it is running".to_owned(), running);
+                let life = self.state()?.map(|state| state.memory.life);
+                let running = match &process {
+                    Some(process) => running(process),
+                    None if life == Some(Life::Finished) => "it was started, and has finished".to_owned(),
+                    None => "it is running".to_owned(),
+                };
                 Ok(format!("{running}{detail}"))
             }
             (Answer::Superseded, _) => not_done(format!("another request came after this one{detail}")),

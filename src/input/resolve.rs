@@ -12,10 +12,11 @@ use crate::settings::dirs::{Dirs, User};
 use crate::settings::doubts::Doubts;
 use crate::settings::given::{Given, Source};
 use crate::settings::program::{self, Place};
-use crate::settings::{SettingError, Settings};
+use crate::settings::{Autorestart, SettingError, Settings};
+use crate::state::Files;
 use crate::supervise::Reload;
 use crate::sys::PROC;
-use crate::time::now;
+use crate::time::{boot_id, now};
 
 /// What there is to do.
 pub struct Job {
@@ -72,6 +73,15 @@ fn fitting(
         let (what, instead) =
             ("only root can run a command as somebody else", "remove it, or run this as root");
         return Err(said(&[SettingError::unfit("run_as", given, what, instead)]));
+    }
+    if settings.limits.once && settings.limits.autorestart != Autorestart::Always {
+        // A run for somebody who asks watches as the watchdog would.
+        let files = Files::of(&settings.dirs, &settings.name, &boot_id(Path::new(PROC)));
+        if !files.has_request() {
+            let what = "cannot be combined with --once, whose next run knows no end that it has not seen";
+            let instead = "watch without --once, or give always";
+            return Err(said(&[SettingError::unfit("autorestart", given, what, instead)]));
+        }
     }
     Ok(settings)
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::LONGEST_RETRY;
 use crate::process::ProcessId;
-use crate::settings::Limits;
+use crate::settings::{Autorestart, Limits};
 use crate::time::{Time, millis};
 
 /// What a watch knows beyond its own run, so that the next one goes on where it stopped.
@@ -171,10 +171,14 @@ pub enum Life {
 }
 
 impl Memory {
-    /// What of it can be true at `now`. A time that is still to come, as where the clock of a container was
+    /// What of it can be true at `now`, under these limits. A time that is still to come, as where the clock of a container was
     /// set back, would keep the watch from its work until then.
     pub fn as_of(self, now: Time, limits: &Limits) -> Self {
         let latest = now.saturating_add(LONGEST_RETRY.max(limits.retry_after.unwrap_or_default()));
+        let life = match (limits.autorestart, self.life) {
+            (Autorestart::Always, _) | (Autorestart::Unexpected, Life::HasRun) => Life::Open,
+            (Autorestart::Unexpected | Autorestart::Never, life) => life,
+        };
         Memory {
             last_attempt: self.last_attempt.map(|at| at.min(now)),
             gave_up_until: self.gave_up_until.map(|until| until.min(latest)),
@@ -183,6 +187,7 @@ impl Memory {
                 series: self.health.series.map(|series| Series { since: series.since.min(now), ..series }),
                 ..self.health
             },
+            life,
             ..self
         }
     }
@@ -198,10 +203,11 @@ impl Memory {
     }
 
     /// What still holds under other settings for the same process, which are a new beginning: that two start
-    /// commands are not too close to each other, what the process came from, and a stop that is under way.
+    /// commands are not too close to each other, what the process came from, that it has finished, and a stop that is
+    /// under way.
     pub fn with_other_settings(self) -> Self {
-        let Memory { last_attempt, ours, stopping, version, window_stopped, .. } = self;
-        Memory { last_attempt, ours, stopping, version, window_stopped, ..Memory::default() }
+        let Memory { last_attempt, ours, stopping, life, version, window_stopped, .. } = self;
+        Memory { last_attempt, ours, stopping, life, version, window_stopped, ..Memory::default() }
     }
 
     /// With the attempt that was made at `at`, should it not be known: a watch that is killed just after

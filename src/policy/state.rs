@@ -232,6 +232,8 @@ impl Policy {
     /// Goes on with other limits.
     pub fn limit(&mut self, limits: Limits) {
         self.limits = limits;
+        self.has_run =
+            limits.autorestart == Autorestart::Never && (self.has_run || matches!(self.state, State::Up(_)));
         if self.state == State::Finished && limits.autorestart == Autorestart::Always {
             self.state = State::Fresh;
         }

@@ -1,5 +1,6 @@
 //! How a process died, and what may take its place.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::os::unix::process::ExitStatusExt;
@@ -63,6 +64,13 @@ impl Exit {
             (_, Some(libc::SIGKILL)) => Cause::Killed,
             _ => Cause::Crashed,
         }
+    }
+
+    /// Whether it ended with one of these statuses, or was asked to by a signal.
+    pub fn is_among(self, codes: &BTreeSet<u8>) -> bool {
+        let Exit::Ended(status) = self else { return false };
+        let code = status.code().and_then(|code| u8::try_from(code).ok());
+        code.map_or(self.cause() == Cause::Stopped, |code| codes.contains(&code))
     }
 
     /// Whether what the OOM killer did is worth telling with this end: what it did to the control group
@@ -199,6 +207,28 @@ mod tests {
         ] {
             assert_eq!((exit.to_string().as_str(), exit.cause()), (said, cause));
         }
+    }
+
+    #[test]
+    fn what_is_expected_is_a_status_of_the_list_or_a_signal_that_asks() {
+        let codes = BTreeSet::from([0, 3, 255]);
+        for (raw, expected) in
+            [(0, true), (3 << 8, true), (255 << 8, true), (1 << 8, false), (143 << 8, false)]
+                .into_iter()
+                .chain([
+                    (15, true),
+                    (2, true),
+                    (1, true),
+                    (9, false),
+                    (11, false),
+                    (0x80 + 3, false),
+                    (13, false),
+                ])
+        {
+            assert_eq!(Exit::Ended(ExitStatus::from_raw(raw)).is_among(&codes), expected, "{raw}");
+        }
+        assert!(!Exit::Untold.is_among(&codes) && !Exit::NotWaitedFor.is_among(&codes));
+        assert!(!Exit::Ended(ExitStatus::from_raw(0)).is_among(&BTreeSet::new()));
     }
 
     #[test]

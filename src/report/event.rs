@@ -206,6 +206,8 @@ pub enum Lasting<'a> {
 /// What follows a death.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Then {
+    /// A look, and nothing if that finds none: it has ended as `autorestart` has it.
+    Finish,
     /// A start, this long after the death.
     Start(Duration),
     /// The verdict on the attempt, this long from now; a start comes after it.

@@ -135,6 +135,10 @@ fn died(
         report.with("SIGNAL", &signal.clone().unwrap_or_default())
     };
     match end.cause() {
+        // With a status of the list.
+        Cause::Crashed if then == Some(Then::Finish) && end.exit.is_among(&settings.exit_codes) => {
+            Some(Heard::Aside(of(HookEvent::Stopped)))
+        }
         Cause::Killed | Cause::Crashed => Some(Heard::Fails(Condition::Down, of(HookEvent::Died))),
         Cause::Unknown => {
             let until = end.at + settings.limits.after_stop;

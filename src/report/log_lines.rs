@@ -234,6 +234,7 @@ impl LogLines {
             Exit::Untold | Exit::Ended(_) => None,
         };
         let is_on_purpose = matches!(end.cause(), Cause::Finished | Cause::Stopped);
+        let as_expected = then == Then::Finish && end.exit.is_among(&self.settings.exit_codes);
         let then = match then {
             Then::Start(delay) if delay.is_zero() => "; restarting now".to_owned(),
             Then::Start(delay) => {
@@ -242,11 +243,14 @@ impl LogLines {
                 format!("; restarting in {}{}", span(delay), if is_on_purpose { &pause } else { "" })
             }
             Then::Verdict(time) => format!("; restarting in {}", span(time)),
+            Then::Finish => {
+                format!("; finished, unless it is back in {}", span(self.settings.limits.after_stop))
+            }
             Then::Held(hold) => format!("; {}, so it is not restarted", held(&Held::new(hold, None))),
             Then::Unsaid => String::new(),
         };
         let text = format!("{}{}{}{then}", death(end), facts(untold, end), often(deaths));
-        if is_on_purpose { info(text) } else { warn(text) }
+        if is_on_purpose || as_expected { info(text) } else { warn(text) }
     }
 
     fn attempt(&self, event: &AttemptEvent<'_>) -> Line {
@@ -447,6 +451,10 @@ impl LogLines {
         let until = match (it.hold, left) {
             (Hold::Paused | Hold::Upgrading, None) => {
                 format!(" until '{}' or a reboot", self.settings.order("resume"))
+            }
+            (Hold::Finished, _) => {
+                let start = self.settings.order("start");
+                return format!("finished; left alone until it runs again, '{start}' or a reboot");
             }
             (_, Some(left)) => format!(" for another {}", span(left)),
             (_, None) => String::new(),

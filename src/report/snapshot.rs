@@ -170,7 +170,8 @@ impl Snapshot {
             remarks.extend(until.map(|until| Remark::GivenUp { until: goes_on.then_some(until) }));
             let finished = (state.memory.life == Life::Finished).then(|| Held::new(Hold::Finished, None));
             let held = state.held.clone().filter(|held| held.until.is_none_or(|until| at < until));
-            let held = held.or(finished);
+            // It is not started when the others end.
+            let held = finished.or(held);
             holds.extend(held.as_ref().map(|held| held.hold));
             remarks.extend(held.map(Remark::Held));
         }

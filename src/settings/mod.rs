@@ -13,6 +13,7 @@ pub mod program;
 pub mod table;
 pub mod values;
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -173,6 +174,8 @@ pub struct Settings {
     pub criteria: Criteria,
     /// The numbers that decide.
     pub limits: Limits,
+    /// With which statuses it ends as expected.
+    pub exit_codes: BTreeSet<u8>,
     /// How to test whether it works.
     pub probe: Option<Check>,
     /// How long such a test may take.
@@ -450,6 +453,7 @@ mod tests {
             }
         );
         assert_eq!((settings.probe, settings.probe_timeout), (None, seconds(10)));
+        assert_eq!(settings.exit_codes, BTreeSet::from([0]));
         assert_eq!((settings.stop_command, settings.stop_signal), (None, libc::SIGTERM));
         assert_eq!((settings.log_max_size, settings.log_max_files), (1 << 20, 5));
         assert_eq!((settings.criteria.pattern.text(), settings.criteria.start_command.as_str()), ("x", "y"));

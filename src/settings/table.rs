@@ -1,7 +1,7 @@
 //! The table of settings: an option is one row. The command line, the configuration file, the defaults, the
 //! questions, the list of `--dry-run`, the fingerprint, the manual pages and the completions come from it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
@@ -14,12 +14,14 @@ use crate::settings::hook;
 use crate::settings::name;
 use crate::settings::pattern::{Extent, Pattern};
 use crate::settings::values::{
-    self, as_json, count, env, exact, failures, folder, interval, is_early_in_boot, kill_mode, list,
-    log_files, log_size, namespace, on_or_off, on_unhealthy, or, pattern, pid_file, run_as, signal,
-    start_command, start_period, stop_command, stop_signal, stop_timeout, text, time, umask, user,
+    self, as_json, autorestart, count, env, exact, exit_codes, failures, folder, interval, is_early_in_boot,
+    kill_mode, list, log_files, log_size, namespace, on_or_off, on_unhealthy, or, pattern, pid_file, run_as,
+    signal, start_command, start_period, stop_command, stop_signal, stop_timeout, text, time, umask, user,
     working_directory,
 };
-use crate::settings::{KillMode, Limits, Namespace, OnUnhealthy, Settings, Subject, Verbosity, Wrong};
+use crate::settings::{
+    Autorestart, KillMode, Limits, Namespace, OnUnhealthy, Settings, Subject, Verbosity, Wrong,
+};
 use crate::task::account::RunAs;
 
 /// One option.
@@ -115,6 +117,7 @@ pub enum Unset {
 const WATCH: &str = "Which process";
 const START: &str = "Start command";
 const WHEN: &str = "Timing";
+const WHETHER: &str = "Whether it should run";
 const HEALTH: &str = "Health";
 const STOP: &str = "Stopping";
 const TELL: &str = "Telling people";
@@ -309,6 +312,20 @@ pub static ROWS: &[Row] = &[
         more: "With `--once` it is 10 minutes if not given.",
         field: field!(limits.retry_after, |text| interval(text).map(Some),
             |it: &Option<_>| or(it.as_ref().map(exact), "none")), ..ROW },
+    Row { key: "autorestart", group: WHETHER, place: Place::File, unset: Is("always"), example: "\"unexpected\"",
+        takes: Some(takes("always|unexpected|never", "`\"always\"`, `\"unexpected\"` or `\"never\"`", ValueHint::Unknown)),
+        help: "Whether it is started again when it has ended",
+        more: "unexpected: not if it ended with one of `exit_codes`, or by SIGTERM, SIGINT or SIGHUP. never: not once it \
+            has run.\nThen it is left alone until somebody starts it, or a reboot. They cannot be combined with `--once`.",
+        field: field!(limits.autorestart, autorestart, |it: &Autorestart| match it {
+            Autorestart::Always => "always".to_owned(),
+            Autorestart::Unexpected => "unexpected".to_owned(),
+            Autorestart::Never => "never".to_owned(),
+        }), ..ROW },
+    Row { key: "exit_codes", group: WHETHER, place: Place::File, form: Form::List, unset: Is("[0]"),
+        takes: Some(takes("CODES", "list of numbers, 0 to 255", ValueHint::Unknown)), example: "[0, 3]",
+        help: "Statuses with which it ends as expected, for `autorestart`",
+        field: field!(exit_codes, exit_codes, |it: &BTreeSet<u8>| as_json(it)), ..ROW },
     Row { key: "probe", group: HEALTH, unset: Nothing("none", None), example: "\"http://127.0.0.1/\"",
         brief: "Test whether it works: command or http://",
         takes: Some(takes("CHECK", "text", ValueHint::CommandString)),

@@ -1,6 +1,6 @@
 //! How values are read, and shown again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io::IsTerminal;
 use std::os::unix::ffi::OsStrExt;
@@ -10,10 +10,11 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use nix::sys::signal::Signal;
 use serde::Serialize;
+use serde_json::Value as Json;
 
 use crate::settings::given::{OFF, ON};
 use crate::settings::pattern::{Extent, Pattern};
-use crate::settings::{KillMode, Namespace, OnUnhealthy, Wrong};
+use crate::settings::{Autorestart, KillMode, Namespace, OnUnhealthy, Wrong};
 use crate::task::account::{Account, RunAs};
 use crate::task::environment::NOT_INHERITED;
 use crate::text::span;
@@ -43,7 +44,10 @@ const LONGEST_ARGUMENT: usize = 32 * 4096;
 
 /// The items of a list, which the configuration file has and which is given on as JSON.
 pub fn list(text: &str) -> Reading<Vec<String>> {
-    serde_json::from_str(text).map_err(|_| ("not a list".into(), "give a list, such as [\"a\", \"b\"]"))
+    let items: Vec<Json> = serde_json::from_str(text)
+        .map_err(|_| ("not a list".to_owned(), "give a list, such as [\"a\", \"b\"]"))?;
+    let shown = |item: Json| if let Json::String(text) = item { text } else { item.to_string() };
+    Ok(items.into_iter().map(shown).collect())
 }
 
 /// The fields of a table, in the order of their names.
@@ -278,6 +282,24 @@ pub fn kill_mode(text: &str) -> Reading<KillMode> {
         "mixed" => Ok(KillMode::Mixed),
         _ => Err(("is neither".into(), "give process or mixed")),
     }
+}
+
+/// Reads whether a process is started again when it has ended.
+pub fn autorestart(text: &str) -> Reading<Autorestart> {
+    match text {
+        "always" => Ok(Autorestart::Always),
+        "unexpected" => Ok(Autorestart::Unexpected),
+        "never" => Ok(Autorestart::Never),
+        _ => Err(("is none of the three".into(), "give always, unexpected or never")),
+    }
+}
+
+/// Reads the statuses with which a process ends as expected.
+pub fn exit_codes(text: &str) -> Reading<BTreeSet<u8>> {
+    const INSTEAD: &str =
+        "give numbers from 0 to 255, such as [0, 3]; SIGTERM, SIGINT and SIGHUP are expected in any case";
+    let code = |item: String| item.parse().map_err(|_| (format!("'{item}' is no exit status"), INSTEAD));
+    list(text)?.into_iter().map(code).collect()
 }
 
 /// Reads what is done about an unhealthy process.

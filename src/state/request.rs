@@ -110,6 +110,17 @@ impl Files {
     /// Takes the newest request, if there is one that nobody has taken and somebody waits for. It is answered
     /// `within` this time.
     pub fn take_request(&self, within: Duration) -> Option<TakenRequest> {
+        let taken = self.pending_request()?;
+        add(&taken.file, &TakenLine { within }).ok()?;
+        Some(taken)
+    }
+
+    /// Whether somebody waits for a request to be taken.
+    pub fn has_request(&self) -> bool {
+        self.pending_request().is_some()
+    }
+
+    fn pending_request(&self) -> Option<TakenRequest> {
         let dir = self.dir().ok()?;
         let file = dir.open_file(self.file("request"), OFlags::RDWR | OFlags::APPEND).ok()?;
         // Others could have put it there.
@@ -118,11 +129,7 @@ impl Files {
         let (line, rest) = text.split_once('\n')?;
         let asked: Asked = serde_json::from_str(line).ok()?;
         let taken = TakenRequest { request: asked.request, file };
-        if asked.version != VERSION || !rest.is_empty() || !taken.is_wanted() {
-            return None;
-        }
-        add(&taken.file, &TakenLine { within }).ok()?;
-        Some(taken)
+        (asked.version == VERSION && rest.is_empty() && taken.is_wanted()).then_some(taken)
     }
 }
 

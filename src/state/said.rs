@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub enum Notice {
     /// Several processes match.
     Ambiguous,
+    /// How the process ends matters, and cannot be known.
+    Autorestart,
     /// The process cannot be signalled.
     CannotSignal,
     /// What it depends on is not there.

@@ -3,23 +3,25 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
+use crate::hold::{Held, Hold};
 use crate::policy::{Failure, News, Why};
 use crate::probe::ProbeResult;
 use crate::process::ProcessInfo;
-use crate::process::handle::Handle;
+use crate::process::handle::{Handle, open_pidfd};
 use crate::process::scan::Candidate;
 use crate::report::event::{Attempt, AttemptEvent, Event, Lasting, Look, ProcessEvent, Row, WatchEvent};
 use crate::report::health::StopEvent;
 use crate::report::log_lines::LogLines;
 use crate::report::words::{self, Wrote};
-use crate::settings::Settings;
+use crate::settings::{Autorestart, Limits, Settings};
 use crate::state::said::Notice;
 use crate::state::store::Store;
 use crate::state::{Origin, Sight, State};
 use crate::supervise::{Parts, Supervisor};
-use crate::sys::{self, Pid};
+use crate::sys::{self, Pid, PidfdExit, own_pid};
 use crate::time::{Time, now};
 
 /// Tells an event to all who keep or say it, unless it has been told.
@@ -71,11 +73,27 @@ fn keep(event: &Event<'_>, record: &mut Store) {
 /// Tells what about the settings, and the file that they come from, is probably not what was meant. Of the start
 /// command that is told when one is needed.
 pub(super) fn doubt_settings(settings: &Settings, record: &mut Store, report: &mut LogLines) {
-    for (notice, doubt) in
-        [(Notice::Doubt, settings.criteria.doubt()), (Notice::File, settings.doubt.clone())]
-    {
+    for (notice, doubt) in [
+        (Notice::Doubt, settings.criteria.doubt()),
+        (Notice::File, settings.doubt.clone()),
+        (Notice::Autorestart, doubt_autorestart(&settings.limits)),
+    ] {
         emit(Event::of_doubt(notice, doubt.as_deref()), record, report);
     }
+}
+
+/// Where it depends on how the process ends, and the kernel does not tell that of a process that is no child.
+fn doubt_autorestart(limits: &Limits) -> Option<String> {
+    if limits.once || limits.autorestart != Autorestart::Unexpected || own_pid() == 1 {
+        return None;
+    }
+    let own = open_pidfd(own_pid()).ok();
+    let tells = own.is_some_and(|own| sys::pidfd_exit(own.as_fd()) != PidfdExit::Unsupported);
+    (!tells).then(|| {
+        "autorestart: this kernel does not tell how a process ended that is no child of the watchdog (Linux 6.15 does), \
+         and what is not known counts as unexpected; a start command that stays (exec) makes it a child"
+            .to_owned()
+    })
 }
 
 impl Parts {
@@ -212,7 +230,11 @@ impl Supervisor {
                 }
             }
             // The first record says what is followed.
-            (News::Found { .. } | News::Appeared { .. } | News::Succeeded { .. } | News::Finished, _) => {}
+            (News::Found { .. } | News::Appeared { .. } | News::Succeeded { .. }, _) => {}
+            (News::Finished, _) => {
+                self.facts.missing_since = None;
+                self.parts.emit(Lasting::Held { held: &Held::new(Hold::Finished, None), left: None });
+            }
             (News::Healthy { .. } | News::Unhealthy { .. }, _) => self.tell_health(news),
             (News::Stopped { .. } | News::StopFailed { .. } | News::StopAbandoned { .. }, _) => {
                 self.tell_stop(news);

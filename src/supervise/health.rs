@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 
 use crate::hold;
-use crate::policy::{May, News, Seen, Still};
+use crate::policy::{Life, May, News, Seen, Still};
 use crate::probe::ProbeResult;
 use crate::probe::command::{Finding, Probe};
 use crate::probe::evidence::CpuTime;
@@ -71,7 +71,7 @@ impl Supervisor {
             return May::ALL;
         }
         self.look_for_holds();
-        if is_missing {
+        if is_missing && self.policy.memory().life != Life::Finished {
             self.tell_holds();
         }
         let may = hold::may(&self.holds);

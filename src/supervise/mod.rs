@@ -26,7 +26,7 @@ use std::time::Duration;
 use crate::exit::ExitCode;
 use crate::hold::{Held, Hold};
 use crate::log::output::OutputLog;
-use crate::policy::{Action, Memory, Outcome, Policy, ProbeResult, Seen};
+use crate::policy::{Action, Life, Memory, Outcome, Policy, ProbeResult, Seen};
 use crate::process::descent::Descent;
 use crate::process::handle::{Handle, OpenPidfd};
 use crate::process::oom::OutOfMemory;
@@ -493,7 +493,9 @@ impl Supervisor {
             }
             Outcome::LeftAlone => {
                 worth = if facts.is_held_news { Worth::All } else { Worth::AllOfAWarning };
-                explain_to_terminal(&parts.settings, policy.memory(), Held::longest(holds));
+                let finished = Held::new(Hold::Finished, None);
+                let finished = Some(&finished).filter(|_| policy.memory().life == Life::Finished);
+                explain_to_terminal(&parts.settings, policy.memory(), finished.or(Held::longest(holds)));
                 ExitCode::LeftAlone
             }
         };

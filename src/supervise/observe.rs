@@ -184,6 +184,7 @@ impl Supervisor {
         if !self.policy.memory().judging {
             parts.record.has_been_seen();
         }
+        parts.emit(Event::Over(Notice::Finished));
         parts.record.note_signature(followed.info());
         parts.record.oom_kills(followed.oom_kills());
         if !parts.settings.limits.once && parts.record.was_told() {
@@ -325,6 +326,7 @@ impl Supervisor {
         let out_of_memory = out_of_memory.filter(|kills| exit.may_come_of(*kills));
         let end = Termination { pid, name, started, at, exit, memory: followed.memory(), out_of_memory };
         let cause = end.cause();
+        let ended = Ended { cause, as_expected: exit.is_among(&self.parts.settings.exit_codes) };
         // What a launcher leaves has started since the launcher did.
         let is_launcher = self.policy.may_be_launcher(cause, end.ran());
         let since = if is_launcher { started } else { self.latest_life(&followed, at) };
@@ -339,6 +341,7 @@ impl Supervisor {
             _ if !self.holds.is_empty() => {
                 Then::Held(self.holds.first().map_or(Hold::Paused, |held| held.hold))
             }
+            _ if self.policy.finishes(ended) => Then::Finish,
             (Some(delay), _) => Then::Start(delay),
             (None, Some(verdict)) if verdict > now => Then::Verdict(verdict.saturating_sub(now)),
             _ => Then::Unsaid,
@@ -349,8 +352,7 @@ impl Supervisor {
         self.parts.emit(ProcessEvent::Died { end: &end, then, deaths, explains });
         self.facts.missing_since.get_or_insert(at);
         self.facts.attempt.death = Some(end);
-        let as_expected = matches!(cause, Cause::Finished | Cause::Stopped);
-        Seen::Ended(Ended { cause, as_expected })
+        Seen::Ended(ended)
     }
 
     /// Gives up on knowing how the process that died last did.

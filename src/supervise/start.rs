@@ -82,6 +82,7 @@ impl Supervisor {
         let is_shortage = run.as_ref().is_err_and(is_shortage);
         if !is_shortage {
             self.facts.begin(attempt, began);
+            self.parts.emit(Event::Over(Notice::Finished));
             self.parts.emit(AttemptEvent::Starting { attempt, of, command });
         }
         match run {

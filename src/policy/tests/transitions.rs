@@ -1051,6 +1051,62 @@ fn what_ends_as_it_should_is_left_alone() {
     assert_eq!(policy.memory().failures, 0);
 }
 
+/// A status of the list, with which others crash.
+#[test]
+fn what_is_expected_is_no_failure_whatever_its_status() {
+    let limits = Limits { autorestart: Autorestart::Unexpected, ..LIMITS };
+    let ended = |as_expected| Seen::Ended(Ended { cause: Cause::Crashed, as_expected });
+    let begin = [(0, Seen::Missing), (0, Seen::CommandEnded), (10, running(5))];
+    for (as_expected, then) in
+        [(true, Some(News::Finished)), (false, Some(News::Failed { failures: 1, why: Failure::Ended }))]
+    {
+        let mut policy = Policy::new(limits);
+        for (at, seen) in begin.into_iter().chain([(2000, died(2000, 5)), (2001, ended(as_expected))]) {
+            policy.decide(ms(at), seen, May::ALL);
+        }
+        assert_eq!(policy.decide(ms(5000), Seen::Missing, May::ALL).news, then, "before the verdict");
+    }
+    let mut policy = Policy::new(limits);
+    for (at, seen) in
+        begin.into_iter().chain([(5000, running(5)), (6000, died(6000, 5)), (6001, ended(true))])
+    {
+        policy.decide(ms(at), seen, May::ALL);
+    }
+    assert_eq!(
+        policy.decide(ms(9000), Seen::Missing, May::ALL).news,
+        Some(News::Finished),
+        "before it is stable"
+    );
+    assert_eq!((policy.memory().failures, policy.memory().life), (0, Life::Finished));
+}
+
+#[test]
+fn what_autorestart_has_made_of_it_holds_as_long_as_that_does() {
+    let with = |autorestart| Limits { autorestart, ..LIMITS };
+    let (always, unexpected, never) =
+        (with(Autorestart::Always), with(Autorestart::Unexpected), with(Autorestart::Never));
+    let memory = |life| Memory { life, ..Memory::default() };
+    for (life, limits, expected) in [
+        (Life::Finished, always, Life::Open),
+        (Life::Finished, unexpected, Life::Finished),
+        (Life::Finished, never, Life::Finished),
+        (Life::HasRun, always, Life::Open),
+        (Life::HasRun, unexpected, Life::Open),
+        (Life::HasRun, never, Life::HasRun),
+        (Life::Open, never, Life::Open),
+    ] {
+        assert_eq!(memory(life).with_other_settings().as_of(ms(0), &limits).life, expected);
+    }
+    // What runs when it is said has run.
+    let mut policy = Policy::new(unexpected);
+    policy.decide(ms(0), running(0), May::ALL);
+    assert_eq!(policy.memory().life, Life::Open);
+    policy.limit(never);
+    assert_eq!(policy.memory().life, Life::HasRun);
+    policy.limit(always);
+    assert_eq!(policy.memory().life, Life::Open);
+}
+
 #[test]
 fn never_is_once_it_has_run() {
     let limits = Limits { autorestart: Autorestart::Never, ..LIMITS };
