@@ -7,7 +7,7 @@ use nix::sys::signal::Signal::SIGKILL;
 use procfs::process::Process;
 
 use crate::dry_run::DryRun;
-use crate::harness::Scene;
+use crate::harness::{Captured, Scene};
 use crate::machine::{is_root, send, skip, unshare};
 use crate::which::NOBODY;
 
@@ -96,6 +96,29 @@ fn a_user_that_is_unknown_later_is_a_mistake() {
     let early: Vec<_> = early.iter().map(String::as_str).collect();
     let (_terminal, watchdog) = scene.watchdog().with("--user", scene.name()).through(&early).in_terminal();
     assert_eq!(watchdog.ends().code(), Some(2));
+}
+
+/// Those whom /etc/passwd does not have are asked of getent(1), which need not be there.
+#[test]
+fn a_user_may_be_known_to_a_directory_alone() {
+    let scene = Scene::new();
+    fs::create_dir(scene.path("bin")).unwrap();
+    let own = nix::unistd::geteuid();
+    let script =
+        format!("#!/bin/sh\n[ \"$*\" = 'passwd {0}' ] && echo '{0}:*:{own}:7::/:/bin/sh'\n", scene.name());
+    scene.write_script("getent", &script);
+    fs::rename(scene.path("getent"), scene.path("bin/getent")).unwrap();
+    let once = |user: &str, path: String| {
+        let mut command = scene.watchdog().with("--user", user).flag("--once").command();
+        command.env("PATH", path);
+        scene.spawn(command, Captured::All).ends()
+    };
+    let with_getent = || format!("{}:{}", scene.path("bin").display(), std::env::var("PATH").unwrap());
+    let ended = once(scene.name(), with_getent());
+    assert_eq!((ended.code(), scene.starts()), (Some(0), 1), "{ended}");
+    let ended = once("nobody-of-that-name", with_getent());
+    assert_eq!(ended.code(), Some(2), "{ended}");
+    assert!(ended.stderr.contains("--user 'nobody-of-that-name': no such user"), "{ended}");
 }
 
 #[test]

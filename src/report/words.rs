@@ -23,7 +23,7 @@ use crate::settings::pattern::literal;
 use crate::state::history::Tally;
 use crate::state::lock::NoLock;
 use crate::state::store::Unusable;
-use crate::task::CommandEnd;
+use crate::task::{CommandEnd, account};
 use crate::text::quoted;
 
 /// How many processes are named in one record.
@@ -287,8 +287,7 @@ pub(super) fn options(remedy: &Remedy) -> String {
 
 /// A user's name, or the number of one that has none.
 pub fn user_name(uid: u32) -> String {
-    let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid));
-    user.ok().flatten().map_or_else(|| uid.to_string(), |user| user.name)
+    account::user_name(uid).unwrap_or_else(|| uid.to_string())
 }
 
 #[cfg(test)]

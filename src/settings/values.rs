@@ -15,7 +15,7 @@ use serde_json::Value as Json;
 use crate::settings::given::{OFF, ON};
 use crate::settings::pattern::{Extent, Pattern};
 use crate::settings::{Autorestart, KillMode, Namespace, OnUnhealthy, Wrong};
-use crate::task::account::{Account, RunAs};
+use crate::task::account::{self, Account, RunAs};
 use crate::task::environment::NOT_INHERITED;
 use crate::text::span;
 use crate::time::{Time, now};
@@ -119,8 +119,8 @@ pub fn command(text: &str) -> Reading<String> {
 /// Reads a user, by name or number.
 pub fn user(text: &str) -> Reading<Option<u32>> {
     const INSTEAD: &str = "give a user's name or number, such as www-data or 33";
-    match (text.parse(), nix::unistd::User::from_name(text)) {
-        (_, Ok(Some(user))) => Ok(Some(user.uid.as_raw())),
+    match (text.parse(), account::uid(text)) {
+        (_, Ok(Some(user))) => Ok(Some(user)),
         (Ok(number), _) => Ok(Some(number)),
         (_, Err(error)) => {
             Err((format!("cannot look it up ({error})"), "give the user's number, such as 33"))

@@ -4,17 +4,20 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 
 use crate::fs::read_file;
 use crate::task::environment;
-use crate::task::{self, Output, Task};
-use crate::time::Time;
+use crate::task::{self, Ended, Output, Task};
+use crate::text::span;
+use crate::time::{Time, now};
 
 /// How long the user database may take. It may be somewhere on the network.
 const PATIENCE: Duration = Duration::from_secs(2);
+const USERS: &str = "/etc/passwd";
 /// Asks for a user, his groups, and the group that was given.
 const QUESTION: &str = "said=$(getent passwd \"$1\") &&\n\
     printf 'passwd %s\\ninitgroups %s\\n' \"$said\" \"$(getent initgroups \"${said%%:*}\")\"\n\
@@ -106,7 +109,7 @@ impl Account {
 
     fn learn(&mut self, answer: &str) {
         let file = |path: &str| read_file(Path::new(path)).unwrap_or_default();
-        let found = Identity::find(&self.run_as, &file("/etc/passwd"), &file("/etc/group"), answer);
+        let found = Identity::find(&self.run_as, &file(USERS), &file("/etc/group"), answer);
         self.found = Some(found);
     }
 
@@ -175,6 +178,37 @@ impl Identity {
         setuid(self.user)?;
         Ok(())
     }
+}
+
+/// The number of a user, who is given by name or number. `None` if there is none, as far as anybody knows.
+///
+/// # Errors
+/// `getent` gave no answer in time. The C library is not asked: its look-up may hang on a network, and in a static
+/// program it would load libraries.
+pub fn uid(user: &str) -> io::Result<Option<u32>> {
+    let number = |line: &str| line.split(':').nth(2)?.parse().ok();
+    let users = read_file(Path::new(USERS)).unwrap_or_default();
+    if let Some(line) = entry(&users, user) {
+        return Ok(number(line));
+    }
+    let mut getent = Command::new("getent");
+    getent.args(["passwd", user]);
+    environment::complete(&mut getent);
+    let mut getent = match Task::run(getent, Output::Captured, Some(PATIENCE), now(), || ()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        getent => getent?,
+    };
+    match getent.wait() {
+        Some(Ended(Some(status))) if status.code().is_some() => Ok(number(&getent.output())),
+        _ => Err(io::Error::other(format!("getent did not answer within {}", span(PATIENCE)))),
+    }
+}
+
+/// The name of a user that /etc/passwd has.
+pub fn user_name(uid: u32) -> Option<String> {
+    let users = read_file(Path::new(USERS)).unwrap_or_default();
+    let line = users.lines().find(|line| line.split(':').nth(2) == Some(&uid.to_string()))?;
+    line.split(':').next().map(ToOwned::to_owned)
 }
 
 /// The line of a name, or else of a number, in a file of users or groups.
