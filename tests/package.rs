@@ -28,9 +28,10 @@ fn settings(text: &str) -> String {
 #[test]
 fn the_example_configuration_is_taken_and_comments_out_the_defaults() {
     let example = fs::read_to_string(packaging("examples/docker.toml.example")).unwrap();
-    // Of these two it says that they are not.
+    // Of these it says that they are not, or they want one that is not.
     let default = Regex::new(r"(?m)^#((\w+) = )").unwrap();
-    let is_other = |key: &str| ["user", "retry_after"].contains(&key);
+    let others = ["user", "retry_after", "hook", "hook_events", "output_pattern"];
+    let is_other = |key: &str| others.contains(&key);
     let said = default.replace_all(&example, |found: &regex_lite::Captures| {
         if is_other(&found[2]) { found[0].to_owned() } else { found[1].to_owned() }
     });

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, OFlags, flock};
@@ -374,6 +374,12 @@ impl Telling {
         read(file, files).map_or_else(begun, |owed| owed.until(now))
     }
 
+    /// The file has been removed.
+    pub fn is_gone(&self) -> bool {
+        let Telling::Here(file) = self else { return false };
+        file.metadata().is_ok_and(|about| about.nlink() == 0)
+    }
+
     /// Writes it, in place: whoever else asks for it asks for this file.
     ///
     /// # Errors
@@ -660,7 +666,10 @@ mod tests {
             let begun = Telling::ask(&files).read(&files, Time::from_secs(5));
             assert_eq!((begun.next(), begun.told_ms.len()), (None, 0), "{foreign}");
         }
+        let telling = Telling::ask(&files);
+        assert!(!telling.is_gone());
         std::fs::remove_file(&path).unwrap();
+        assert!(telling.is_gone());
         std::fs::create_dir(&path).unwrap();
         assert!(matches!(Telling::ask(&files), Telling::Nowhere));
     }

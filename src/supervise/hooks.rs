@@ -31,6 +31,8 @@ const LAST_WAIT: Duration = TIMEOUT;
 const AGAIN: Duration = Duration::from_secs(1);
 /// How long the search for keywords may take at a time.
 const SEARCH: Duration = Duration::from_millis(50);
+/// So much is kept of what is heard while another run tells.
+const MOST_KEPT: usize = 100;
 /// So many lines of a hook's output are quoted.
 const QUOTED: usize = 3;
 
@@ -145,6 +147,8 @@ impl Supervisor {
         let is_held = (!heard.is_empty() || is_due(&self.hooks.owed)) && self.is_silent();
         self.hooks.kept.extend(heard.into_iter().map(|heard| (heard, is_held)));
         if !self.may_tell(now) {
+            let too_many = self.hooks.kept.len().saturating_sub(MOST_KEPT);
+            self.hooks.kept.drain(..too_many);
             return false;
         }
         let settings = Rc::clone(&self.parts.settings);
@@ -246,8 +250,15 @@ impl Supervisor {
 
     /// What is owed is written before the next wait. Where that cannot be, no other run will know of it.
     fn write_owed(&mut self) {
-        let Hooks { owed, written, telling, .. } = &mut self.hooks;
-        if owed != written && telling.as_ref().is_some_and(|telling| telling.write(owed).is_ok()) {
+        let Hooks { owed, written, telling: Some(telling), .. } = &mut self.hooks else { return };
+        if owed == written {
+            return;
+        }
+        // Somebody has cleared the state folder.
+        if telling.is_gone() {
+            *telling = Telling::ask(self.parts.record.files());
+        }
+        if telling.write(owed).is_ok() {
             written.clone_from(owed);
         }
     }

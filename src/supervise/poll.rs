@@ -86,7 +86,8 @@ impl Supervisor {
     fn poll_for(&mut self, until: Time, heeds_process: bool) -> Vec<Token> {
         let now = now();
         let until = self.tasks().iter().filter_map(|task| task.deadline()).fold(until, Time::min);
-        let until = self.hooks.due().map_or(until, |due| due.min(until));
+        // What is overdue is for the loop, which may not be at it.
+        let until = self.hooks.due().filter(|due| *due > now).map_or(until, |due| due.min(until));
         let time = until.saturating_sub(now).min(self.parts.service_manager.borrow_mut().keep_informed(now));
         let mut poll = Poll::default();
         poll.add(Token::Signals, Some(self.parts.signals.descriptor()));
