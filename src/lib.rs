@@ -61,8 +61,8 @@ fn read(stderr: &mut Stderr) -> Result<Box<Job>, ExitCode> {
         Ok(job) if job.given.is_on("dry_run") => Err(dry_run::run(&job, stderr)),
         Ok(job) => Ok(Box::new(job)),
         Err(wrong) => {
-            for wrong in wrong {
-                stderr.write_text(&format!("watchdog: {wrong}\n"));
+            for wrong in &wrong {
+                stderr.complain(wrong);
             }
             Err(ExitCode::Usage)
         }

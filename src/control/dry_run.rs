@@ -2,7 +2,7 @@
 
 use crate::time::{boot_id, now};
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Write as _};
+use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +11,7 @@ use nix::unistd::geteuid;
 use crate::exit::ExitCode;
 use crate::hold::{Held, Hold};
 use crate::input::resolve::Job;
-use crate::log::{Stderr, cannot_tell};
+use crate::log::{Stderr, cannot_tell, print};
 use crate::policy::Life;
 use crate::process::ProcessInfo;
 use crate::process::pid_file::Neighbours;
@@ -49,8 +49,7 @@ pub fn run(job: &Job, stderr: &mut Stderr) -> ExitCode {
     let page = Page { aligned: io::stdout().is_terminal(), boot: SystemTime::now() - now() };
     let doubt = proc.doubt_pid_file(&settings.criteria);
     let text = page.write(job, survey.as_deref().unwrap_or_default(), &found, doubt, standing);
-    // Into a pipe that may be closed early.
-    let _ = io::stdout().write_all(text.as_bytes());
+    print(&text);
     match found {
         Ok(found) if found.counting.is_empty() => ExitCode::GaveUp,
         Ok(_) => ExitCode::Success,

@@ -17,7 +17,7 @@ use crate::log::Stderr;
 use crate::settings::dirs::{Dirs, ROOTS_STATE, User};
 use crate::settings::{self, values};
 use crate::sys::{PROC, custom_flags};
-use crate::text::{escaped, quoted};
+use crate::text::quoted;
 use crate::time::boot_id;
 
 /// Becomes `tail`; returns if there is nothing to show.
@@ -37,8 +37,7 @@ pub fn show(asked: &Logs, user: &User, stderr: &mut Stderr) -> Result<ExitCode, 
                 if error.kind() == io::ErrorKind::PermissionDenied {
                     exit = ExitCode::NoPermission;
                 }
-                let what = format!("{}: {}", known.name, unreadable(&log, &error, known, asked));
-                stderr.write_text(&format!("watchdog: {}\n", escaped(&what)));
+                stderr.complain(&format!("{}: {}", known.name, unreadable(&log, &error, known, asked)));
             }
         }
     }
@@ -51,8 +50,7 @@ pub fn show(asked: &Logs, user: &User, stderr: &mut Stderr) -> Result<ExitCode, 
     tail.args(lines.map(|lines| format!("-n{lines}"))).arg("--").args(&logs);
     let error = tail.exec();
     let logs: Vec<_> = logs.iter().map(|log| quoted(log.as_os_str())).collect();
-    let what = format!("cannot run tail ({error}); instead: cat {}", logs.join(" "));
-    stderr.write_text(&format!("watchdog: {}\n", escaped(&what)));
+    stderr.complain(&format!("cannot run tail ({error}); instead: cat {}", logs.join(" ")));
     Ok(ExitCode::NotDone)
 }
 

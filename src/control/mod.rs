@@ -1,12 +1,10 @@
 //! The commands.
 
-use std::io::{self, Write as _};
-
 use crate::exit::ExitCode;
 use crate::hold::pause::Leave;
 use crate::input::cli::{Command, brief_help};
 use crate::input::suggest::long_dash;
-use crate::log::Stderr;
+use crate::log::{Stderr, print};
 use crate::settings::dirs::User;
 use crate::text::escaped;
 use crate::time::now;
@@ -22,25 +20,20 @@ pub mod status;
 mod test_hook;
 mod watch;
 
-/// Shows a text on standard output, which may be a pipe that is closed early.
-fn show(text: &str) {
-    let _ = io::stdout().write_all(text.as_bytes());
-}
-
 /// Says on standard output what was done.
 fn tell(what: &str) {
-    show(&format!("{}\n", escaped(what)));
+    print(&format!("{}\n", escaped(what)));
 }
 
 /// Carries out a command.
 pub fn run(command: &Command, user: &User, stderr: &mut Stderr) -> ExitCode {
     if let Some(instead) = command.names().iter().find_map(|name| long_dash(&name.to_string_lossy())) {
-        stderr.write_text(&format!("watchdog: {}\n", escaped(&instead)));
+        stderr.complain(&instead);
         return ExitCode::Usage;
     }
     let command = match command {
         Command::Help => {
-            show(&brief_help());
+            print(&brief_help());
             Ok(ExitCode::Success)
         }
         Command::Status { which, form } => status::status(which, form, user, stderr),
@@ -56,8 +49,8 @@ pub fn run(command: &Command, user: &User, stderr: &mut Stderr) -> ExitCode {
     match command {
         Ok(exit) => exit,
         Err(wrong) => {
-            for wrong in wrong {
-                stderr.write_text(&format!("watchdog: {wrong}\n"));
+            for wrong in &wrong {
+                stderr.complain(wrong);
             }
             ExitCode::Usage
         }

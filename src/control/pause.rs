@@ -88,8 +88,7 @@ fn tell_somebody(what: &str) {
 fn warn_unheeded(folder: &Path, user: &User, stderr: &mut Stderr) {
     if let Err(error) = Dir::open(folder, user.trust()) {
         let folder = folder.display();
-        let text = format!("root's watchdogs ignore what is in {folder} ({error})");
-        stderr.write_text(&format!("watchdog: {}\n", escaped(&text)));
+        stderr.complain(&format!("root's watchdogs ignore what is in {folder} ({error})"));
     }
 }
 

@@ -1,10 +1,10 @@
 //! `probe`: a built-in check, as a container's health check and as the watchdog itself runs it.
 
 use std::ffi::OsStr;
-use std::io::{self, Write as _};
 use std::time::Duration;
 
 use crate::exit::ExitCode;
+use crate::log::print;
 use crate::probe::builtin;
 use crate::settings;
 use crate::settings::check::Builtin;
@@ -30,8 +30,7 @@ pub fn run(check: &OsStr, timeout: Option<&OsStr>) -> Result<ExitCode, Vec<Strin
     match (read, time) {
         (Ok(check), Ok(time)) => {
             let outcome = builtin::run(&check, time);
-            // Into a pipe that may be closed early.
-            let _ = io::stdout().write_all(outcome.to_string().as_bytes());
+            print(&outcome.to_string());
             return Ok(ExitCode::Probed(outcome.status()));
         }
         (read, time) => wrong.extend(read.err().into_iter().chain(time.err())),

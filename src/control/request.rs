@@ -1,6 +1,6 @@
 //! `start`, `stop` and `restart`: a request to the watchdog at work, or what can be done without one.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,6 +12,7 @@ use rustix::process::{Signal, pidfd_send_signal, test_kill_process};
 
 use super::instances::{Known, known, order, select};
 use super::pause::unwritten;
+use super::tell;
 use crate::exit::ExitCode;
 use crate::hold::Hold;
 use crate::input::cli::{StateDir, Which};
@@ -26,7 +27,7 @@ use crate::settings::name::Name;
 use crate::state::request::{MadeRequest, Progress, Reply};
 use crate::state::{Files, State, StoredProcess, Unread};
 use crate::sys::{PROC, Pid};
-use crate::text::{escaped, span};
+use crate::text::span;
 use crate::time::{Time, boot_id, now};
 
 /// How often it is asked whether there is an answer.
@@ -53,8 +54,8 @@ pub fn ask(request: Request, which: &Which, user: &User, stderr: &mut Stderr) ->
     };
     let mut exit = ExitCode::Success;
     let mut fail = |new: ExitCode, lines: Vec<String>| {
-        for line in lines {
-            stderr.write_text(&format!("watchdog: {}\n", escaped(&line)));
+        for line in &lines {
+            stderr.complain(line);
         }
         exit = worse(exit, new);
     };
@@ -70,10 +71,7 @@ pub fn ask(request: Request, which: &Which, user: &User, stderr: &mut Stderr) ->
                 let is_named = which.names.contains(&name.to_string().into());
                 let asker = Asker { request, name, files, is_named, place, user, proc: &proc };
                 match asker.carry_out() {
-                    Ok(line) => {
-                        // Into a pipe that may be closed early.
-                        let _ = io::stdout().write_all(format!("{name}: {}\n", escaped(&line)).as_bytes());
-                    }
+                    Ok(line) => tell(&format!("{name}: {line}")),
                     Err((exit, lines)) => {
                         fail(exit, lines.into_iter().map(|line| format!("{name}: {line}")).collect());
                     }

@@ -9,7 +9,7 @@ use super::watch;
 use crate::exit::ExitCode;
 use crate::fs::{Dir, Trust, WaitFor};
 use crate::input::cli::{Form, Which};
-use crate::log::{Stderr, cannot_tell};
+use crate::log::{Stderr, cannot_tell, print};
 use crate::process::scan::{Proc, Unknown};
 use crate::render::{json, nagios, prometheus, status_table};
 use crate::report::snapshot::{Live, Remark, Snapshot, Status, Watcher};
@@ -42,14 +42,14 @@ pub fn status(which: &Which, form: &Form, user: &User, stderr: &mut Stderr) -> R
         (shown, _) => shown?,
     };
     let Form::Textfile(file) = form else {
-        super::show(&text);
+        print(&text);
         return Ok(exit);
     };
     Ok(match replace(Path::new(file), &text) {
         Ok(()) => exit,
         Err(error) => {
             let path = quoted(file);
-            stderr.write_text(&format!("watchdog: cannot write --textfile {path}: {error}\n"));
+            stderr.complain(&format!("cannot write --textfile {path}: {error}"));
             ExitCode::NotDone
         }
     })

@@ -2,11 +2,10 @@
 
 use std::ffi::OsStr;
 
-use super::show;
 use crate::exit::ExitCode;
 use crate::input::resolve;
-use crate::log::Stderr;
 use crate::log::output::OutputLog;
+use crate::log::{Stderr, print};
 use crate::report::hook;
 use crate::report::words::ended;
 use crate::settings::dirs::User;
@@ -53,6 +52,6 @@ pub fn run(config: &OsStr, user: &User, stderr: &mut Stderr) -> Result<ExitCode,
     } else {
         format!("\n{}", hook::plain(&output).trim_end())
     };
-    show(&format!("hook: {}\nit {how}\nit wrote: {wrote}\n", escaped(command)));
+    print(&format!("hook: {}\nit {how}\nit wrote: {wrote}\n", escaped(command)));
     Ok(if end.is_well() { ExitCode::Success } else { ExitCode::NotDone })
 }

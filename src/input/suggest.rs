@@ -1,28 +1,26 @@
 //! What was meant by what cannot be understood.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::exit::ExitCode;
 use crate::input::cli::NAGIOS;
 use crate::input::config_file;
-use crate::log::Stderr;
+use crate::log::{Stderr, print};
 use crate::settings::dirs::User;
 use crate::settings::table::{Row, options, row};
-use crate::text::{escaped, quoted};
+use crate::text::quoted;
 
 /// Answers a command line that is none, with what to type instead, or one that asks for help.
 pub fn answer(other: &clap::Error, words: &[OsString], user: &User, stderr: &mut Stderr) -> ExitCode {
     if !other.use_stderr() {
-        // Help, into a pipe that may be closed early.
-        let _ = io::stdout().write_all(other.render().to_string().as_bytes());
+        print(&other.render().to_string());
         return ExitCode::Success;
     }
     let words: Vec<_> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let text = instead(other, &words, user).unwrap_or_else(|| first_line(other));
-    stderr.write_text(&format!("watchdog: {}\n", escaped(&text)));
+    stderr.complain(&text);
     // Whose 2 is CRITICAL.
     let is_for_nagios = words.iter().any(|word| word.strip_prefix("--") == Some(NAGIOS));
     if is_for_nagios { ExitCode::Nagios(3) } else { ExitCode::Usage }

@@ -9,6 +9,7 @@ mod file;
 pub mod output;
 mod stderr;
 
+use std::io::{self, Write as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -29,6 +30,11 @@ pub fn start(file: LogFile, stderr: Stderr) {
     let loggers: Vec<Box<dyn SharedLogger>> =
         vec![Logger::of(to_file), Logger::of(ToStderr { stderr, in_file })];
     let _ = CombinedLogger::init(loggers);
+}
+
+/// Prints on standard output, which may be a pipe that is closed early.
+pub fn print(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
 }
 
 /// What became of a record in the file: the two places share it.

@@ -91,6 +91,11 @@ impl Stderr {
         self.write_text(&record);
     }
 
+    /// Says what is wrong, in a line, whatever is quoted in it.
+    pub fn complain(&mut self, what: &str) {
+        self.write_text(&format!("watchdog: {}\n", escaped(what)));
+    }
+
     /// Writes `text`, or as much of it as there is room for.
     pub fn write_text(&mut self, text: &str) {
         let stderr = io::stderr();
@@ -115,7 +120,7 @@ impl Stderr {
 
 /// Says why the program cannot tell what it was asked.
 pub fn cannot_tell(why: &str, stderr: &mut Stderr) -> ExitCode {
-    stderr.write_text(&format!("watchdog: {}\n", escaped(why)));
+    stderr.complain(why);
     ExitCode::CannotTell
 }
 

@@ -192,7 +192,7 @@ fn beside(
         Admission::Repeated(_) => ExitCode::Success,
         Admission::Refused(other) => {
             let text = other.refusal(&settings.name);
-            stderr.write_text(&format!("watchdog: {text}\n"));
+            stderr.complain(&text);
             ExitCode::Busy
         }
         Admission::LookBeside(_) | Admission::LookGivenUp | Admission::Watch { .. } => {
