@@ -4,7 +4,6 @@
 
 use std::cell::RefCell;
 use std::ffi::CStr;
-use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
@@ -14,7 +13,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fstat, openat, statat};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{WaitOptions, waitpid};
 
 use crate::process::scan::Proc;
@@ -81,28 +80,6 @@ pub(super) struct Reading {
     pub(super) file: Option<(u64, u64)>,
 }
 
-/// What is called now and then while a look takes its time.
-#[derive(Default)]
-pub struct Pulse(Option<Box<dyn Fn()>>);
-
-impl Pulse {
-    pub fn new(beat: impl Fn() + 'static) -> Self {
-        Pulse(Some(Box::new(beat)))
-    }
-
-    pub(super) fn beat(&self) {
-        if let Pulse(Some(beat)) = self {
-            beat();
-        }
-    }
-}
-
-impl fmt::Debug for Pulse {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Pulse")
-    }
-}
-
 /// What is remembered from one look to the next.
 #[derive(Debug, Default)]
 pub(super) struct Hangs {
@@ -125,7 +102,7 @@ impl Proc {
         visit: &mut dyn FnMut(usize, Result<Reading, ReadError>),
     ) -> io::Result<bool> {
         let mut hangs = self.hangs.take();
-        let done = hangs.read_lines((self.root(), file), &self.pulse, asked, visit);
+        let done = hangs.read_lines((self.root(), file), &self.pulse.0, asked, visit);
         let _ = self.hangs.replace(hangs);
         done
     }
@@ -154,7 +131,7 @@ impl Hangs {
     fn read_lines(
         &mut self,
         from: (&Path, Option<FileToRead<'_>>),
-        pulse: &Pulse,
+        pulse: &dyn Fn(),
         asked: &[Asked],
         visit: &mut dyn FnMut(usize, Result<Reading, ReadError>),
     ) -> io::Result<bool> {
@@ -218,7 +195,7 @@ impl Child {
     fn ask(
         &mut self,
         left: &[(usize, &Asked)],
-        pulse: &Pulse,
+        pulse: &dyn Fn(),
         visit: &mut dyn FnMut(usize, Result<Reading, ReadError>),
     ) -> io::Result<usize> {
         let requests: Vec<u8> = left.iter().flat_map(|(_, asked)| asked.request()).collect();
@@ -228,7 +205,7 @@ impl Child {
         while answered < left.len() {
             let waits_to_send = if unsent.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
             let ready = wait(&self.socket, PollFlags::IN | waits_to_send)?;
-            pulse.beat();
+            pulse();
             if ready.contains(PollFlags::OUT) {
                 let sent = or_not_now(self.socket.write(unsent))?;
                 unsent = unsent.get(sent..).unwrap_or_default();
@@ -370,23 +347,16 @@ fn next_request(socket: BorrowedFd<'_>) -> Option<i32> {
     let mut request = [0; 4];
     let mut length = 0;
     while length < request.len() {
-        match rustix::io::read(socket, request.get_mut(length..)?) {
-            Ok(0) => return None,
-            Ok(more) => length += more,
-            Err(Errno::INTR) => {}
-            Err(_) => return None,
-        }
+        let rest = request.get_mut(length..)?;
+        length += retry_on_intr(|| rustix::io::read(socket, &mut *rest)).ok().filter(|more| *more > 0)?;
     }
     Some(i32::from_ne_bytes(request))
 }
 
 fn send(socket: BorrowedFd<'_>, mut answer: &[u8]) -> Result<(), Errno> {
     while !answer.is_empty() {
-        match rustix::io::write(socket, answer) {
-            Ok(sent) => answer = answer.get(sent..).unwrap_or_default(),
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error),
-        }
+        let sent = retry_on_intr(|| rustix::io::write(socket, answer))?;
+        answer = answer.get(sent..).unwrap_or_default();
     }
     Ok(())
 }

@@ -205,18 +205,8 @@ impl Handle {
         open: OpenPidfd,
     ) -> Result<Option<Self>, Unknown> {
         let Some(process) = ProcessFd::open(proc, stored.id, open)? else { return Ok(None) };
-        let read = process.stat(|stat| ProcessInfo {
-            pid: stored.id.pid,
-            name: stored.name.to_owned(),
-            started: stat.started(),
-            has_terminal: stat.tty != 0,
-            parent: stat.ppid,
-            session: stat.session,
-            never_execed: stat.never_execed(),
-            comm: stat.comm.to_vec(),
-            command_line: String::new(),
-            signature: stored.signature.clone(),
-        });
+        let (name, signature) = (stored.name.to_owned(), stored.signature.clone());
+        let read = process.stat(|stat| ProcessInfo::new(stored.id.pid, stat, name, signature));
         // The kernel's own time is to be that of the kernel.
         let read = read.map(|info| Some(info).filter(|info| info.started == stored.id.started));
         let Some(info) = or_vanished(read, stored.id.pid)? else { return Ok(None) };
@@ -317,8 +307,8 @@ impl Handle {
 
     fn recognise_by(&mut self, stat: &Stat<'_>, criteria: &Criteria, proc: &Proc) -> Option<bool> {
         let entry = &self.process.entry;
-        let (user, whose) = (entry.uid().ok()?, Ownership::read(entry).ok()?);
-        let asked = Asked { id: self.info.id(), user, is_bare: stat.is_bare() };
+        let whose = Ownership::read(entry).ok()?;
+        let asked = Asked { id: self.info.id(), user: whose.user, is_bare: stat.is_bare() };
         let reading = proc.read_line(asked).ok()?;
         // While a process ends, and where its leader has, there is no command line.
         let is_known = reading.command_line.as_ref().is_some_and(|line| !line.is_empty());
@@ -326,14 +316,14 @@ impl Handle {
             return None;
         }
         let identity = Identity::new(entry, stat, reading);
-        let is_anothers = criteria.user.is_some_and(|wanted| whose.mismatch(wanted, user).is_some());
+        let is_anothers = criteria.user.is_some_and(|wanted| whose.mismatch(wanted).is_some());
         let meets = identity.meets(criteria, stat);
-        let signature = identity.signature(user);
+        let signature = identity.signature(whose.user);
         if is_anothers || !meets && !signature.is_same_program(&self.info.signature) {
             return Some(false);
         }
         self.is_renamed = !meets;
-        let remedy = || Remedy::of(Mismatch::NameDiffers, criteria, stat, &identity, (user, whose), None);
+        let remedy = || Remedy::of(Mismatch::NameDiffers, criteria, stat, &identity, whose, None);
         self.remedy = if meets { None } else { remedy() };
         // A service manager's child has another name and command line until it becomes the service.
         self.info.name = identity.name(stat);

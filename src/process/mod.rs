@@ -10,7 +10,7 @@ use procfs::process::Process;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::process::command_lines::Reading;
-use crate::process::criteria::{script, shown_command_line};
+use crate::process::criteria::script;
 use crate::process::stat::{LONGEST_LINE, Stat, tick};
 use crate::settings::pattern::printable;
 use crate::settings::{Criteria, Subject};
@@ -29,6 +29,15 @@ pub mod remedy;
 pub mod scan;
 pub mod stat;
 pub mod termination;
+
+/// What is called during a look.
+pub struct Hook<F: ?Sized>(pub Box<F>);
+
+impl<F: ?Sized> fmt::Debug for Hook<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hook")
+    }
+}
 
 /// A process, so that it is not taken for another that has its number later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,18 +84,19 @@ impl fmt::Display for ProcessInfo {
 }
 
 impl ProcessInfo {
-    fn new(user: u32, pid: Pid, stat: &Stat<'_>, identity: &Identity) -> Self {
+    /// Its command line is still to be added.
+    fn new(pid: Pid, stat: &Stat<'_>, name: String, signature: Signature) -> Self {
         ProcessInfo {
             pid,
-            name: identity.name(stat),
+            name,
             started: stat.started(),
             has_terminal: stat.tty != 0,
             parent: stat.ppid,
             session: stat.session,
             never_execed: stat.never_execed(),
             comm: stat.comm.to_vec(),
-            command_line: shown_command_line(stat.comm, identity.line()),
-            signature: identity.signature(user),
+            command_line: String::new(),
+            signature,
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::ffi::CString;
-use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -79,29 +78,6 @@ impl Clocks {
     }
 }
 
-/// Tells what the other instances follow.
-pub struct Neighbours(Box<Ask>);
-
-type Ask = dyn Fn(&Proc) -> Vec<ProcessId>;
-
-impl Neighbours {
-    pub fn new(ask: impl Fn(&Proc) -> Vec<ProcessId> + 'static) -> Self {
-        Neighbours(Box::new(ask))
-    }
-}
-
-impl Default for Neighbours {
-    fn default() -> Self {
-        Neighbours::new(|_| Vec::new())
-    }
-}
-
-impl fmt::Debug for Neighbours {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Neighbours")
-    }
-}
-
 impl Proc {
     /// What the file says; or why it says nothing. It is read by a child, as far as it is not known to be as it was.
     pub(super) fn named(&self, path: &Path) -> Result<Named, String> {
@@ -149,15 +125,8 @@ impl Proc {
     }
 
     /// Why this process is not the one that the file means; `None` if it is.
-    pub(super) fn denial(
-        &self,
-        named: &Named,
-        id: ProcessId,
-        user: u32,
-        whose: Ownership,
-    ) -> Option<&'static str> {
-        let is_anothers =
-            self.my_user == 0 && named.owner != 0 && whose.mismatch(named.owner, user).is_some();
+    pub(super) fn denial(&self, named: &Named, id: ProcessId, whose: Ownership) -> Option<&'static str> {
+        let is_anothers = self.my_user == 0 && named.owner != 0 && whose.mismatch(named.owner).is_some();
         let is_older = |started_ms: i64| named.written_ms.saturating_add(MOST_AGE_MS) < started_ms;
         Some(match () {
             () if named.pid != id.pid => "which is another",
@@ -187,7 +156,7 @@ impl Proc {
         let pid = named.pid;
         let denial = || {
             let entry = super::open_entry(self.root(), pid).ok()?;
-            self.denial(&named, self.id(pid)?, entry.uid().ok()?, Ownership::read(&entry).ok()?)
+            self.denial(&named, self.id(pid)?, Ownership::read(&entry).ok()?)
         };
         let why = match self.find_named(named.clone(), criteria, &Tasks::default()) {
             Ok(found) if !found.counting.is_empty() => return None,
@@ -307,7 +276,7 @@ mod tests {
         let id = ProcessId { pid: 7, started: now() };
         let denied = |reader: &Proc, age_ms| {
             let named = Named { pid: 7, owner: reader.my_user, written_ms: now_ms() - age_ms };
-            reader.denial(&named, id, reader.my_user, Ownership::default()).is_some()
+            reader.denial(&named, id, Ownership { user: reader.my_user, ..Ownership::default() }).is_some()
         };
         // A /proc that was mounted now does not fit to a process 1 that has run for long.
         assert!(reader.clocks.since > Time::ZERO && denied(&reader, 70_000) && !denied(&reader, 50_000));

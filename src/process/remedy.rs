@@ -36,7 +36,7 @@ impl Remedy {
         criteria: &Criteria,
         stat: &Stat<'_>,
         identity: &Identity,
-        (user, whose): (u32, Ownership),
+        whose: Ownership,
         near: Option<By>,
     ) -> Option<Self> {
         let name = match why {
@@ -53,13 +53,13 @@ impl Remedy {
             | Mismatch::NotInPidFile
             | Mismatch::MixedUser => return None,
         };
-        let is_anothers = criteria.user.is_some_and(|wanted| user != wanted);
+        let is_anothers = criteria.user.is_some_and(|wanted| whose.user != wanted);
         let remedy = Remedy {
             any_namespace: criteria.namespace == Namespace::Own && whose.is_in_other_namespace,
-            user: is_anothers.then_some(user),
+            user: is_anothers.then_some(whose.user),
             ..name
         };
-        let is_mixed = criteria.user.is_some() && whose.is_mixed(user);
+        let is_mixed = criteria.user.is_some() && whose.is_mixed();
         (!is_mixed && remedy.finds(criteria, stat, identity)).then_some(remedy)
     }
 

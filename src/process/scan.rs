@@ -10,14 +10,16 @@ use procfs::process::Process;
 use rustix::fs::{CWD, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 
-use crate::process::command_lines::{Asked, Memory, Pulse, Reading};
-use crate::process::criteria::{Mismatch, is_init_script, is_invocation, program_name, runs, without_mark};
+use crate::process::command_lines::{Asked, Memory, Reading};
+use crate::process::criteria::{
+    Mismatch, is_init_script, is_invocation, program_name, runs, shown_command_line, without_mark,
+};
 use crate::process::near::By;
-use crate::process::pid_file::{Clocks, LastRead, Named, Neighbours};
+use crate::process::pid_file::{Clocks, LastRead, Named};
 use crate::process::remedy::Remedy;
 use crate::process::stat::Stat;
 use crate::process::termination::Predecessor;
-use crate::process::{Identity, ProcessId, ProcessInfo, ReadError, open_entry, read_all, read_stat};
+use crate::process::{Hook, Identity, ProcessId, ProcessInfo, ReadError, open_entry, read_all, read_stat};
 use crate::settings::pattern::{Extent, LONGEST_NAME};
 use crate::settings::{Criteria, Namespace, Subject};
 use crate::sys::Pid;
@@ -32,6 +34,8 @@ const LISTING: usize = 4096;
 /// What `/bin/sh` may be called, and what runs the start command is not what it started.
 pub(super) const SHELLS: [&[u8]; 4] = [b"sh", b"dash", b"bash", b"busybox"];
 
+type Neighbours = dyn Fn(&Proc) -> Vec<ProcessId>;
+
 /// A /proc, as one process sees it.
 #[derive(Debug)]
 pub struct Proc {
@@ -44,10 +48,12 @@ pub struct Proc {
     /// What it was called by, which may be a link of another name.
     called: Vec<u8>,
     pub(super) hangs: Memory,
-    pub(super) pulse: Pulse,
+    /// What is called now and then while a look takes its time.
+    pub pulse: Hook<dyn Fn()>,
     pub(super) last_read: LastRead,
     pub(super) clocks: Clocks,
-    pub(super) neighbours: Neighbours,
+    /// Tells what the other instances follow: none of it is this one's, where the pid file does not say.
+    pub neighbours: Hook<Neighbours>,
 }
 
 /// What this watchdog runs itself, by its sessions: none of that is the process.
@@ -81,18 +87,20 @@ pub(super) struct Glimpse {
 /// Whose a process is.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Ownership {
+    /// The effective user.
+    pub(super) user: u32,
     /// The real, effective and saved user, if they are told.
-    users: Option<[u32; 3]>,
+    pub(super) users: Option<[u32; 3]>,
     pub(super) is_in_other_namespace: bool,
     /// The process, if this is a thread of it, or itself.
     pub(super) leader: Option<Pid>,
 }
 
 impl Ownership {
-    /// Whether it is not this user's, who is its effective user: whoever could still become another is that one's.
-    pub(super) fn is_mixed(self, user: u32) -> bool {
+    /// Whether it is not its effective user's: whoever could still become another is that one's.
+    pub(super) fn is_mixed(self) -> bool {
         self.users
-            .is_some_and(|[real, _, saved]| [real, saved].iter().any(|other| ![user, 0].contains(other)))
+            .is_some_and(|[real, _, saved]| [real, saved].iter().any(|other| ![self.user, 0].contains(other)))
     }
 }
 
@@ -147,25 +155,15 @@ impl Proc {
             program: (file, path),
             called: program_name(Path::new(&called)).to_vec(),
             hangs: Memory::default(),
-            pulse: Pulse::default(),
+            pulse: Hook(Box::new(|| {})),
             last_read: LastRead::default(),
             clocks: Clocks::read(root, first),
-            neighbours: Neighbours::default(),
+            neighbours: Hook(Box::new(|_| Vec::new())),
         })
     }
 
     pub fn own_pid(&self) -> Pid {
         self.me
-    }
-
-    /// Lets `pulse` be called while a look takes its time.
-    pub fn set_pulse(&mut self, pulse: Pulse) {
-        self.pulse = pulse;
-    }
-
-    /// Lets what the other instances follow be none of this one's, where the pid file does not say.
-    pub fn set_neighbours(&mut self, neighbours: Neighbours) {
-        self.neighbours = neighbours;
     }
 
     pub fn root(&self) -> &Path {
@@ -320,7 +318,9 @@ impl Proc {
             || !criteria.may_match(&glimpse.comm)
             || glimpse.is_kernel_thread && criteria.pattern.extent() != Extent::Whole
             || criteria.user.is_some_and(|user| glimpse.asked.user != user)
-            || is_one_of_few && whose(&entry, criteria, glimpse.asked.user)?.is_some();
+            || is_one_of_few
+                && is_told_whose(criteria)
+                && Ownership::read(&entry)?.rules_out(criteria).is_some();
         Ok((!is_ruled_out).then_some(glimpse))
     }
 
@@ -421,56 +421,44 @@ impl Proc {
                 return Err(ReadError::Vanished);
             }
             let identity = Identity::new(&entry, stat, reading);
-            let user = entry.uid()?;
             let meets = identity.meets(judge.criteria, stat);
             let near = if meets { None } else { near(&entry, stat, &identity) };
             if !meets && near.is_none() {
                 return Ok(None);
             }
             let whose = Ownership::read(&entry)?;
-            let mismatch = self.mismatch(&entry, stat, &identity, judge)?;
-            let is_named = judge.denial(self, id, user, whose).is_none();
-            let remedy = mismatch.filter(|_| is_named);
-            let remedy =
-                remedy.and_then(|why| Remedy::of(why, judge.criteria, stat, &identity, (user, whose), near));
-            let process = ProcessInfo::new(user, id.pid, stat, &identity);
+            let denial = judge.denial(self, id, whose);
+            let mismatch = self.mismatch(id.pid, stat, &identity, judge);
+            let mismatch = mismatch.or_else(|| whose.rules_out(judge.criteria));
+            let remedy = mismatch.filter(|_| denial.is_none());
+            let remedy = remedy.and_then(|why| Remedy::of(why, judge.criteria, stat, &identity, whose, near));
+            let mismatch = mismatch.or(denial.map(|_| Mismatch::NotInPidFile));
+            let (name, signature) = (identity.name(stat), identity.signature(whose.user));
+            let command_line = shown_command_line(stat.comm, identity.line());
+            let process = ProcessInfo { command_line, ..ProcessInfo::new(id.pid, stat, name, signature) };
             Ok(Some(Candidate { process, mismatch, remedy, near }))
         })?
     }
 
-    fn mismatch(
-        &self,
-        entry: &Process,
-        stat: &Stat<'_>,
-        identity: &Identity,
-        judge: Judge<'_>,
-    ) -> Result<Option<Mismatch>, ReadError> {
-        let (pid, criteria, line) = (entry.pid, judge.criteria, identity.line());
+    fn mismatch(&self, pid: Pid, stat: &Stat<'_>, identity: &Identity, judge: Judge<'_>) -> Option<Mismatch> {
+        let (criteria, line) = (judge.criteria, identity.line());
         let meets = identity.meets(criteria, stat);
         // What has the name is not asked what it says.
         let by_line = criteria.subject == Subject::CommandLine || !meets;
-        Ok(if pid == self.me || self.is_this_program(identity) {
-            Some(Mismatch::ThisProgram)
-        } else if judge.is_of_a_task(pid, stat, line) || by_line && runs(line, &criteria.start_command) {
-            Some(Mismatch::StartCommand)
-        } else if by_line && judge.lineage.contains(&pid) && self.is_named_in(line) {
-            Some(Mismatch::Ancestor)
-        } else if !meets {
-            Some(Mismatch::NameDiffers)
-        } else if stat.is_dead() {
-            Some(Mismatch::Zombie)
-        } else if stat.is_kernel_thread() && criteria.pattern.extent() != Extent::Whole {
+        Some(match () {
+            () if pid == self.me || self.is_this_program(identity) => Mismatch::ThisProgram,
+            () if judge.is_of_a_task(pid, stat, line) || by_line && runs(line, &criteria.start_command) => {
+                Mismatch::StartCommand
+            }
+            () if by_line && judge.lineage.contains(&pid) && self.is_named_in(line) => Mismatch::Ancestor,
+            () if !meets => Mismatch::NameDiffers,
+            () if stat.is_dead() => Mismatch::Zombie,
             // There is one of many a name on every machine.
-            Some(Mismatch::KernelThread)
-        } else if is_init_script(line) {
-            Some(Mismatch::InitScript)
-        } else if let Some(mismatch) = whose(entry, criteria, entry.uid()?)? {
-            Some(mismatch)
-        } else if judge.named.is_some() {
-            let denial = judge.denial(self, stat.id(pid), entry.uid()?, Ownership::read(entry)?);
-            denial.map(|_| Mismatch::NotInPidFile)
-        } else {
-            None
+            () if stat.is_kernel_thread() && criteria.pattern.extent() != Extent::Whole => {
+                Mismatch::KernelThread
+            }
+            () if is_init_script(line) => Mismatch::InitScript,
+            () => return None,
         })
     }
 
@@ -547,9 +535,9 @@ fn read_stat_of<T>(root: &Path, pid: Pid, wanted: impl FnOnce(&Stat<'_>) -> T) -
 
 impl Judge<'_> {
     /// Why a process is not the one that the pid file means, if there is to be one.
-    fn denial(&self, proc: &Proc, id: ProcessId, user: u32, whose: Ownership) -> Option<&str> {
+    fn denial(&self, proc: &Proc, id: ProcessId, whose: Ownership) -> Option<&str> {
         match self.named? {
-            Ok(named) => proc.denial(named, id, user, whose),
+            Ok(named) => proc.denial(named, id, whose),
             Err(why) => Some(why),
         }
     }
@@ -573,24 +561,22 @@ fn executable(entry: &Path) -> (Option<(u64, u64)>, Option<PathBuf>) {
     (file, path)
 }
 
-/// Why a process does not count because of whose it is.
-fn whose(entry: &Process, criteria: &Criteria, user: u32) -> Result<Option<Mismatch>, ReadError> {
-    let own_namespace = criteria.namespace == Namespace::Own;
-    if !own_namespace && criteria.user.is_none() {
-        return Ok(None);
-    }
-    let whose = Ownership::read(entry)?;
-    Ok(if own_namespace && whose.is_in_other_namespace {
-        Some(Mismatch::OtherNamespace)
-    } else {
-        criteria.user.and_then(|wanted| whose.mismatch(wanted, user))
-    })
+/// Whether it matters whose a process is.
+fn is_told_whose(criteria: &Criteria) -> bool {
+    criteria.namespace == Namespace::Own || criteria.user.is_some()
 }
 
 impl Ownership {
-    pub(super) fn mismatch(self, wanted: u32, effective: u32) -> Option<Mismatch> {
-        if effective == wanted {
-            self.is_mixed(wanted).then_some(Mismatch::MixedUser)
+    /// Why a process does not count because of whose it is.
+    fn rules_out(self, criteria: &Criteria) -> Option<Mismatch> {
+        let is_elsewhere = criteria.namespace == Namespace::Own && self.is_in_other_namespace;
+        let of_user = || criteria.user.and_then(|wanted| self.mismatch(wanted));
+        is_elsewhere.then_some(Mismatch::OtherNamespace).or_else(of_user)
+    }
+
+    pub(super) fn mismatch(self, wanted: u32) -> Option<Mismatch> {
+        if self.user == wanted {
+            self.is_mixed().then_some(Mismatch::MixedUser)
         } else {
             Some(Mismatch::OtherUser)
         }
@@ -609,6 +595,7 @@ impl Ownership {
         let user = |word: &[u8]| std::str::from_utf8(word).ok()?.parse().ok();
         let users = words(b"Uid:").and_then(|words| words.take(3).map(user).collect::<Option<Vec<u32>>>());
         Ok(Ownership {
+            user: entry.uid()?,
             users: users.and_then(|users| users.try_into().ok()),
             is_in_other_namespace: words(b"NSpid:").is_some_and(|numbers| numbers.count() != 1),
             leader: words(b"Tgid:")
