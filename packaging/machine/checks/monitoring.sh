@@ -3,17 +3,20 @@
 share=/usr/share/process-watchdog
 textfile=/var/lib/prometheus/node-exporter/watchdog.prom
 received=/var/log/received
+hooked=/var/log/hooked
 
 names() {
     seq --format='svc%02g' 1 20
 }
 
-# The first has a probe.
+# The first has a probe, and each has a hook.
 twenty_are_watched() {
-    local name probe='probe = "true"'
+    local name hook probe='probe = "true"'
+    # shellcheck disable=SC2016 # for the hook's shell
+    hook='hook = "echo $WATCHDOG_EVENT $WATCHDOG_NAME >>'$hooked'"'
     for name in $(names); do
         make_daemon "$name"
-        configure "$name" "/usr/local/sbin/$name 100000" 'restart_wait_interval = "1s"' 'max_fail_count = 2' "$probe"
+        configure "$name" "/usr/local/sbin/$name 100000" 'restart_wait_interval = "1s"' 'max_fail_count = 2' "$hook" "$probe"
         probe=
         systemctl start --no-block "watchdog@$name.service"
     done
@@ -74,6 +77,10 @@ was_told() {
     grep -x "$1" "$received"
 }
 
+heard() {
+    grep -x "$1" "$hooked"
+}
+
 no_alert_while_all_is_well() {
     throughout 10 finds 0 ALERTS
     test ! -e "$received"
@@ -86,6 +93,8 @@ what_cannot_start_is_told() {
     eventually 60 was_told 'firing WatchdogProcessDown svc07 svc07 does not run on 127.0.0.1:9100'
     eventually 60 was_told 'firing WatchdogGaveUp svc07 The watchdog gave up on svc07 on 127.0.0.1:9100'
     not grep -v svc07 "$received"
+    eventually 10 heard 'died svc07'
+    eventually 10 heard 'gave-up svc07'
     watchdog status --nagios svc07 | grep '^WATCHDOG CRITICAL - svc07 is not running .* gave up'
     watchdog status --nagios 'svc*' | grep '^WATCHDOG CRITICAL - 19 of 20 are well; svc07 '
 }
@@ -96,6 +105,7 @@ what_is_held_is_not_told() {
     kill -KILL "$(pid_of svc08)"
     eventually 30 finds 1 'watchdog_hold{name="svc08", reason="paused"} == 1 and ignoring (reason) watchdog_process_up == 0'
     throughout 8 not grep -q 'svc08' "$received"
+    not grep svc08 "$hooked"
     watchdog resume svc08
     eventually 20 is_running svc08
 }
@@ -105,6 +115,7 @@ repair_is_told() {
     watchdog start svc07
     eventually 60 was_told 'resolved WatchdogProcessDown svc07 svc07 does not run on 127.0.0.1:9100'
     eventually 60 was_told 'resolved WatchdogGaveUp svc07 The watchdog gave up on svc07 on 127.0.0.1:9100'
+    eventually 10 heard 'recovered svc07'
     eventually 20 finds 20 'watchdog_process_up == 1'
 }
 
@@ -128,8 +139,8 @@ check "the timer writes their metrics, for all to read" metrics_are_written
 check "it says nothing in the journal meanwhile" timer_logs_nothing
 check "Prometheus sees twenty that run" prometheus_reads_them
 check "there is no alert while all is well" no_alert_while_all_is_well
-check "what cannot be started raises its alerts, and no others" what_cannot_start_is_told
+check "what cannot be started raises its alerts, and no others; its hook hears of it" what_cannot_start_is_told
 check "what is paused raises none" what_is_held_is_not_told
-check "its repair ends the alerts" repair_is_told
+check "its repair ends the alerts, and the hook hears of it" repair_is_told
 check "no series changes while nothing happens" series_stay
 check "each query of the dashboard finds something" the_dashboard_finds
