@@ -143,6 +143,7 @@ const CLASSES: &[(&str, Class)] = &[
         Class::RunBy("packaging/machine/checks/package.sh", "apt-get purge --yes process-watchdog"),
     ),
     ("systemctl edit ", Class::Shown),
+    ("apt install cockpit", Class::Shown),
     ("install -m 600 /dev/null /etc/watchdog/", Class::Shown),
     ("dpkg --install some.deb", Class::Shown),
     ("env -i PATH=/usr/bin:/bin /bin/sh -c ", Class::Shown),

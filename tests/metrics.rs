@@ -286,6 +286,42 @@ fn what_is_configured_is_there_from_the_beginning() {
     assert!(own.iter().all(|(_, value)| *value == 0.), "{own:?}");
 }
 
+/// A thousand, of which one is down; and who reads no more than the beginning is not waited for.
+#[test]
+fn a_thousand_are_shown() {
+    let scene = Scene::new();
+    scene.start_actor(&["sleep"]);
+    assert_eq!(scene.watchdog().with("--name", "web").flag("--once").run().code(), Some(0));
+    let state = fs::read_to_string(scene.path("state/web.json")).unwrap();
+    assert!(state.contains("\"name\":\"web\""), "{state}");
+    for number in 1..1000 {
+        let state = state.replace("\"name\":\"web\"", &format!("\"name\":\"web{number}\""));
+        // Another process than that which runs.
+        let state = if number == 7 { state.replace("\"started_ms\":", "\"started_ms\":7") } else { state };
+        fs::write(scene.path(&format!("state/web{number}.json")), state).unwrap();
+    }
+    let shown = metrics(&scene);
+    let up = |value: u8| {
+        let is_up = |(series, shown): &(&String, &f64)| {
+            series.starts_with("watchdog_process_up{") && shown.to_string() == value.to_string()
+        };
+        shown.iter().filter(is_up).count()
+    };
+    assert_eq!((up(1), up(0)), (999, 1));
+    nagios(&scene, &[], 2, r"CRITICAL - 999 of 1000 are well; web7 is not running.* ok=999;;;0;1000 .*");
+    for form in ["--prometheus", "--json", "--all"] {
+        let mut head = program("sh");
+        let state = scene.path("state").display().to_string();
+        head.args(["-c", "\"$@\" | head -n 1", "sh", WATCHDOG, "status", form, "--state-dir", &state]);
+        let ended = scene.spawn(head, Captured::All).ends();
+        assert_eq!(
+            (ended.code(), ended.stdout.lines().count(), &*ended.stderr),
+            (Some(0), 1, ""),
+            "{form} {ended}"
+        );
+    }
+}
+
 /// The table of the metrics is that of the program.
 #[test]
 fn the_page_has_each_metric() {
