@@ -9,7 +9,7 @@ use crate::watchers::Watcher;
 use crate::{Plan, Result, say};
 
 /// How long an instance may take for its start, with as many others.
-const FIRST_LOOK: Duration = Duration::from_millis(20);
+pub const FIRST_LOOK: Duration = Duration::from_millis(20);
 
 /// What so many instances cost together.
 pub struct Row {
@@ -49,7 +49,7 @@ pub fn measure(machine: &Machine, watchers: &[&'static Watcher], plan: &Plan) ->
 }
 
 /// Starts the processes themselves.
-fn start(machine: &Machine, watcher: &Watcher, names: &[String]) -> Result<(Option<Group>, Vec<i32>)> {
+pub fn start(machine: &Machine, watcher: &Watcher, names: &[String]) -> Result<(Option<Group>, Vec<i32>)> {
     let mut group = machine.group(&format!("{}-watched", watcher.short))?;
     for name in names {
         let words = machine.start_words(name)?;

@@ -197,6 +197,12 @@ impl Machine {
         self.folder(&format!("{name}-{}", self.folders.get()))
     }
 
+    /// The newest of those.
+    pub fn newest_folder(&self, name: &str) -> Result<PathBuf> {
+        let mut folders = (1..=self.folders.get()).rev().map(|number| self.path(&format!("{name}-{number}")));
+        folders.find(|folder| folder.exists()).ok_or_else(|| format!("there is no {name}").into())
+    }
+
     /// Starts commands in a control group of their own.
     pub fn group(&self, name: &str) -> Result<Group> {
         let folder = self.path(GROUPS).join(format!("watchdog-bench-{}-{name}", self.run_name()));

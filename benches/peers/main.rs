@@ -2,8 +2,8 @@
 //! it and runs it; the tables come out as Markdown.
 //!
 //! The data goes one way: the [`watchers`] are started in the directory and control groups of a [`machine`],
-//! [`deaths`], [`quiet`], [`looks`] and [`fleet`] measure them into rows, and [`report`] makes tables of the
-//! rows and holds them against the [`targets`].
+//! [`deaths`], [`quiet`], [`looks`], [`fleet`] and [`reading`] measure them into rows, and [`report`] makes tables of
+//! the rows and holds them against the [`targets`].
 
 // A measurement that goes wrong ends with a panic.
 #![allow(clippy::indexing_slicing, clippy::string_slice)]
@@ -13,6 +13,7 @@ mod fleet;
 mod looks;
 mod machine;
 mod quiet;
+mod reading;
 mod report;
 mod stats;
 mod targets;
@@ -68,6 +69,8 @@ enum Subject {
     Looks,
     /// Many instances
     Fleet,
+    /// How long it takes to be told of them
+    Reading,
 }
 
 /// How much is measured.
@@ -172,6 +175,10 @@ fn measure(options: &Options, watchdog: &Path) -> Result<()> {
     }
     if measures(Subject::Fleet) {
         results.fleet = fleet::measure(&machine, &watchers, &plan)?;
+    }
+    if measures(Subject::Reading) {
+        let watchers = watchers::that_are_here(&machine, &watchers::READ);
+        results.reading = reading::measure(&machine, &watchers, &plan)?;
     }
     let text = report::text(&results);
     io::stdout().write_all(text.as_bytes())?;

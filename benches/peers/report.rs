@@ -10,7 +10,7 @@ use crate::looks::Way;
 use crate::machine::{Machine, run};
 use crate::stats::Summary;
 use crate::watchers::{Notice, OURS, Watcher};
-use crate::{Result, deaths, fleet, looks, quiet, targets};
+use crate::{Result, deaths, fleet, looks, quiet, reading, targets};
 
 /// Between these two lines docs/measured.md has the tables.
 const MARKS: [&str; 2] =
@@ -32,6 +32,8 @@ pub struct Results {
     pub looks: Vec<looks::Row>,
     /// See there.
     pub fleet: Vec<fleet::Row>,
+    /// See there.
+    pub reading: Vec<reading::Row>,
 }
 
 /// A watcher's program, as it is installed.
@@ -60,6 +62,7 @@ impl Results {
             probes: Vec::new(),
             looks: Vec::new(),
             fleet: Vec::new(),
+            reading: Vec::new(),
         })
     }
 }
@@ -119,9 +122,11 @@ pub fn text(results: &Results) -> String {
     let well = "**While all is well.** Each second, children included; memory in kB.";
     let probed = "**While it is probed.** The same, with a probe of a server that answers every ten seconds.";
     let costs = [quiet(&results.quiet, well), quiet(&results.probes, probed)];
-    for table in
-        [programs(results), deaths(results)].into_iter().chain(costs).chain([looks(results), fleet(results)])
-    {
+    for table in [programs(results), deaths(results)].into_iter().chain(costs).chain([
+        looks(results),
+        fleet(results),
+        reading(results),
+    ]) {
         text += &table.markdown();
     }
     text += &targets::table(results).markdown();
@@ -279,6 +284,27 @@ fn fleet(results: &Results) -> Table {
             .to_owned(),
         columns: vec!["watched", "watcher", "PSS, kB", "ratio", "CPU, µs", "ratio"],
         rows: results.fleet.iter().map(row).collect(),
+    }
+}
+
+fn reading(results: &Results) -> Table {
+    let row = |row: &reading::Row| {
+        let first = results.reading.iter().find(|it| it.instances == row.instances);
+        vec![
+            number(row.instances),
+            format!("`{}`", row.command),
+            milliseconds(row.time.min),
+            milliseconds(row.time.median),
+            milliseconds(row.time.max),
+            ratio(row.time.median, first.map(|first| first.time.median)),
+        ]
+    };
+    Table {
+        heading: "**Reading.** How so many are, in ms, from the start of the command to its end. monit has a socket \
+                  for it here."
+            .to_owned(),
+        columns: vec!["watched", "by", "min", "median", "max", "ratio"],
+        rows: results.reading.iter().map(row).collect(),
     }
 }
 

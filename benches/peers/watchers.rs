@@ -209,6 +209,22 @@ pub const PROBING: [Watcher; 5] = [
     },
 ];
 
+/// Who can be asked how the processes are. monit takes the question at a socket.
+pub const READ: [Watcher; 2] = [
+    PLAIN,
+    Watcher {
+        name: "monit, with a socket",
+        short: "monits",
+        configured: "besides, `set httpd unixsocket …`",
+        commands: |machine, names| {
+            let socket = machine.path("monit.socket");
+            let allowed = r#"allow "admin":"secret""#;
+            monit_with(machine, names, &format!("set httpd unixsocket {} {allowed}\n", socket.display()))
+        },
+        ..POLLING
+    },
+];
+
 /// The names that the targets are about.
 pub const OURS: &str = "watchdog";
 pub const RUNSV: &str = "runsv";
