@@ -127,6 +127,22 @@ fn a_hand_over_finishes_nothing() {
     is_left_alone(&scene, 1);
 }
 
+/// People are told of a death, and not of what was expected.
+#[test]
+fn no_hook_is_run_for_an_expected_end() {
+    let scene = Scene::new();
+    let more = format!("{UNEXPECTED}\nhook = 'echo $WATCHDOG_EVENT $WATCHDOG_EXIT_STATUS >> $HERE/told'");
+    let _watchdog = by_file(&scene, &format!("{STAYS} when-told exit 3"), &more).spawn();
+    scene.wait_for("attempt 1 succeeded");
+    scene.send_when_caught(scene.wait_running(), SIGUSR2);
+    is_left_alone(&scene, 1);
+    let said = scene.say(&["start", scene.name()]);
+    assert_eq!(said.code(), Some(0), "{said}");
+    send(scene.wait_running(), SIGKILL);
+    scene.wait_until("a death is told", || (!scene.read("told").is_empty()).then_some(()));
+    assert_eq!(scene.read("told").trim_end(), "died", "{}", scene.story());
+}
+
 #[test]
 fn how_it_ended_unseen_is_unknown_and_unexpected() {
     let scene = Scene::new();

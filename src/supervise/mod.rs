@@ -216,6 +216,10 @@ impl Supervisor {
 
     /// Watches, until a signal or the policy ends it.
     pub fn run(mut self: Box<Self>) -> ExitCode {
+        if !self.parts.settings.limits.once {
+            // So that no probe has to wait for it.
+            self.ask_for_user(|_| ());
+        }
         // One that was made just before.
         let mut seen = self.request().unwrap_or(Seen::Nothing);
         loop {

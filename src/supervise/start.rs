@@ -119,7 +119,7 @@ impl Supervisor {
     }
 
     /// Asks whom `run_as` means, unless that was asked, and does `then` what is to be done about it.
-    fn ask_for_user(&mut self, then: fn(&mut Account)) {
+    pub(super) fn ask_for_user(&mut self, then: fn(&mut Account)) {
         let run_as = self.parts.settings.profile.run_as.as_ref();
         self.account =
             self.account.take().filter(|account| run_as.is_some_and(|run_as| account.is_of(run_as)));
