@@ -639,12 +639,14 @@ fn hand_over(world: &mut World, at: usize, chance: &mut Chance) -> Option<Undo> 
     world.instances.iter_mut().filter(&beside).for_each(|it| {
         (it.known.unheeded, it.known.forgetful) = (true, true);
     });
+    let junk = folder.join(format!("{name}.pause"));
     if is_state && owner == 0 {
-        let junk = folder.join(format!("{name}.pause"));
         let _ = fs::write(&junk, "junk").and_then(|()| chown(&junk, Some(stranger), None));
     }
     world.kill_processes(at, Signal::SIGKILL);
     Some(Box::new(move |world| {
+        // In its owner's folder it would be a pause.
+        let _ = fs::remove_file(&junk);
         let _ = chown(&folder, Some(owner), None);
         world.instances.iter_mut().filter(&beside).for_each(|it| it.known.unheeded = false);
     }))
