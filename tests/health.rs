@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 use regex_lite::Regex;
 use rustix::process::{Resource, getrlimit};
 
+use crate::config::{by_file, reload, write};
 use crate::harness::{Captured, Invocation, Scene, WATCHDOG, named};
 use crate::machine::{ALICE, ControlGroup, as_user, free_port, is_root, program, send, skip, with_mounts};
 use crate::namespaces::process_1;
@@ -615,4 +616,22 @@ fn what_the_probe_and_the_stop_command_need_is_missed_in_time() {
     assert!(Regex::new(&format!("\nwarning\t{doubt}\n")).unwrap().is_match(&dry.stdout), "{dry}");
     let _watchdog = watchdog.spawn();
     scene.wait_for(&format!("^WARN {doubt}$"));
+}
+
+#[test]
+fn a_probe_that_comes_by_a_reload_counts_at_once() {
+    let scene = Scene::new();
+    works(&scene);
+    let (start, times) =
+        ("$ACTOR sleep &", "probe_interval = 0.05\nprobe_start_period = 0\nprobe_failures = 2");
+    let watchdog = by_file(&scene, start, "").spawn();
+    let first = scene.wait_running();
+    scene.wait_for("succeeded");
+    write(&scene, start, &format!("{times}\nprobe = 'test -e $HERE/ok'"));
+    reload(&scene, &watchdog);
+    scene.wait_for(&format!(r"INFO healthy: \S+ \(pid {first}\)"));
+    // Another one has proved nothing yet, and this process was started before it.
+    write(&scene, start, &format!("{times}\nprobe = 'test -e $HERE/other'"));
+    reload(&scene, &watchdog);
+    scene.wait_for("is unhealthy");
 }
