@@ -234,7 +234,7 @@ fn brief_help_fits_one_screen() {
         "status, logs NAME",
         "restart NAME",
         "clean NAME",
-        "All options: --help",
+        "All options and commands: --help",
         "Example: ",
     ] {
         assert!(help.stdout.contains(said), "{said}: {help}");

@@ -184,7 +184,7 @@ pub fn brief_help() -> String {
         .args(arguments)
         .after_help(format!(
             "  status, logs NAME...          Show what is seen of it; show its log\n  start, stop, restart NAME...  \
-             Start or stop the process now\n  pause, resume, clean NAME...  Leave it alone; watch it again; clean up\n\nIt asks for anything required that you leave out. All options: --help.\n{EXAMPLE}"
+             Start or stop the process now\n  pause, resume, clean NAME...  Leave it alone; watch it again; clean up\n\nIt asks for what you leave out. All options and commands: --help.\n{EXAMPLE}"
         ))
         .help_template("{about-with-newline}\n{usage-heading} {usage}\n\n{options}{after-help}")
         .render_help()
@@ -212,36 +212,50 @@ fn argument(row: &Row) -> Arg {
     }
 }
 
-fn commands() -> Vec<clap::Command> {
-    let flag = |name, help| Arg::new(name).long(name).help(help).action(ArgAction::SetTrue);
-    let values = |name, help| Arg::new(name).value_parser(ValueParser::os_string()).help(help);
+fn flag(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).help(help).action(ArgAction::SetTrue)
+}
+
+fn values(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).value_parser(ValueParser::os_string()).help(help)
+}
+
+fn time(name: &'static str, help: &'static str) -> Arg {
+    values(name, help).long(name).value_name("TIME").allow_negative_numbers(true)
+}
+
+fn command(name: &'static str, about: &'static str) -> clap::Command {
+    // The program's own are two, and of commands one is enough.
+    let help = Arg::new("help").short('h').long("help").help("Print help").action(ArgAction::Help);
+    clap::Command::new(name).about(about).arg(help.display_order(100))
+}
+
+/// A command for any watchdogs, or for `all`.
+fn of_any(name: &'static str, about: &'static str, all: &'static str) -> clap::Command {
     let names =
         values("names", "Names of watchdogs, as 'watchdog status' shows them; or globs, such as 'web-*'");
-    let names = names.value_name("NAMES").num_args(0..);
-    let time = |name, help| values(name, help).long(name).value_name("TIME").allow_negative_numbers(true);
+    let which = [names.value_name("NAMES").num_args(0..), flag("all", all).conflicts_with("names")];
     let state_dir = row("state_dir").map(|row| {
         let default = row.default_in_help().unwrap_or_default();
         argument(row).help_heading(None).help(format!("Directory of the state [default: {default}]"))
     });
+    command(name, about).args(which).args(state_dir)
+}
+
+/// A command that has to be told for which.
+fn of_some(name: &'static str, about: &'static str) -> clap::Command {
+    let which = ArgGroup::new("which").args(["names", "all"]).required(true);
+    of_any(name, about, "All watchdogs").group(which)
+}
+
+/// One that package managers give.
+fn of_upgrades(name: &'static str, about: &'static str) -> clap::Command {
     let upgrade =
         flag("upgrade", "All watchdogs, for a package upgrade; separate from pauses that people make");
-    let which_one = ArgGroup::new("which").args(["names", "all"]).required(true);
-    // The program's own are two, and of commands one is enough.
-    let help = Arg::new("help")
-        .short('h')
-        .long("help")
-        .help("Print help")
-        .action(ArgAction::Help)
-        .display_order(100);
-    let command = |name, about| clap::Command::new(name).about(about).arg(help.clone());
-    let of_any = |name, about, all| {
-        let which = [names.clone(), flag("all", all).conflicts_with("names")];
-        command(name, about).args(which).args(state_dir.clone())
-    };
-    let of_some = |name, about| of_any(name, about, "All watchdogs").group(which_one.clone());
-    let of_upgrades = |command: clap::Command| {
-        command.arg(upgrade.clone()).mut_group("which", |group| group.arg("upgrade"))
-    };
+    of_some(name, about).arg(upgrade).mut_group("which", |group| group.arg("upgrade"))
+}
+
+fn commands() -> Vec<clap::Command> {
     vec![
         of_any(
             "status",
@@ -271,9 +285,9 @@ fn commands() -> Vec<clap::Command> {
         of_some("start", "Start a process now; end a pause or a stop"),
         of_some("stop", "Stop a process until 'start' or a reboot"),
         of_some("restart", "Stop a process and start it again"),
-        of_upgrades(of_some("pause", "Do not start a process until 'resume' or a reboot"))
+        of_upgrades("pause", "Do not start a process until 'resume' or a reboot")
             .arg(time("for", "End the pause after this time").id("time")),
-        of_upgrades(of_some("resume", "End a pause; forget failures and a give-up")),
+        of_upgrades("resume", "End a pause; forget failures and a give-up"),
         of_some("clean", "Remove what is left of a watchdog that nobody runs")
             .arg(flag("logs", "Remove its logs too"))
             .args(row("log_dir").map(|row| argument(row).help_heading(None).requires("logs"))),
