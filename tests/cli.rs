@@ -300,7 +300,7 @@ fn what_cannot_be_understood_is_answered_with_what_to_type() {
         (&["log", "web"], "unknown command 'log'; did you mean 'logs'?"),
         (&["tail", "web"], "unknown command 'tail'; did you mean: watchdog logs -f web"),
         (&["watch"], "unknown command 'watch'; did you mean: watchdog status --watch"),
-        (&["check", "web"], "unknown command 'check'; did you mean: watchdog --config web --dry-run"),
+        (&["check", "web"], "unknown command 'check'; did you mean: watchdog validate web"),
         (
             &["reload"],
             "unknown command 'reload'; to reload the configuration, send SIGHUP: systemctl reload watchdog@",

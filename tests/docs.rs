@@ -93,6 +93,8 @@ const CLASSES: &[(&str, Class)] = &[
     ("watchdog pause ", Class::Ends(&[0])),
     ("watchdog resume ", Class::Ends(&[0])),
     ("watchdog clean ", Class::Ends(&[0])),
+    // What is configured on this machine is not for a test.
+    ("watchdog validate", Class::Ends(&[0, 2])),
     ("watchdog start ", Class::Ends(&[0])),
     ("watchdog stop ", Class::Ends(&[0])),
     ("watchdog restart ", Class::Ends(&[0])),
@@ -291,7 +293,7 @@ esac
 const PROGRAM: &str = r#"#!/bin/sh
 case ${1-} in
 status | logs | pause | resume | start | stop | restart) exec 'PROGRAM' "$@" --state-dir "$HERE/state" ;;
-probe | test-hook) exec 'PROGRAM' "$@" ;;
+probe | validate | test-hook) exec 'PROGRAM' "$@" ;;
 '' | clean) ;;
 *) case $* in *config* | *restart* | *dry-run*) ;; *) set -- "$@" --restart-wait-interval 0.3 ;; esac ;;
 esac

@@ -183,6 +183,23 @@ fn three_instances_of_a_template_are_restarted_alone_and_a_fourth_disturbs_none(
     }
 }
 
+/// How a script is run that has the directory of configurations to itself, and that directory: root has an /etc and a
+/// /run of its own for it, and somebody else a home.
+pub fn private(scene: &Scene) -> Option<(Vec<String>, &'static str)> {
+    if !is_root() {
+        return Some((vec!["env".to_owned()], "$HOME/.config/watchdog"));
+    }
+    let Some(private) = unshare(scene, &["--mount"]) else {
+        skip("only root can have an /etc of its own");
+        return None;
+    };
+    let mounts = "for at in /etc /run /var/log; do mount -t tmpfs none $at; done; exec \"$@\"";
+    Some((
+        private.into_iter().chain(["sh", "-c", mounts, "sh"].map(str::to_owned)).collect(),
+        "/etc/watchdog",
+    ))
+}
+
 /// A bare name, and what the commands make of an instance that has never run.
 #[test]
 fn a_bare_name_with_an_instance_is_its_template() {
@@ -196,16 +213,7 @@ fn a_bare_name_with_an_instance_is_its_template() {
         watchdog status | grep -c worker\n\
         watchdog stop --all\n\
         watchdog clean worker@2\n";
-    // Root has an /etc and a /run of its own for this, and somebody else a home.
-    let (through, folder) = if is_root() {
-        let Some(private) = unshare(&scene, &["--mount"]) else {
-            return skip("only root can have an /etc of its own");
-        };
-        let mounts = "for at in /etc /run /var/log; do mount -t tmpfs none $at; done; exec \"$@\"";
-        (private.into_iter().chain(["sh", "-c", mounts, "sh"].map(str::to_owned)).collect(), "/etc/watchdog")
-    } else {
-        (vec!["env".to_owned()], "$HOME/.config/watchdog")
-    };
+    let Some((through, folder)) = private(&scene) else { return };
     write(&scene, "worker@.toml", &template(&scene));
     let script = format!(
         "watchdog() {{ '{WATCHDOG}' \"$@\"; }}; exec 2>&1; mkdir -p {folder}; cp $HERE/worker@.toml {folder}; {script}"

@@ -62,6 +62,9 @@ _watchdog() {
             watchdog,test-hook)
                 cmd="watchdog__subcmd__test__subcmd__hook"
                 ;;
+            watchdog,validate)
+                cmd="watchdog__subcmd__validate"
+                ;;
             watchdog__subcmd__help,clean)
                 cmd="watchdog__subcmd__help__subcmd__clean"
                 ;;
@@ -95,6 +98,9 @@ _watchdog() {
             watchdog__subcmd__help,test-hook)
                 cmd="watchdog__subcmd__help__subcmd__test__subcmd__hook"
                 ;;
+            watchdog__subcmd__help,validate)
+                cmd="watchdog__subcmd__help__subcmd__validate"
+                ;;
             *)
                 ;;
         esac
@@ -102,7 +108,7 @@ _watchdog() {
 
     case "${cmd}" in
         watchdog)
-            opts="-p -x -f -u -s -i -w -m -c -v -h -q -V --process-name --exact --full --user --pid-namespace --pid-file --start-command --start-timeout --health-check-interval --restart-wait-interval --max-fail-count --stable-after --restart-delay --after-stop --retry-after --probe --probe-interval --probe-timeout --probe-start-period --probe-failures --on-unhealthy --stop-command --stop-signal --stop-timeout --kill-mode --hook --config --name --once --dry-run --no-input --state-dir --log-dir --log-max-size --log-max-files --help --version status logs start stop restart pause resume clean probe test-hook help"
+            opts="-p -x -f -u -s -i -w -m -c -v -h -q -V --process-name --exact --full --user --pid-namespace --pid-file --start-command --start-timeout --health-check-interval --restart-wait-interval --max-fail-count --stable-after --restart-delay --after-stop --retry-after --probe --probe-interval --probe-timeout --probe-start-period --probe-failures --on-unhealthy --stop-command --stop-signal --stop-timeout --kill-mode --hook --config --name --once --dry-run --no-input --state-dir --log-dir --log-max-size --log-max-files --help --version status logs start stop restart pause resume clean validate probe test-hook help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -397,7 +403,7 @@ _watchdog() {
             return 0
             ;;
         watchdog__subcmd__help)
-            opts="status logs start stop restart pause resume clean probe test-hook help"
+            opts="status logs start stop restart pause resume clean validate probe test-hook help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -551,6 +557,20 @@ _watchdog() {
             return 0
             ;;
         watchdog__subcmd__help__subcmd__test__subcmd__hook)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        watchdog__subcmd__help__subcmd__validate)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -769,6 +789,20 @@ _watchdog() {
             return 0
             ;;
         watchdog__subcmd__test__subcmd__hook)
+            opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        watchdog__subcmd__validate)
             opts="-h --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use nix::unistd::geteuid;
 
 use crate::exit::ExitCode;
-use crate::hold::{Held, Hold};
+use crate::hold::{Held, Hold, depends};
 use crate::input::resolve::Job;
 use crate::log::{Stderr, cannot_tell, print};
 use crate::policy::Life;
@@ -154,6 +154,7 @@ impl Page {
         warnings.extend(only_filters(settings));
         warnings.extend(settings.doubt.clone());
         warnings.extend(doubt);
+        warnings.extend(depends::doubt(settings, &Files::of(&settings.dirs, &settings.name, "")));
         warnings.extend(found.as_ref().ok().and_then(|found| ambiguity(&found.counting)));
         let rows: Vec<_> = warnings.into_iter().map(|warning| vec![warning]).collect();
         self.table(&mut text, "warning", "Warnings", &[], &rows);
@@ -228,7 +229,12 @@ impl Standing {
         if let Some(pid) = other.and_then(|other| other.pid) {
             return Standing::Watched(admission, pid);
         }
-        if let Some(held) = Held::longest(&files.holds(now)) {
+        let mut holds = files.holds(now);
+        if holds.is_empty() {
+            let dependency = depends::hold(settings, files, next, proc, now);
+            holds.extend(dependency.filter(|held| held.until.is_none_or(|until| now < until)));
+        }
+        if let Some(held) = Held::longest(&holds) {
             return Standing::Held(held.clone());
         }
         if next.memory.life != Life::Open {

@@ -10,6 +10,7 @@ use crate::input::suggest::meant;
 use crate::settings::dirs::{Dirs, ROOTS_STATE, SYSTEM_CONFIG, User};
 use crate::settings::name::{Name, name};
 use crate::settings::pattern::{Extent, Pattern};
+use crate::settings::template;
 use crate::state::{self, Files};
 use crate::text::{escaped, quoted};
 
@@ -44,7 +45,7 @@ pub fn known(which: &Which, user: &User) -> Vec<Known> {
     let (own, before) = (user.state_folder(place.state_dir.as_ref()), before(place, user));
     let own_files = config_file::names(&user.config_folder());
     let system_files = config_file::names(Path::new(SYSTEM_CONFIG));
-    let is_there = |name: &Name| config_file::is_there(&config_file::of(name.to_string().as_ref(), user));
+    let is_there = |name: &Name| template::is_there(&config_file::of(name.to_string().as_ref(), user));
     let of = |folder: &PathBuf, name: Name, has_state| {
         let before = before.clone().filter(|_| *folder == own);
         let is_configured = is_there(&name);

@@ -18,6 +18,7 @@ mod probe;
 mod request;
 pub mod status;
 mod test_hook;
+mod validate;
 mod watch;
 
 /// Says on standard output what was done.
@@ -41,6 +42,7 @@ pub fn run(command: &Command, user: &User, stderr: &mut Stderr) -> ExitCode {
         Command::Pause { which, time } => pause::pause(which, time.as_deref(), user, stderr),
         Command::Ask { request, which } => return request::ask(*request, which, user, stderr),
         Command::TestHook { config } => test_hook::run(config, user, stderr),
+        Command::Validate { files } => return validate::run(files, user, stderr),
         Command::Probe { check, timeout } => probe::run(check, timeout.as_deref()),
         Command::Resume { which } if which.upgrade => pause::resume_after_upgrade(&which.place, user),
         Command::Resume { which } => pause::say(which, Leave::Given { resumed: None }, now(), user, stderr),

@@ -21,9 +21,9 @@ use crate::log::{Stderr, cannot_tell};
 use crate::policy::{Answer, Life, NotDone, Request};
 use crate::process::handle::{ProcessFd, open_pidfd};
 use crate::process::scan::{Proc, Unknown};
-use crate::settings::Settings;
 use crate::settings::dirs::User;
 use crate::settings::name::Name;
+use crate::settings::{Settings, template};
 use crate::state::request::{MadeRequest, Progress, Reply};
 use crate::state::{Files, State, StoredProcess, Unread};
 use crate::sys::{PROC, Pid};
@@ -224,7 +224,7 @@ impl Asker<'_> {
     /// The configuration file of this instance, if there is one.
     fn configuration(&self) -> Result<Option<(PathBuf, Settings)>, Failure> {
         let file = config_file::of(self.name.to_string().as_ref(), self.user);
-        if !config_file::is_there(&file) {
+        if !template::is_there(&file) {
             return Ok(None);
         }
         let settings = resolve::of_file(&file, self.user).map_err(|lines| (ExitCode::Usage, lines))?;

@@ -1,5 +1,6 @@
 //! Whether it should run now: the holds that are in force, and what may be done under them.
 
+pub mod depends;
 pub mod pause;
 
 pub use crate::state::held::{Held, Hold};

@@ -50,6 +50,11 @@ pub enum Command {
         /// Which watchdogs.
         which: Which,
     },
+    /// Say what is wrong with configurations.
+    Validate {
+        /// Their names or files; all, if there is none.
+        files: Vec<OsString>,
+    },
     /// Run a built-in check.
     Probe {
         /// The check.
@@ -141,7 +146,8 @@ pub fn definition() -> clap::Command {
         .disable_help_flag(true)
         .override_usage(
             "watchdog --process-name NAME --start-command COMMAND [OPTIONS]\n       watchdog [--config FILE] \
-             [OPTIONS]\n       watchdog status|logs|start|stop|restart|pause|resume|clean [NAME]...",
+             [OPTIONS]\n       watchdog status|logs|start|stop|restart|pause|resume|clean [NAME]...\n       watchdog \
+             validate [FILE]...",
         )
         .after_help(format!(
             "TIME is seconds (5, 0.5) or has units (90s, 1m 30s). It asks for anything required that you leave out.\n\n\
@@ -291,6 +297,12 @@ fn commands() -> Vec<clap::Command> {
         of_some("clean", "Remove what is left of a watchdog that nobody runs")
             .arg(flag("logs", "Remove its logs too"))
             .args(row("log_dir").map(|row| argument(row).help_heading(None).requires("logs"))),
+        command("validate", "Say what is wrong with configurations").arg(
+            values("files", "Configurations, by file or by name [default: all]")
+                .value_name("FILE")
+                .num_args(0..)
+                .value_hint(ValueHint::FilePath),
+        ),
         command("probe", "Run a built-in check")
             .hide(true)
             .arg(
@@ -347,12 +359,17 @@ impl Command {
             | Command::Ask { which, .. }
             | Command::Logs(Logs { which, .. })
             | Command::Clean(Clean { which, .. }) => &which.names,
+            Command::Validate { files } => files,
             Command::Probe { check, .. } => std::slice::from_ref(check),
             Command::TestHook { config } => std::slice::from_ref(config),
         }
     }
 
     fn read(name: &str, mut typed: ArgMatches) -> Option<Self> {
+        if name == "validate" {
+            let files = typed.remove_many("files").map(Iterator::collect).unwrap_or_default();
+            return Some(Command::Validate { files });
+        }
         if name == "probe" {
             let (check, timeout) = (typed.remove_one("check")?, typed.remove_one("timeout"));
             return Some(Command::Probe { check, timeout });

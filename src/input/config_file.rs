@@ -13,12 +13,11 @@ use toml::de::{DeTable, DeValue};
 
 use crate::fs::{Writable, absolute};
 use crate::input::suggest::meant;
-use crate::input::template;
 use crate::settings::dirs::{SYSTEM_CONFIG, User};
 use crate::settings::given::{Given, OFF, ON, Source, Spot};
 use crate::settings::name::{Name, name};
 use crate::settings::table::{Form, Place, Row, row, settings};
-use crate::settings::{SettingError, Settings, check, values};
+use crate::settings::{SettingError, Settings, check, template, values};
 use crate::sys::PROC;
 use crate::text::{escaped, quoted};
 
@@ -57,22 +56,11 @@ pub fn path(given: &OsStr, user: &User) -> PathBuf {
 pub fn of(name: &OsStr, user: &User) -> PathBuf {
     let mut file = name.to_owned();
     file.push(".toml");
-    let asked: Vec<_> = folders(user).iter().map(|folder| folder.join(&file)).collect();
+    let asked: Vec<_> = user.config_folders().iter().map(|folder| folder.join(&file)).collect();
     // A file of its own comes before a template, wherever they are.
-    let found = asked.iter().find(|asked| asked.exists()).or_else(|| asked.iter().find(|it| is_there(it)));
+    let found =
+        asked.iter().find(|asked| asked.exists()).or_else(|| asked.iter().find(|it| template::is_there(it)));
     found.or(asked.first()).cloned().unwrap_or_default()
-}
-
-/// Whether there is a file, or a template, for the configuration `asked`.
-pub fn is_there(asked: &Path) -> bool {
-    template::file(asked).0.is_file()
-}
-
-/// Where the configurations that this user may mean are.
-pub fn folders(user: &User) -> Vec<PathBuf> {
-    let mut folders = vec![user.config_folder(), SYSTEM_CONFIG.into()];
-    folders.dedup();
-    folders
 }
 
 fn is_bare(given: &OsStr) -> bool {
@@ -117,12 +105,27 @@ pub fn fill(given: &mut Given, at: &OsStr, user: &User) -> Result<(), Vec<Compla
         }
         (called, _) => called.ok(),
     };
-    let (text, doubt) = read_trusted(&path, user).map_err(|what| {
-        let instead = nearest(at, &path, user).unwrap_or_default();
-        vec![format!("{}{what}{instead}", path.display())]
-    })?;
+    let nearest = |wrong: Complaint| wrong + &nearest(at, &path, user).unwrap_or_default();
+    load(given, &path, instance, user).map_err(|wrong| match <[Complaint; 1]>::try_from(wrong) {
+        Ok([wrong]) if given.files.is_empty() => vec![nearest(wrong)],
+        Ok([wrong]) => vec![wrong],
+        Err(wrong) => wrong,
+    })
+}
+
+/// Adds what the file at `path` says; in a template, `%i` is the `instance`.
+///
+/// # Errors
+/// All that is wrong with the file, each with its line.
+pub fn load(
+    given: &mut Given,
+    path: &Path,
+    instance: Option<&str>,
+    user: &User,
+) -> Result<(), Vec<Complaint>> {
+    let (text, doubt) = read_trusted(path, user).map_err(|what| vec![format!("{}{what}", path.display())])?;
     given.doubt = doubt;
-    read(given, &path, instance, &text, user)
+    read(given, path, instance, &text, user)
 }
 
 /// The text of a file, and why it is to be doubted, perhaps. What is wrong with it follows its path.
@@ -172,7 +175,7 @@ fn nearest(given: &OsStr, at: &Path, user: &User) -> Option<String> {
     };
     // Of a template, an instance.
     let names = names.map(|name| if name.ends_with('@') { name + "1" } else { name });
-    let names: Vec<_> = names.filter(|name| is_there(&path(&instead(name), user))).collect();
+    let names: Vec<_> = names.filter(|name| template::is_there(&path(&instead(name), user))).collect();
     let nearest = meant(typed, names.iter().map(String::as_str)).filter(|_| !at.exists())?;
     Some(format!("; did you mean {}?", escaped(&quoted(&instead(nearest)))))
 }

@@ -5,4 +5,3 @@ pub mod config_file;
 pub mod prompt;
 pub mod resolve;
 pub mod suggest;
-pub mod template;

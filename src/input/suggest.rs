@@ -10,6 +10,7 @@ use crate::input::config_file;
 use crate::log::{Stderr, print};
 use crate::settings::dirs::User;
 use crate::settings::table::{Row, options, row};
+use crate::settings::template;
 use crate::text::quoted;
 
 /// Answers a command line that is none, with what to type instead, or one that asks for help.
@@ -159,7 +160,10 @@ fn instead_of(word: &str, words: &[String], user: &User) -> String {
         "list" | "ls" | "ps" | "show" => unknown("did you mean: watchdog status".to_owned()),
         "watch" | "top" => unknown("did you mean: watchdog status --watch".to_owned()),
         "tail" | "follow" => unknown(format!("did you mean: watchdog logs -f {name}")),
-        "check" => unknown(format!("did you mean: watchdog --config {name} --dry-run")),
+        "check" => {
+            let name = if name == "NAME" { String::new() } else { format!(" {name}") };
+            unknown(format!("did you mean: watchdog validate{name}"))
+        }
         "reload" => unknown(format!(
             "to reload the configuration, send SIGHUP: systemctl reload watchdog@{name}, or kill -HUP PID (watchdog \
              status shows it)"
@@ -171,7 +175,18 @@ fn instead_of(word: &str, words: &[String], user: &User) -> String {
         _ => {
             match meant(
                 word,
-                ["status", "logs", "start", "stop", "restart", "pause", "resume", "clean", "test-hook"],
+                [
+                    "status",
+                    "logs",
+                    "start",
+                    "stop",
+                    "restart",
+                    "pause",
+                    "resume",
+                    "clean",
+                    "validate",
+                    "test-hook",
+                ],
             ) {
                 Some(command) if command == word => format!("put '{word}' first: watchdog {word} ..."),
                 Some(command) => unknown(format!("did you mean '{command}'?")),
@@ -199,7 +214,7 @@ fn stray_argument(word: &str, before: &[String], from_here: &[String], user: &Us
             "unexpected argument '{word}'; put a start command of several words in quotes: --start-command {command}"
         );
     }
-    if config_file::is_there(&config_file::path(word.as_ref(), user)) {
+    if template::is_there(&config_file::path(word.as_ref(), user)) {
         return format!("unexpected argument '{word}'; did you mean: watchdog --config {shown}");
     }
     format!("unexpected argument '{word}'; did you mean --config {shown} or --process-name {shown}?")

@@ -54,6 +54,13 @@ impl User {
         if self.uid == 0 { SYSTEM_CONFIG.into() } else { self.home.join(".config/watchdog") }
     }
 
+    /// Where the configurations are that this user may mean.
+    pub fn config_folders(&self) -> Vec<PathBuf> {
+        let mut folders = vec![self.config_folder(), SYSTEM_CONFIG.into()];
+        folders.dedup();
+        folders
+    }
+
     /// Where the state of this user's instances is, unless `given` says otherwise.
     pub fn state_folder(&self, given: Option<&OsString>) -> PathBuf {
         given.map_or_else(|| Dirs::of(self).state, |given| self.path(given))

@@ -11,6 +11,7 @@ pub mod name;
 pub mod pattern;
 pub mod program;
 pub mod table;
+pub mod template;
 pub mod values;
 
 use std::collections::BTreeSet;
@@ -204,6 +205,10 @@ pub struct Settings {
     pub log_max_files: usize,
     /// How much standard error is to get.
     pub verbosity: Option<Verbosity>,
+    /// The instances whose processes it waits for before a start.
+    pub depends_on: Vec<Name>,
+    /// Where the configurations of other instances may be.
+    pub config_folders: Vec<PathBuf>,
     /// Why the file that they come from is to be doubted.
     pub doubt: Option<String>,
 }
@@ -306,7 +311,9 @@ impl Settings {
     /// # Errors
     /// All the settings that are wrong or missing; those of the file last, by its lines.
     pub fn new(given: &Given, user: &User) -> Result<Self, Vec<SettingError>> {
-        let (settings, mut wrong) = Self::read(given, Dirs::of(user));
+        let (mut settings, mut wrong) = Self::read(given, Dirs::of(user));
+        let beside = given.files.first().and_then(|file| file.parent()).map(Path::to_owned);
+        settings.config_folders = beside.into_iter().chain(user.config_folders()).collect();
         for wrong in &mut wrong {
             wrong.place = given.place(wrong.key);
         }
@@ -322,12 +329,16 @@ impl Settings {
         for flag in flags.into_iter().filter(|flag| given.is_on(flag.key)) {
             let _ = (flag.field.read)(&mut settings, OsStr::new(given::ON));
         }
-        let wrong =
+        let mut wrong: Vec<_> =
             values.into_iter().filter_map(|row| settings.take(row, given.value(row.key)).err()).collect();
         if given.value("name").is_none() {
             // An instance with a file of its own is called as the file is.
             let from_pattern = || Name::from_pattern(settings.criteria.pattern.text());
             settings.name = given.instance.clone().unwrap_or_else(from_pattern);
+        }
+        if settings.depends_on.contains(&settings.name) {
+            let (what, instead) = ("it cannot wait for itself", "remove its own name");
+            wrong.push(SettingError::unfit("depends_on", given, what, instead));
         }
         settings.gives_stop_timeout = given.value("stop_timeout").is_some();
         settings.doubt.clone_from(&given.doubt);

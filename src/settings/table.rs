@@ -11,13 +11,13 @@ use self::Unset::{Derived, Is, Nothing, Required};
 use crate::settings::check::Check;
 use crate::settings::given::OFF;
 use crate::settings::hook;
-use crate::settings::name;
+use crate::settings::name::{self, Name};
 use crate::settings::pattern::{Extent, Pattern};
 use crate::settings::values::{
     self, as_json, autorestart, count, env, exact, exit_codes, failures, folder, interval, is_early_in_boot,
-    kill_mode, list, log_files, log_size, namespace, on_or_off, on_unhealthy, or, pattern, pid_file, run_as,
-    signal, start_command, start_period, stop_command, stop_signal, stop_timeout, text, time, umask, user,
-    working_directory,
+    kill_mode, list, log_files, log_size, names, namespace, on_or_off, on_unhealthy, or, pattern, pid_file,
+    run_as, signal, start_command, start_period, stop_command, stop_signal, stop_timeout, text, time, umask,
+    user, working_directory,
 };
 use crate::settings::{
     Autorestart, KillMode, Limits, Namespace, OnUnhealthy, Settings, Subject, Verbosity, Wrong,
@@ -326,6 +326,15 @@ pub static ROWS: &[Row] = &[
         takes: Some(takes("CODES", "list of numbers, 0 to 255", ValueHint::Unknown)), example: "[0, 3]",
         help: "Statuses with which it ends as expected, for `autorestart`",
         field: field!(exit_codes, exit_codes, |it: &BTreeSet<u8>| as_json(it)), ..ROW },
+    Row { key: "depends_on", group: WHETHER, place: Place::File, form: Form::List, unset: Nothing("none", None),
+        takes: Some(takes("NAMES", "list of texts", ValueHint::Unknown)), example: "[\"db\"]",
+        help: "Watchdogs whose processes have to run, and to be healthy, before it is started",
+        more: "One that has finished will do. After five minutes it is started anyway. It is not stopped or restarted \
+            for what\nhappens to them later.",
+        field: field!(depends_on, names, |it: &Vec<Name>| match it.as_slice() {
+            [] => "none".to_owned(),
+            names => as_json(&names.iter().map(Name::to_string).collect::<Vec<_>>()),
+        }), ..ROW },
     Row { key: "probe", group: HEALTH, unset: Nothing("none", None), example: "\"http://127.0.0.1/\"",
         brief: "Test whether it works: command or http://",
         takes: Some(takes("CHECK", "text", ValueHint::CommandString)),

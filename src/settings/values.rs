@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::settings::given::{OFF, ON};
+use crate::settings::name::{Name, name};
 use crate::settings::pattern::{Extent, Pattern};
 use crate::settings::{Autorestart, KillMode, Namespace, OnUnhealthy, Wrong};
 use crate::task::account::{self, Account, RunAs};
@@ -48,6 +49,18 @@ pub fn list(text: &str) -> Reading<Vec<String>> {
         .map_err(|_| ("not a list".to_owned(), "give a list, such as [\"a\", \"b\"]"))?;
     let shown = |item: Json| if let Json::String(text) = item { text } else { item.to_string() };
     Ok(items.into_iter().map(shown).collect())
+}
+
+/// Names of instances, each once.
+pub fn names(text: &str) -> Reading<Vec<Name>> {
+    let mut names = Vec::new();
+    for text in list(text)? {
+        let name = name(&text).map_err(|(what, instead)| (format!("'{text}': {what}"), instead))?;
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok(names)
 }
 
 /// The fields of a table, in the order of their names.

@@ -264,6 +264,11 @@ impl Files {
         Files { old, ..self }
     }
 
+    /// Those of another instance in the same place.
+    pub fn of_another(&self, name: &Name) -> Self {
+        Files { name: name.clone(), ..self.clone() }
+    }
+
     /// Makes nothing of them, since they are of no use.
     pub fn forget(&mut self, why: &'static str) {
         self.useless = Some(why);

@@ -73,10 +73,14 @@ pub enum Notice {
     Unit,
     /// Nobody can tell what runs.
     Unknown,
+    /// It depends on what nobody has heard of.
+    UnknownDependency,
     /// The kernel does not tell how a process ended.
     Untold,
     /// Its first version is not due yet.
     Version,
+    /// It is started without what it depends on.
+    WithoutDependency,
     /// Of another release.
     #[serde(other)]
     Other,
@@ -177,8 +181,10 @@ mod tests {
             "stopped",
             "unit",
             "unknown",
+            "unknown-dependency",
             "untold",
             "version",
+            "without-dependency",
         ];
         let text = format!("{{{}}}", names.map(|name| format!("\"{name}\":\"\"")).join(","));
         let said: Said = serde_json::from_str(&text).unwrap();

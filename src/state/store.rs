@@ -179,6 +179,7 @@ impl Store {
             for hold in [Hold::Paused, Hold::Hours, Hold::Version, Hold::Dependency, Hold::Shutdown] {
                 self.is_news(Told::Over(hold.notice()));
             }
+            self.is_news(Told::Over(Notice::WithoutDependency));
             self.held(None);
             self.leaves_near(None);
             if !self.state.seen.is_empty() {
@@ -494,6 +495,7 @@ fn take_over(state: &mut State, old: State, settings: &Settings) {
     state.heartbeat = old.heartbeat.filter(|_| is_known);
     if is_known {
         state.left_near = old.left_near;
+        state.held = old.held;
         // An older release did not say.
         state.ever_seen = old.ever_seen || old.restarts > 0;
     }

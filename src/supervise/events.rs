@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use crate::hold::{Held, Hold};
+use crate::hold::{Held, Hold, depends};
 use crate::policy::{Failure, News, Why};
 use crate::probe::ProbeResult;
 use crate::process::ProcessInfo;
@@ -77,6 +77,7 @@ pub(super) fn doubt_settings(settings: &Settings, record: &mut Store, report: &m
         (Notice::Doubt, settings.criteria.doubt()),
         (Notice::File, settings.doubt.clone()),
         (Notice::Autorestart, doubt_autorestart(&settings.limits)),
+        (Notice::UnknownDependency, depends::doubt(settings, record.files())),
     ] {
         emit(Event::of_doubt(notice, doubt.as_deref()), record, report);
     }

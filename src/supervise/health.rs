@@ -70,8 +70,10 @@ impl Supervisor {
         if self.followed.is_some() && !is_missing && !is_attended && !self.requests.are_pending() {
             return May::ALL;
         }
-        self.look_for_holds();
-        if is_missing && self.policy.memory().life != Life::Finished {
+        let would_start = is_missing && self.policy.memory().life != Life::Finished;
+        // After a probe, it may have to be stopped and started.
+        self.look_for_holds(would_start || matches!(seen, Seen::Probed(..)));
+        if would_start {
             self.tell_holds();
         }
         let may = hold::may(&self.holds);

@@ -176,7 +176,7 @@ impl Supervisor {
 
     /// While somebody has the process paused or stopped, or it is outside its hours, nobody is told of it.
     fn is_silent(&mut self) -> bool {
-        self.look_for_holds();
+        self.look_for_holds(false);
         self.holds.iter().any(|held| match held.hold {
             Hold::Paused | Hold::Stopped | Hold::Upgrading | Hold::Hours => true,
             Hold::Version | Hold::Dependency | Hold::Finished | Hold::Shutdown => false,

@@ -336,7 +336,7 @@ impl Supervisor {
         }
         let deaths = self.parts.record.ended(&end, is_launcher && cause == Cause::Finished);
         let now = now();
-        self.look_for_holds();
+        self.look_for_holds(true);
         let then = match (self.policy.delay_after(cause, end.ran()), self.policy.verdict()) {
             _ if !self.holds.is_empty() => {
                 Then::Held(self.holds.first().map_or(Hold::Paused, |held| held.hold))

@@ -14,6 +14,11 @@ pub fn file(asked: &Path) -> (PathBuf, Option<&str>) {
     }
 }
 
+/// Whether there is a file, or a template, for the configuration `asked`.
+pub fn is_there(asked: &Path) -> bool {
+    file(asked).0.is_file()
+}
+
 fn of(asked: &Path) -> Option<(PathBuf, &str)> {
     let (kind, instance) = asked.file_name()?.to_str()?.strip_suffix(".toml")?.split_once('@')?;
     let is_one = !kind.is_empty() && !instance.is_empty();

@@ -1,0 +1,129 @@
+//! `validate`: what is wrong with configurations. It looks at them and at nothing else.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::exit::ExitCode;
+use crate::hold::depends::{circle, is_configured};
+use crate::input::config_file;
+use crate::log::{Stderr, print};
+use crate::settings::dirs::User;
+use crate::settings::given::Given;
+use crate::settings::name::{Name, name};
+use crate::settings::{SettingError, Settings, template};
+use crate::text::escaped;
+
+/// The instance that stands for all those of a template.
+const SAMPLE: &str = "1";
+/// The settings whose values this machine has to know. Where a configuration is written it may not.
+const OF_MACHINE: [&str; 2] = ["user", "run_as"];
+
+/// What a configuration says, and what is wrong with it.
+#[derive(Default)]
+struct Report {
+    settings: Option<Settings>,
+    place: Option<String>,
+    wrong: Vec<String>,
+    warnings: Vec<String>,
+}
+
+/// Says of each of these configurations what is wrong with it: of all that the user has, if none is given.
+pub fn run(asked: &[OsString], user: &User, stderr: &mut Stderr) -> ExitCode {
+    let files = if asked.is_empty() {
+        all(user)
+    } else {
+        asked.iter().map(|at| config_file::path(at, user)).collect()
+    };
+    if files.is_empty() {
+        let folders: Vec<_> = user.config_folders().iter().map(|it| it.display().to_string()).collect();
+        print(&format!("there is no configuration (looked in {})\n", escaped(&folders.join(" and "))));
+    }
+    let mut reports: Vec<_> = files.iter().map(|file| read(file, user)).collect();
+    let mut circles: Vec<Vec<Name>> = Vec::new();
+    for at in 0..reports.len() {
+        let found = reports.get(at).and_then(|it| circle_of(it, &reports, user));
+        let Some((report, way)) = reports.get_mut(at).zip(found) else { continue };
+        let is_told = circles.iter().any(|told| way.iter().all(|name| told.contains(name)));
+        if !is_told {
+            let names: Vec<_> = way.iter().map(Name::to_string).collect();
+            let place = report.place.as_deref().unwrap_or_default();
+            let what =
+                format!("{place}: depends_on: a circle: {}; remove one of them", names.join(" \u{2192} "));
+            report.wrong.push(what);
+            circles.push(way);
+        }
+    }
+    for (file, report) in files.iter().zip(&reports) {
+        let lines = report.wrong.iter().map(|it| format!("watchdog: {it}\n"));
+        let warnings = report.warnings.iter().map(|it| format!("watchdog: warning: {it}\n"));
+        for line in lines.chain(warnings) {
+            stderr.write_text(&line);
+        }
+        if report.wrong.is_empty() {
+            print(&format!("{}: OK\n", escaped(&file.display().to_string())));
+        }
+    }
+    if reports.iter().all(|report| report.wrong.is_empty()) { ExitCode::Success } else { ExitCode::Usage }
+}
+
+/// All configurations that the user may mean, templates too.
+fn all(user: &User) -> Vec<PathBuf> {
+    let files = user.config_folders().into_iter().flat_map(fs::read_dir).flatten().flatten();
+    let is_one = |file: &PathBuf| file.extension() == Some(OsStr::new("toml")) && file.is_file();
+    let mut files: Vec<_> = files.map(|file| file.path()).filter(is_one).collect();
+    files.sort();
+    files
+}
+
+fn read(asked: &Path, user: &User) -> Report {
+    let mut given = Given::default();
+    let read = if template::is_template(asked) {
+        let stem = asked.file_stem().unwrap_or_default().to_string_lossy();
+        given.instance = name(&format!("{stem}{SAMPLE}")).ok();
+        config_file::load(&mut given, asked, Some(SAMPLE), user)
+    } else {
+        config_file::fill(&mut given, asked.as_os_str(), user)
+    };
+    let mut report = Report { warnings: given.doubt.iter().cloned().collect(), ..Report::default() };
+    match read.map(|()| Settings::new(&given, user)) {
+        Err(wrong) => report.wrong = wrong,
+        Ok(Err(wrong)) => {
+            let (doubtful, wrong): (Vec<_>, Vec<_>) =
+                wrong.iter().partition(|it| it.value.is_some() && OF_MACHINE.contains(&it.key));
+            report.warnings.extend(doubtful.into_iter().map(SettingError::to_string));
+            let in_file = |it: &SettingError| match &it.place {
+                Some(_) => it.to_string(),
+                None => format!("{}: {it}", asked.display()),
+            };
+            report.wrong = wrong.into_iter().map(in_file).collect();
+        }
+        Ok(Ok(settings)) => {
+            report.place = given.place("depends_on");
+            report.warnings.extend(settings.criteria.doubt());
+            let unknown = settings.depends_on.iter().filter(|name| !is_configured(name, &settings));
+            let place = report.place.as_deref().unwrap_or_default();
+            report.warnings.extend(unknown.map(|name| {
+                format!(
+                    "{place}: depends_on '{name}': there is no {name}.toml; without one it is not waited for"
+                )
+            }));
+            report.settings = Some(settings);
+        }
+    }
+    report
+}
+
+/// The way from a configuration back to itself, by what is read already and by the files beside it.
+fn circle_of(report: &Report, reports: &[Report], user: &User) -> Option<Vec<Name>> {
+    let settings = report.settings.as_ref().filter(|settings| !settings.depends_on.is_empty())?;
+    circle(&settings.name, |of| {
+        let is_it = |settings: &&Settings| settings.name == *of;
+        if let Some(known) = reports.iter().filter_map(|it| it.settings.as_ref()).find(is_it) {
+            return known.depends_on.clone();
+        }
+        let files = settings.config_folders.iter().map(|folder| folder.join(format!("{of}.toml")));
+        let file = files.into_iter().find(|file| template::is_there(file));
+        file.and_then(|file| read(&file, user).settings).map(|it| it.depends_on).unwrap_or_default()
+    })
+}
