@@ -372,6 +372,9 @@ fn each_configuration_is_taken() {
         if !text.contains("process_name") {
             text += "process_name = 'x'\n";
         }
+        if block.text.starts_with("# /etc/watchdog/") && !text.contains("start_command") {
+            text += "start_command = 'y'\n";
+        }
         assert_eq!(complaints(&text), [""; 0], "{}: {text}", block.page);
     }
 }

@@ -66,6 +66,7 @@ mod status;
 mod stderr;
 mod stopping;
 mod terminal;
+mod translations;
 mod users;
 mod validate;
 mod which;

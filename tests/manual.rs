@@ -118,7 +118,9 @@ pub fn complaints(file: &str) -> Vec<String> {
     let path = folder.path().join("nginx.toml");
     fs::write(&path, file).unwrap();
     // Which examples include.
-    fs::write(folder.path().join("common.inc"), "").unwrap();
+    for included in ["common.inc", "env.inc", "alternative1.inc"] {
+        fs::write(folder.path().join(included), "").unwrap();
+    }
     let mut given = Given::default();
     let user = User { uid: 0, home: "/".into(), ..User::default() };
     match config_file::fill(&mut given, path.as_os_str(), &user) {
