@@ -20,6 +20,9 @@ pub const START_TIMEOUT: Duration = Duration::from_secs(4);
 pub const RETRY_AFTER: Duration = Duration::from_secs(2);
 pub const MAX_FAIL_COUNT: u32 = 3;
 pub const PROBE_FAILURES: u32 = 3;
+/// It leaves a child that holds its output; then it hangs, fails or floods.
+const HOOK: &str = "sleep 20 & case $(od -An -N1 -tu1 /dev/urandom) in *[0-3]) sleep 100; true;; \
+    *[4-6]) exit 3;; *) yes | head -c 3000000;; esac";
 /// The pretend cron's minute.
 pub const CRON_INTERVAL: Duration = Duration::from_secs(1);
 /// The user that an ordinary user's watchdog is of: nobody's number on most systems.
@@ -63,6 +66,8 @@ pub struct Character {
     pub ordinary: bool,
     /// With `--probe`.
     pub probed: bool,
+    /// With a hook, which hangs, fails or floods.
+    pub hooked: bool,
     /// Its watchdog is never ended, so that what grows in it shows.
     pub veteran: bool,
 }
@@ -75,6 +80,7 @@ const SERVICE: Character = Character {
     configured: false,
     ordinary: false,
     probed: false,
+    hooked: false,
     veteran: false,
 };
 
@@ -82,12 +88,12 @@ const SERVICE: Character = Character {
 pub const CHARACTERS: [Character; 11] = [
     SERVICE,
     Character { word: "veteran", veteran: true, ..SERVICE },
-    Character { word: "stays", stays: true, ..SERVICE },
+    Character { word: "stays", stays: true, hooked: true, ..SERVICE },
     Character { word: "ends", retries: false, ..SERVICE },
-    Character { word: "file", configured: true, ..SERVICE },
+    Character { word: "file", configured: true, hooked: true, ..SERVICE },
     Character { word: "once", mode: Mode::Once, ..SERVICE },
     Character { word: "line", mode: Mode::Line, retries: false, ..SERVICE },
-    Character { word: "user", ordinary: true, ..SERVICE },
+    Character { word: "user", ordinary: true, hooked: true, ..SERVICE },
     Character { word: "probed", probed: true, retries: false, ..SERVICE },
     Character { word: "mixed", probed: true, retries: false, stays: true, ..SERVICE },
     Character { word: "checked", probed: true, mode: Mode::Once, ..SERVICE },
@@ -255,6 +261,9 @@ impl Instance {
                 ("stop_timeout", "1s".to_owned()),
                 ("kill_mode", kill_mode.to_owned()),
             ]);
+        }
+        if self.character.hooked {
+            settings.push(("hook", HOOK.to_owned()));
         }
         if self.character.retries {
             settings.push(("retry_after", time(RETRY_AFTER)));

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # What tells people: the hook, through a local mail server; and systemd, of the watchdog itself, as docs/hooks.md has it.
 page=/usr/share/doc/process-watchdog/docs/hooks.md
-mailbox=/var/mail/tester
+mailbox=/home/tester/Maildir/new
 
 # The block of the page that begins so.
 block() {
@@ -9,7 +9,7 @@ block() {
 }
 
 is_mailed() {
-    grep -qF "Subject: machine: $1" "$mailbox"
+    grep -rqF "Subject: machine: $1" "$mailbox"
 }
 
 prepare() {
@@ -31,7 +31,7 @@ death_and_recovery_are_mailed() {
     kill_and_wait maild
     eventually 30 is_mailed "maild: died"
     eventually 30 is_mailed "maild: recovered"
-    grep -q 'maild (pid [0-9]*) was killed by SIGKILL\|maild (pid [0-9]*) died' "$mailbox"
+    grep -rqE 'maild \(pid [0-9]+\) (was killed by SIGKILL|died)' "$mailbox"
 }
 
 failed_unit_is_mailed() {
