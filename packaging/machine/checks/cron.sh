@@ -11,6 +11,15 @@ END
     : >$mails
     make_daemon workerd
     make_daemon lined
+    make_daemon batch-1
+    make_daemon batch-2
+    cat >/etc/watchdog/batch@.toml <<'END'
+process_name = "^batch-%i$"
+start_command = "setsid --fork batch-%i 100000"
+restart_wait_interval = "1s"
+END
+    setsid --fork batch-1 100000
+    setsid --fork batch-2 100000
     printf '#!/bin/sh\ntest -e /etc/workerd.conf && setsid --fork workerd 100000\n' >/usr/local/sbin/start-workerd
     chmod 755 /usr/local/sbin/start-workerd
     touch /etc/workerd.conf
@@ -18,6 +27,8 @@ END
     cat >/etc/cron.d/watchdog <<'END'
 * * * * * root /usr/bin/watchdog --once --process-name nginx --start-command "service nginx start"
 * * * * * root /usr/bin/watchdog --once --process-name workerd --start-command start-workerd --restart-wait-interval 1s
+* * * * * root /usr/bin/watchdog --once --config batch@1
+* * * * * root /usr/bin/watchdog --once --config batch@2
 * * * * * root /usr/bin/watchdog --process-name lined --start-command "setsid --fork lined 100000"
 END
     eventually 20 is_running nginx
@@ -92,6 +103,14 @@ line_without_once_keeps_one_watchdog() {
     same "$(mails_about lined)" 0
 }
 
+instances_of_a_template() {
+    local other
+    other=$(pid_of batch-2)
+    kill_and_wait batch-1 130 batch@1
+    same "$(pid_of batch-2)" "$other"
+    same "$(attempts batch@2)" 0
+}
+
 check "a crontab with cron's mail kept in a file" prepare
 check "no mail while all is well" no_mail_while_well
 check "nginx, killed, is back by the crontab line, with one mail of one record" one_mail_for_an_outage
@@ -99,3 +118,4 @@ check "one mail for a service that stays broken" one_mail_for_a_give_up
 check "a line without --once keeps one watchdog, and is silent" line_without_once_keeps_one_watchdog
 check "no further mail while it stays broken" no_mail_while_it_stays_broken
 check "one mail when it is back" one_mail_when_it_is_back
+check "an instance of a template is restarted alone" instances_of_a_template

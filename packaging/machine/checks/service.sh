@@ -210,6 +210,36 @@ repaired_by_hand_it_is_taken_up() {
     same "$(attempts workerd)" 2
 }
 
+# Three instances of one template: each is restarted alone, and a fourth disturbs none.
+instances_of_a_template() {
+    local at first second third
+    for at in 1 2 3 4; do
+        make_daemon "queue-$at"
+    done
+    cat >/etc/watchdog/queue@.toml <<'END'
+process_name = "^queue-%i$"
+start_command = "setsid --fork /usr/local/sbin/queue-%i 100000"
+restart_wait_interval = "1s"
+END
+    systemctl enable --now watchdog@queue@1 watchdog@queue@2 watchdog@queue@3
+    for at in 1 2 3; do
+        eventually 20 is_running "queue-$at"
+        eventually 20 succeeded "queue@$at"
+    done
+    first=$(pid_of queue-1)
+    second=$(pid_of queue-2)
+    third=$(pid_of queue-3)
+    kill_and_wait queue-2 20 queue@2
+    is_back queue-2 "$second"
+    second=$(pid_of queue-2)
+    systemctl enable --now watchdog@queue@4
+    eventually 20 is_running queue-4
+    same "$(pid_of queue-1) $(pid_of queue-2) $(pid_of queue-3)" "$first $second $third"
+    same "$(watchdog status 'queue@*' | grep -c '^queue@')" 4
+    not watchdog status queue@
+    watchdog validate queue@1 /etc/watchdog/queue@.toml
+}
+
 check "is ready after the first probe, and starts nothing that runs" is_ready
 check "the unit's status text says what is followed" status_text_names_it
 check "nginx, killed, is back after one attempt" kill_and_wait nginx
@@ -234,3 +264,4 @@ check "nothing else of the unit is a warning" nothing_else_is_a_warning "$quiet_
 check "gives up, and stays active" gives_up
 check "repaired by hand after giving up, the process is taken up" repaired_by_hand_it_is_taken_up
 check "killed later, it is started with no command given" kill_and_wait workerd
+check "three instances of a template are restarted alone, and a fourth disturbs none" instances_of_a_template
