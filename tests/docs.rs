@@ -450,6 +450,8 @@ fn each_default_is_the_programs() {
                     "state_dir" | "log_dir" => "[files](files.md#places)",
                     "name" => "from the file or the process name",
                     "config" => "none",
+                    // Of the option, and not of the key of a file.
+                    "version" => "",
                     key => {
                         defaults.get(key).map_or("", |default| if *default == "no" { "" } else { default })
                     }

@@ -55,6 +55,7 @@ mod reading;
 mod refused;
 mod request;
 mod right_process;
+mod schedule;
 mod schema;
 mod selection;
 mod servers;

@@ -9,7 +9,8 @@ use std::time::{Duration, SystemTime};
 use nix::unistd::geteuid;
 
 use crate::exit::ExitCode;
-use crate::hold::{Held, Hold, depends};
+use crate::hold::versions::in_force;
+use crate::hold::{Held, Hold, depends, of_the_calendar};
 use crate::input::resolve::Job;
 use crate::log::{Stderr, cannot_tell, print};
 use crate::policy::Life;
@@ -17,9 +18,9 @@ use crate::process::scan::{Candidate, Matches, Proc, Tasks, Unknown};
 use crate::process::{Hook, ProcessInfo};
 use crate::render::table;
 use crate::report::words::{ambiguity, held, list, user_name, why_not};
-use crate::settings::Settings;
 use crate::settings::doubts::{self, Doubts};
 use crate::settings::program::{self, Place};
+use crate::settings::{Settings, versions};
 use crate::state::{Files, State, followed_by_others, store};
 use crate::supervise::admission::{Admission, Facts, Forgets, Other, is_resumed};
 use crate::supervise::start_command::{StartCommand, StartRecord};
@@ -28,7 +29,7 @@ use crate::task::Profile;
 use crate::task::account::Account;
 use crate::task::login::Login;
 use crate::text::{escaped, span};
-use crate::time::{SecondsFormat, by_the_clock, local};
+use crate::time::{SecondsFormat, WallClock, by_the_clock, local};
 
 /// Says what this watch would do now, on standard output.
 pub fn run(job: &Job, stderr: &mut Stderr) -> ExitCode {
@@ -36,18 +37,22 @@ pub fn run(job: &Job, stderr: &mut Stderr) -> ExitCode {
         Ok(proc) => proc,
         Err(unknown) => return cannot_tell(&unknown.0, stderr),
     };
-    let settings = &job.settings;
+    let mut settings = job.settings.clone();
     let files = Files::of(&settings.dirs, &settings.name, &boot_id(proc.root()));
     let own = files.clone();
     proc.neighbours = Hook(Box::new(move |proc| followed_by_others(&own, proc)));
     let proc = &proc;
-    let state = store::preview(&files, settings, proc);
-    let standing = Standing::read(settings, &files, &state, proc);
+    let state = store::preview(&files, &settings, proc);
+    let standing = Standing::read(&settings, &files, &state, proc);
+    let version = take_version(&mut settings, state.memory.version);
+    let settings = &settings;
     let survey = proc.survey(&settings.criteria);
     let found = proc.find(&settings.criteria, state.predecessor.as_ref(), &Tasks::default());
     let page = Page { aligned: io::stdout().is_terminal(), boot: SystemTime::now() - now() };
     let doubt = proc.doubt_pid_file(&settings.criteria);
-    let text = page.write(job, survey.as_deref().unwrap_or_default(), &found, doubt, standing);
+    let rows = job.settings.in_force(&job.given, !page.aligned);
+    let would = [Some(would(settings, &found, standing)), version].into_iter().flatten().collect();
+    let text = page.write(settings, &rows, survey.as_deref().unwrap_or_default(), &found, doubt, would);
     print(&text);
     match found {
         Ok(found) if found.counting.is_empty() => ExitCode::GaveUp,
@@ -114,16 +119,15 @@ struct Page {
 impl Page {
     fn write(
         &self,
-        job: &Job,
+        settings: &Settings,
+        rows: &[Vec<String>],
         candidates: &[Candidate],
         found: &Result<Matches, Unknown>,
         doubt: Option<String>,
-        standing: Standing,
+        would: Vec<String>,
     ) -> String {
-        let Job { settings, given, .. } = job;
         let mut text = String::new();
-        let rows = settings.in_force(given, !self.aligned);
-        self.table(&mut text, "setting", "Settings, and where each comes from", &[], &rows);
+        self.table(&mut text, "setting", "Settings, and where each comes from", &[], rows);
 
         // What is decided by is what is shown: the near ones were looked for before, and processes change.
         let (counting, left_over) =
@@ -158,13 +162,8 @@ impl Page {
         warnings.extend(found.as_ref().ok().and_then(|found| ambiguity(&found.counting)));
         let rows: Vec<_> = warnings.into_iter().map(|warning| vec![warning]).collect();
         self.table(&mut text, "warning", "Warnings", &[], &rows);
-        self.table(
-            &mut text,
-            "would",
-            "What this command would do now",
-            &[],
-            &[vec![would(settings, found, standing)]],
-        );
+        let rows: Vec<_> = would.into_iter().map(|line| vec![line]).collect();
+        self.table(&mut text, "would", "What this command would do now", &[], &rows);
         text
     }
 
@@ -230,6 +229,7 @@ impl Standing {
             return Standing::Watched(admission, pid);
         }
         let mut holds = files.holds(now);
+        holds.extend(of_the_calendar(settings, WallClock::now(), next.memory.version));
         if holds.is_empty() {
             let dependency = depends::hold(settings, files, next, proc, now);
             holds.extend(dependency.filter(|held| held.until.is_none_or(|until| now < until)));
@@ -248,6 +248,28 @@ impl Standing {
         let until = next.memory.gave_up_until.filter(|until| now < *until && !is_forgotten);
         until.map_or(Standing::Free, |until| Standing::GivenUp { left: until.saturating_sub(now) })
     }
+}
+
+/// Puts the start command in force in its place, where the process was `started` with this version; and says which
+/// version that is, and which one comes next.
+fn take_version(settings: &mut Settings, started: Option<u64>) -> Option<String> {
+    let clock = WallClock::now();
+    let Settings { versions, start_command, .. } = settings;
+    let in_force = in_force(versions, start_command.as_deref(), clock, started);
+    let (number, command) = in_force.map_or((0, None), |it| (it.number, Some(it.start_command.to_owned())));
+    let due = versions::number(clock.local).max(number);
+    let next = versions.iter().find(|version| !version.is_fake && version.number() > due);
+    let next = next.and_then(|next| versions::date(next.number()));
+    let text = match (versions::date(number), next) {
+        (Some(date), None) => Some(format!("the version of {date} is in force")),
+        (Some(date), Some(next)) => Some(format!("the version of {date} is in force until {next}")),
+        (None, Some(next)) => Some(format!("no version is in force until {next}")),
+        (None, None) => None,
+    };
+    if let Some(command) = command {
+        settings.criteria.start_command = command;
+    }
+    text
 }
 
 fn would(settings: &Settings, found: &Result<Matches, Unknown>, standing: Standing) -> String {

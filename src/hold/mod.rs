@@ -1,11 +1,16 @@
 //! Whether it should run now: the holds that are in force, and what may be done under them.
 
 pub mod depends;
+pub mod hours;
 pub mod pause;
+pub mod versions;
 
 pub use crate::state::held::{Held, Hold};
 
 use crate::policy::{May, MayStart};
+use crate::settings::Settings;
+use crate::settings::versions::first;
+use crate::time::{WallClock, when};
 
 /// What may be done under these holds.
 pub fn may(holds: &[Held]) -> May {
@@ -21,6 +26,18 @@ pub fn may(holds: &[Held]) -> May {
         MayStart::OnRequest
     };
     May { start, ..May::ALL }
+}
+
+/// The holds of the calendar: its hours, and its first version, where `started` is the version that the process was
+/// started with. A clock that is wrong holds nothing.
+pub fn of_the_calendar(settings: &Settings, clock: WallClock, started: Option<u64>) -> Vec<Held> {
+    let Settings { active_hours, versions, start_command, .. } = settings;
+    let is_over = !active_hours.is_empty() && clock.is_trusted && !hours::is_open(active_hours, clock.local);
+    let hours = || Held::new(Hold::Hours, hours::begins_next(active_hours, clock.local).map(when));
+    let in_force = versions::in_force(versions, start_command.as_deref(), clock, started);
+    let version = in_force.is_none().then(|| first(versions));
+    let version = version.map(|first| Held::new(Hold::Version, first.map(|first| when(first.apply_on))));
+    is_over.then(hours).into_iter().chain(version).collect()
 }
 
 /// Whether a start that somebody asks for is held too.

@@ -10,7 +10,7 @@ use crate::input::cli;
 use crate::process::scan::{Proc, Tasks, Unknown};
 use crate::report::words;
 use crate::settings::given::{Given, Source};
-use crate::settings::table::{ROWS, Unset};
+use crate::settings::table::{ROWS, Row, Unset};
 use crate::settings::{Criteria, SettingError, Settings};
 use crate::text::escaped;
 
@@ -28,7 +28,12 @@ pub enum Unanswered {
 
 /// Whether something required is missing, so that there is anything to ask.
 pub fn is_needed(given: &Given) -> bool {
-    ROWS.iter().any(|row| matches!(row.unset, Unset::Required(_)) && given.value(row.key).is_none())
+    ROWS.iter().any(|row| matches!(row.unset, Unset::Required(_)) && is_open(row, given))
+}
+
+/// Whether it was not given, nor something in its place.
+fn is_open(row: &Row, given: &Given) -> bool {
+    given.lacks(row.key) && (row.key != "start_command" || given.lacks("version"))
 }
 
 /// Asks for each setting of the main job that was not given; what was comes to `settings` so far. Somebody who
@@ -47,7 +52,7 @@ pub fn ask(
     doubt: impl Fn(&str) -> Option<String>,
 ) -> Result<(), Unanswered> {
     for row in ROWS {
-        let Some(question) = row.question.filter(|_| given.value(row.key).is_none()) else { continue };
+        let Some(question) = row.question.filter(|_| is_open(row, given)) else { continue };
         let default = if let Unset::Is(default) = row.unset { Some(default) } else { None };
         let shown = default.map(|default| format!(" [{default}]")).unwrap_or_default();
         let answer = loop {
@@ -83,7 +88,7 @@ pub fn ask(
 /// What was asked for and not answered: what is required, if that is missing; the rest has defaults.
 pub fn unanswered(given: &Given) -> Vec<SettingError> {
     let is_required = is_needed(given);
-    let asked = ROWS.iter().filter(|row| row.question.is_some() && given.value(row.key).is_none());
+    let asked = ROWS.iter().filter(|row| row.question.is_some() && is_open(row, given));
     let asked = asked.filter(|row| !is_required || matches!(row.unset, Unset::Required(_)));
     let missing = asked.filter_map(|row| match row.unset {
         Unset::Required(example) => Some(SettingError::missing(row.key, "missing", example)),

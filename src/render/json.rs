@@ -41,6 +41,7 @@ struct Instance<'a> {
     health: Option<Condition>,
     health_failures: Option<u32>,
     health_restarts: Option<u32>,
+    version: Option<&'a str>,
     folder: Cow<'a, str>,
 }
 
@@ -117,6 +118,7 @@ impl<'a> Instance<'a> {
             health: series.map(|series| series.condition),
             health_failures: series.map(|series| series.failures),
             health_restarts: series.and(facts).map(|facts| facts.health_restarts),
+            version: facts.and_then(|facts| facts.applied_on.as_deref()),
             folder: snapshot.folder.to_string_lossy(),
         }
     }

@@ -89,7 +89,10 @@ fn last_exit(snapshot: &Snapshot) -> Option<String> {
 /// What there is to say beside that: the last exit, if it has no column and there is nothing else.
 fn note(snapshot: &Snapshot, has_last_exit: bool) -> Option<String> {
     let Some(remark) = snapshot.remarks.last() else {
-        return last_exit(snapshot).filter(|_| !has_last_exit).map(|exit| format!("last exit {exit}"));
+        let version = snapshot.facts.as_ref().and_then(|facts| facts.applied_on.as_ref());
+        let version = version.map(|version| format!("version of {version}"));
+        let exit = last_exit(snapshot).filter(|_| !has_last_exit);
+        return version.or_else(|| exit.map(|exit| format!("last exit {exit}")));
     };
     let words = remark::words(remark);
     Some(match remark {
@@ -133,6 +136,7 @@ pub(super) mod tests {
             last_start: None,
             series: None,
             health_restarts: 0,
+            applied_on: None,
         };
         Snapshot {
             name: name.to_owned(),

@@ -132,6 +132,8 @@ pub enum WatchEvent<'a> {
     Reloaded(&'a Rc<Settings>),
     /// The settings were read again, with this wrong.
     ReloadRefused(&'a [String]),
+    /// The start command is from now on that of this version; `None` is that of no version.
+    Version(Option<String>),
     /// A `--once` run cannot tell.
     CannotTell { why: &'a str },
     /// A signal ended it; the process and the start command, if it runs, go on.

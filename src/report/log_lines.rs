@@ -28,7 +28,7 @@ use crate::state::lock::NoLock;
 use crate::state::owed::Heard;
 use crate::state::said::Notice;
 use crate::text::{plural, span};
-use crate::time::now;
+use crate::time::{Time, by_the_clock, now};
 
 /// What is added where the start command could not be created for want of resources.
 const NO_ATTEMPT: &str = "; not counted as an attempt, trying again at each check";
@@ -431,6 +431,8 @@ impl LogLines {
             WatchEvent::ReloadRefused(wrong) => {
                 warn(format!("configuration not reloaded, the old settings stay: {}", wrong.join("; ")))
             }
+            WatchEvent::Version(Some(date)) => info(format!("the version of {date} is in force now")),
+            WatchEvent::Version(None) => info("no version is in force now"),
             WatchEvent::CannotTell { why } => {
                 outcome(Level::Error, format!("cannot tell whether it is running: {why}"))
             }
@@ -456,6 +458,7 @@ impl LogLines {
                 let start = self.settings.order("start");
                 return format!("finished; left alone until it runs again, '{start}' or a reboot");
             }
+            (Hold::Hours | Hold::Version, Some(_)) => it.until.map(by_the_clock_until).unwrap_or_default(),
             (_, Some(left)) => format!(" for another {}", span(left)),
             (_, None) => String::new(),
         };
@@ -527,6 +530,10 @@ impl LogLines {
             Lasting::Doubt(_, text) => (*text).to_owned(),
         }
     }
+}
+
+fn by_the_clock_until(until: Time) -> String {
+    format!(" until {}", by_the_clock(until))
 }
 
 fn renamed(process: &ProcessInfo, remedy: Option<&Remedy>) -> String {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::hold::{Held, Hold};
 use crate::policy::{Condition, Life, Series};
 use crate::process::ProcessId;
+use crate::settings::versions::date;
 use crate::state::counters::Counters;
 use crate::state::history::{LastExit, LastStart, Tally};
 use crate::state::said::Notice;
@@ -122,6 +123,8 @@ pub struct Facts {
     pub series: Option<Series>,
     /// Restarts for its health, since it was last healthy for a while.
     pub health_restarts: u32,
+    /// The date of the version that the process was started with.
+    pub applied_on: Option<String>,
 }
 
 /// What a state file cannot know of the present.
@@ -194,6 +197,7 @@ impl Snapshot {
             last_start: state.last_start.clone(),
             series: state.memory.health.series,
             health_restarts: state.memory.health.restarts,
+            applied_on: state.memory.version.and_then(date),
         };
         let name = state.name.clone();
         let facts = Some(facts);

@@ -56,10 +56,11 @@ impl Digest {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::settings::dirs::User;
     use crate::settings::given::{Given, Source};
-    use crate::settings::table::Form;
 
     fn with(more: &[(&'static str, &str)]) -> Settings {
         let mut given = Given::default();
@@ -90,16 +91,15 @@ mod tests {
     #[test]
     fn each_setting_that_decides_is_told_from_the_default() {
         // Whether there is such a user is for the machine to say.
-        let is_of_machine = |key| ["user", "run_as"].contains(&key);
-        for row in table::settings().filter(|row| row.decides && !is_of_machine(row.key)) {
-            let example = match row.form {
-                Form::Text if row.is_flag() => "yes",
-                Form::Text => row.example.trim_matches('"'),
-                Form::List => "[\"7\"]",
-                Form::Table => "{\"a\":\"7\"}",
-                Form::Tables => "[{\"a\":\"7\"}]",
-            };
-            let line = with(&[(row.key, example)]).fingerprint();
+        for row in table::settings().filter(|row| row.decides && !["user", "run_as"].contains(&row.key)) {
+            let user = User::current();
+            let mut lines = BTreeMap::from([("process_name", "'x'"), ("start_command", "'y'")]);
+            lines.insert(row.key, row.example);
+            let lines: Vec<_> = lines.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+            let mut given = Given::default();
+            crate::input::config_file::read(&mut given, "x.toml".as_ref(), None, &lines.join("\n"), &user)
+                .unwrap();
+            let line = Settings::new(&given, &user).unwrap().fingerprint();
             assert!(line.contains(&format!(" {}=", row.key)), "{line}");
         }
     }

@@ -55,6 +55,11 @@ impl Given {
         self.values.get(key).map(|(value, _)| value.as_os_str())
     }
 
+    /// Whether nothing was given for `key`.
+    pub fn lacks(&self, key: &str) -> bool {
+        !self.values.contains_key(key)
+    }
+
     /// Changes the value of `key`, if there is one.
     pub fn change(&mut self, key: &str, change: impl FnOnce(&OsStr) -> OsString) {
         if let Some((value, _)) = self.values.get_mut(key) {

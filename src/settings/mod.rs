@@ -7,12 +7,14 @@ pub mod doubts;
 pub mod executable;
 pub mod given;
 pub mod hook;
+pub mod hours;
 pub mod name;
 pub mod pattern;
 pub mod program;
 pub mod table;
 pub mod template;
 pub mod values;
+pub mod versions;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -24,12 +26,17 @@ use crate::settings::check::Check;
 use crate::settings::dirs::{Dirs, User};
 use crate::settings::given::Given;
 use crate::settings::hook::HookEvents;
+use crate::settings::hours::Window;
 use crate::settings::name::Name;
 use crate::settings::pattern::Pattern;
 use crate::settings::program::Place;
 use crate::settings::table::{Form, ROWS, Row, Unset};
+use crate::settings::versions::Version;
 use crate::task::Profile;
 use crate::text::{escaped, quoted};
+
+/// How long a value may be that an error shows, in bytes.
+const LONGEST_VALUE: usize = 200;
 
 /// What is looked for.
 #[derive(Debug, Clone, Default)]
@@ -46,7 +53,7 @@ pub struct Criteria {
     pub namespace: Namespace,
     /// Only the process whose number is in this file.
     pub pid_file: Option<PathBuf>,
-    /// The start command: the shell that runs it is not what it starts.
+    /// The start command that is in force: the shell that runs it is not what it starts.
     pub start_command: String,
 }
 
@@ -121,6 +128,16 @@ pub enum OnUnhealthy {
     Warn,
 }
 
+/// What is done with a process whose hours are over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OutsideHours {
+    /// It is left running, and not started again.
+    #[default]
+    Leave,
+    /// It is stopped, once.
+    Stop,
+}
+
 /// What is ended with a process that is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum KillMode {
@@ -177,6 +194,14 @@ pub struct Settings {
     pub limits: Limits,
     /// With which statuses it ends as expected.
     pub exit_codes: BTreeSet<u8>,
+    /// The start command before and without versions.
+    pub start_command: Option<String>,
+    /// Its versions, by their dates.
+    pub versions: Vec<Version>,
+    /// When it should run; empty is always.
+    pub active_hours: Vec<Window>,
+    /// What is done when its hours are over.
+    pub outside_hours: OutsideHours,
     /// How to test whether it works.
     pub probe: Option<Check>,
     /// How long such a test may take.
@@ -247,7 +272,7 @@ impl fmt::Display for SettingError {
             Some(place) => write!(f, "{place}: {}", self.key)?,
             None => f.write_str(&table::option(self.key))?,
         }
-        if let Some(value) = &self.value {
+        if let Some(value) = self.value.as_ref().filter(|value| value.len() <= LONGEST_VALUE) {
             write!(f, " '{}'", escaped(value))?;
         }
         write!(f, ": {}; {}", self.what, self.instead)
@@ -331,6 +356,10 @@ impl Settings {
         }
         let mut wrong: Vec<_> =
             values.into_iter().filter_map(|row| settings.take(row, given.value(row.key)).err()).collect();
+        if let Some(first) = versions::first(&settings.versions).filter(|_| given.lacks("start_command")) {
+            settings.criteria.start_command.clone_from(&first.start_command);
+            wrong.retain(|wrong| wrong.key != "start_command");
+        }
         if given.value("name").is_none() {
             // An instance with a file of its own is called as the file is.
             let from_pattern = || Name::from_pattern(settings.criteria.pattern.text());
@@ -372,6 +401,7 @@ impl Settings {
             }
             let is_always_shown = matches!(row.unset, Unset::Is(_)) && row.is_of_starts();
             match row.unset {
+                Unset::Required(_) if value.is_empty() => None,
                 Unset::Required(_) => Some(format!("{} '{value}'", row.key)),
                 _ if is_always_shown || self.differs(row, &default) => Some(format!("{} {value}", row.key)),
                 _ => None,
@@ -395,9 +425,11 @@ impl Settings {
     pub fn in_force(&self, given: &Given, all: bool) -> Vec<Vec<String>> {
         let default = self.defaults();
         let is_shown = |row: &&Row| match row.unset {
-            _ if all => true,
+            _ if all && !matches!(row.unset, Unset::Required(_)) => true,
             // What these are by default depends on others.
             Unset::Derived(_) => given.value(row.key).is_some(),
+            // Where versions have it.
+            Unset::Required(_) if given.lacks(row.key) => false,
             _ => self.differs(row, &default),
         };
         let value = |row: &Row| match given.value(row.key) {

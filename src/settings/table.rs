@@ -11,16 +11,18 @@ use self::Unset::{Derived, Is, Nothing, Required};
 use crate::settings::check::Check;
 use crate::settings::given::OFF;
 use crate::settings::hook;
+use crate::settings::hours::{self, windows};
 use crate::settings::name::{self, Name};
 use crate::settings::pattern::{Extent, Pattern};
 use crate::settings::values::{
     self, as_json, autorestart, count, env, exact, exit_codes, failures, folder, interval, is_early_in_boot,
-    kill_mode, list, log_files, log_size, names, namespace, on_or_off, on_unhealthy, or, pattern, pid_file,
-    run_as, signal, start_command, start_period, stop_command, stop_signal, stop_timeout, text, time, umask,
-    user, working_directory,
+    kill_mode, list, log_files, log_size, names, namespace, on_or_off, on_unhealthy, or, outside_hours,
+    pattern, pid_file, run_as, signal, start_command, start_period, stop_command, stop_signal, stop_timeout,
+    text, time, umask, user, working_directory,
 };
+use crate::settings::versions::{self, versions};
 use crate::settings::{
-    Autorestart, KillMode, Limits, Namespace, OnUnhealthy, Settings, Subject, Verbosity, Wrong,
+    Autorestart, KillMode, Limits, Namespace, OnUnhealthy, OutsideHours, Settings, Subject, Verbosity, Wrong,
 };
 use crate::task::account::RunAs;
 
@@ -244,7 +246,14 @@ pub static ROWS: &[Row] = &[
         help: "Command that starts the process, run by /bin/sh -c", question: Some("Start command"),
         brief: "Command that starts the process",
         more: "It may return, or stay and be the process itself.",
-        field: field!(criteria.start_command, start_command, String::clone), ..ROW },
+        field: Field {
+            read: |settings, given| {
+                settings.criteria.start_command = start_command(text(given)?)?;
+                settings.start_command = Some(settings.criteria.start_command.clone());
+                Ok(())
+            },
+            show: |settings| or(settings.start_command.as_ref(), ""),
+        }, ..ROW },
     Row { key: "start_timeout", group: START, takes: Some(INTERVAL), unset: Is("100s"), example: "\"3m\"",
         help: "Longest time that the command may run while the process is missing",
         more: "Then the command's process group is ended, and the attempt has failed.",
@@ -312,6 +321,28 @@ pub static ROWS: &[Row] = &[
         more: "With `--once` it is 10 minutes if not given.",
         field: field!(limits.retry_after, |text| interval(text).map(Some),
             |it: &Option<_>| or(it.as_ref().map(exact), "none")), ..ROW },
+    Row { key: "active_hours", group: WHETHER, place: Place::File, form: Form::List, unset: Nothing("none", None),
+        takes: Some(takes("WINDOWS", "a list of texts: days, hours, or both", ValueHint::Unknown)),
+        help: "Hours in which it should run: outside of them it is not started",
+        more: "Days are `mon`, `mon-fri`, `mon,wed`; hours `08:00-18:00`. A window over midnight belongs to the day on \
+            which it began.\nLocal time counts.",
+        example: "[\"mon-fri 08:00-18:00\"]",
+        field: field!(active_hours, windows, |it: &Vec<_>| hours::shown(it)), ..ROW },
+    Row { key: "outside_hours", group: WHETHER, place: Place::File, unset: Is("leave"), example: "\"stop\"",
+        takes: Some(takes("leave|stop", "`\"leave\"` or `\"stop\"`", ValueHint::Unknown)),
+        help: "What to do when a window of `active_hours` ends: leave it running, or stop it once",
+        field: field!(outside_hours, outside_hours, |it: &OutsideHours| match it {
+            OutsideHours::Leave => "leave".to_owned(),
+            OutsideHours::Stop => "stop".to_owned(),
+        }), ..ROW },
+    Row { key: "version", group: WHETHER, place: Place::File, form: Form::Tables, unset: Nothing("none", None),
+        takes: Some(takes("VERSIONS", "tables, each `[[version]]`", ValueHint::Unknown)),
+        help: "Versions of the start command, each from its date on",
+        more: "A version has `apply_on` (a local date and time), `start_command`, and perhaps `fake = true`, which \
+            takes it back. The newest\nthat is due gives the start command. When another comes into force, the \
+            process is stopped and started.",
+        example: "[{ apply_on = 2027-01-31T08:00:00, start_command = \"service nginx start\" }]",
+        field: field!(versions, versions, |it: &Vec<_>| versions::shown(it)), ..ROW },
     Row { key: "autorestart", group: WHETHER, place: Place::File, unset: Is("always"), example: "\"unexpected\"",
         takes: Some(takes("always|unexpected|never", "`\"always\"`, `\"unexpected\"` or `\"never\"`", ValueHint::Unknown)),
         help: "Whether it is started again when it has ended",

@@ -15,7 +15,7 @@ use serde_json::Value as Json;
 use crate::settings::given::{OFF, ON};
 use crate::settings::name::{Name, name};
 use crate::settings::pattern::{Extent, Pattern};
-use crate::settings::{Autorestart, KillMode, Namespace, OnUnhealthy, Wrong};
+use crate::settings::{Autorestart, KillMode, Namespace, OnUnhealthy, OutsideHours, Wrong};
 use crate::task::account::{self, Account, RunAs};
 use crate::task::environment::NOT_INHERITED;
 use crate::text::span;
@@ -321,6 +321,15 @@ pub fn on_unhealthy(text: &str) -> Reading<OnUnhealthy> {
         "restart" => Ok(OnUnhealthy::Restart),
         "warn" => Ok(OnUnhealthy::Warn),
         _ => Err(("is neither".into(), "give restart or warn")),
+    }
+}
+
+/// Reads what is done with a process whose hours are over.
+pub fn outside_hours(text: &str) -> Reading<OutsideHours> {
+    match text {
+        "leave" => Ok(OutsideHours::Leave),
+        "stop" => Ok(OutsideHours::Stop),
+        _ => Err(("is neither".into(), "give leave or stop")),
     }
 }
 

@@ -66,7 +66,8 @@ impl Supervisor {
     /// probed, stopped or asked for.
     pub(super) fn may(&mut self, seen: Seen) -> May {
         let is_missing = seen == Seen::Missing;
-        let is_attended = self.parts.settings.limits.has_probe || self.stopping().is_some();
+        let is_attended =
+            self.parts.settings.limits.has_probe || self.stopping().is_some() || self.heeds_calendar();
         if self.followed.is_some() && !is_missing && !is_attended && !self.requests.are_pending() {
             return May::ALL;
         }

@@ -1,17 +1,34 @@
 //! Whether it should run now: what holds it, and what is told of that.
 
+use std::rc::Rc;
+
 use crate::hold::pause::Leave;
-use crate::hold::{Held, Hold, depends};
+use crate::hold::{Held, Hold, depends, hours, of_the_calendar, versions};
+use crate::policy::{Seen, Window};
 use crate::report::event::{Event, Lasting, WatchEvent};
+use crate::settings::versions::{date, number};
+use crate::settings::{OutsideHours, Settings};
 use crate::state::said::{Notice, Told};
 use crate::supervise::{Parts, Supervisor};
-use crate::time::now;
+use crate::time::{WallClock, now, when};
+
+/// What the policy has been told that comes of the calendar.
+#[derive(Debug, Default)]
+pub(super) struct Calendar {
+    version: Option<u64>,
+    window: Option<u64>,
+}
 
 impl Supervisor {
     /// Looks for the holds that are in force: those of people first. What it depends on is looked for if a start
     /// would come.
     pub(super) fn look_for_holds(&mut self, would_start: bool) {
+        let settings = &self.parts.settings;
         self.holds = self.parts.record.files().holds(now());
+        if !settings.active_hours.is_empty() || !settings.versions.is_empty() {
+            let started = self.policy.memory().version;
+            self.holds.extend(of_the_calendar(settings, WallClock::now(), started));
+        }
         if would_start && self.holds.is_empty() {
             let dependency = self.dependency();
             self.holds.extend(dependency);
@@ -32,6 +49,49 @@ impl Supervisor {
         let text = format!("not waiting any longer for what it depends on: {missing}");
         self.parts.emit(Lasting::Doubt(Notice::WithoutDependency, &text));
         None
+    }
+
+    /// Whether the clock alone may be a reason to stop the process.
+    pub(super) fn heeds_calendar(&self) -> bool {
+        let Settings { active_hours, outside_hours, versions, .. } = &*self.parts.settings;
+        !versions.is_empty() || !active_hours.is_empty() && *outside_hours == OutsideHours::Stop
+    }
+
+    /// What the clock has brought about since this was asked last: another version, which has its start command, or the
+    /// end of its hours.
+    pub(super) fn calendar_news(&mut self) -> Option<Seen> {
+        if !self.heeds_calendar() && self.calendar.version.is_some() {
+            return None;
+        }
+        let (settings, clock) = (Rc::clone(&self.parts.settings), WallClock::now());
+        let Settings { active_hours, outside_hours, versions, start_command, .. } = &*settings;
+        let started = self.policy.memory().version;
+        if let Some(it) = versions::in_force(versions, start_command.as_deref(), clock, started) {
+            if settings.criteria.start_command != it.start_command {
+                it.start_command
+                    .clone_into(&mut Rc::make_mut(&mut self.parts.settings).criteria.start_command);
+                if let Some(doubts) = self.doubts.take() {
+                    doubts.withdraw();
+                }
+            }
+            let told = self.calendar.version.replace(it.number);
+            if told != Some(it.number) {
+                if told.is_some() {
+                    self.parts.emit(WatchEvent::Version(date(it.number)));
+                }
+                return Some(Seen::VersionDue(it.number));
+            }
+        }
+        if *outside_hours == OutsideHours::Leave
+            || !clock.is_trusted
+            || hours::is_open(active_hours, clock.local)
+        {
+            return None;
+        }
+        let end = hours::ended_last(active_hours, clock.local)?;
+        let window = Window { number: number(end), at: when(end) };
+        let is_news = self.calendar.window.replace(window.number) != Some(window.number);
+        is_news.then_some(Seen::WindowEnded(window))
     }
 
     /// Tells what holds it when a start would come, and what does no longer. Who has stopped it needs no word of it.

@@ -46,6 +46,7 @@ use crate::state::said::Notice;
 use crate::state::store::Store;
 use crate::supervise::events::{Facts, doubt_settings};
 use crate::supervise::health::Health;
+use crate::supervise::holds::Calendar;
 use crate::supervise::hooks::Hooks;
 use crate::supervise::requests::Requests;
 use crate::supervise::service_unit::Unit;
@@ -139,6 +140,7 @@ pub struct Supervisor {
     shown: Option<Snapshot>,
     /// What held it when a start was last considered.
     holds: Vec<Held>,
+    calendar: Calendar,
     facts: Facts,
     health: Health,
     stops: Stops,
@@ -205,6 +207,7 @@ impl Supervisor {
             turn: Turn::default(),
             shown: None,
             holds: Vec::new(),
+            calendar: Calendar::default(),
             facts,
             health: Health::default(),
             stops: Stops::recall(memory.stopping, &parts.record.state().noted),
@@ -252,7 +255,7 @@ impl Supervisor {
                     Ok(()) => {
                         self.read_keywords();
                         self.test_output_if_due();
-                        self.look()
+                        self.calendar_news().unwrap_or_else(|| self.look())
                     }
                     Err(exit) => {
                         self.finish(Worth::All, false);

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use chrono::{DateTime, Local, Utc};
+use chrono::{DateTime, Local, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc};
 
 pub use chrono::SecondsFormat;
 
@@ -16,6 +16,9 @@ pub mod millis;
 /// Where chrono looks for zones that are named.
 const ZONES: [&str; 4] =
     ["/usr/share/zoneinfo", "/share/zoneinfo", "/etc/zoneinfo", "/usr/share/lib/zoneinfo"];
+
+/// No clock that is right shows an earlier date: this version was made then.
+const MADE: Option<NaiveDate> = NaiveDate::from_ymd_opt(2026, 11, 26);
 
 /// A moment: the time since the machine was booted, time asleep included (`CLOCK_BOOTTIME`).
 pub type Time = Duration;
@@ -65,10 +68,51 @@ pub fn by_the_clock(time: Time) -> String {
 /// In UTC where the local offset cannot be told: chrono panics on a /etc/localtime, or a file that TZ
 /// names, with an offset of more than a day, and waits for ever for one that is a pipe.
 pub fn local(time: SystemTime, to: SecondsFormat) -> String {
-    let local = || guarded(|| DateTime::<Local>::from(time).to_rfc3339_opts(to, false));
+    in_zone(|| DateTime::<Local>::from(time).to_rfc3339_opts(to, false))
+        .unwrap_or_else(|| DateTime::<Utc>::from(time).to_rfc3339_opts(to, false))
+}
+
+/// What the clock on the wall shows, as people here read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WallClock {
+    pub local: NaiveDateTime,
+    /// It may be right. One that is certainly wrong shows the earliest date that it can be.
+    pub is_trusted: bool,
+}
+
+impl WallClock {
+    /// As it is now.
+    pub fn now() -> Self {
+        let local = in_zone(|| Local::now().naive_local()).unwrap_or_else(|| Utc::now().naive_utc());
+        Self::at(local)
+    }
+
+    fn at(local: NaiveDateTime) -> Self {
+        let made = MADE.unwrap_or_default().and_time(NaiveTime::MIN);
+        WallClock { local: local.max(made), is_trusted: local >= made }
+    }
+}
+
+/// When the clock on the wall shows this, or has shown it. What is left out when it is set forward, and what comes twice
+/// when it is set back, is the earlier of what it may be.
+pub fn when(local: NaiveDateTime) -> Time {
+    fn earliest<Z: TimeZone>(zone: &Z, local: NaiveDateTime) -> Option<DateTime<Utc>> {
+        let hour = TimeDelta::hours(1);
+        let skipped = || Some(zone.from_local_datetime(&local.checked_add_signed(hour)?).earliest()? - hour);
+        zone.from_local_datetime(&local).earliest().or_else(skipped).map(|at| at.to_utc())
+    }
+    let at = in_zone(|| earliest(&Local, local)).flatten().unwrap_or_else(|| local.and_utc());
+    let ahead = at.signed_duration_since(Utc::now());
+    match ahead.to_std() {
+        Ok(ahead) => now().saturating_add(ahead),
+        Err(_) => now().saturating_sub(ahead.abs().to_std().unwrap_or_default()),
+    }
+}
+
+/// What `act` makes of the local time zone, where that can be told: chrono panics on some, and waits for ever for others.
+fn in_zone<T>(act: impl FnOnce() -> T) -> Option<T> {
     let zone = std::env::var_os("TZ").unwrap_or_default();
-    let local = if zone_files(&zone).all(|file| is_safe_to_read(&file)) { local() } else { None };
-    local.unwrap_or_else(|| DateTime::<Utc>::from(time).to_rfc3339_opts(to, false))
+    if zone_files(&zone).all(|file| is_safe_to_read(&file)) { guarded(act) } else { None }
 }
 
 /// The files that chrono may read the zone from, which the environment variable TZ names.
@@ -86,6 +130,28 @@ fn is_safe_to_read(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_before_this_version_was_made_is_not_trusted() {
+        let made = MADE.unwrap().and_time(NaiveTime::MIN);
+        let early = made - TimeDelta::seconds(1);
+        assert_eq!(WallClock::at(made), WallClock { local: made, is_trusted: true });
+        assert_eq!(WallClock::at(early), WallClock { local: made, is_trusted: false });
+        assert!(WallClock::now().is_trusted);
+    }
+
+    #[test]
+    fn a_local_time_is_a_moment() {
+        let local = WallClock::now().local;
+        for seconds in [-100_i32, 0, 100] {
+            let moment = when(local + TimeDelta::seconds(seconds.into())).as_secs_f64();
+            let expected = now().as_secs_f64() + f64::from(seconds);
+            // Unless summer time begins or ends just now.
+            assert!((moment - expected).abs() < 5.0, "{seconds}: {moment} {expected}");
+        }
+        assert_eq!(when(NaiveDateTime::MIN), Time::ZERO);
+        assert!(when(NaiveDateTime::MAX) > now());
+    }
 
     #[test]
     fn a_zone_is_a_path_or_beneath_the_folders_of_zones() {

@@ -1,0 +1,204 @@
+//! Time windows: the hours in which the process should run.
+
+use std::fmt;
+
+use crate::settings::values::{Reading, as_json, list};
+
+/// Seconds of a day.
+pub const DAY: u32 = 24 * 3600;
+const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+const EACH_DAY: [bool; 7] = [true; 7];
+
+/// A time window, on each of some days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// The days on which it begins, from Monday on.
+    pub days: [bool; 7],
+    /// In seconds since midnight.
+    pub from: u32,
+    /// The first second after it: of the next day, if it is not after `from`.
+    pub to: u32,
+}
+
+/// Reads a list of windows, such as `mon-fri 08:00-18:00`.
+pub fn windows(text: &str) -> Reading<Vec<Window>> {
+    let windows = list(text)?.iter().map(|window| read(window)).collect::<Reading<Vec<_>>>()?;
+    if windows.is_empty() {
+        return Err(("it would never run".into(), "give a window, such as \"mon-fri 08:00-18:00\""));
+    }
+    Ok(windows)
+}
+
+/// The windows as they could be given.
+pub fn shown(windows: &[Window]) -> String {
+    if windows.is_empty() {
+        return "none".to_owned();
+    }
+    as_json(&windows.iter().map(ToString::to_string).collect::<Vec<_>>())
+}
+
+fn read(text: &str) -> Reading<Window> {
+    const INSTEAD: &str = "give days, hours, or both, such as \"mon-fri 08:00-18:00\"";
+    let is_of_hours = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit()) || word.contains(':');
+    let (hours, days): (Vec<_>, Vec<_>) = text.split_whitespace().partition(is_of_hours);
+    let (from, to) = match hours.as_slice() {
+        [] => (0, DAY),
+        [hours] => read_hours(hours)?,
+        _ => return Err((format!("'{text}' has hours twice"), "put each window into a text of its own")),
+    };
+    let days = match days.as_slice() {
+        [] if hours.is_empty() => return Err(("a window is empty".into(), INSTEAD)),
+        [] => EACH_DAY,
+        [days] => read_days(days)?,
+        _ => return Err((format!("'{text}' has days twice"), "put commas between days, such as mon,wed")),
+    };
+    Ok(Window { days, from, to })
+}
+
+fn read_days(text: &str) -> Reading<[bool; 7]> {
+    let mut days = [false; 7];
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (day(first)?, day(last)?);
+        // Over the end of a week too.
+        let length = (last + 7 - first) % 7;
+        for (day, is_meant) in days.iter_mut().enumerate() {
+            *is_meant |= (day + 7 - first) % 7 <= length;
+        }
+    }
+    Ok(days)
+}
+
+fn day(text: &str) -> Reading<usize> {
+    let typed = text.to_ascii_lowercase();
+    DAYS.iter().position(|day| *day == typed).ok_or_else(|| {
+        (format!("'{text}' is no day"), "give mon, tue, wed, thu, fri, sat or sun, as in mon-fri or mon,wed")
+    })
+}
+
+fn read_hours(text: &str) -> Reading<(u32, u32)> {
+    let (from, to) = match text.split_once('-') {
+        Some((from, to)) => (time_of_day(from)?, Some(time_of_day(to)?)),
+        None => (time_of_day(text)?, None),
+    };
+    match to {
+        None => Err((format!("'{text}' has no end"), "give both, such as 22:00-06:00")),
+        Some(_) if from == DAY => Err((format!("'{text}' begins at its day's end"), "give 00:00 instead")),
+        Some(to) if to == from => Err((
+            format!("'{text}' begins when it ends"),
+            "leave the hours out for whole days, or give a window such as 08:00-18:00",
+        )),
+        Some(to) => Ok((from, to)),
+    }
+}
+
+/// Hours and minutes, and seconds perhaps.
+fn time_of_day(text: &str) -> Reading<u32> {
+    let part = |text: &str, least: usize, most: u32| {
+        let is_number = (least..=2).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse::<u32>().ok().filter(|part| is_number && *part <= most)
+    };
+    let mut parts = text.split(':');
+    let (hours, minutes) =
+        (parts.next().and_then(|it| part(it, 1, 24)), parts.next().and_then(|it| part(it, 2, 59)));
+    let seconds = parts.next().map_or(Some(0), |it| part(it, 2, 59));
+    let time = match (hours, minutes, seconds, parts.next()) {
+        (Some(hours), Some(minutes), Some(seconds), None) => Some(hours * 3600 + minutes * 60 + seconds),
+        _ => None,
+    };
+    time.filter(|time| *time <= DAY).ok_or_else(|| {
+        (format!("'{text}' is no time of day"), "give hours and minutes, 00:00 to 24:00, such as 08:00-18:00")
+    })
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let has_hours = (self.from, self.to) != (0, DAY);
+        if self.days != EACH_DAY || !has_hours {
+            let is_on = |day: usize| self.days.get(day) == Some(&true);
+            let starts = (0..7).filter(|day| is_on(*day) && (*day == 0 || !is_on(day - 1)));
+            let parts: Vec<_> = starts
+                .map(|first| {
+                    let last = (first..7).take_while(|day| is_on(*day)).last().unwrap_or(first);
+                    let name = |day: usize| DAYS.get(day).copied().unwrap_or_default();
+                    if first == last {
+                        name(first).to_owned()
+                    } else {
+                        format!("{}-{}", name(first), name(last))
+                    }
+                })
+                .collect();
+            f.write_str(&parts.join(","))?;
+        }
+        if has_hours {
+            if self.days != EACH_DAY {
+                f.write_str(" ")?;
+            }
+            write!(f, "{}-{}", clock(self.from), clock(self.to))?;
+        }
+        Ok(())
+    }
+}
+
+fn clock(time: u32) -> String {
+    let (hours, minutes, seconds) = (time / 3600, time / 60 % 60, time % 60);
+    let seconds = if seconds == 0 { String::new() } else { format!(":{seconds:02}") };
+    format!("{hours:02}:{minutes:02}{seconds}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_have_days_hours_or_both() {
+        for (text, shown) in [
+            ("mon-fri 08:00-18:00", "mon-fri 08:00-18:00"),
+            ("mon,wed 8:00-18:30:15", "mon,wed 08:00-18:30:15"),
+            ("22:00-06:00 wed", "wed 22:00-06:00"),
+            ("SAT,sun", "sat-sun"),
+            ("fri-mon", "mon,fri-sun"),
+            ("mon-sun", "mon-sun"),
+            ("wed-wed,mon-tue,tue", "mon-wed"),
+            ("00:00-24:00", "mon-sun"),
+            ("18:00-00:00", "18:00-00:00"),
+        ] {
+            let read = windows(&as_json(&[text])).unwrap();
+            let again = as_json(&[shown]);
+            assert_eq!((super::shown(&read), windows(&again)), (again, Ok(read)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_window_is_told_with_what_to_type() {
+        for (text, says) in [
+            (
+                "25:00",
+                "'25:00' is no time of day; give hours and minutes, 00:00 to 24:00, such as 08:00-18:00",
+            ),
+            (
+                "mon-xyz",
+                "'xyz' is no day; give mon, tue, wed, thu, fri, sat or sun, as in mon-fri or mon,wed",
+            ),
+            ("22:00", "'22:00' has no end; give both, such as 22:00-06:00"),
+            ("mon 08:00-08:00", "'08:00-08:00' begins when it ends; leave the hours out for whole days"),
+            ("24:00-06:00", "'24:00-06:00' begins at its day's end; give 00:00"),
+            ("24:01-06:00", "'24:01' is no time of day"),
+            ("08:60-18:00", "'08:60' is no time of day"),
+            ("8-18", "'8' is no time of day"),
+            ("08:00-18:0", "'18:0' is no time of day"),
+            ("08:00:00:00-18:00", "'08:00:00:00' is no time of day"),
+            ("+8:00-18:00", "'+8:00' is no time of day"),
+            ("08:00-", "'' is no time of day"),
+            ("mon..fri", "'mon..fri' is no day"),
+            ("mon,", "'' is no day"),
+            ("mon tue 08:00-18:00", "'mon tue 08:00-18:00' has days twice; put commas between days"),
+            ("08:00-12:00 13:00-18:00", "'08:00-12:00 13:00-18:00' has hours twice; put each window"),
+            (" ", "a window is empty; give days, hours, or both"),
+        ] {
+            let (what, instead) = windows(&as_json(&[text])).unwrap_err();
+            assert!(format!("{what}; {instead}").starts_with(says), "{text}: {what}; {instead}");
+        }
+        assert_eq!(windows("[]").unwrap_err().0, "it would never run");
+    }
+}
