@@ -66,7 +66,7 @@ fuzz_target!(|data: &[u8]| {
     assert!(!is_invocation(&with(&[b"/x/watchdogs\0", line]), b"watchdog"));
 
     let signature = Signature::new(7, line);
-    assert!(!signature.argument.iter().any(u8::is_ascii_digit));
+    assert!(!signature.argument.0.iter().any(u8::is_ascii_digit));
     let mut other = line.to_vec();
     other.iter_mut().filter(|byte| byte.is_ascii_digit()).for_each(|digit| *digit = b'7');
     assert_eq!(Signature::new(7, &other), signature);

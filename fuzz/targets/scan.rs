@@ -51,6 +51,7 @@ fuzz_target!(|data: &[u8]| {
     let criteria = Criteria {
         subject: if how & 2 == 0 { Subject::Name } else { Subject::CommandLine },
         unknown_user: None,
+        pid_file: None,
         user: (how & 4 != 0).then_some(u32::from(how & 8)),
         namespace: if how & 16 == 0 { Namespace::Own } else { Namespace::Any },
         start_command: "service nginx start".to_owned(),
