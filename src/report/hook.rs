@@ -80,14 +80,7 @@ pub fn hear(
             Some(Heard::Runs(of(HookEvent::Healthy, process)))
         }
         Event::Health(HealthEvent::Unhealthy { process, failures, then, .. }) => {
-            let report = of(HookEvent::Unhealthy, process).with("FAILURES", failures);
-            match then {
-                health::Then::Left(Left::Enough { retry, .. }) => {
-                    fails(Condition::Left, report.with("RETRY_SECONDS", &retry.as_secs()))
-                }
-                health::Then::Left(_) => fails(Condition::Left, report),
-                health::Then::Restart | health::Then::NotNow(_) => fails(Condition::Unhealthy, report),
-            }
+            Some(unhealthy(of(HookEvent::Unhealthy, process).with("FAILURES", failures), then))
         }
         Event::Stop(StopEvent::Stopped { why, .. }) => {
             let why = match why {
@@ -110,6 +103,17 @@ pub fn hear(
         | Event::Hook(_)
         | Event::Lasting(_)
         | Event::Over(_) => None,
+    }
+}
+
+/// What it is to the hook that the process is unhealthy, and what follows.
+fn unhealthy(report: Report, then: &health::Then<'_>) -> Heard {
+    match then {
+        health::Then::Left(Left::Enough { retry, .. }) => {
+            Heard::Fails(Condition::Left, report.with("RETRY_SECONDS", &retry.as_secs()))
+        }
+        health::Then::Left(_) => Heard::Fails(Condition::Left, report),
+        health::Then::Restart | health::Then::NotNow(_) => Heard::Fails(Condition::Unhealthy, report),
     }
 }
 

@@ -479,15 +479,7 @@ impl LogLines {
             }
             Lasting::Ambiguous { hint } => (*hint).to_owned(),
             Lasting::Renamed { process, remedy } => renamed(process, *remedy),
-            Lasting::LeftNear { left } if left.mismatch == Some(Mismatch::NotInPidFile) => format!(
-                "the start command left {} running; no second copy is started while it runs; is --pid-file right?",
-                candidate(left)
-            ),
-            Lasting::LeftNear { left } => format!(
-                "the start command left {} running, but nothing that matches '{pattern}'; no second copy is started \
-                 while it runs; is the name right?",
-                candidate(left)
-            ),
+            Lasting::LeftNear { left } => left_near(left, pattern),
             Lasting::Near { close } => format!("nothing matches '{pattern}'; similar: {close}"),
             Lasting::NoLock { folder, error } => format!(
                 "cannot lock {} ({}): a second watchdog could start the same process",
@@ -530,6 +522,18 @@ impl LogLines {
             Lasting::Doubt(_, text) => (*text).to_owned(),
         }
     }
+}
+
+/// What the start command left running, which was meant, perhaps.
+fn left_near(left: &Candidate, pattern: &str) -> String {
+    let (but, doubt) = match left.mismatch {
+        Some(Mismatch::NotInPidFile) => (String::new(), "--pid-file"),
+        _ => (format!(", but nothing that matches '{pattern}'"), "the name"),
+    };
+    format!(
+        "the start command left {} running{but}; no second copy is started while it runs; is {doubt} right?",
+        candidate(left)
+    )
 }
 
 fn by_the_clock_until(until: Time) -> String {
