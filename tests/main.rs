@@ -60,6 +60,7 @@ mod schema;
 mod selection;
 mod servers;
 mod service_manager;
+mod shutdown;
 mod signals;
 mod start;
 mod start_words;

@@ -3,6 +3,7 @@
 pub mod depends;
 pub mod hours;
 pub mod pause;
+pub mod shutdown;
 pub mod versions;
 
 pub use crate::state::held::{Held, Hold};

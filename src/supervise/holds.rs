@@ -29,6 +29,9 @@ impl Supervisor {
             let started = self.policy.memory().version;
             self.holds.extend(of_the_calendar(settings, WallClock::now(), started));
         }
+        if would_start {
+            self.holds.extend(self.shutdown.hold(now()));
+        }
         if would_start && self.holds.is_empty() {
             let dependency = self.dependency();
             self.holds.extend(dependency);

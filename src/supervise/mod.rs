@@ -24,6 +24,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::exit::ExitCode;
+use crate::hold::shutdown::Shutdown;
 use crate::hold::{Held, Hold};
 use crate::log::output::OutputLog;
 use crate::policy::{Action, Life, Memory, Outcome, Policy, ProbeResult, Seen};
@@ -55,6 +56,7 @@ use crate::supervise::start_command::{StartCommand, StartRecord};
 use crate::supervise::stop::Stops;
 use crate::supervise::turn::Turn;
 use crate::sys;
+use crate::task::Task;
 use crate::task::account::Account;
 use crate::task::login::Login;
 use crate::text::{plural, span};
@@ -141,6 +143,7 @@ pub struct Supervisor {
     /// What held it when a start was last considered.
     holds: Vec<Held>,
     calendar: Calendar,
+    shutdown: Shutdown,
     facts: Facts,
     health: Health,
     stops: Stops,
@@ -208,6 +211,7 @@ impl Supervisor {
             shown: None,
             holds: Vec::new(),
             calendar: Calendar::default(),
+            shutdown: Shutdown::default(),
             facts,
             health: Health::default(),
             stops: Stops::recall(memory.stopping, &parts.record.state().noted),
@@ -283,6 +287,7 @@ impl Supervisor {
             self.doubt_unit();
             self.doubt_start_command();
             self.hear_of_users();
+            self.shutdown.hear(now());
             // Children first: what is waited for here may be what is followed.
             let ended = self.command_ended().or_else(|| self.how_it_died()).or_else(|| self.probe_ended());
             if let Some(seen) = ended.or_else(|| self.stage_ended()) {
@@ -513,6 +518,7 @@ impl Supervisor {
     /// The last thing of a watch; if it `waits`, but for the hook.
     fn finish(mut self: Box<Self>, worth: Worth, waits: bool) {
         self.end_probe();
+        self.shutdown.question().into_iter().for_each(Task::kill);
         let is_alone = self.is_alone();
         if is_alone {
             self.keep_output_to_limit();

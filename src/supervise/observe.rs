@@ -185,6 +185,7 @@ impl Supervisor {
             parts.record.has_been_seen();
         }
         parts.emit(Event::Over(Notice::Finished));
+        self.shutdown.forget();
         parts.record.note_signature(followed.info());
         parts.record.oom_kills(followed.oom_kills());
         if !parts.settings.limits.once && parts.record.was_told() {
@@ -346,6 +347,10 @@ impl Supervisor {
             (None, Some(verdict)) if verdict > now => Then::Verdict(verdict.saturating_sub(now)),
             _ => Then::Unsaid,
         };
+        // Whoever has stopped it may be the machine that shuts down.
+        if let (Then::Start(_), Cause::Finished | Cause::Stopped | Cause::Unknown) = (&then, cause) {
+            self.shutdown.ask(now);
+        }
         // The kernel will not change meanwhile.
         let explains =
             exit == Exit::Untold && self.parts.record.is_news(Told::Once(Notice::Untold, String::new()));

@@ -7,8 +7,9 @@ use nix::sys::signal::{Signal, raise};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::Supervisor;
 use super::start_command::StartCommand;
+use super::{Parts, Supervisor};
+use crate::hold::shutdown::Shutdown;
 use crate::process::handle::Handle;
 use crate::settings::doubts::Doubts;
 use crate::state::lock::Lock;
@@ -95,8 +96,8 @@ impl Supervisor {
         poll.add(Token::Process, followed.and_then(Handle::pidfd));
         poll.add(Token::Reaped, self.dying.as_ref().and_then(|dying| dying.followed.pidfd()));
         poll.add(Token::Adopted, self.command.as_ref().and_then(StartCommand::pidfd));
-        for question in questions(&mut self.parts.unit, &mut self.doubts, &mut self.login, &mut self.account)
-        {
+        let Supervisor { parts: Parts { unit, .. }, doubts, login, account, shutdown, .. } = self;
+        for question in questions(unit, doubts, login, account, shutdown) {
             poll.add(Token::Output, question.output_fd());
         }
         poll.add(Token::Output, self.health.output_fd());
@@ -149,7 +150,8 @@ impl Supervisor {
     /// All tasks at work.
     pub(super) fn tasks(&mut self) -> Vec<&mut Task> {
         let command = self.command.as_mut().and_then(StartCommand::task);
-        let questions = questions(&mut self.parts.unit, &mut self.doubts, &mut self.login, &mut self.account);
+        let Supervisor { parts: Parts { unit, .. }, doubts, login, account, shutdown, .. } = self;
+        let questions = questions(unit, doubts, login, account, shutdown);
         let others = self.health.tasks().chain(self.stops.tasks()).chain(self.hooks.task());
         command.into_iter().chain(questions).chain(others).collect()
     }
@@ -170,9 +172,10 @@ fn questions<'a>(
     doubts: &'a mut Option<Doubts>,
     login: &'a mut Option<Login>,
     account: &'a mut Option<Account>,
+    shutdown: &'a mut Shutdown,
 ) -> impl Iterator<Item = &'a mut Task> {
     let doubts = doubts.as_mut().and_then(Doubts::question);
     let users = login.as_mut().and_then(Login::question).into_iter();
     let users = users.chain(account.as_mut().and_then(Account::question));
-    unit.question().into_iter().chain(doubts).chain(users)
+    unit.question().into_iter().chain(shutdown.question()).chain(doubts).chain(users)
 }
