@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use nix::sys::signal::Signal;
 
 use crate::harness::{Captured, Invocation, Scene, WATCHDOG};
-use crate::machine::{free_port, is_here, program, send};
+use crate::machine::{free_port, is_here, program, send, skip};
 
 /// A watchdog of a server, with short times.
 fn serving<'a>(scene: &'a Scene, start: &str, probe: &str) -> Invocation<'a> {
@@ -152,6 +152,10 @@ fn a_hung_redis_is_told_by_its_client_and_not_by_a_connection() {
 fn a_python_web_server_that_hangs_is_restarted() {
     if !is_here("python3") {
         return;
+    }
+    // Debian's python3-minimal has none.
+    if !program("python3").args(["-c", "import http.server"]).output().unwrap().status.success() {
+        return skip("this python3 has no http.server");
     }
     let scene = Scene::new();
     let port = free_port();
