@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use procfs::process::Process;
 
@@ -96,10 +97,10 @@ pub fn send_all(pids: &[i32], signal: Signal) {
     }
 }
 
-/// How each child, and each orphan that fell to the soak, has ended.
-fn ended() -> MutexGuard<'static, HashMap<i32, ExitStatus>> {
-    static ENDED: LazyLock<Mutex<HashMap<i32, ExitStatus>>> = LazyLock::new(Mutex::default);
-    ENDED.lock().unwrap_or_else(PoisonError::into_inner)
+/// How each process that the soak has started has ended, if it has. An orphan is none of them, whatever number it has.
+fn ends() -> MutexGuard<'static, HashMap<i32, Option<ExitStatus>>> {
+    static ENDS: LazyLock<Mutex<HashMap<i32, Option<ExitStatus>>>> = LazyLock::new(Mutex::default);
+    ENDS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A child's number, as the kernel and `wait` have it.
@@ -109,15 +110,15 @@ fn number(child: &Child) -> i32 {
 
 /// Starts a command, for which [`adopt_orphans`] waits.
 pub fn spawn(command: &mut Command) -> i32 {
-    let mut ended = ended();
+    let mut ends = ends();
     let pid = number(&command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")));
-    ended.remove(&pid);
+    ends.insert(pid, None);
     pid
 }
 
 /// How it ended, if it has.
 pub fn how_it_ended(pid: i32) -> Option<ExitStatus> {
-    ended().get(&pid).copied()
+    ends().get(&pid).copied().flatten()
 }
 
 /// Waits for the end of what [`spawn`] started.
@@ -138,9 +139,9 @@ pub fn wait(pid: i32, patience: Duration) -> Option<ExitStatus> {
 pub fn run(command: &mut Command) -> (ExitStatus, String, String) {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = {
-        let mut ended = ended();
+        let mut ends = ends();
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        ended.remove(&number(&child));
+        ends.insert(number(&child), None);
         child
     };
     let (mut output, mut errors) = (String::new(), String::new());
@@ -158,14 +159,17 @@ pub fn adopt_orphans() {
         nix::sys::prctl::set_child_subreaper(true).expect("prctl");
         thread::spawn(|| {
             loop {
-                // The lock is not held while waiting, so that a child may be noted as started after it
-                // has ended; who asks for one asks for the number that it got last.
-                match rustix::process::wait(rustix::process::WaitOptions::empty()) {
-                    Ok(Some((pid, status))) => {
-                        let status = ExitStatus::from_raw(status.as_raw());
-                        ended().insert(pid.as_raw_nonzero().get(), status);
-                    }
-                    _ => thread::sleep(Duration::from_millis(2)),
+                let any = waitid(Id::All, WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
+                let Some(pid) = any.ok().and_then(|it| rustix::process::Pid::from_raw(it.pid()?.as_raw()))
+                else {
+                    thread::sleep(Duration::from_millis(2));
+                    continue;
+                };
+                // From here on nobody is started, who could get the number before it is noted how this one ended.
+                let mut ends = ends();
+                let end = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
+                if let (Ok(Some((_, status))), Some(none @ None)) = (end, ends.get_mut(&pid.as_raw_pid())) {
+                    *none = Some(ExitStatus::from_raw(status.as_raw()));
                 }
             }
         });
