@@ -11,6 +11,7 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use crate::chance::Chance;
 use crate::health;
+use crate::holds;
 use crate::instance::{self, CRON_INTERVAL, Instance, Mode, ONE_OF_MANY, Places, RESTART_WAIT_INTERVAL};
 use crate::parts::{self, Behaviour};
 use crate::processes::{self, send, send_all, spawn};
@@ -72,22 +73,28 @@ pub enum Event {
     WrongProbe,
     BrokenProbe,
     Request,
+    WindowEnds,
+    VersionDue,
+    FirstVersion,
+    DependencyGone,
+    Finishes,
 }
 
 use Event::{
     AddressSpace, Broken, BrokenProbe, ByHand, ClockSet, CommandsNumberReused, ConfigurationChanged,
-    ConfigurationWrong, ControlGroup, CrashProcess, Crashing, Deaf, Descriptors, FreezeWatchdog, Frozen,
-    HandedOver, HangUpStorm, Hanging, Hangs, HomeGone, Hundreds, KillAllTwice, KillProcess, KillStartCommand,
-    KillWatchdog, LeftOver, LogFolderIsFile, LogFolderRemoved, LogsFull, LogsReadOnly, LookNow, NumberReused,
-    Pause, ProcHidden, ProcNotMounted, Request, SecondWatchdogs, Slow, SlowToAnswer, StateFull,
-    StateReadOnly, StopProcess, Storm, TerminateWatchdog, TimeNamespace, WrongProbe,
+    ConfigurationWrong, ControlGroup, CrashProcess, Crashing, Deaf, DependencyGone, Descriptors, Finishes,
+    FirstVersion, FreezeWatchdog, Frozen, HandedOver, HangUpStorm, Hanging, Hangs, HomeGone, Hundreds,
+    KillAllTwice, KillProcess, KillStartCommand, KillWatchdog, LeftOver, LogFolderIsFile, LogFolderRemoved,
+    LogsFull, LogsReadOnly, LookNow, NumberReused, Pause, ProcHidden, ProcNotMounted, Request,
+    SecondWatchdogs, Slow, SlowToAnswer, StateFull, StateReadOnly, StopProcess, Storm, TerminateWatchdog,
+    TimeNamespace, VersionDue, WindowEnds, WrongProbe,
 };
 
 /// An event, and how likely it is.
 pub type Weighed = (u64, Event);
 
 /// All of them, the more likely ones with a greater weight.
-const ALL: [Weighed; 46] = [
+const ALL: [Weighed; 51] = [
     (12, KillProcess),
     (4, StopProcess),
     (4, CrashProcess),
@@ -134,6 +141,11 @@ const ALL: [Weighed; 46] = [
     (4, WrongProbe),
     (4, BrokenProbe),
     (10, Request),
+    (6, WindowEnds),
+    (6, VersionDue),
+    (3, FirstVersion),
+    (6, DependencyGone),
+    (6, Finishes),
 ];
 
 impl Event {
@@ -174,6 +186,7 @@ impl Event {
             // Long enough for a round of attempts, or for the end of an attempt that takes too long.
             Broken | Crashing | Hanging => (1_000, 6_500),
             Hangs | Deaf | SlowToAnswer | WrongProbe | BrokenProbe => (3_000, 9_000),
+            WindowEnds | FirstVersion | DependencyGone | Finishes => (1_000, 4_000),
             // So that time is lost.
             Frozen => (1_500, 4_000),
             _ => (150, 2_000),
@@ -236,12 +249,7 @@ impl Event {
             Hundreds => hundreds(world, chance),
             ClockSet => clock_set(world, mortal, chance),
             TimeNamespace => return Some(time_namespace(world, chance)),
-            LogFolderRemoved => {
-                let folder = world.instances[at].places.logs.clone();
-                empty(&folder);
-                // What is mounted there stays.
-                let _ = fs::remove_dir(folder);
-            }
+            LogFolderRemoved => remove(&world.instances[at].places.logs),
             LogFolderIsFile => return log_folder_is_file(world, at),
             LogsReadOnly => return Some(read_only(world.instances[at].places.logs.clone())),
             LogsFull => return fill(&world.instances[at].places.logs),
@@ -278,6 +286,9 @@ impl Event {
                 let at = if chance.between(0, 2) == 0 { at } else { probed };
                 return Some(health::ask(world, at, chance));
             }
+            WindowEnds | VersionDue | FirstVersion | DependencyGone | Finishes => {
+                return holds::begin(world, self, chance);
+            }
             Hangs | Deaf | SlowToAnswer | WrongProbe | BrokenProbe => {
                 let at = any(world, chance, |it| it.character.probed);
                 return Some(health::ail(world, at, self, chance));
@@ -287,9 +298,10 @@ impl Event {
     }
 }
 
-/// Any instance that will do. At least one does.
-fn any(world: &World, chance: &mut Chance, fits: fn(&Instance) -> bool) -> usize {
-    let fitting: Vec<_> = (0..world.instances.len()).filter(|at| fits(&world.instances[*at])).collect();
+/// Any instance that will do, and to which something may happen. At least one does.
+pub fn any(world: &World, chance: &mut Chance, fits: fn(&Instance) -> bool) -> usize {
+    let fits = |at: &usize| !world.instances[*at].character.needed && fits(&world.instances[*at]);
+    let fitting: Vec<_> = (0..world.instances.len()).filter(fits).collect();
     chance.one_of(&fitting)
 }
 
@@ -303,7 +315,7 @@ fn kill(world: &mut World, at: usize, signal: Signal) {
 }
 
 /// The watchdogs that have come so far as to catch `signal`: others, it ends.
-fn catching(world: &World, at: usize, signal: Signal) -> Vec<i32> {
+pub fn catching(world: &World, at: usize, signal: Signal) -> Vec<i32> {
     let catches = |pid: &i32| {
         let status = world.processes.entry(*pid).and_then(|entry| entry.status().ok());
         status.is_some_and(|status| status.sigcgt & (1 << (signal as u64 - 1)) != 0)
@@ -405,6 +417,7 @@ fn by_hand(world: &mut World, at: usize, chance: &mut Chance) -> Option<Undo> {
     let name = world.instances[at].name.clone();
     let pid = spawn(&mut parts::process_by_hand(&world.folder, &name));
     world.instances[at].known.failing = 0;
+    holds::is_over(world, at);
     world.tell(&format!("{name} is started by hand: pid {pid}"));
     None
 }
@@ -421,7 +434,7 @@ fn left_over(world: &mut World, at: usize) -> Undo {
     })
 }
 
-fn pause(world: &mut World, at: usize) -> Option<Undo> {
+pub fn pause(world: &mut World, at: usize) -> Option<Undo> {
     if world.instances[at].known.unheeded || !world.say(at, "pause") {
         return None;
     }
@@ -440,7 +453,7 @@ fn pause(world: &mut World, at: usize) -> Option<Undo> {
 }
 
 fn configure(world: &mut World, file: instance::File) -> Undo {
-    let at = any(world, &mut Chance::of(0, 0), |it| it.character.configured);
+    let at = any(world, &mut Chance::of(0, 0), |it| it.character.configured && !it.character.held);
     world.instances[at].configure(file);
     world.instances[at].known.misconfigured = file == instance::File::Wrong;
     // Another watchdog that reads it begins anew; this one does not.
@@ -591,6 +604,12 @@ fn empty(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let _ = fs::remove_file(entry.path());
     }
+}
+
+fn remove(folder: &Path) {
+    empty(folder);
+    // What is mounted there stays.
+    let _ = fs::remove_dir(folder);
 }
 
 fn log_folder_is_file(world: &mut World, at: usize) -> Option<Undo> {
@@ -764,6 +783,7 @@ fn number_reused(world: &mut World, at: usize, chance: &mut Chance) {
         world.tell(&format!("the number {pid} is taken: {got}, by a stranger: {is_stranger}"));
         world.instances[at].known.killed = None;
         world.instances[at].known.failing = 0;
+        holds::is_over(world, at);
     }
 }
 

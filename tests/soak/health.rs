@@ -14,6 +14,7 @@ use signal_hook::low_level::emulate_default_handler;
 use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::events::{Event, Undo};
+use crate::holds;
 use crate::instance::{MAX_FAIL_COUNT, PROBE_FAILURES, STABLE_AFTER};
 use crate::ledger::{Note, What};
 use crate::processes;
@@ -170,6 +171,7 @@ impl World {
     /// Holds what probes and processes have noted against what may be done.
     pub fn read_health(&mut self, at: usize, note: &Note) {
         let now = note.at;
+        let is_held = self.instances[at].character.held;
         let known = &mut self.instances[at].known;
         let health = &mut known.health;
         match &note.what {
@@ -194,6 +196,7 @@ impl World {
             What::Told if health.is_asked_for(now, now) => {
                 self.summary.checked("a process is stopped as somebody asked");
             }
+            What::Told if is_held => holds::stopped(self, at, note.pid),
             What::Told => {
                 let (failures, _) = health.series.get(&note.pid).copied().unwrap_or_default();
                 health.restarts += 1;
@@ -243,6 +246,7 @@ impl World {
             if let Some((_, until)) = &mut self.instances[at].known.pause {
                 until.get_or_insert(now);
             }
+            holds::is_over(self, at);
         }
         let mut command = self.instances[at].say(word);
         let errors = fs::File::options().append(true).create(true).open(self.instances[at].errors());

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::health::{Condition, History};
+use crate::holds::Plan;
 use crate::parts::{Behaviour, WORLD};
 use crate::processes::spawn;
 
@@ -68,6 +69,10 @@ pub struct Character {
     pub probed: bool,
     /// With a hook, which hangs, fails or floods.
     pub hooked: bool,
+    /// Its file has something that holds it now and then, and it depends on the one that is `needed`.
+    pub held: bool,
+    /// Nothing else happens to it than that it is paused.
+    pub needed: bool,
     /// Its watchdog is never ended, so that what grows in it shows.
     pub veteran: bool,
 }
@@ -81,11 +86,13 @@ const SERVICE: Character = Character {
     ordinary: false,
     probed: false,
     hooked: false,
+    held: false,
+    needed: false,
     veteran: false,
 };
 
 /// All of them.
-pub const CHARACTERS: [Character; 11] = [
+pub const CHARACTERS: [Character; 13] = [
     SERVICE,
     Character { word: "veteran", veteran: true, ..SERVICE },
     Character { word: "stays", stays: true, hooked: true, ..SERVICE },
@@ -97,6 +104,8 @@ pub const CHARACTERS: [Character; 11] = [
     Character { word: "probed", probed: true, retries: false, ..SERVICE },
     Character { word: "mixed", probed: true, retries: false, stays: true, ..SERVICE },
     Character { word: "checked", probed: true, mode: Mode::Once, ..SERVICE },
+    Character { word: "held", held: true, configured: true, stays: true, ..SERVICE },
+    Character { word: "needed", needed: true, ..SERVICE },
 ];
 
 /// One of the hundreds that are there for a moment.
@@ -129,6 +138,12 @@ pub struct Known {
     pub stops: Vec<(Duration, Duration)>,
     /// The last pause, and its end.
     pub pause: Option<(Duration, Option<Duration>)>,
+    /// The last time in which something else held it.
+    pub hold: Option<(Duration, Option<Duration>)>,
+    /// Stops that the ends of its windows and its versions may still bring.
+    pub stops_due: u32,
+    /// Its file has changed, which a watchdog without descriptors may not have read.
+    pub owed_reload: bool,
     /// Its state's folder is another user's: what is said there is not heeded.
     pub unheeded: bool,
     /// It could not be told to begin anew.
@@ -170,6 +185,8 @@ pub struct Instance {
     pub pardoned: HashSet<i32>,
     /// When whoever starts it does so next.
     pub due: Duration,
+    /// When it should run, as its file says.
+    pub plan: Plan,
     /// What a time namespace of its own adds to its clock.
     pub time_offset: Option<Duration>,
     world: PathBuf,
@@ -190,11 +207,13 @@ impl Instance {
             runs: Vec::new(),
             pardoned: HashSet::new(),
             due: Duration::ZERO,
+            plan: Plan::Always,
             time_offset: None,
             world: world.to_owned(),
         };
         instance.behave(Behaviour::Good);
-        if character.probed {
+        // It notes signals, too.
+        if character.probed || character.held {
             Condition::Good.write(world, &instance.name);
         }
         instance.configure(File::Right);
@@ -221,8 +240,11 @@ impl Instance {
             ("after_stop", File::Wrong) => format!("{key} = 'soon'\n"),
             _ => format!("{key} = '{value}'\n"),
         };
-        let settings = self.settings().into_iter().map(line);
-        let text: String = settings.chain(["exact = true\nno_input = true\n".to_owned()]).collect();
+        let settings = self.settings().into_iter();
+        let settings = settings.filter(|(key, _)| !(*key == "start_command" && self.plan == Plan::NotYet));
+        let plan = if self.character.held { self.plan.lines(self) } else { String::new() };
+        let rest = format!("exact = true\nno_input = true\n{plan}");
+        let text: String = settings.map(line).chain([rest]).collect();
         fs::write(self.config(), text).expect("a configuration");
     }
 
@@ -230,13 +252,17 @@ impl Instance {
         self.world.join("config").join(format!("{}.toml", self.name))
     }
 
-    fn settings(&self) -> Vec<(&'static str, String)> {
+    pub fn start_command(&self) -> String {
         let stays = if self.character.stays { "stays" } else { "returns" };
+        format!("exec \"$SOAK_WORLD/bin/soak\" start {} {stays}", self.name)
+    }
+
+    fn settings(&self) -> Vec<(&'static str, String)> {
         let time = |time: Duration| format!("{}ms", time.as_millis());
         let mut settings = vec![
             ("process_name", self.name.clone()),
             ("name", self.name.clone()),
-            ("start_command", format!("exec \"$SOAK_WORLD/bin/soak\" start {} {stays}", self.name)),
+            ("start_command", self.start_command()),
             ("health_check_interval", time(HEALTH_CHECK_INTERVAL)),
             ("restart_wait_interval", time(RESTART_WAIT_INTERVAL)),
             ("max_fail_count", MAX_FAIL_COUNT.to_string()),

@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use crate::health::PATIENCE;
+use crate::holds;
 use crate::instance::{
     Baseline, CRON_INTERVAL, HEALTH_CHECK_INTERVAL, MAX_FAIL_COUNT, Mode, RESTART_WAIT_INTERVAL, RETRY_AFTER,
     STABLE_AFTER,
@@ -67,12 +68,16 @@ impl World {
             if let Some(last) = last.filter(|last| !was_stopped(&known.stops, *last, *last)) {
                 wrong.push(format!("an attempt {:?} after the one before it", forked.saturating_sub(last)));
             }
-            if known.pause.is_some_and(|(from, until)| {
+            let is_within = |(from, until): (Duration, Option<Duration>)| {
                 forked > from + look_to_fork
                     && until.is_none_or(|until| forked + TICK < until)
                     && !was_stopped(&known.stops, from, forked)
-            }) {
+            };
+            if known.pause.is_some_and(is_within) {
                 wrong.push("an attempt while it is paused".to_owned());
+            }
+            if known.hold.is_some_and(is_within) {
+                wrong.push("an attempt while its file holds it".to_owned());
             }
             // The rest forgets nothing that the state file says.
             let since_last = known.last_start.map_or(Duration::MAX, |last| forked.saturating_sub(last));
@@ -160,6 +165,9 @@ impl World {
         for at in 0..self.instances.len() {
             if self.instances[at].known.owed_resume {
                 self.resume(at);
+            }
+            if std::mem::take(&mut self.instances[at].known.owed_reload) {
+                holds::reload(self, at);
             }
         }
         let began = self.clock.now();
@@ -262,6 +270,7 @@ impl World {
             known.patience = Duration::ZERO;
             known.stops.clear();
             known.health.forget();
+            (known.hold, known.stops_due) = (None, 0);
             if known.pause.is_some_and(|(_, until)| until.is_some()) {
                 known.pause = None;
             }

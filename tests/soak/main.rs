@@ -13,6 +13,7 @@
 //! | `world` | namespaces, directories, and who starts a watchdog again |
 //! | `instance` | a watchdog under test |
 //! | `health` | hangs, probes, stops and requests, and what must hold of them |
+//! | `holds` | hours, versions, a dependency and ends that are expected, and what must hold of them |
 //! | `parts` | the start command and the watched process, which this program plays too |
 //! | `ledger` | what start commands note of themselves |
 //! | `processes`, `pressure`, `clock`, `chance`, `summary` | what these need |
@@ -26,6 +27,7 @@ mod chance;
 mod clock;
 mod events;
 mod health;
+mod holds;
 mod instance;
 mod invariants;
 mod ledger;

@@ -61,6 +61,8 @@ pub struct World {
     asked: Duration,
     /// Whose state is looked at next.
     pub next_state: usize,
+    /// So many versions have been due.
+    pub versions: u32,
     ledger: Reader,
     journal: VecDeque<String>,
 }
@@ -107,6 +109,7 @@ impl World {
             is_calm: true,
             asked: Duration::ZERO,
             next_state: 0,
+            versions: 0,
             violations: Vec::new(),
             pressure: Pressure::new(folder.join("proc/self/schedstat")),
             group: abilities.root.then(|| control_group(&folder)).flatten(),
@@ -300,7 +303,11 @@ impl World {
             self.tell(&format!("the watchdog of {name} has ended: pid {pid}, {status}"));
         }
         if !is_right {
-            self.violated(format!("the watchdog of {name} (pid {pid}) ended without a reason: {status}"));
+            let said = fs::read_to_string(self.instances[at].errors()).unwrap_or_default();
+            let said = said.lines().last().unwrap_or("nothing");
+            self.violated(format!(
+                "the watchdog of {name} (pid {pid}) ended without a reason: {status}; said last: {said}"
+            ));
         }
     }
 
