@@ -76,20 +76,19 @@ impl OutputLog {
     /// What was written last, since it was `from` bytes long.
     fn tail(&self, from: u64) -> io::Result<Vec<u8>> {
         let (dir, name) = self.place(Dir::open)?;
-        let file = dir.open_file(name, OFlags::RDONLY)?;
-        let end = file.metadata()?.len();
-        // It is shorter if it was truncated meanwhile.
-        let from = if end < from { 0 } else { from };
-        let start = from.max(end.saturating_sub(TAIL));
-        let mut tail = vec![0; usize::try_from(end - start).unwrap_or(0)];
-        let length = file.read_at(&mut tail, start)?;
-        tail.truncate(length);
-        Ok(tail)
+        tail(&dir, name, from, TAIL)
     }
 
-    /// Its end.
+    /// Its end, which may be in the older file since it was cut.
     pub fn end(&self) -> String {
-        String::from_utf8_lossy(&self.tail(0).unwrap_or_default()).into_owned()
+        let mut end = self.tail(0).unwrap_or_default();
+        let missing = TAIL.saturating_sub(end.len() as u64);
+        if let Ok((dir, name)) = self.place(Dir::open) {
+            let mut older = tail(&dir, &older(name, 1), 0, missing).unwrap_or_default();
+            older.append(&mut end);
+            end = older;
+        }
+        String::from_utf8_lossy(&end).into_owned()
     }
 
     /// Where new lines begin from now on.
@@ -170,24 +169,40 @@ impl OutputLog {
     }
 
     fn copy_end(&self, dir: &Dir, name: &OsStr, mut file: &File) -> io::Result<()> {
-        let older =
-            |number: usize| -> OsString { [name, format!(".{number}").as_ref()].into_iter().collect() };
         if self.max_files == 0 {
             return Ok(());
         }
         for number in (1..self.max_files).rev() {
-            match dir.rename(older(number), older(number + 1)) {
+            match dir.rename(older(name, number), older(name, number + 1)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
         }
         file.seek(SeekFrom::Start(file.metadata()?.len().saturating_sub(self.max_size)))?;
         // Not what is there: a pipe would be waited for, and what a link leads to is not ours to overwrite.
-        dir.remove(older(1))?;
-        let mut to = dir.new_file(older(1), OFlags::WRONLY, 0o640)?;
+        dir.remove(older(name, 1))?;
+        let mut to = dir.new_file(older(name, 1), OFlags::WRONLY, 0o640)?;
         io::copy(&mut file.take(self.max_size), &mut to)?;
         to.flush()
     }
+}
+
+/// The name of an older file.
+fn older(name: &OsStr, number: usize) -> OsString {
+    [name, format!(".{number}").as_ref()].into_iter().collect()
+}
+
+/// At most so many bytes of the end of a file, of those that were written since it was `from` bytes long.
+fn tail(dir: &Dir, name: &OsStr, from: u64, most: u64) -> io::Result<Vec<u8>> {
+    let file = dir.open_file(name, OFlags::RDONLY)?;
+    let end = file.metadata()?.len();
+    // It is shorter if it was truncated meanwhile.
+    let from = if end < from { 0 } else { from };
+    let start = from.max(end.saturating_sub(most));
+    let mut tail = vec![0; usize::try_from(end - start).unwrap_or(0)];
+    let length = file.read_at(&mut tail, start)?;
+    tail.truncate(length);
+    Ok(tail)
 }
 
 /// Where a file begins.
@@ -201,6 +216,19 @@ mod tests {
 
     fn log(folder: &Path, max_size: u64) -> OutputLog {
         OutputLog::new(folder.join("made/x.output.log"), Trust::Anyone, max_size, 2)
+    }
+
+    #[test]
+    fn its_end_outlives_a_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = log(folder.path(), 10);
+        let write = |text: &str| log.open().unwrap().write_all(text.as_bytes()).unwrap();
+        assert_eq!(log.end(), "");
+        write("last words, before\n");
+        log.keep_to_limit().unwrap();
+        assert_eq!((log.length(), log.end().as_str()), (0, "s, before\n"));
+        write("after\n");
+        assert_eq!(log.end(), "s, before\nafter\n");
     }
 
     #[test]
