@@ -75,7 +75,9 @@ pub mod parts {
     pub use crate::control::status;
     pub use crate::exit::ExitCode;
     pub use crate::fs::Trust;
+    pub use crate::hold::hours::{begins_next, ended_last, is_open};
     pub use crate::hold::pause::Leave;
+    pub use crate::hold::versions::in_force;
     pub use crate::input::cli::{Cli, Form, StateDir, Which, command_line, definition};
     pub use crate::input::config_file;
     pub use crate::log::output::OutputLog;
@@ -83,6 +85,7 @@ pub mod parts {
         Action, Answer, Decision, Ended, Failure, KILL_AFTER, LONGEST_RETRY, Life, Lost, May, MayStart,
         Memory, News, NotDone, Outcome, Policy, ProbeResult, Request, Seen, Stage, Still, StopBy, Window,
     };
+    pub use crate::probe::builtin::answer;
     pub use crate::process::criteria::{
         full_names, is_init_script, is_invocation, program_name, runs, shown_command_line,
     };
@@ -92,22 +95,26 @@ pub mod parts {
     pub use crate::process::stat::{LONGEST_LINE, Stat, tick};
     pub use crate::process::termination::Cause;
     pub use crate::process::{ProcessId, Signature};
-    pub use crate::report::words;
+    pub use crate::report::{hook, words};
+    pub use crate::settings::check::Check;
     pub use crate::settings::dirs::{Dirs, User};
     pub use crate::settings::given::{Given, Source};
+    pub use crate::settings::hook::HookEvents;
     pub use crate::settings::name::{Name, fnv, name};
     pub use crate::settings::pattern::{Extent, Pattern, printable};
     pub use crate::settings::table::{Place, ROWS, Row, option, row, settings};
     pub use crate::settings::values::{count, interval};
     pub use crate::settings::{
-        Autorestart, Criteria, KillMode, Limits, Namespace, OnUnhealthy, Settings, Subject, name,
+        Autorestart, Criteria, KillMode, Limits, Namespace, OnUnhealthy, Settings, Subject, hours, name,
+        versions,
     };
     pub use crate::state::lock::Lock;
+    pub use crate::state::owed::Telling;
     pub use crate::state::request::{Reply, TakenRequest};
     pub use crate::state::store::Store;
     pub use crate::state::{Files, Sight, State};
     pub use crate::supervise::start_command::{StartCommand, StartRecord};
     pub use crate::task::environment::NOT_INHERITED;
     pub use crate::text::{escaped, is_control, quoted, span};
-    pub use crate::time::{Time, boot_id, now};
+    pub use crate::time::{Time, WallClock, boot_id, now};
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use watchdog::parts::{Cli, Given, Settings, User, command_line, option};
+use watchdog::parts::{Cli, Given, Place, Settings, Source, User, command_line, option, settings};
 
 /// The words of a command line as a shell splits it (POSIX.1-2024, XCU 2.2), as far as the program
 /// makes use of that. `None` where a shell would do anything else than split.
@@ -45,10 +45,10 @@ pub fn root() -> User {
 }
 
 /// Asserts that the settings which `given` comes to, if it comes to any, are those of the command line that
-/// is printed for it.
+/// is printed for it, beside what only a file can say.
 pub fn assert_can_be_typed(given: &Given) {
-    let settings = match Settings::new(given, &root()) {
-        Ok(settings) => settings,
+    let read = match Settings::new(given, &root()) {
+        Ok(read) => read,
         Err(wrong) => {
             assert!(!wrong.is_empty());
             for wrong in wrong {
@@ -62,8 +62,11 @@ pub fn assert_can_be_typed(given: &Given) {
     };
     let line = command_line(given, Path::new("watchdog"));
     let words = words(&line).unwrap_or_else(|| panic!("a shell does more than to split {line:?}"));
-    let again = Cli::parse(words).unwrap_or_else(|error| panic!("{line:?}: {error}")).given;
+    let mut again = Cli::parse(words).unwrap_or_else(|error| panic!("{line:?}: {error}")).given;
     assert_eq!(command_line(&again, Path::new("watchdog")), line);
+    for row in settings().filter(|row| row.place == Place::File) {
+        given.value(row.key).into_iter().for_each(|value| again.add(row.key, value, Source::CommandLine));
+    }
     let again = Settings::new(&again, &root()).unwrap();
-    assert_eq!(again.fingerprint(), settings.fingerprint());
+    assert_eq!(again.fingerprint(), read.fingerprint());
 }

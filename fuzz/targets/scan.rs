@@ -1,5 +1,5 @@
 //! A look over a /proc with one process in it, of which all is made up: what is looked for (a byte), then
-//! comm, stat, cmdline and status, each ended by a byte 0xff.
+//! comm, stat, cmdline, status and the pid file, each ended by a byte 0xff.
 #![no_main]
 
 use std::cell::RefCell;
@@ -11,8 +11,9 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use watchdog::parts::{
     Candidate, Criteria, Descent, Extent, LONGEST_LINE, Namespace, Pattern, Proc, ProcessId, Stat, Subject,
-    Tasks, words,
+    Tasks, pid_in, words,
 };
+use watchdog_fuzz::assert_harmless;
 
 const PID: i32 = 4242;
 const INIT: &str = "1 (init) S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 5 1 2 3 1 1 0 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 0\n";
@@ -47,8 +48,9 @@ fuzz_target!(|data: &[u8]| {
     let Some((how, data)) = data.split_first() else { return };
     let mut parts = data.split(|byte| *byte == 0xff);
     let files = std::array::from_fn(|_| parts.next().unwrap_or_default());
+    let named = parts.next().unwrap_or_default();
     let extent = if how & 1 == 0 { Extent::Part } else { Extent::Whole };
-    let criteria = Criteria {
+    let mut criteria = Criteria {
         subject: if how & 2 == 0 { Subject::Name } else { Subject::CommandLine },
         unknown_user: None,
         pid_file: None,
@@ -61,6 +63,11 @@ fuzz_target!(|data: &[u8]| {
     FAKE.with_borrow_mut(|fake| {
         let fake = fake.get_or_insert_with(FakeProc::new);
         fake.put(PID, files);
+        if how & 32 != 0 {
+            let path = fake.path().join("x.pid");
+            fs::write(&path, named).unwrap();
+            criteria.pid_file = Some(path);
+        }
         let proc = Proc::new(fake.path()).unwrap();
         let survey = proc.survey(&criteria).unwrap();
         let judged = survey.iter().find(|candidate| candidate.process.pid == PID);
@@ -75,6 +82,11 @@ fuzz_target!(|data: &[u8]| {
                     assert_eq!(counts, is_judged_so);
                 }
                 assert!(found.left_over.is_empty());
+                if criteria.pid_file.is_some() {
+                    let named = pid_in(named);
+                    assert!(found.counting.iter().all(|process| Some(process.pid) == named));
+                    assert!(found.counting.is_empty() || proc.doubt_pid_file(&criteria).is_none());
+                }
                 let _ = words::ambiguity(&found.counting);
             }
             Err(unknown) => assert!(!unknown.0.is_empty()),
@@ -86,6 +98,7 @@ fuzz_target!(|data: &[u8]| {
             assert_eq!(proc.is_alive(process.id()), proc.is_there(PID));
         }
         let _ = words::near(&survey);
+        proc.doubt_pid_file(&criteria).iter().for_each(|doubt| assert_harmless(doubt));
         let leader = ProcessId { pid: PID, started: Duration::ZERO };
         let mut descent = Descent::new(leader);
         descent.note(&proc);

@@ -1,17 +1,19 @@
 //! What is found in the state directory: a byte for which file it is (state, pause, lock, note of the start
-//! command), then its content, in which BOOT stands for this boot.
+//! command, request, what the hook is owed), then its content, in which BOOT stands for this boot.
 #![no_main]
 
 use std::cell::RefCell;
+use std::fs::File;
+use std::io::Write as _;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use watchdog::parts::{
-    Action, ExitCode, Files, Form, Given, Leave, Life, Lock, May, Memory, Name, Policy, Proc, Seen, Settings,
-    Sight, Source, StartCommand, StartRecord, State, StateDir, Store, User, Which, boot_id, is_control, name,
-    now, status,
+    Action, Answer, ExitCode, Files, Form, Given, HookEvents, Leave, Life, Lock, May, Memory, Name, Policy,
+    Proc, Request, Seen, Settings, Sight, Source, StartCommand, StartRecord, State, StateDir, Store, Telling,
+    User, Which, boot_id, hook, is_control, name, now, status,
 };
 
 struct Place {
@@ -49,7 +51,7 @@ thread_local!(static PLACE: RefCell<Option<Place>> = const { RefCell::new(None) 
 
 fuzz_target!(|data: &[u8]| {
     let Some((which, content)) = data.split_first() else { return };
-    PLACE.with_borrow_mut(|place| check(place.get_or_insert_with(Place::new), which % 4, content));
+    PLACE.with_borrow_mut(|place| check(place.get_or_insert_with(Place::new), which % 6, content));
 });
 
 fn check(place: &Place, which: u8, content: &[u8]) {
@@ -57,7 +59,7 @@ fn check(place: &Place, which: u8, content: &[u8]) {
     for file in std::fs::read_dir(&folder).unwrap() {
         std::fs::remove_file(file.unwrap().path()).unwrap();
     }
-    let ending = ["json", "pause", "lock", "start"][usize::from(which)];
+    let ending = ["json", "pause", "lock", "start", "request", "hook"][usize::from(which)];
     std::fs::write(folder.join(format!("x.{ending}")), with_boot(content, &place.boot_id)).unwrap();
     let files = place.files();
     match which {
@@ -81,6 +83,8 @@ fn check(place: &Place, which: u8, content: &[u8]) {
             assert!(matches!(files.leave(now()), Leave::Given { resumed: Some(_) }));
         }
         2 => Lock::take(&files, "these").expect("nobody holds it").release(),
+        4 => requested(&folder.join("x.request"), &files),
+        5 => owed(&files, place),
         _ => {
             if let Some(noted) = StartRecord::read(&files) {
                 let command = StartCommand::adopt(noted, &place.proc);
@@ -89,6 +93,47 @@ fn check(place: &Place, which: u8, content: &[u8]) {
                 assert_eq!((memory.last_attempt, memory.judging), (Some(noted.attempt), false));
             }
         }
+    }
+}
+
+/// Somebody waits for what this file asks; then for an answer, and gets what is in the file.
+fn requested(path: &Path, files: &Files) {
+    let content = std::fs::read(path).unwrap();
+    let waits = File::open(path).unwrap();
+    waits.lock().unwrap();
+    let within = Duration::from_secs(1);
+    if let Some(taken) = files.take_request(within) {
+        assert!(files.take_request(within).is_none(), "it is taken once");
+        taken.answer(&Answer::Done.into()).unwrap();
+    }
+    let written = std::fs::read(path).unwrap();
+    assert!(written.starts_with(&content) && !files.has_request());
+    drop(waits);
+    let made = files.ask(Request::Stop).unwrap();
+    File::options().append(true).open(path).unwrap().write_all(&content).unwrap();
+    let _ = made.progress();
+    assert_eq!(files.has_request(), content.is_empty());
+}
+
+/// What people are still to be told is told in the end, in plain text.
+fn owed(files: &Files, place: &Place) {
+    // Files have whole milliseconds.
+    let now = Duration::from_millis(u64::try_from(now().as_millis()).unwrap());
+    let telling = Telling::ask(files);
+    let mut owed = telling.read(files, now);
+    telling.write(&owed).unwrap();
+    drop(telling);
+    assert_eq!(Telling::ask(files).read(files, now), owed, "what is written is what was read");
+    for _ in 0..3 {
+        let Some(due) = owed.due() else { break };
+        assert!(due <= now + Duration::from_secs(600), "nothing is told for {due:?}");
+        owed.come_due(&HookEvents::default(), false, now.max(due));
+    }
+    assert_eq!(owed.due(), None);
+    while let Some(report) = owed.next() {
+        let message = hook::message(report, &place.settings);
+        assert!(message.len() <= 3000 && !message.contains(|c| c != '\n' && is_control(c)), "{message:?}");
+        owed.is_told();
     }
 }
 
@@ -171,7 +216,9 @@ fn shown(place: &Place) {
         let lines = text.lines().count();
         let is_well_formed = match form {
             Form::Table => (1..=2).contains(&lines),
-            Form::Json => serde_json::from_str::<serde_json::Value>(&text).is_ok_and(|shown| shown.is_array()),
+            Form::Json => {
+                serde_json::from_str::<serde_json::Value>(&text).is_ok_and(|shown| shown.is_array())
+            }
             Form::Nagios => text.len() < 1000 && lines == 1,
             Form::Prometheus | Form::Textfile(_) | Form::Watch => text.ends_with('\n'),
         };

@@ -118,7 +118,7 @@ impl Attempt {
         match check {
             Builtin::Http { server, path } => self.server(server, |stream, address| {
                 self.awaits(Health::Unhealthy, address, "did not answer");
-                answer(&stream, &request(server, path), address)
+                answer(stream, &request(server, path), address)
             }),
             Builtin::Tcp(server) => self.server(server, |_, address| Outcome::accepted(address)),
             Builtin::Unix(path) => {
@@ -190,7 +190,7 @@ fn request(server: &Server, path: &str) -> String {
 }
 
 /// Asks, and reads the answer up to its status.
-fn answer(mut stream: &TcpStream, request: &str, address: SocketAddr) -> Outcome {
+pub fn answer(mut stream: impl Read + Write, request: &str, address: SocketAddr) -> Outcome {
     // A server may answer without having read everything. If it does not answer either, reading tells.
     let _ = stream.write_all(request.as_bytes());
     let unhealthy = |why: &str| Outcome::new(Health::Unhealthy, format!("{address} {why}"));
