@@ -201,7 +201,8 @@ pub fn environment(report: &Report, settings: &Settings) -> Vec<(String, OsStrin
 /// What the hook finds on its standard input: plain text, without anything that does something to a terminal.
 pub fn message(report: &Report, settings: &Settings) -> String {
     let mut text = format!("{}\n", beginning(&plain(&report.text), LONGEST_TEXT).trim_end());
-    if let Some(count) = report.facts.get("SUPPRESSED").filter(|count| *count != "0") {
+    let suppressed = report.facts.get("SUPPRESSED").and_then(|count| count.parse::<u32>().ok());
+    if let Some(count) = suppressed.filter(|count| *count > 0) {
         let _ = writeln!(text, "(events not reported before this one: {count})");
     }
     let title =
@@ -278,6 +279,9 @@ mod tests {
         assert_eq!(message(&report_of(text, ""), &settings()), format!("{text}\n"));
         let suppressed = report_of(text, "").with("SUPPRESSED", &17);
         assert!(message(&suppressed, &settings()).ends_with("\n(events not reported before this one: 17)\n"));
+        // The file from which it may come is not the log.
+        let odd = report_of(text, "").with("SUPPRESSED", "\u{1b}[2J");
+        assert_eq!(message(&odd, &settings()), format!("{text}\n"));
         let lines = (0..1000).map(|line| format!("line {line} \u{1b}[31m\u{202e}\t\u{7}\r\n"));
         let many = lines.collect::<Vec<_>>().concat();
         let long = "é".repeat(1 << 20);
