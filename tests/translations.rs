@@ -3,7 +3,8 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use nix::sys::signal::Signal::SIGKILL;
+use chrono::{Local, TimeDelta};
+use nix::sys::signal::Signal::{SIGHUP, SIGKILL};
 
 use crate::harness::{Invocation, Scene, named};
 use crate::machine::{actor, send};
@@ -106,4 +107,69 @@ fn a_ramona_program_with_another_environment() {
         watchdog.terminate();
         send(pid, SIGKILL);
     }
+}
+
+#[test]
+fn a_procrust_service_with_two_versions_and_a_dependency() {
+    let scene = Scene::new();
+    let (own, needed) = (format!("{}-s", scene.name()), format!("{}-n", scene.name()));
+    let versions = ["1", "2"].map(|version| format!("{version}/{own}"));
+    for version in &versions {
+        fs::create_dir(scene.path(&version[..1])).unwrap();
+        symlink(actor(), scene.path(version)).unwrap();
+    }
+    symlink(actor(), scene.path(&needed)).unwrap();
+    write(
+        &scene,
+        &[
+            ("1/service-a", &versions[0]),
+            ("2/service-a", &versions[1]),
+            ("service-a", &own),
+            ("test-a", &needed),
+        ],
+    );
+    let file = scene.read("SERVICE_A.toml");
+    let due_in = |seconds: i64| {
+        let date = Local::now() + TimeDelta::seconds(seconds);
+        let new = file.replace("2027-04-01T08:00:00", &date.format("%Y-%m-%dT%H:%M:%S").to_string());
+        assert_ne!(new, file);
+        fs::write(scene.path("SERVICE_A.toml"), &new).unwrap();
+        new
+    };
+    due_in(3600);
+    let watchdog = |file| {
+        watchdog(&scene, file).with("--restart-wait-interval", "0.5").with("--retry-after", "1").spawn()
+    };
+    let service = watchdog("SERVICE_A.toml");
+    let log = |text: &str| {
+        let log = || scene.read("log/SERVICE_A.log").contains(text).then_some(());
+        scene.wait_until(text, log);
+    };
+    log("waiting for TEST_A (not seen since boot)");
+    assert_eq!(named(&own), [0; 0]);
+    let other = watchdog("TEST_A.toml");
+    let first = runs(&scene, &own);
+    log("attempt 1 succeeded");
+    let given = |version: usize| scene.path(&format!("{}.given", versions[version])).exists();
+    assert!(given(0) && !given(1));
+    let due = due_in(1);
+    service.send(SIGHUP);
+    log("another version is due");
+    let second = scene.wait_until("the second version runs", || {
+        named(&own).into_iter().find(|pid| *pid != first && given(1))
+    });
+    scene.wait_until("it is judged", || {
+        (scene.read("log/SERVICE_A.log").matches("succeeded").count() == 2).then_some(())
+    });
+    fs::remove_file(scene.path(&format!("{}.given", versions[0]))).unwrap();
+    fs::write(scene.path("SERVICE_A.toml"), format!("{due}\nfake = true\n")).unwrap();
+    service.send(SIGHUP);
+    scene.wait_until("the first version runs again", || {
+        named(&own).into_iter().find(|pid| *pid != second && given(0))
+    });
+    for watchdog in [service, other] {
+        watchdog.terminate();
+    }
+    send(runs(&scene, &own), SIGKILL);
+    send(runs(&scene, &needed), SIGKILL);
 }
