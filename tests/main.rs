@@ -30,6 +30,7 @@ mod give_up;
 mod harness;
 mod health;
 mod held;
+mod holds;
 mod hooks;
 mod hooks_ready;
 mod hostile_dirs;

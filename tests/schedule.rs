@@ -10,7 +10,7 @@ use crate::harness::{Captured, Invocation, Scene, Watchdog};
 use crate::machine::{is_there, program, send};
 
 /// Its file has these lines; all else is on the command line, but for the start command.
-fn line<'a>(scene: &'a Scene, lines: &str) -> Invocation<'a> {
+pub fn line<'a>(scene: &'a Scene, lines: &str) -> Invocation<'a> {
     write(scene, lines);
     let file = scene.path(&format!("{}.toml", scene.name()));
     scene.watchdog().without("--start-command").with("--config", file)
@@ -40,22 +40,22 @@ fn until(seconds: i64) -> String {
 }
 
 /// Nothing is to run for some hours.
-fn closed() -> String {
+pub fn closed() -> String {
     let at = |hours| (Local::now() + TimeDelta::hours(hours)).format("%H:%M");
     format!("active_hours = '{}-{}'\n", at(3), at(5))
 }
 
-const START: &str = "start_command = 'echo >> $HERE/starts; $ACTOR sleep &'\n";
+pub const START: &str = "start_command = 'echo >> $HERE/starts; $ACTOR sleep &'\n";
 
 /// A version from so many seconds on, whose start says its name.
-fn version(name: &str, seconds: i64, more: &str) -> String {
+pub fn version(name: &str, seconds: i64, more: &str) -> String {
     let apply_on = (Local::now() + TimeDelta::seconds(seconds)).format("%Y-%m-%dT%H:%M:%S");
     format!(
         "[[version]]\napply_on = {apply_on}\nstart_command = 'echo {name} >> $HERE/starts; $ACTOR sleep &'\n{more}\n"
     )
 }
 
-fn status(scene: &Scene) -> Value {
+pub fn status(scene: &Scene) -> Value {
     let json = scene.say(&["status", "--json"]).stdout;
     serde_json::from_str::<Value>(&json).unwrap()[0].take()
 }

@@ -625,6 +625,10 @@ fn explain_to_terminal(settings: &Settings, memory: Memory, held: Option<&Held>)
         (None, Some(Held { hold: Hold::Paused | Hold::Upgrading, .. })) => {
             format!("watchdog: {name} is not running, and paused; to end the pause: {resume}\n")
         }
+        (None, Some(held @ Held { hold: Hold::Stopped | Hold::Finished, .. })) => {
+            let start = settings.order("start");
+            format!("watchdog: {name} is not running; {}; to start it: {start}\n", words::held(held))
+        }
         (None, Some(held)) => {
             let until = held.until.map(|until| format!(" until {}", by_the_clock(until))).unwrap_or_default();
             format!("watchdog: {name} is not running; {}{until}\n", words::held(held))
