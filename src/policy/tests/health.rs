@@ -1,5 +1,7 @@
 //! What holds in any history of hangs, probes, stops, requests and holds.
 
+use proptest::bool::weighted;
+
 use super::*;
 
 /// What comes of a start command.
@@ -34,6 +36,10 @@ enum Fault {
     Blind(Duration),
     Pause(Duration),
     Outside(Duration),
+    /// Nobody may start it, as before its first version.
+    Forbid(Duration),
+    /// All holds are over.
+    Free,
     /// Another process of the machine is being restarted for its health.
     Busy(Duration),
     NoPermission(Duration),
@@ -41,6 +47,8 @@ enum Fault {
     Ask(Request),
     Resume,
     Version,
+    /// The version before is in force again.
+    Rollback,
     /// The watchdog ends, and another begins.
     NextWatch,
 }
@@ -66,6 +74,7 @@ struct Until {
     blind: Time,
     paused: Time,
     outside: Time,
+    forbidden: Time,
     busy: Time,
     no_permission: Time,
 }
@@ -103,6 +112,8 @@ struct Machine {
     restarts: Vec<Time>,
     /// What was stopped last for its health.
     counted: Option<ProcessId>,
+    /// What a stop was begun of last.
+    begun: Option<ProcessId>,
     answers: u32,
 }
 
@@ -134,6 +145,7 @@ impl Machine {
             proven: false,
             restarts: Vec::new(),
             counted: None,
+            begun: None,
             answers: 0,
         }
     }
@@ -141,6 +153,8 @@ impl Machine {
     fn may(&self) -> May {
         if self.now < self.until.paused {
             May::NOTHING
+        } else if self.now < self.until.forbidden {
+            May { start: MayStart::No, ..May::ALL }
         } else if self.now < self.until.outside {
             May { start: MayStart::OnRequest, ..May::ALL }
         } else {
@@ -211,6 +225,10 @@ impl Machine {
                 self.window += 1;
                 self.pending.push(Seen::WindowEnded(Window { number: self.window, at: now }));
             }
+            (Fault::Forbid(time), _) => self.until.forbidden = now + time,
+            (Fault::Free, _) => {
+                (self.until.paused, self.until.outside, self.until.forbidden) = (now, now, now);
+            }
             (Fault::Busy(time), _) => self.until.busy = now + time,
             (Fault::NoPermission(time), _) => self.until.no_permission = now + time,
             (Fault::Lose(lost), _) => self.pending.push(Seen::Lost(lost)),
@@ -221,8 +239,9 @@ impl Machine {
                 policy.forget(now);
                 self.restarts.truncate(usize::from(!self.proven));
             }
-            (Fault::Version, _) => {
-                self.version += 1;
+            (Fault::Version | Fault::Rollback, _) => {
+                let is_next = matches!(fault, Fault::Version);
+                self.version = if is_next { self.version + 1 } else { self.version.saturating_sub(1) };
                 self.pending.push(Seen::VersionDue(self.version));
             }
             (Fault::NextWatch, _) => self.next_watch(policy),
@@ -369,6 +388,7 @@ impl Machine {
         assert!(policy.memory().stopping.is_none(), "a start at {now:?} while a stop is under way");
         assert!(now >= self.until.blind, "started at {now:?} without knowing");
         assert!(now >= self.until.paused, "started at {now:?} while it was to be left alone");
+        assert!(now >= self.until.forbidden, "started at {now:?} though nobody may start it");
         assert!(now >= self.until.outside || self.asked.is_some(), "started at {now:?} outside its hours");
         assert!(self.command_until.is_none(), "two start commands at {now:?}");
         assert!(self.probe.is_none(), "a probe of what is gone at {now:?}");
@@ -389,7 +409,7 @@ impl Machine {
             "{:?}",
             self.failures
         );
-        assert!(now >= self.until.outside, "stopped at {now:?} though it could not be started");
+        assert_eq!(self.may(), May::ALL, "stopped at {now:?} though it could not be started");
         if self.proven {
             let retry = limits.retry_after.unwrap_or(DEFAULT_RETRY);
             if self.restarts.last().is_some_and(|last| now >= *last + retry) {
@@ -410,10 +430,25 @@ impl Machine {
         self.healthy_since = None;
     }
 
+    /// What is not to be away may be started afterwards.
+    fn assert_may_begin(&self, stop: Stopping) {
+        let start = self.may().start;
+        let may_begin = match stop.why {
+            Why::Unhealthy => self.counted == Some(stop.process),
+            Why::Version => start == MayStart::Yes,
+            Why::Hours => start != MayStart::Yes,
+            Why::Request => self.asked.is_some() && (stop.then == Then::Rest || start != MayStart::No),
+        };
+        assert!(may_begin, "{stop:?} at {:?}, {:?}", self.now, self.may());
+    }
+
     fn stop_by(&mut self, policy: &Policy, id: ProcessId, by: StopBy) -> Seen {
         assert!(self.now >= self.until.paused, "stopped at {:?} while paused", self.now);
         let stop = policy.memory().stopping.expect("it is written down");
         assert_eq!(stop.process, id);
+        if self.begun.replace(id) != Some(id) {
+            self.assert_may_begin(stop);
+        }
         assert!(stop.why != Why::Unhealthy || self.counted == Some(id), "a restart that was not counted");
         if by == StopBy::Signal && self.now < self.until.no_permission {
             return Seen::StopImpossible;
@@ -524,7 +559,7 @@ fn some_time(most: u64) -> impl Strategy<Value = Duration> {
 
 fn some_fault() -> impl Strategy<Value = Fault> {
     let process = prop_oneof![
-        prop_oneof![Just(Cause::Stopped), Just(Cause::Crashed), Just(Cause::Killed)].prop_map(Fault::End),
+        super::some_ending().prop_map(Fault::End),
         Just(Fault::StartByHand),
         Just(Fault::Hang),
         Just(Fault::Hang),
@@ -544,6 +579,8 @@ fn some_fault() -> impl Strategy<Value = Fault> {
         some_time(20_000).prop_map(Fault::Blind),
         some_time(60_000).prop_map(Fault::Pause),
         some_time(100_000).prop_map(Fault::Outside),
+        some_time(60_000).prop_map(Fault::Forbid),
+        Just(Fault::Free),
         some_time(60_000).prop_map(Fault::Busy),
         some_time(60_000).prop_map(Fault::NoPermission),
         (some_time(60_000), some_time(60_000))
@@ -552,6 +589,7 @@ fn some_fault() -> impl Strategy<Value = Fault> {
         prop_oneof![Just(Request::Start), Just(Request::Stop), Just(Request::Restart)].prop_map(Fault::Ask),
         Just(Fault::Resume),
         Just(Fault::Version),
+        Just(Fault::Rollback),
         Just(Fault::NextWatch),
     ];
     prop_oneof![process, probe, watch]
@@ -571,17 +609,17 @@ fn some_effects() -> impl Strategy<Value = Vec<Effect>> {
 }
 
 fn some_limits() -> impl Strategy<Value = Limits> {
-    let health = (1000..30_000u64, some_time(60_000), 1..4u32, some_time(120_000));
+    let health = (1000..30_000u64, some_time(60_000), 1..4u32, some_time(120_000), weighted(0.8));
     let stop = (any::<bool>(), proptest::option::weighted(0.8, 1000..40_000u64), any::<bool>());
     let autorestart = prop_oneof![
         4 => Just(Autorestart::Always), 1 => Just(Autorestart::Unexpected), 1 => Just(Autorestart::Never)
     ];
     (health, (stop, autorestart), 1..4u32, 500..5000u64, 100_000..900_000u64).prop_map(
         |(health, (stop, autorestart), max, interval, retry)| {
-            let (probe_interval, probe_start_period, probe_failures, stable_after) = health;
+            let (probe_interval, probe_start_period, probe_failures, stable_after, has_probe) = health;
             let (has_stop_command, stop_timeout, mixed) = stop;
             Limits {
-                has_probe: true,
+                has_probe,
                 probe_interval: ms(probe_interval),
                 probe_start_period,
                 probe_failures,
@@ -606,13 +644,16 @@ fn is_settled(machine: &Machine, policy: &Policy) -> bool {
     let memory = policy.memory();
     let condition = memory.health.series.map(|series| series.condition);
     let is_left = memory.health.resting_until.is_some() || !memory.health.proven;
+    let is_other = memory.version.is_some_and(|version| version != machine.version);
     let is_well = match memory.stopping {
+        None if is_other => false,
+        None if !machine.limits.has_probe => true,
         None => condition == Some(Condition::Healthy) || condition == Some(Condition::Unhealthy) && is_left,
         Some(_) => {
             machine.limits.stop_timeout.is_none() && machine.process.is_some_and(|living| living.is_deaf)
         }
     };
-    if !machine.faults.is_empty() || machine.asked.is_some() {
+    if !machine.faults.is_empty() || machine.asked.is_some() || machine.may() != May::ALL {
         return false;
     }
     if memory.life == Life::Finished && machine.limits.autorestart != Autorestart::Always {
