@@ -252,16 +252,22 @@ fn a_textfile_is_for_all_and_replaced_as_a_whole() {
     assert_ne!(old.metadata().unwrap().ino(), fs::metadata(&file).unwrap().ino());
     assert_eq!(std::io::read_to_string(old).unwrap(), whole);
     assert_eq!(fs::read_dir(scene.path("metrics")).unwrap().count(), 1);
-    // What somebody has put there is replaced, and not followed.
+    // A link such as /dev/stdout, and what is no file such as /dev/null, is neither replaced nor followed.
     let precious = scene.path("precious");
     fs::write(&precious, "precious").unwrap();
-    fs::remove_file(&file).unwrap();
-    std::os::unix::fs::symlink(&precious, &file).unwrap();
-    assert_eq!(writes(&scene, path).code(), Some(0));
-    assert_eq!(
-        (fs::read_to_string(precious).unwrap(), fs::read_to_string(file).unwrap()),
-        ("precious".into(), whole)
-    );
+    let link = || std::os::unix::fs::symlink(&precious, &file).unwrap();
+    let pipe = || nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for put in [&link as &dyn Fn(), &pipe] {
+        fs::remove_file(&file).unwrap();
+        put();
+        let ended = writes(&scene, path);
+        let refused = format!(
+            "watchdog: cannot write --textfile {path}: what is there is not a regular file; give another name, or print it with --prometheus\n"
+        );
+        assert_eq!((ended.code(), ended.stderr), (Some(1), refused));
+        assert!(!file.symlink_metadata().unwrap().is_file());
+    }
+    assert_eq!(fs::read_to_string(precious).unwrap(), "precious");
 }
 
 /// A counter that begins at 3 has never risen.

@@ -59,6 +59,11 @@ pub fn status(which: &Which, form: &Form, user: &User, stderr: &mut Stderr) -> R
 fn replace(file: &Path, text: &str) -> io::Result<()> {
     let (folder, name) = Dir::split(file)?;
     let name = name.to_str().ok_or_else(|| io::Error::other("the name of the file is not UTF-8"))?;
+    // /dev/null and /dev/stdout are given by habit; and would be gone, for everybody.
+    if std::fs::symlink_metadata(file).is_ok_and(|about| !about.is_file()) {
+        let why = "what is there is not a regular file; give another name, or print it with --prometheus";
+        return Err(io::Error::other(why));
+    }
     Dir::open(folder, Trust::Anyone)?.replace_text(name, text.as_bytes(), WaitFor::Nothing)
 }
 
