@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal::{SIGCONT, SIGINT, SIGKILL, SIGTERM};
@@ -72,6 +73,14 @@ fn logs_are_those_that_the_watchdog_has_written() {
         state["log"] = json!(log);
         fs::write(scene.kept("json"), state.to_string()).unwrap();
         refused(&scene.say(&["logs", scene.name()]), 1, "there is no /");
+    }
+    // Nor does one that is a pipe or a device hold anything up.
+    let pipe = scene.path("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for log in [pipe.as_path(), Path::new("/dev/zero")] {
+        state["log"] = json!(log);
+        fs::write(scene.kept("json"), state.to_string()).unwrap();
+        refused(&scene.say(&["logs", scene.name()]), 1, "it is not a regular file");
     }
 }
 

@@ -70,8 +70,12 @@ fn log_of(known: &Known, output: bool, user: &User) -> PathBuf {
     if output { dirs.output_log(&known.name) } else { dirs.log(&known.name) }
 }
 
-/// Whether it can be read. A pipe is not waited for.
+/// Whether it can be read. Where another user's state says that it is a pipe, or a device, it is not waited for, and
+/// not opened.
 fn openable(log: &Path) -> io::Result<()> {
+    if !log.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
     File::options().read(true).custom_flags(custom_flags(OFlags::NONBLOCK)).open(log).map(drop)
 }
 
