@@ -106,6 +106,9 @@ fn only_filters(settings: &Settings) -> Option<String> {
     })
 }
 
+/// With it, a setting, its value and its place have room in 80 columns.
+const WIDEST: usize = 28;
+
 /// Why what is left over does not count.
 const LEFT_OVER: &str = "left over from the dead process";
 
@@ -190,7 +193,7 @@ impl Page {
         let _ = writeln!(text, "{title}");
         let head: Vec<_> = head.iter().map(|&cell| cell.to_owned()).collect();
         let all: Vec<_> = std::iter::once(&head).filter(|head| !head.is_empty()).chain(rows).collect();
-        for line in table::lines(&all, " ") {
+        for line in table::lines(&all, " ", WIDEST) {
             let _ = writeln!(text, "  {line}");
         }
         text.push('\n');

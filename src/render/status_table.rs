@@ -43,7 +43,7 @@ fn lines(snapshots: &[Snapshot], narrower: u8) -> Vec<String> {
         let cells = cells.chain([note(snapshot, narrower == 0)]);
         cells.map(|cell| cell.unwrap_or_else(|| NOTHING.to_owned())).collect()
     }));
-    table::lines(&rows, "  ")
+    table::lines(&rows, "  ", table::WIDEST)
 }
 
 pub fn status(status: Status) -> &'static str {

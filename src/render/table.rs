@@ -2,20 +2,21 @@
 
 use crate::text::escaped;
 
-/// The widest column. Beyond it, which a start command may be, it is the reader's terminal that breaks the
-/// line; and more than 65535 is more than Rust's formatting takes.
-const WIDEST: usize = 200;
+/// The widest column of a page. A cell that is longer, which a start command may be, makes its own row longer and no
+/// other; and more than 65535 is more than Rust's formatting takes.
+pub const WIDEST: usize = 200;
 
-/// A line for each of the `rows`, with `between` between its cells. Control characters are escaped.
-pub fn lines<R: AsRef<[String]>>(rows: &[R], between: &str) -> Vec<String> {
+/// A line for each of the `rows`, with `between` between its cells. Control characters are escaped. What is longer than
+/// `widest` makes no column wide.
+pub fn lines<R: AsRef<[String]>>(rows: &[R], between: &str, widest: usize) -> Vec<String> {
     let rows: Vec<Vec<_>> =
         rows.iter().map(|row| row.as_ref().iter().map(|cell| escaped(cell)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column));
+        let lengths = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         // The last may be as long as it likes.
         let is_last = column + 1 == columns;
-        if is_last { 0 } else { cells.map(|cell| cell.chars().count()).max().unwrap_or(0).min(WIDEST) }
+        if is_last { 0 } else { lengths.filter(|length| *length <= widest).max().unwrap_or(0) }
     };
     let widths: Vec<_> = (0..columns).map(width).collect();
     let line = |row: &Vec<String>| {
@@ -41,11 +42,11 @@ mod tests {
             ),
             (
                 [row([&long, "", &long]), row(["a", "b", "c"])],
-                [format!("{long}     {long}"), format!("a{}  b  c", " ".repeat(WIDEST - 1))],
+                [format!("{long}     {long}"), "a  b  c".to_owned()],
             ),
         ] {
-            assert_eq!(lines(&rows, "  "), expected);
+            assert_eq!(lines(&rows, "  ", WIDEST), expected);
         }
-        assert_eq!(lines::<Vec<String>>(&[], " "), Vec::<String>::new());
+        assert_eq!(lines::<Vec<String>>(&[], " ", WIDEST), Vec::<String>::new());
     }
 }

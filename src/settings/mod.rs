@@ -433,6 +433,8 @@ impl Settings {
             _ => self.differs(row, &default),
         };
         let value = |row: &Row| match given.value(row.key) {
+            // It is carried as a list of texts.
+            Some(_) if row.key == "exit_codes" => (row.field.show)(self),
             Some(given) => given.to_string_lossy().into_owned(),
             None => row.default_in(self),
         };
