@@ -333,6 +333,14 @@ fn what_cannot_be_understood_is_answered_with_what_to_type() {
         (&["--health-retries=5"], "unknown option '--health-retries'; did you mean: --probe-failures 5"),
         (&["--health-on-failure", "none"], "did you mean: --on-unhealthy none"),
         (&["--verbose"], "unknown option '--verbose'; did you mean -v?"),
+        (
+            &["--run-as", "www-data"],
+            "unknown option '--run-as'; run_as is for a configuration file alone, such as: run_as = ",
+        ),
+        (
+            &["--active-hours=x"],
+            "unknown option '--active-hours'; active_hours is for a configuration file alone, such as: ",
+        ),
         (&["--frobnicate"], "unknown option '--frobnicate'; 'watchdog --help' lists them"),
         (&["-z"], "unknown option '-z'; 'watchdog --help' lists them"),
         (&["pause", "docker", "--log-dir", "x"], "this command has no option '--log-dir'"),

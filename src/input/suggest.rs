@@ -9,7 +9,7 @@ use crate::input::cli::NAGIOS;
 use crate::input::config_file;
 use crate::log::{Stderr, print};
 use crate::settings::dirs::User;
-use crate::settings::table::{Row, options, row};
+use crate::settings::table::{Form, Place, Row, options, row};
 use crate::settings::template;
 use crate::text::quoted;
 
@@ -112,6 +112,11 @@ fn instead_of_option(typed: &str, words: &[String]) -> String {
     if let Some((_, option)) = HABITS.iter().find(|(habit, _)| *habit == key) {
         let value = value_of(typed, words).map(|value| format!(" {}", quoted(value.as_ref())));
         return format!("unknown option '{typed}'; did you mean: {option}{}", value.unwrap_or_default());
+    }
+    if let Some(row) = row(&key).filter(|row| row.place == Place::File) {
+        let (key, example) = (row.key, row.example);
+        let line = if row.form == Form::Tables { format!("[[{key}]]") } else { format!("{key} = {example}") };
+        return format!("unknown option '{typed}'; {key} is for a configuration file alone, such as: {line}");
     }
     // `--interval`
     let has_its_words = |row: &&Row| key.split('_').all(|word| row.key.split('_').any(|its| its == word));
