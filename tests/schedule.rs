@@ -312,6 +312,8 @@ fn before_the_first_version_nothing_is_started() {
     scene.wait_for(
         "INFO not running; waiting for the date of its first version until 2[^ ]*, so it is not started",
     );
+    // The runs before it have left the same record.
+    scene.wait_until("it is watched", || status(&scene)["watchdog_pid"].as_i64());
     assert_eq!(status(&scene)["hold"], "version");
     let said = scene.say(&["start", scene.name()]);
     assert!(said.stderr.contains("held; it is waiting for the date of its first version until 2"), "{said}");

@@ -564,7 +564,7 @@ fn over(notice: Notice) -> Option<&'static str> {
         Notice::Lock => Some("locked again"),
         Notice::Paused => Some("the pause is over"),
         Notice::Probe => Some("the probe can tell again whether it is healthy"),
-        Notice::Program => Some("the start command's program is found now"),
+        Notice::Program => Some("nothing is missing for the start command now"),
         Notice::Shutdown => Some("the machine does not shut down any more"),
         Notice::OtherPrograms => Some("the programs of the probe and the stop command are found now"),
         Notice::StartCommand => Some("nothing is wrong with the start command now"),
