@@ -1,6 +1,6 @@
 //! Each hold (rule 50) against what may come in its way: requests, and runs with `--once`.
 
-use std::fs;
+use std::{fs, thread};
 
 use nix::sys::signal::Signal::SIGKILL;
 
@@ -52,28 +52,32 @@ impl Hold {
 
 #[test]
 fn a_start_and_a_restart_against_each_hold() {
-    for hold in Hold::all() {
-        for request in ["start", "restart"] {
-            let scene = Scene::new();
-            let pid = scene.start_actor(&["sleep"]);
-            let watchdog = hold.line(&scene).spawn();
-            scene.wait_for("following");
-            hold.hold(&scene, pid);
-            scene.wait_until(hold.name, || (status(&scene)["hold"] == hold.name).then_some(()));
-            watchdog.wait_checks(5);
-            assert_eq!(scene.starts(), 0, "{}\n{}", hold.name, scene.story());
-            let said = scene.say(&[request, scene.name()]);
-            if hold.name == "version" {
-                assert!(said.stderr.contains("waiting for the date of its first version"), "{said}");
-                assert_eq!((said.code(), scene.starts()), (Some(1), 0), "{said}\n{}", scene.story());
-            } else {
-                assert_eq!(said.code(), Some(0), "{request} while {}: {said}\n{}", hold.name, scene.story());
-                scene.wait_running();
-                assert_eq!(scene.starts(), 1, "{}", scene.story());
-            }
-            watchdog.terminate();
+    thread::scope(|scope| {
+        for hold in Hold::all() {
+            scope.spawn(move || ["start", "restart"].map(|request| is_asked_for(&hold, request)));
         }
+    });
+}
+
+fn is_asked_for(hold: &Hold, request: &str) {
+    let scene = Scene::new();
+    let pid = scene.start_actor(&["sleep"]);
+    let watchdog = hold.line(&scene).spawn();
+    scene.wait_for("following");
+    hold.hold(&scene, pid);
+    scene.wait_until(hold.name, || (status(&scene)["hold"] == hold.name).then_some(()));
+    watchdog.wait_checks(5);
+    assert_eq!(scene.starts(), 0, "{}\n{}", hold.name, scene.story());
+    let said = scene.say(&[request, scene.name()]);
+    if hold.name == "version" {
+        assert!(said.stderr.contains("waiting for the date of its first version"), "{said}");
+        assert_eq!((said.code(), scene.starts()), (Some(1), 0), "{said}\n{}", scene.story());
+    } else {
+        assert_eq!(said.code(), Some(0), "{request} while {}: {said}\n{}", hold.name, scene.story());
+        scene.wait_running();
+        assert_eq!(scene.starts(), 1, "{}", scene.story());
     }
+    watchdog.terminate();
 }
 
 /// As from cron each minute.
