@@ -119,6 +119,13 @@ impl Proc {
         }))
     }
 
+    /// Reaps the child that could not be killed in time, if it has ended. The next one may be long in coming.
+    pub fn reap_reader(&self) {
+        let mut hangs = self.hangs.take();
+        hangs.reap();
+        let _ = self.hangs.replace(hangs);
+    }
+
     /// Reads one process.
     pub(super) fn read_line(&self, asked: Asked) -> Result<Reading, ReadError> {
         let mut read = Err(ReadError::Vanished);
@@ -128,6 +135,10 @@ impl Proc {
 }
 
 impl Hangs {
+    fn reap(&mut self) {
+        self.lost = self.lost.filter(|child| !has_ended(*child));
+    }
+
     fn read_lines(
         &mut self,
         from: (&Path, Option<FileToRead<'_>>),
@@ -145,7 +156,7 @@ impl Hangs {
             if left.is_empty() {
                 break;
             }
-            self.lost = self.lost.filter(|child| !has_ended(*child));
+            self.reap();
             // Where no child can be made either, all is judged by the rest.
             let child = if self.lost.is_none() { Child::fork(from).ok() } else { None };
             let Some(mut child) = child else {
@@ -398,3 +409,28 @@ fn executable(folder: BorrowedFd<'_>, pid: i32) -> Option<(u64, u64)> {
 
 /// Where what is remembered is kept.
 pub(super) type Memory = RefCell<Hangs>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    #[expect(clippy::zombie_processes)] // it is reaped by what is tested
+    fn a_child_that_could_not_be_killed_in_time_is_reaped_once_it_has_ended() {
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let pid = rustix::process::Pid::from_child(&child).as_raw_pid();
+        let proc = Proc::new(Path::new("/proc")).unwrap();
+        proc.hangs.borrow_mut().lost = Some(pid);
+        proc.reap_reader();
+        assert_eq!(proc.hangs.borrow().lost, Some(pid));
+        drop(child.stdin.take());
+        let deadline = now() + LONGEST_PATIENCE;
+        while proc.hangs.borrow().lost.is_some() {
+            assert!(now() < deadline, "{:?}", proc.hangs);
+            std::thread::sleep(Duration::from_millis(1));
+            proc.reap_reader();
+        }
+        assert!(!Path::new("/proc").join(pid.to_string()).exists());
+    }
+}

@@ -156,8 +156,10 @@ impl Supervisor {
         command.into_iter().chain(questions).chain(others).collect()
     }
 
-    /// As process 1: reaps whatever falls to it. What was followed has ended so.
+    /// Reaps a child that could not be waited for when it had read; as process 1 whatever falls to it. What was followed
+    /// has ended so.
     pub(super) fn reap(&mut self) {
+        self.parts.proc.reap_reader();
         if std::process::id() == 1 {
             for (pid, status) in crate::task::reap_all(&mut self.tasks()) {
                 self.was_reaped(pid, status);
