@@ -9,7 +9,8 @@ use nix::sys::signal::Signal;
 use crate::chance::Chance;
 use crate::events::{Event, Undo, any, catching, pause};
 use crate::instance::{self, Instance, Mode};
-use crate::processes::send_all;
+use crate::parts;
+use crate::processes::{send_all, spawn};
 use crate::world::World;
 
 /// Until a watchdog has read its file again and looked.
@@ -74,12 +75,21 @@ pub fn begin(world: &mut World, event: Event, chance: &mut Chance) -> Option<Und
         Event::WindowEnds => {
             let now = chrono::Local::now();
             let stop = chance.between(0, 1) == 0;
+            let into_minute = Duration::from_secs(now.second().into());
+            let end = world.clock.now().saturating_sub(into_minute);
+            // One that began after the end of the window is another's.
+            let is_old = world.running(&world.instances[at].name).iter().any(|live| live.started < end);
             plan(world, at, Plan::Until { minute: now.hour() * 60 + now.minute(), stop });
             if stop {
-                world.instances[at].known.stops_due += 1;
+                world.instances[at].known.stops_due += u32::from(is_old);
                 world.pass(TIME_TO_READ);
             }
             await_hold(world, at, "hours");
+            if chance.between(0, 1) == 0 {
+                // What is started by hand after a window has ended is left alone.
+                let pid = spawn(&mut parts::process_by_hand(&world.folder, &world.instances[at].name));
+                world.tell(&format!("{} is started by hand: pid {pid}", world.instances[at].name));
+            }
         }
         Event::FirstVersion => {
             plan(world, at, Plan::NotYet);
@@ -150,10 +160,12 @@ fn await_hold(world: &mut World, at: usize, hold: &str) {
     let (began, is_calm) = (world.clock.now(), world.is_calm);
     world.pass(TIME_TO_READ);
     world.kill_processes(at, Signal::SIGKILL);
-    let end = world.clock.now() + PATIENCE;
-    if world.wait(end, |world| state_of(world, at)["held"]["hold"] == hold) {
+    let is_held = |world: &World| state_of(world, at)["held"]["hold"] == hold;
+    let is_late = |world: &World| world.clock.now() > began + PATIENCE + world.leniency(began);
+    world.wait(Duration::MAX, |world| is_held(world) || is_late(world));
+    if is_held(world) {
         holds(world, at);
-    } else if is_calm && world.leniency(began).is_zero() {
+    } else if is_calm && world.violations.is_empty() {
         let name = world.instances[at].name.clone();
         world.violated(format!("{name}: nothing holds it, and {hold} should"));
     }
