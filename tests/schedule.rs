@@ -308,6 +308,11 @@ fn before_the_first_version_nothing_is_started() {
     assert!(would.stdout.contains("would\tno version is in force until 2"), "{would}");
     let once = line.clone().flag("--once");
     assert_eq!((once.clone().run().code(), once.run().code()), (Some(5), Some(5)));
+    let said = scene.say(&["start", scene.name()]);
+    assert!(
+        said.code() == Some(1) && said.stderr.contains("the next --once run is held too: waiting"),
+        "{said}"
+    );
     let watchdog = line.spawn();
     scene.wait_for(
         "INFO not running; waiting for the date of its first version until 2[^ ]*, so it is not started",

@@ -14,13 +14,14 @@ use super::instances::{Known, known, order, select};
 use super::pause::unwritten;
 use super::tell;
 use crate::exit::ExitCode;
-use crate::hold::Hold;
+use crate::hold::{Held, Hold};
 use crate::input::cli::{StateDir, Which};
 use crate::input::{config_file, resolve};
 use crate::log::{Stderr, cannot_tell};
 use crate::policy::{Answer, Life, NotDone, Request};
 use crate::process::handle::{ProcessFd, open_pidfd};
 use crate::process::scan::{Proc, Unknown};
+use crate::report::words::held as held_words;
 use crate::settings::dirs::User;
 use crate::settings::name::Name;
 use crate::settings::{Settings, template};
@@ -264,14 +265,23 @@ impl Asker<'_> {
     /// Without a configuration, only somebody else's `--once` runs know the start command.
     fn leave_to_next_run(&self) -> Outcome {
         let is_late = |state: &State| now().saturating_sub(self.files.checked(state)) > LATELY;
-        if self.state()?.is_none_or(|state| !state.once || is_late(&state)) {
+        let state = self.state()?;
+        if state.as_ref().is_none_or(|state| !state.once || is_late(state)) {
             return not_done(format!(
                 "nothing was done, since nobody watches it and there is no configuration file of it: start its \
                  watchdog, or write {}",
                 self.user.config_folder().join(format!("{}.toml", self.name)).display()
             ));
         }
+        // Such a run knows nothing of this request.
+        let is_in_force = |held: &Held| held.until.is_none_or(|until| now() < until);
         let process = self.process()?;
+        let would_start = process.is_none() || self.request == Request::Restart;
+        if let Some(held) = state.and_then(|state| state.held).filter(|held| would_start && is_in_force(held))
+        {
+            let why = held_words(&held);
+            return not_done(format!("nothing was done, since the next --once run is held too: {why}"));
+        }
         if self.request == Request::Restart {
             may_signal(process.as_ref())?;
         }
