@@ -391,7 +391,12 @@ fn add_included(given: &mut Given, Entry { row, value, spot }: Entry) -> Result<
 /// What is wrong with a line that is no TOML.
 fn syntax(said: &str) -> String {
     // As in "\.": patterns are full of them.
-    let hint = if said.contains("escape") { "; in single quotes a backslash is literal" } else { "" };
+    let hint = match said {
+        _ if said.contains("escape") => "; in single quotes a backslash is literal",
+        // As in a umask.
+        _ if said.contains("leading zero") => "; put it in quotes",
+        _ => "",
+    };
     format!("{said}{hint}")
 }
 
@@ -446,7 +451,7 @@ fn written(row: &Row, value: &DeValue) -> Result<OsString, String> {
             let flag = flag.map(|(key, _)| {
                 format!("{}: true or false does not fit; give a text in quotes", key.get_ref())
             });
-            let fields = flag.map_or_else(|| structured(row.form, value), Err);
+            let fields = strayed(table).or(flag).map_or_else(|| structured(row.form, value), Err);
             Ok(fields.map_err(|what| as_in(row, &what))?.to_string().into())
         }
         other if row.form != Form::Text => {
@@ -458,6 +463,14 @@ fn written(row: &Row, value: &DeValue) -> Result<OsString, String> {
         DeValue::Integer(_) => Err(as_in(row, "only decimal numbers fit; give a text in quotes")),
         other => Err(format!("{} does not fit; give a text in quotes or a number", a_kind(other))),
     }
+}
+
+/// A setting that stands after the head of the table would be a variable there, and nobody would miss it.
+fn strayed(table: &DeTable) -> Option<String> {
+    let key = table.keys().find(|key| settings().any(|row| row.key == key.get_ref().as_ref()))?.get_ref();
+    Some(format!(
+        "{key} is a setting, and no variable: write it above the table; a variable of that name is for the start command"
+    ))
 }
 
 fn as_in(row: &Row, what: &str) -> String {
@@ -517,6 +530,8 @@ fn unknown(key: &str, value: &DeValue) -> String {
     if let Some(row) = row(&typed).filter(|row| matches!(row.place, Place::CommandLine | Place::Letter)) {
         return format!("{} works on the command line only: {}", row.key, row.option());
     }
+    // As other supervisors have it.
+    let typed = if typed == "environment" { "env".to_owned() } else { typed };
     let instead = match meant(&typed, settings().map(|row| row.key)) {
         Some(nearest) => format!("did you mean {nearest}?"),
         None if matches!(value, DeValue::Table(_)) => {
