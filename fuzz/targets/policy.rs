@@ -153,7 +153,12 @@ impl History {
             assert!(!is_of_attempt || !std::mem::replace(&mut self.is_judged, true), "judged twice");
         };
         match news {
-            News::Succeeded { .. } | News::Undone => verdict(true),
+            News::Succeeded { .. } => verdict(true),
+            // A success too, if its process does not last and something holds it by then.
+            News::Undone => {
+                verdict(false);
+                self.is_judged = true;
+            }
             News::Failed { failures, why } | News::GaveUp { failures, why, .. } => {
                 // A success may turn into a failure.
                 verdict(why != Failure::Unstable);

@@ -52,6 +52,7 @@ fn holds_requests(hold: Hold) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::hours::windows as hours_of;
     use crate::time::Time;
 
     #[test]
@@ -68,6 +69,17 @@ mod tests {
             (&[Hold::Shutdown], start(MayStart::No)),
         ] {
             assert_eq!(held(holds), expected, "{holds:?}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_wrong_holds_nothing() {
+        let active_hours = hours_of("[\"08:00-18:00\"]").unwrap();
+        let settings = Settings { active_hours, start_command: Some("run".into()), ..Settings::default() };
+        let night = chrono::NaiveDate::from_ymd_opt(2026, 11, 26).unwrap().and_hms_opt(3, 0, 0).unwrap();
+        for (is_trusted, expected) in [(true, vec![Hold::Hours]), (false, vec![])] {
+            let held = of_the_calendar(&settings, WallClock { local: night, is_trusted }, None);
+            assert_eq!(held.iter().map(|held| held.hold).collect::<Vec<_>>(), expected);
         }
     }
 

@@ -310,6 +310,21 @@ mod tests {
     }
 
     #[test]
+    fn of_what_was_said_in_two_folders_the_newer_counts() {
+        let (folder, old) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let at = Duration::from_secs;
+        let before = files(old.path(), "this");
+        let this = files(folder.path(), "this").after(Some(old.path().into()));
+        before.say(Leave::Paused { until: None }, at(5)).unwrap();
+        assert_eq!(this.leave(at(9)), Leave::Paused { until: None });
+        for (said, resumed) in [(6, Some(at(6))), (4, None)] {
+            this.say(Leave::Given { resumed: None }, at(said)).unwrap();
+            let expected = resumed.map_or(Leave::Paused { until: None }, |_| Leave::Given { resumed });
+            assert_eq!(this.leave(at(9)), expected, "said at {said}");
+        }
+    }
+
+    #[test]
     fn a_pause_of_a_version_without_stops_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let this = files(folder.path(), "this");

@@ -577,6 +577,19 @@ fn once_is_one_check_and_its_attempts() {
             (5000, Seen::Missing, Action::End(Outcome::GaveUp), gave_up(1, Failure::Missing, Some(1000))),
         ],
     );
+    // Whoever goes on killing what it starts does not keep it from its end.
+    play(
+        "killed",
+        once,
+        &[
+            (0, Seen::Missing, Action::Start { attempt: 1 }, None),
+            (0, Seen::CommandEnded, Action::Look, None),
+            (10, running(5), wait(1010), appeared(10)),
+            (100, died(100, 5), wait(200), None),
+            (100, ended(Cause::Killed), wait(200), None),
+            (5000, Seen::Missing, Action::Look, failed(1, Failure::Ended)),
+        ],
+    );
 }
 
 /// Goes on in another run, as `--once` runs and a restarted watchdog do.
@@ -623,6 +636,13 @@ fn a_give_up_is_remembered_by_later_runs() {
     let mut resumed = next_run(&round, once);
     resumed.forget(ms(620_000));
     assert_eq!(resumed.decide(ms(620_000), Seen::Missing, May::ALL).action, Action::Start { attempt: 1 });
+    // Failures of other runs end none before its own attempt; one more is enough then.
+    let memory = Memory { failures: 5, on_probation: true, ..Memory::default() };
+    let mut other = Policy::recall(LIMITS, memory, None);
+    other.begin_series();
+    let looked = other.decide(ms(0), Seen::Missing, May::ALL);
+    assert_eq!((looked.action, looked.news), (Action::Look, failed(6, Failure::Unstable)));
+    assert_eq!(other.memory().failures, 2);
 }
 
 #[test]

@@ -128,6 +128,13 @@ fn an_unhealthy_process_is_stopped_and_started() {
         Some((Why::Unhealthy, Stage::Evidence))
     );
     assert_eq!(policy.memory().health.restarts, 0, "nothing was done yet");
+    let mut next = Policy::recall(PROBED, policy.memory(), None);
+    go(
+        "the next watch decides anew",
+        &mut next,
+        May::ALL,
+        &[(130_500, running(0), Action::Probe(id(0)), FOUND, None)],
+    );
     go("restart", &mut policy, May::ALL, &restart(131_000, 0));
     assert_eq!((policy.memory().health.restarts, policy.memory().stopping), (1, None));
     assert_eq!(policy.memory().failures, 0, "that is no failure");
@@ -440,6 +447,19 @@ fn what_cannot_be_signalled_is_left_running() {
         (41_000, Seen::StopImpossible, wait(42_000), abandoned(Why::Request, true), not_done(CannotStop)),
     ];
     go("asked", &mut policy, May::ALL, &rows);
+    // That it is gone after all is no failure of the attempt that it came from.
+    let rows = [
+        (0, Seen::Missing, Action::Start { attempt: 1 }, None, None),
+        (0, Seen::CommandEnded, Action::Look, None, None),
+        (5000, running(5), wait(6000), Some(News::Succeeded { attempt: 1 }), None),
+        (6000, Seen::Request(Request::Restart), Action::Look, None, None),
+        (6000, running(5), stop_by(5, StopBy::Signal), None, None),
+        (6000, Seen::StopImpossible, wait(7000), abandoned(Why::Request, true), not_done(CannotStop)),
+        (6100, gone(5), wait(9100), None, None),
+    ];
+    let mut policy = Policy::new(LIMITS);
+    go("gone after all", &mut policy, May::ALL, &rows);
+    assert!(!policy.memory().on_probation);
 }
 
 #[test]
@@ -674,6 +694,10 @@ fn once_makes_one_probe_and_the_series_goes_on() {
     go("state D", &mut policy, May::ALL, &[(480_000, running(0), end(false), news, not_done(StillThere))]);
     let mut next = Policy::recall(once, policy.memory(), None);
     go("next", &mut next, May::ALL, &[(490_000, running(0), Action::Kill(id(0)), None, None)]);
+    // A look that cannot tell does not end the run before its probe has ended.
+    let rows =
+        [(0, running(0), Action::Probe(id(0)), FOUND, None), (0, Seen::Unknown, wait(1000), None, None)];
+    go("cannot tell", &mut Policy::new(Limits { once: true, ..PROBED }), May::ALL, &rows);
 }
 
 #[test]
@@ -710,6 +734,11 @@ fn a_stop_is_finished_by_the_next_watch() {
         May::NOTHING,
         &[(20_000, running(0), wait(21_000), abandoned(Why::Request, false), None)],
     );
+    let rows = [
+        (20_000, running(0), stop_by(0, StopBy::Command), None, None),
+        (20_000, gone(19_000), wait(21_000), None, None),
+    ];
+    go("another is gone", &mut next(), May::ALL, &rows);
     let rows = [
         (20_000, running(19_000), Action::Look, stopped(Why::Request), None),
         (20_000, running(19_000), wait(21_000), FOUND, None),
@@ -1130,6 +1159,16 @@ fn never_is_once_it_has_run() {
     ];
     go("crash", &mut policy, May::ALL, &rows);
     assert_eq!(policy.memory().failures, 0);
+    // What was stopped on purpose has not ended by itself.
+    let mut policy = Policy::new(Limits { autorestart: Autorestart::Never, ..LIMITS });
+    let rows = [
+        (0, running(0), wait(1000), FOUND, None),
+        (0, Seen::Request(Request::Restart), Action::Look, None, None),
+        (0, running(0), stop_by(0, StopBy::Signal), None, None),
+        (0, gone(0), Action::Look, stopped(Why::Request), None),
+    ];
+    go("stopped", &mut policy, May::ALL, &rows);
+    assert_eq!(policy.memory().life, Life::Open);
 }
 
 #[test]
@@ -1164,6 +1203,17 @@ fn when_its_hours_are_over_it_is_stopped_once() {
     );
     go("hours again", &mut policy, May::ALL, &[(50_000, running(0), wait(51_000), None, None)]);
     go("over", &mut policy, OUTSIDE_HOURS, &[(60_000, running(0), wait(61_000), None, None)]);
+    // Nor is what was started after them theirs, and hours that a clock has still to end are not over.
+    let over = |at| Seen::WindowEnded(Window { number: 7, at: ms(at) });
+    let rows = [
+        (8000, running(7000), wait(9000), FOUND, None),
+        (8000, over(5000), Action::Look, None, None),
+        (8000, running(7000), wait(9000), None, None),
+        (8000, over(8001), Action::Look, None, None),
+        (8000, running(7000), wait(9000), None, None),
+        (8001, running(7000), stop_by(7000, StopBy::Signal), None, None),
+    ];
+    go("not yet", &mut Policy::new(LIMITS), OUTSIDE_HOURS, &rows);
 }
 
 #[test]
@@ -1203,6 +1253,25 @@ fn another_version_is_a_stop_and_a_start_once() {
         (1000, running(0), wait(2000), None, None),
     ];
     go("not ours", &mut policy, May::ALL, &rows);
+    // Nor is what somebody has started in place of ours.
+    let mut policy = Policy::new(LIMITS);
+    go("ours", &mut policy, May::ALL, &start(0, 1));
+    let rows = [
+        (90_000, died(90_000, 5), wait(93_000), None, None),
+        (90_500, running(90_400), wait(91_500), BACK, None),
+        (91_000, Seen::VersionDue(2), Action::Look, None, None),
+        (91_000, running(90_400), wait(92_000), None, None),
+        (95_000, died(95_000, 90_400), wait(98_000), None, None),
+        (98_000, Seen::Nothing, Action::Look, None, None),
+    ];
+    go("theirs", &mut policy, May::ALL, &rows);
+    go(
+        "missing",
+        &mut policy,
+        May::ALL,
+        &[(98_000, Seen::Missing, Action::Start { attempt: 1 }, None, None)],
+    );
+    assert_eq!(policy.memory().ours, None, "of the attempts, the last one counts");
 }
 
 /// As it was written before there was anything here.
