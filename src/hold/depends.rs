@@ -98,7 +98,39 @@ pub fn circle(start: &Name, mut depends_on: impl FnMut(&Name) -> Vec<Name>) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Memory;
     use crate::settings::name::name;
+    use crate::state::said::Told;
+
+    #[test]
+    fn it_is_waited_for_once_in_an_outage_and_not_for_what_has_finished() {
+        let (folder, at) = (tempfile::tempdir().unwrap(), Duration::from_secs);
+        let files = Files::new(folder.path(), &name("app").unwrap(), "this");
+        let depends_on = vec![name("db").unwrap()];
+        let settings = Settings { depends_on, ..Settings::default() };
+        let db = files.of_another(&name("db").unwrap());
+        let ended = |life| State {
+            version: 1,
+            boot_id: "this".into(),
+            memory: Memory { life, ..Memory::default() },
+            ..State::default()
+        };
+        let proc = Proc::new(std::path::Path::new("/proc")).unwrap();
+        let until =
+            |state: &State| hold(&settings, &files, state, &proc, at(1000)).map(|held| held.until.unwrap());
+        assert_eq!(until(&State::default()), None, "nobody has heard of it");
+        db.write_state(&ended(Life::Open)).unwrap();
+        assert_eq!(until(&State::default()), Some(at(1300)));
+        // It goes on, unless it was over before this outage began.
+        let held =
+            |until| State { held: Some(Held::new(Hold::Dependency, Some(at(until)))), ..State::default() };
+        assert_eq!((until(&held(1100)), until(&held(600))), (Some(at(1100)), Some(at(1300))));
+        let mut waited = State::default();
+        waited.said.is_news(Told::Once(Notice::WithoutDependency, String::new()));
+        assert_eq!(until(&waited), None, "it was started without that");
+        db.write_state(&ended(Life::Finished)).unwrap();
+        assert_eq!(until(&State::default()), None);
+    }
 
     #[test]
     fn a_circle_is_found_from_each_of_its_names_and_from_no_other() {
