@@ -78,7 +78,7 @@ const POLLING: Watcher = Watcher {
 pub const ALL: [Watcher; 10] = [
     PLAIN,
     Watcher {
-        name: "watchdog, by pid file",
+        name: OURS_BY_PID_FILE,
         short: "byfile",
         package: None,
         program: "watchdog",
@@ -227,6 +227,7 @@ pub const READ: [Watcher; 2] = [
 
 /// The names that the targets are about.
 pub const OURS: &str = "watchdog";
+pub const OURS_BY_PID_FILE: &str = "watchdog, by pid file";
 pub const RUNSV: &str = "runsv";
 pub const RESTARTD: &str = "restartd";
 pub const MONIT: &str = "monit";
