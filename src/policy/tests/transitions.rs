@@ -1261,17 +1261,18 @@ fn another_version_is_a_stop_and_a_start_once() {
         (90_500, running(90_400), wait(91_500), BACK, None),
         (91_000, Seen::VersionDue(2), Action::Look, None, None),
         (91_000, running(90_400), wait(92_000), None, None),
-        (95_000, died(95_000, 90_400), wait(98_000), None, None),
-        (98_000, Seen::Nothing, Action::Look, None, None),
     ];
     go("theirs", &mut policy, May::ALL, &rows);
-    go(
-        "missing",
-        &mut policy,
-        May::ALL,
-        &[(98_000, Seen::Missing, Action::Start { attempt: 1 }, None, None)],
-    );
-    assert_eq!(policy.memory().ours, None, "of the attempts, the last one counts");
+    // What comes of an attempt is not what came of the one before.
+    let mut policy = Policy::new(LIMITS);
+    go("ours", &mut policy, May::ALL, &start(0, 1));
+    let rows = [
+        (90_000, died(90_000, 5), wait(93_000), None, None),
+        (93_000, Seen::Nothing, Action::Look, None, None),
+        (93_000, Seen::Missing, Action::Start { attempt: 1 }, None, None),
+    ];
+    go("again", &mut policy, May::ALL, &rows);
+    assert_eq!(policy.memory().ours, None);
 }
 
 /// As it was written before there was anything here.
