@@ -153,11 +153,13 @@ fn a_python_web_server_that_hangs_is_restarted() {
     if !is_here("python3") {
         return;
     }
+    let scene = Scene::new();
     // Debian's python3-minimal has none.
-    if !program("python3").args(["-c", "import http.server"]).output().unwrap().status.success() {
+    let mut has_server = program("python3");
+    has_server.args(["-c", "import http.server"]);
+    if !scene.spawn(has_server, Captured::All).ends().status.success() {
         return skip("this python3 has no http.server");
     }
-    let scene = Scene::new();
     let port = free_port();
     let server = "import os, sys, time\n\
                   from http.server import BaseHTTPRequestHandler, HTTPServer\n\
