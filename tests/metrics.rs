@@ -164,12 +164,14 @@ fn probes_and_stops_are_counted() {
         (probes() > last.1 + 10).then_some(())
     });
 
-    fs::write(scene.path("broken"), "").unwrap();
-    shows(&scene, &[("process_healthy", Some(0.))]);
-    nagios(&scene, &[], 2, r"CRITICAL - NAME \(pid \d+\) is unhealthy for .*");
     fs::write(scene.path("slow"), "").unwrap();
     scene.wait_for("did not end within 500ms");
+    fs::write(scene.path("broken"), "").unwrap();
     fs::remove_file(scene.path("slow")).unwrap();
+    let before = probes();
+    scene.wait_until("some probes fail", || (probes() > before + 4).then_some(()));
+    shows(&scene, &[("process_healthy", Some(0.))]);
+    nagios(&scene, &[], 2, r"CRITICAL - NAME \(pid \d+\) is unhealthy for .*");
     fs::remove_file(scene.path("broken")).unwrap();
     shows(&scene, &[("process_healthy", Some(1.))]);
     assert_eq!(scene.say(&["restart", scene.name()]).code(), Some(0));
