@@ -300,9 +300,13 @@ fn nginx_keeps_and_hands_over_its_file() {
     scene.wait_gone(first);
     watchdog.wait_checks(5);
     assert_eq!((scene.starts(), scene.count("^WARN")), (1, 1), "{}", scene.story());
-    // Its worker has its name too, and not its number.
+    // Its worker has its name too, and not its number; and nobody else ends it.
+    let workers = fs::read_to_string(format!("/proc/{second}/task/{second}/children")).unwrap_or_default();
     send(second, SIGKILL);
     scene.wait_until("it is started again", || (scene.starts() == 2).then_some(()));
+    for worker in workers.split_whitespace().filter_map(|it| it.parse().ok()) {
+        send(worker, SIGKILL);
+    }
 }
 
 /// Whoever can write there could name what another's file names.
