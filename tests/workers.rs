@@ -252,19 +252,27 @@ fn nginx_s_workers_are_not_it() {
     assert_eq!(run.ends().code(), Some(0));
     let master =
         scene.wait_until("it has its pid file", || scene.read(&format!("{name}.pid")).trim().parse().ok());
-    let workers = || {
+    let of = |master: i32| {
         let stats = processes().filter_map(|process| process.stat().ok());
         stats.filter(|stat| stat.ppid == master).map(|stat| stat.pid).collect::<Vec<_>>()
     };
-    let workers = scene.wait_until("two workers", || Some(workers()).filter(|workers| workers.len() == 2));
+    let two_of = |master| scene.wait_until("two workers", || Some(of(master)).filter(|it| it.len() == 2));
+    let workers = two_of(master);
     let start = format!("rm -f $HERE/nginx.sock; $HERE/nginx -c {config} -p {here}");
     let watchdog =
         patient(&scene).flag("--full").with("--process-name", format!("{config}|nginx: worker process"));
-    let _watchdog = watchdog.with("--name", name).starting(&start).spawn();
+    let watchdog = watchdog.with("--name", name).starting(&start).spawn();
     scene.wait_for(&format!(r"following [^ ]+ \(pid {master}[,)]"));
     settle(&scene, master);
     send(master, SIGKILL);
     assert_started_again(&scene, &workers);
+    // Its processes have no sign of the scene, and nobody else ends them.
+    drop(watchdog);
+    let pid = || scene.read(&format!("{name}.pid")).trim().parse().ok().filter(|pid| *pid != master);
+    let new = scene.wait_until("the new one has its pid file", pid);
+    for pid in [new].into_iter().chain(two_of(new)).chain(workers) {
+        send(pid, SIGKILL);
+    }
 }
 
 /// Two services of one interpreter: what runs another script is another service.
