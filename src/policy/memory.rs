@@ -129,6 +129,18 @@ pub enum Why {
     Version,
 }
 
+impl Why {
+    /// Its name, the same for the stop command, the hook and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Why::Unhealthy => "unhealthy",
+            Why::Request => "request",
+            Why::Hours => "hours",
+            Why::Version => "version",
+        }
+    }
+}
+
 /// A stage of a stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -129,10 +129,12 @@ impl Termination {
 
     /// Why it ended. By SIGKILL and the OOM killer, it is a crash: nobody wanted it.
     pub fn cause(&self) -> Cause {
-        match (self.exit.cause(), self.out_of_memory) {
-            (Cause::Killed, Some(OutOfMemory::Group(_))) => Cause::Crashed,
-            (cause, _) => cause,
-        }
+        if self.is_out_of_memory() { Cause::Crashed } else { self.exit.cause() }
+    }
+
+    /// Whether it was killed while the OOM killer was at work in its control group.
+    pub fn is_out_of_memory(&self) -> bool {
+        self.exit.cause() == Cause::Killed && matches!(self.out_of_memory, Some(OutOfMemory::Group(_)))
     }
 }
 

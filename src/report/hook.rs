@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use log::Level;
 
-use crate::policy::{Left, Why};
+use crate::policy::Left;
 use crate::process::ProcessInfo;
 use crate::process::termination::{Cause, Termination};
 use crate::report::event::{AttemptEvent, Event, Look, ProcessEvent, Then, WatchEvent};
@@ -83,13 +83,7 @@ pub fn hear(
             Some(unhealthy(of(HookEvent::Unhealthy, process).with("FAILURES", failures), then))
         }
         Event::Stop(StopEvent::Stopped { why, .. }) => {
-            let why = match why {
-                Why::Unhealthy => "unhealthy",
-                Why::Request => "request",
-                Why::Hours => "hours",
-                Why::Version => "version",
-            };
-            Some(Heard::Aside(report(HookEvent::Stopped).with("CAUSE", why)))
+            Some(Heard::Aside(report(HookEvent::Stopped).with("CAUSE", why.name())))
         }
         Event::Stop(StopEvent::Failed { .. } | StopEvent::Abandoned { impossible: true, .. }) => {
             fails(Condition::Stuck, report(HookEvent::StopFailed))
@@ -126,13 +120,13 @@ fn died(
 ) -> Option<Heard> {
     let LastExit { status, signal, .. } = LastExit::of(end);
     let of = |event| {
-        let cause = match (end.cause(), end.out_of_memory) {
-            (Cause::Crashed, Some(_)) if signal.as_deref() == Some("SIGKILL") => "out_of_memory",
-            (Cause::Finished, _) => "finished",
-            (Cause::Stopped, _) => "stopped",
-            (Cause::Killed, _) => "killed",
-            (Cause::Crashed, _) => "crashed",
-            (Cause::Unknown, _) => "unknown",
+        let cause = match end.cause() {
+            _ if end.is_out_of_memory() => "out_of_memory",
+            Cause::Finished => "finished",
+            Cause::Stopped => "stopped",
+            Cause::Killed => "killed",
+            Cause::Crashed => "crashed",
+            Cause::Unknown => "unknown",
         };
         let report = of_process(report(event), &end.name, end.pid).with("CAUSE", cause);
         let report = report.with("EXIT_STATUS", &status.map(|it| it.to_string()).unwrap_or_default());

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::process::oom::OutOfMemory;
 use crate::process::termination::{Cause, Termination};
 
 /// `counters` of the state file.
@@ -65,14 +64,13 @@ pub fn add(counter: &mut u64) {
 impl Deaths {
     /// One more, which ended so.
     pub fn add(&mut self, end: &Termination) {
-        let is_by_group = matches!(end.out_of_memory, Some(OutOfMemory::Group(_)));
-        add(match (end.exit.cause(), is_by_group) {
-            (Cause::Killed, true) => &mut self.out_of_memory,
-            (Cause::Killed, false) => &mut self.killed,
-            (Cause::Finished, _) => &mut self.finished,
-            (Cause::Stopped, _) => &mut self.stopped,
-            (Cause::Crashed, _) => &mut self.crashed,
-            (Cause::Unknown, _) => &mut self.unknown,
+        add(match end.cause() {
+            _ if end.is_out_of_memory() => &mut self.out_of_memory,
+            Cause::Finished => &mut self.finished,
+            Cause::Stopped => &mut self.stopped,
+            Cause::Killed => &mut self.killed,
+            Cause::Crashed => &mut self.crashed,
+            Cause::Unknown => &mut self.unknown,
         });
     }
 }

@@ -274,13 +274,7 @@ impl Supervisor {
         let Some(text) = &settings.stop_command else { return Seen::StageEnded { well: false } };
         self.parts.emit(StopEvent::Command { process: &self.stops.process, why, command: text });
         let mut command = task::shell(text);
-        let reason = match why {
-            Why::Unhealthy => "unhealthy",
-            Why::Request => "request",
-            Why::Hours => "hours",
-            Why::Version => "version",
-        };
-        command.env("WATCHDOG_NAME", settings.name.to_string()).env("WATCHDOG_REASON", reason);
+        command.env("WATCHDOG_NAME", settings.name.to_string()).env("WATCHDOG_REASON", why.name());
         command.env("WATCHDOG_PROCESS_PID", process.pid.to_string());
         let output = self.parts.output.open().map_or(Output::Null, Output::File);
         self.stops.output_from = self.parts.output.length();
