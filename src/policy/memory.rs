@@ -237,3 +237,20 @@ impl Memory {
         Memory { last_attempt: Some(at), judging, failures, gave_up_until: None, stopping, life, ..self }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_has_one_name_everywhere() {
+        for (why, name) in [
+            (Why::Unhealthy, "unhealthy"),
+            (Why::Request, "request"),
+            (Why::Hours, "hours"),
+            (Why::Version, "version"),
+        ] {
+            assert_eq!((why.name(), serde_json::to_value(why).unwrap()), (name, name.into()));
+        }
+    }
+}

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::hold::Hold;
-use crate::policy::Condition;
+use crate::policy::{Condition, Why};
 use crate::report::snapshot::{Facts, Remark, Snapshot, Status, Watcher};
 use crate::state::counters::Counters;
 
@@ -57,10 +57,10 @@ const METRICS: [Metric; 14] = [
         by(
             "reason",
             [
-                ("unhealthy", stops.unhealthy),
-                ("request", stops.request),
-                ("hours", stops.hours),
-                ("version", stops.version),
+                (Why::Unhealthy.name(), stops.unhealthy),
+                (Why::Request.name(), stops.request),
+                (Why::Hours.name(), stops.hours),
+                (Why::Version.name(), stops.version),
             ],
         )
     }),
