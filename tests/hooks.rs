@@ -231,6 +231,25 @@ fn what_one_watchdog_could_not_tell_the_next_one_does() {
     }
 }
 
+/// There is one hook at a time, also where the watchdog of one was killed.
+#[test]
+fn the_hook_of_a_killed_watchdog_is_waited_for() {
+    let scene = Scene::new();
+    let line = with_hook(&scene, &format!("{WAIT}; {NOTE}"), "");
+    let watchdog = line.clone().spawn();
+    let first = scene.wait_running();
+    scene.wait_for("attempt 1 succeeded");
+    send(first, Signal::SIGKILL);
+    scene.wait_until("the hook waits", || (!scene.read("waiting").is_empty()).then_some(()));
+    watchdog.send(Signal::SIGKILL);
+    watchdog.ends();
+    let next = line.spawn();
+    next.wait_checks(5);
+    assert_eq!(scene.read("waiting").lines().count(), 1, "{}", scene.story());
+    fs::write(scene.path("go"), "").unwrap();
+    scene.wait_until("all is told", || told(&scene).ends_with("recovered").then_some(()));
+}
+
 #[test]
 fn who_gives_up_has_told_before_it_ends() {
     let scene = Scene::new();

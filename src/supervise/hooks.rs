@@ -225,6 +225,12 @@ impl Supervisor {
             return;
         }
         self.hooks.again = None;
+        // That of a watchdog that was killed has its time too: there is one at a time.
+        let is_at_work = |left: ProcessId| now < left.started + TIMEOUT && self.parts.proc.is_alive(left);
+        if self.hooks.owed.next().is_some() && self.hooks.left.is_some_and(is_at_work) {
+            self.hooks.again = Some(now + AGAIN);
+            return;
+        }
         let settings = Rc::clone(&self.parts.settings);
         let (Some(hook), Some(report)) = (&settings.hook, self.hooks.owed.next()) else { return };
         let login = self.login.get_or_insert_with(|| Login::look_up(now));
