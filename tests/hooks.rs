@@ -244,6 +244,8 @@ fn the_hook_of_a_killed_watchdog_is_waited_for() {
     watchdog.send(Signal::SIGKILL);
     watchdog.ends();
     let next = line.spawn();
+    // Which is to be told.
+    scene.wait_until("it is back", || (scene.count("attempt 1 succeeded") == 2).then_some(()));
     next.wait_checks(5);
     assert_eq!(scene.read("waiting").lines().count(), 1, "{}", scene.story());
     fs::write(scene.path("go"), "").unwrap();
