@@ -347,3 +347,24 @@ fn whoever_asked_carries_it_out_if_the_watchdog_ends() {
     assert_said(&asker.ends(), 0, "stopped until");
     assert!(!is_there(pid));
 }
+
+/// It is not said to have done nothing, where nobody else can go on with it.
+#[test]
+fn a_restart_whose_watchdog_ends_in_the_middle_is_said_to_have_begun() {
+    let scene = Scene::new();
+    let watchdog = scene.watchdog().starting("$ACTOR ignore-term &").with("--stop-timeout", "60").spawn();
+    scene.wait_for("attempt 1 succeeded");
+    let mut command = Command::new(WATCHDOG);
+    command.args(["restart", scene.name(), "--state-dir"]).arg(scene.path("state"));
+    let asker = scene.spawn(command, Captured::All);
+    scene
+        .wait_until("it is being stopped", || (!scene.state()["memory"]["stopping"].is_null()).then_some(()));
+    watchdog.send(SIGKILL);
+    watchdog.ends();
+    assert_said(
+        &asker.ends(),
+        1,
+        "its watchdog has ended in the middle of it, and there is no configuration",
+    );
+    scene.wait_running();
+}

@@ -267,9 +267,14 @@ impl Asker<'_> {
         let is_late = |state: &State| now().saturating_sub(self.files.checked(state)) > LATELY;
         let state = self.state()?;
         if state.as_ref().is_none_or(|state| !state.once || is_late(state)) {
+            let is_begun = state.is_some_and(|state| state.memory.stopping.is_some());
+            let what = if is_begun {
+                "its watchdog has ended in the middle of it,"
+            } else {
+                "nothing was done, since nobody watches it"
+            };
             return not_done(format!(
-                "nothing was done, since nobody watches it and there is no configuration file of it: start its \
-                 watchdog, or write {}",
+                "{what} and there is no configuration file of it: start its watchdog, or write {}",
                 self.user.config_folder().join(format!("{}.toml", self.name)).display()
             ));
         }
