@@ -230,7 +230,8 @@ impl Supervisor {
         // One that was made just before.
         let mut seen = self.request().unwrap_or(Seen::Nothing);
         loop {
-            self.turn.begin(Duration::ZERO);
+            // What is lost from here on is noticed in the next turn, so nothing may be decided by a later time.
+            let now = self.turn.begin(Duration::ZERO);
             match seen {
                 // It says nothing of the process as it is now.
                 Seen::Probed(process, _) if self.turn.has_lost() => {
@@ -240,7 +241,7 @@ impl Supervisor {
                 _ => {}
             }
             let may = self.may(seen);
-            let decision = self.policy.decide(now(), seen, may);
+            let decision = self.policy.decide(now, seen, may);
             if let Some(news) = decision.news {
                 self.tell(news);
             }

@@ -21,8 +21,8 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// One ends, and another begins that is to last for `length`.
-    pub fn begin(&mut self, length: Duration) {
+    /// One ends, and another begins that is to last for `length`. The time at which it does.
+    pub fn begin(&mut self, length: Duration) -> Time {
         let (now, awake) = (now(), awake());
         if let Some((began, began_awake)) = self.began.replace((now, awake)) {
             let lost = lost(self.length, now.saturating_sub(began), awake.saturating_sub(began_awake));
@@ -30,6 +30,7 @@ impl Turn {
             self.lost.stalled += lost.stalled;
         }
         self.length = length;
+        now
     }
 
     /// Whether any was lost that nobody has taken.
