@@ -166,8 +166,14 @@ impl Attempt {
         for address in addresses {
             self.awaits(Health::Unhealthy, address, "did not accept the connection");
             // So that each is tried, even if those before it are silent. A time of 0 would be refused.
-            let share = self.deadline.saturating_duration_since(Instant::now()) / left;
-            let outcome = match TcpStream::connect_timeout(address, share.max(Duration::from_millis(1))) {
+            let until = Instant::now() + self.deadline.saturating_duration_since(Instant::now()) / left;
+            let rest = || until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            let connected = TcpStream::connect_timeout(address, rest()).and_then(|stream| {
+                // `run` ends the last one.
+                stream.set_read_timeout((left > 1).then(rest))?;
+                Ok(stream)
+            });
+            let outcome = match connected {
                 Ok(stream) => exchange(stream, *address),
                 Err(error) => Outcome::failed(address, &error),
             };
@@ -199,8 +205,12 @@ pub fn answer(mut stream: impl Read + Write, request: &str, address: SocketAddr)
     let mut is_header = false;
     loop {
         line.clear();
-        if let Err(error) = answer.read_until(b'\n', &mut line) {
-            return Outcome::failed(address, &error);
+        match answer.read_until(b'\n', &mut line) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                return unhealthy("did not answer in time");
+            }
+            Err(error) => return Outcome::failed(address, &error),
         }
         if !line.ends_with(b"\n") {
             return unhealthy(match (answer.get_ref().limit(), line.is_empty()) {
@@ -432,6 +442,29 @@ mod tests {
         assert!(began.elapsed() >= SHORT / 2);
         let late = Outcome::new(Health::Unhealthy, format!("{silent} did not accept the connection in time"));
         assert_eq!(of(&[silent], SHORT), late);
+    }
+
+    #[test]
+    fn an_address_that_accepts_and_says_nothing_leaves_time_for_the_next() {
+        let silent = |_: TcpStream, ended: Receiver<()>| while ended.recv().is_ok() {};
+        let ((one, _one), (other, _other)) = (server(silent), server(silent));
+        let (good, _good) = server(|mut stream, _| {
+            stream.write_all(b"HTTP/1.1 200 OK\r\n").unwrap();
+        });
+        let ask = |addresses: [SocketAddr; 2], time| {
+            let (tell, told) = mpsc::channel();
+            let attempt =
+                Attempt { deadline: Instant::now() + time, time: span(time), says: mpsc::channel().0 };
+            thread::spawn(move || {
+                tell.send(attempt.addresses(&addresses, |stream, address| answer(stream, "GET\r\n", address)))
+            });
+            told.recv_timeout(LONG).unwrap()
+        };
+        let why = format!("{good} answered 200 OK");
+        assert_eq!(ask([one, good], 2 * SHORT), Outcome::new(Health::Healthy, why));
+        let (_socket, refuses) = refusing();
+        let why = format!("{other} did not answer in time; {refuses} refused the connection");
+        assert_eq!(ask([other, refuses], SHORT), Outcome::new(Health::Unhealthy, why));
     }
 
     #[test]
