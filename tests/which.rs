@@ -649,8 +649,10 @@ fn with_numbers<'a>(scene: &'a Scene, watchdog: Invocation<'a>, script: &str) ->
         return None;
     };
     scene.link_actor("stranger");
+    // A kernel takes longer than two ticks until a number comes round again, and so does this.
     let text = format!(
         r#"as_number() {{
+            sleep 0.03
             echo $(($1 - 1)) > /proc/sys/kernel/ns_last_pid || exit 99
             $HERE/stranger sleep &
             echo "$1 $!" > $HERE/numbers
