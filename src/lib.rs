@@ -76,7 +76,6 @@ pub mod parts {
     pub use crate::exit::ExitCode;
     pub use crate::fs::Trust;
     pub use crate::hold::hours::{begins_next, ended_last, is_open};
-    pub use crate::hold::pause::Leave;
     pub use crate::hold::versions::in_force;
     pub use crate::input::cli::{Cli, Form, StateDir, Which, command_line, definition};
     pub use crate::input::config_file;

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use watchdog::parts::{
-    Action, Answer, ExitCode, Files, Form, Given, HookEvents, Leave, Life, Lock, May, Memory, Name, Policy,
-    Proc, Request, Seen, Settings, Sight, Source, StartCommand, StartRecord, State, StateDir, Store, Telling,
-    User, Which, boot_id, hook, is_control, name, now, status,
+    Action, Answer, ExitCode, Files, Form, Given, HookEvents, Life, Lock, May, Memory, Name, Policy, Proc,
+    Request, Seen, Settings, Sight, Source, StartCommand, StartRecord, State, StateDir, Store, Telling, User,
+    Which, boot_id, hook, is_control, name, now, status,
 };
 
 struct Place {
@@ -73,14 +73,13 @@ fn check(place: &Place, which: u8, content: &[u8]) {
             recalled(place);
         }
         1 => {
-            let leave = files.leave(now());
+            let holds = files.holds(now());
             shown(place);
-            if let Leave::Paused { until: Some(until) } = leave {
-                assert!(until > now() - Duration::from_secs(60));
-            }
+            let is_over = |until| until < now() - Duration::from_secs(60);
+            assert!(!holds.iter().any(|held| held.until.is_some_and(is_over)));
             // A word ends what nobody can read.
-            files.say(Leave::Given { resumed: None }, now()).unwrap();
-            assert!(matches!(files.leave(now()), Leave::Given { resumed: Some(_) }));
+            files.say(None, now()).unwrap();
+            assert!(files.resumed(now()).is_some());
         }
         2 => Lock::take(&files, "these").expect("nobody holds it").release(),
         4 => requested(&folder.join("x.request"), &files),
@@ -180,7 +179,7 @@ fn recalled(place: &Place) {
     record.restarted();
     record.resumed(now());
     record.sees(Sight::Missing, None, now());
-    let memory = record.memory();
+    let memory = record.state.memory;
     // Nothing that was written in this boot can be of a time to come, and keep the watch from its work.
     let limits = place.settings.limits;
     let mut policy = Policy::recall(limits, memory, None);

@@ -1,7 +1,6 @@
 //! The commands.
 
 use crate::exit::ExitCode;
-use crate::hold::pause::Leave;
 use crate::input::cli::{Command, brief_help};
 use crate::input::suggest::long_dash;
 use crate::log::{Stderr, print};
@@ -45,7 +44,7 @@ pub fn run(command: &Command, user: &User, stderr: &mut Stderr) -> ExitCode {
         Command::Validate { files } => return validate::run(files, user, stderr),
         Command::Probe { check, timeout } => probe::run(check, timeout.as_deref()),
         Command::Resume { which } if which.upgrade => pause::resume_after_upgrade(&which.place, user),
-        Command::Resume { which } => pause::say(which, Leave::Given { resumed: None }, now(), user, stderr),
+        Command::Resume { which } => pause::say(which, None, now(), user, stderr),
         Command::Clean(asked) => clean::clean(asked, user),
     };
     match command {

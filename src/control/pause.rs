@@ -9,8 +9,8 @@ use super::instances::{Known, before, known, order, select};
 use super::tell;
 use crate::exit::ExitCode;
 use crate::fs::Dir;
-use crate::hold::Hold;
-use crate::hold::pause::{Leave, begin_upgrade, end_upgrade};
+use crate::hold::pause::{begin_upgrade, end_upgrade};
+use crate::hold::{Held, Hold};
 use crate::input::cli::{StateDir, Which};
 use crate::log::Stderr;
 use crate::policy::Life;
@@ -37,7 +37,7 @@ pub fn pause(
         if let Some(instead) = stray_time(which, time, user) {
             return Err(vec![instead]);
         }
-        return say(which, Leave::Paused { until }, now, user, stderr);
+        return say(which, Some(&Held::new(Hold::Paused, until)), now, user, stderr);
     }
     let (Some(until), Some(time)) = (until, time) else {
         return Err(vec![
@@ -95,7 +95,7 @@ fn warn_unheeded(folder: &Path, user: &User, stderr: &mut Stderr) {
 /// Says to each of the instances that its process is to be left alone, or no longer.
 pub fn say(
     which: &Which,
-    leave: Leave,
+    hold: Option<&Held>,
     now: Time,
     user: &User,
     stderr: &mut Stderr,
@@ -109,15 +109,15 @@ pub fn say(
         if files.holds(now).iter().any(|held| held.hold == Hold::Stopped) {
             let start = order("start", name, place);
             wrong.push(format!("{name}: it is stopped, not paused; to start it: {start}"));
-        } else if let Err(error) = files.say(leave, now) {
+        } else if let Err(error) = files.say(hold, now) {
             wrong.push(format!("{name}: {}", unwritten(&folder, &error)));
         } else {
             let state = files.state_of_this_boot().ok().flatten();
             let is_finished = state.is_some_and(|state| state.memory.life == Life::Finished);
-            let finished = is_finished && matches!(leave, Leave::Given { .. });
+            let finished = is_finished && hold.is_none();
             let start = || format!("; it has finished; to start it: {}", order("start", name, place));
             let finished = if finished { start() } else { String::new() };
-            tell(&format!("{name}: {}{finished}", done(leave, now, name, place)));
+            tell(&format!("{name}: {}{finished}", done(hold, now, name, place)));
         }
     }
     if !wrong.is_empty() {
@@ -128,13 +128,13 @@ pub fn say(
 }
 
 /// What has been said, and what ends it.
-fn done(leave: Leave, now: Time, name: &Name, place: &StateDir) -> String {
-    match leave {
-        Leave::Paused { until: Some(until) } => format!("paused for {}", span(until.saturating_sub(now))),
-        Leave::Paused { until: None } => {
+fn done(hold: Option<&Held>, now: Time, name: &Name, place: &StateDir) -> String {
+    match hold.map(|held| held.until) {
+        Some(Some(until)) => format!("paused for {}", span(until.saturating_sub(now))),
+        Some(None) => {
             format!("paused until '{}' or a reboot", order("resume", name, place))
         }
-        Leave::Given { .. } => "resumed; failures forgotten".to_owned(),
+        None => "resumed; failures forgotten".to_owned(),
     }
 }
 

@@ -168,7 +168,7 @@ impl Asker<'_> {
     fn prepare(&self) -> Result<(), Failure> {
         let now = now();
         let written = match self.request {
-            Request::Stop => self.files.say_stopped(now),
+            Request::Stop => self.files.say(Some(&Held::new(Hold::Stopped, None)), now),
             Request::Start | Request::Restart => self.files.end_holds(self.is_named, now),
         };
         written.map_err(|error| self.unwritten(&error))?;

@@ -31,19 +31,17 @@ pub struct Pause {
     pub said_ms: Time,
 }
 
-/// Whether a start may come, as far as people are concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Leave {
-    /// It may; and at this time somebody last said `resume`, which forgets failures before.
-    Given {
-        /// When.
-        resumed: Option<Time>,
-    },
-    /// It is to be left alone.
-    Paused {
-        /// Until then, if not for ever.
-        until: Option<Time>,
-    },
+impl Pause {
+    /// Of what is held so from now on; or of what is not any more.
+    fn new(boot_id: String, hold: Option<&Held>, now: Time) -> Self {
+        let stopped = hold.is_some_and(|held| held.hold == Hold::Stopped);
+        let (paused, until_ms) = (hold.is_some(), hold.and_then(|held| held.until));
+        Pause { version: VERSION, boot_id, paused, stopped, until_ms, said_ms: now }
+    }
+
+    fn is_in_force(&self, now: Time) -> bool {
+        self.paused && self.until_ms.is_none_or(|until| now < until)
+    }
 }
 
 /// Says that all instances in `folder` are to be left alone until `until`, since packages are upgraded.
@@ -51,8 +49,7 @@ pub enum Leave {
 /// # Errors
 /// It could not be written.
 pub fn begin_upgrade(folder: &Path, boot_id: &str, until: Time, now: Time) -> io::Result<()> {
-    let (version, boot_id, until_ms) = (VERSION, boot_id.to_owned(), Some(until));
-    let pause = Pause { version, boot_id, paused: true, stopped: false, until_ms, said_ms: now };
+    let pause = Pause::new(boot_id.to_owned(), Some(&Held::new(Hold::Upgrading, Some(until))), now);
     Dir::make(folder, Trust::Anyone)?.replace(UPGRADE, &pause, WaitFor::Nothing)
 }
 
@@ -71,105 +68,67 @@ pub fn end_upgrade(folder: &Path) -> io::Result<()> {
 const UPGRADE: &str = "upgrade.hold";
 
 impl Files {
-    /// Whether a start may come now.
-    pub fn leave(&self, now: Time) -> Leave {
-        match (self.said(now), self.upgrade(now)) {
-            (Leave::Paused { until }, Some(upgrade)) => {
-                Leave::Paused { until: until.zip(upgrade.until_ms).map(|(one, other)| one.max(other)) }
-            }
-            // Somebody who says `resume` during an upgrade means it.
-            (Leave::Given { resumed }, Some(upgrade))
-                if resumed.is_none_or(|resumed| resumed < upgrade.said_ms) =>
-            {
-                Leave::Paused { until: upgrade.until_ms }
-            }
-            (said, _) => said,
-        }
-    }
-
     /// The holds that are in force now: that of people first.
     pub fn holds(&self, now: Time) -> Vec<Held> {
-        let said = match self.said(now) {
-            Leave::Given { .. } => None,
-            Leave::Paused { until } => {
-                let hold = if self.is_stopped() { Hold::Stopped } else { Hold::Paused };
-                Some(Held::new(hold, until))
-            }
-        };
-        let upgrade = self.upgrade(now).filter(|_| matches!(self.leave(now), Leave::Paused { .. }));
-        let upgrade = upgrade.map(|upgrade| Held::new(Hold::Upgrading, upgrade.until_ms));
-        said.into_iter().chain(upgrade).collect()
+        self.said(now).0
     }
 
-    /// Whether somebody has stopped it, in this boot.
-    fn is_stopped(&self) -> bool {
-        let is_it = |pause: Pause| pause.paused && pause.stopped && self.is_of_this_boot(&pause.boot_id);
-        self.pause().is_ok_and(is_it)
+    /// When somebody last said `resume`, which forgets failures before; if nothing of this holds it since.
+    pub fn resumed(&self, now: Time) -> Option<Time> {
+        let (holds, resumed) = self.said(now);
+        resumed.filter(|_| holds.is_empty())
+    }
+
+    /// What people have said: what is in force of it, or when they last said `resume`.
+    fn said(&self, now: Time) -> (Vec<Held>, Option<Time>) {
+        let (hold, resumed) = match self.pause() {
+            Ok(pause) if !self.is_of_this_boot(&pause.boot_id) => (None, None),
+            Ok(pause) if !pause.paused => (None, Some(pause.said_ms)),
+            Ok(pause) => {
+                let hold = if pause.stopped { Hold::Stopped } else { Hold::Paused };
+                (pause.is_in_force(now).then_some(Held::new(hold, pause.until_ms)), None)
+            }
+            // Somebody has said something, and nobody can tell what.
+            Err(Unread::Foreign(_)) => (Some(Held::new(Hold::Paused, None)), None),
+            // With no descriptors left nothing could be started anyway.
+            Err(Unread::Failed(error)) if is_shortage(&error) => (Some(Held::new(Hold::Paused, None)), None),
+            // No other file delays a start.
+            Err(Unread::None | Unread::Failed(_)) => (None, None),
+        };
+        // Somebody who says `resume` during an upgrade means it.
+        let is_newer = |upgrade: &Pause| resumed.is_none_or(|resumed| resumed < upgrade.said_ms);
+        let upgrade = self.upgrade(now).filter(is_newer);
+        let upgrade = upgrade.map(|upgrade| Held::new(Hold::Upgrading, upgrade.until_ms));
+        (hold.into_iter().chain(upgrade).collect(), resumed)
     }
 
     /// The pause file that counts.
     fn pause(&self) -> Result<Pause, Unread> {
-        let of = |files: &Files| files.read(&files.file("pause"), |pause: &Pause| pause.version);
-        let old =
-            self.before().and_then(|old| of(&old).ok()).filter(|old| self.is_of_this_boot(&old.boot_id));
-        match (of(self), old) {
+        let here = self.read(&self.file("pause"), |pause: &Pause| pause.version);
+        let old = self.before().and_then(|before| before.pause().ok());
+        match (here, old.filter(|old| self.is_of_this_boot(&old.boot_id))) {
             (Err(Unread::None), Some(old)) => Ok(old),
             (Ok(new), Some(old)) if !self.is_of_this_boot(&new.boot_id) || new.said_ms < old.said_ms => {
                 Ok(old)
             }
-            (new, _) => new,
-        }
-    }
-
-    /// What people have said.
-    fn said(&self, now: Time) -> Leave {
-        match self.pause() {
-            Ok(Pause { paused: true, until_ms: until, ref boot_id, .. })
-                if self.is_of_this_boot(boot_id) && until.is_none_or(|until| now < until) =>
-            {
-                Leave::Paused { until }
-            }
-            Ok(Pause { paused: false, said_ms, ref boot_id, .. }) if self.is_of_this_boot(boot_id) => {
-                Leave::Given { resumed: Some(said_ms) }
-            }
-            // Somebody has said something, and nobody can tell what.
-            Err(Unread::Foreign(_)) => Leave::Paused { until: None },
-            // With no descriptors left nothing could be started anyway.
-            Err(Unread::Failed(error)) if is_shortage(&error) => Leave::Paused { until: None },
-            // There is none, or time or a boot has ended it; and no other file delays a start.
-            Ok(_) | Err(Unread::None | Unread::Failed(_)) => Leave::Given { resumed: None },
+            (here, _) => here,
         }
     }
 
     /// The pause while packages are upgraded. Nobody would end one that cannot be read, so that it is none.
     fn upgrade(&self, now: Time) -> Option<Pause> {
-        let is_in_force = |pause: &Pause| {
-            pause.paused
-                && self.is_of_this_boot(&pause.boot_id)
-                && pause.until_ms.is_none_or(|until| now < until)
-        };
-        let here = self.read(UPGRADE, |pause: &Pause| pause.version).ok().filter(is_in_force);
+        let here = self.read(UPGRADE, |pause: &Pause| pause.version).ok();
+        let here = here.filter(|pause| pause.is_in_force(now) && self.is_of_this_boot(&pause.boot_id));
         here.or_else(|| self.before()?.upgrade(now))
     }
 
-    /// Says that the process is to be left alone, or no longer.
+    /// Says that people want this to hold the process, a pause or a stop; or that they want nothing to, any more.
     ///
     /// # Errors
     /// It could not be written.
-    pub fn say(&self, leave: Leave, now: Time) -> io::Result<()> {
-        match leave {
-            Leave::Paused { until } => self.write_pause(true, false, until, now),
-            Leave::Given { .. } => self.write_pause(false, false, None, now),
-        }
-    }
-
-    /// Says that somebody has stopped the process, and that it is to stay so until a boot or
-    /// [`Files::end_holds`].
-    ///
-    /// # Errors
-    /// It could not be written.
-    pub fn say_stopped(&self, now: Time) -> io::Result<()> {
-        self.write_pause(true, true, None, now)
+    pub fn say(&self, hold: Option<&Held>, now: Time) -> io::Result<()> {
+        let pause = Pause::new(self.boot_id(), hold, now);
+        self.usable()?.replace(&self.file("pause"), &pause, WaitFor::Disk)
     }
 
     /// Ends what people have said; and for this instance the pause of an upgrade too, if it is given `by_name`.
@@ -178,7 +137,7 @@ impl Files {
     /// It could not be written.
     pub fn end_holds(&self, by_name: bool, now: Time) -> io::Result<()> {
         if by_name || self.upgrade(now).is_none() {
-            return self.say(Leave::Given { resumed: None }, now);
+            return self.say(None, now);
         }
         self.usable()?.remove(self.file("pause"))
     }
@@ -193,20 +152,31 @@ impl Files {
         if self.pause().is_ok_and(is_newer) {
             return Ok(());
         }
-        self.say(Leave::Given { resumed: None }, then)
-    }
-
-    fn write_pause(&self, paused: bool, stopped: bool, until_ms: Option<Time>, now: Time) -> io::Result<()> {
-        let dir = self.usable()?;
-        let (version, boot_id) = (VERSION, self.boot_id());
-        let pause = Pause { version, boot_id, paused, stopped, until_ms, said_ms: now };
-        dir.replace(&self.file("pause"), &pause, WaitFor::Disk)
+        self.say(None, then)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use crate::settings::name::name;
+    /// How long it is held, or when somebody said `resume`.
+    fn leave(files: &Files, now: Time) -> Leave {
+        match Held::longest(&files.holds(now)) {
+            Some(held) => Leave::Paused(held.until),
+            None => Leave::Given(files.resumed(now)),
+        }
+    }
+
+    #[derive(Debug, PartialEq, Eq)]
+    enum Leave {
+        Given(Option<Time>),
+        Paused(Option<Time>),
+    }
+
+    fn pause(until: Option<Time>) -> Option<Held> {
+        Some(Held::new(Hold::Paused, until))
+    }
+
     fn files(folder: &Path, boot_id: &str) -> Files {
         Files::new(folder, &name("x").unwrap(), boot_id)
     }
@@ -220,17 +190,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let at = Duration::from_secs;
         let this = files(folder.path(), "this");
-        assert_eq!(this.leave(at(1)), Leave::Given { resumed: None });
-        this.say(Leave::Paused { until: None }, at(1)).unwrap();
-        assert_eq!(this.leave(at(1_000_000)), Leave::Paused { until: None });
-        assert_eq!(files(folder.path(), "next").leave(at(1)), Leave::Given { resumed: None });
-        this.say(Leave::Paused { until: Some(at(5)) }, at(2)).unwrap();
-        assert_eq!(this.leave(at(4)), Leave::Paused { until: Some(at(5)) });
-        assert_eq!(this.leave(at(5)), Leave::Given { resumed: None });
-        this.say(Leave::Given { resumed: None }, at(6)).unwrap();
-        assert_eq!(this.leave(at(7)), Leave::Given { resumed: Some(at(6)) });
+        assert_eq!(leave(&this, at(1)), Leave::Given(None));
+        this.say(pause(None).as_ref(), at(1)).unwrap();
+        assert_eq!(leave(&this, at(1_000_000)), Leave::Paused(None));
+        assert_eq!(leave(&files(folder.path(), "next"), at(1)), Leave::Given(None));
+        this.say(pause(Some(at(5))).as_ref(), at(2)).unwrap();
+        assert_eq!(leave(&this, at(4)), Leave::Paused(Some(at(5))));
+        assert_eq!(leave(&this, at(5)), Leave::Given(None));
+        this.say(None, at(6)).unwrap();
+        assert_eq!(leave(&this, at(7)), Leave::Given(Some(at(6))));
         std::fs::write(folder.path().join("x.pause"), "half of it").unwrap();
-        assert_eq!(this.leave(at(7)), Leave::Paused { until: None });
+        assert_eq!(leave(&this, at(7)), Leave::Paused(None));
     }
 
     #[test]
@@ -238,30 +208,30 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let at = Duration::from_secs;
         let (this, folder) = (files(folder.path(), "this"), folder.path());
-        let given = |resumed| Leave::Given { resumed };
-        let paused = |until| Leave::Paused { until };
+        let given = Leave::Given;
+        let paused = Leave::Paused;
         end_upgrade(folder).unwrap();
         begin_upgrade(folder, "this", at(50), at(10)).unwrap();
-        assert_eq!(this.leave(at(49)), paused(Some(at(50))));
-        assert_eq!(this.leave(at(50)), given(None), "its time is over");
-        assert_eq!(files(folder, "next").leave(at(11)), given(None), "a boot");
+        assert_eq!(leave(&this, at(49)), paused(Some(at(50))));
+        assert_eq!(leave(&this, at(50)), given(None), "its time is over");
+        assert_eq!(leave(&files(folder, "next"), at(11)), given(None), "a boot");
         assert_eq!(names(folder), [], "it is no instance");
         // The later end counts, and an end of the upgrade does not end what somebody said.
         for (said, both) in [(Some(at(20)), Some(at(50))), (Some(at(90)), Some(at(90))), (None, None)] {
-            this.say(paused(said), at(11)).unwrap();
-            assert_eq!(this.leave(at(12)), paused(both));
+            this.say(pause(said).as_ref(), at(11)).unwrap();
+            assert_eq!(leave(&this, at(12)), paused(both));
         }
         end_upgrade(folder).unwrap();
-        assert_eq!(this.leave(at(12)), paused(None));
+        assert_eq!(leave(&this, at(12)), paused(None));
         // "resume" before an upgrade does not end it, one during it does.
-        this.say(given(None), at(13)).unwrap();
+        this.say(None, at(13)).unwrap();
         begin_upgrade(folder, "this", at(50), at(14)).unwrap();
-        assert_eq!(this.leave(at(15)), paused(Some(at(50))));
-        this.say(given(None), at(16)).unwrap();
-        assert_eq!(this.leave(at(17)), given(Some(at(16))));
+        assert_eq!(leave(&this, at(15)), paused(Some(at(50))));
+        this.say(None, at(16)).unwrap();
+        assert_eq!(leave(&this, at(17)), given(Some(at(16))));
         std::fs::remove_file(folder.join("x.pause")).unwrap();
         std::fs::write(folder.join(UPGRADE), "half of it").unwrap();
-        assert_eq!(this.leave(at(17)), given(None), "nobody would end it");
+        assert_eq!(leave(&this, at(17)), given(None), "nobody would end it");
     }
 
     #[test]
@@ -273,21 +243,21 @@ mod tests {
             files.holds(at(1_000_000)).iter().map(|held| held.hold.name()).collect::<Vec<_>>()
         };
         assert_eq!(names(&this), [""; 0]);
-        this.say_stopped(at(1)).unwrap();
+        this.say(Some(&Held::new(Hold::Stopped, None)), at(1)).unwrap();
         assert_eq!((names(&this), names(&files(folder, "next"))), (vec!["stopped"], vec![]));
-        assert_eq!(this.leave(at(2)), Leave::Paused { until: None }, "as other versions see it");
+        assert_eq!(leave(&this, at(2)), Leave::Paused(None), "as other versions see it");
         begin_upgrade(folder, "this", at(2_000_000), at(3)).unwrap();
         assert_eq!(names(&this), ["stopped", "upgrading"]);
         // Of an upgrade that is not meant by name only what people said is ended.
         this.end_holds(false, at(4)).unwrap();
         assert_eq!(names(&this), ["upgrading"]);
-        this.say(Leave::Paused { until: None }, at(5)).unwrap();
+        this.say(pause(None).as_ref(), at(5)).unwrap();
         assert_eq!(names(&this), ["paused", "upgrading"]);
         this.end_holds(true, at(6)).unwrap();
-        assert_eq!((names(&this), this.leave(at(7))), (vec![], Leave::Given { resumed: Some(at(6)) }));
+        assert_eq!((names(&this), leave(&this, at(7))), (vec![], Leave::Given(Some(at(6)))));
         end_upgrade(folder).unwrap();
         this.end_holds(false, at(8)).unwrap();
-        assert_eq!(this.leave(at(9)), Leave::Given { resumed: Some(at(8)) });
+        assert_eq!(leave(&this, at(9)), Leave::Given(Some(at(8))));
     }
 
     #[test]
@@ -296,16 +266,17 @@ mod tests {
         let at = Duration::from_secs;
         let (this, folder) = (files(folder.path(), "this"), folder.path());
         let names = || this.holds(at(100)).iter().map(|held| held.hold.name()).collect::<Vec<_>>();
-        for stopped in [true, false] {
-            this.write_pause(true, stopped, None, at(5)).unwrap();
+        for hold in [Hold::Stopped, Hold::Paused] {
+            let held = Held::new(hold, None);
+            this.say(Some(&held), at(5)).unwrap();
             begin_upgrade(folder, "this", at(1000), at(6)).unwrap();
             this.end_holds_before(at(7)).unwrap();
             assert_eq!(names(), [""; 0]);
             begin_upgrade(folder, "this", at(1000), at(8)).unwrap();
             assert_eq!(names(), ["upgrading"], "this one began later");
-            this.write_pause(true, stopped, None, at(9)).unwrap();
+            this.say(Some(&held), at(9)).unwrap();
             this.end_holds_before(at(7)).unwrap();
-            assert_eq!(names(), [if stopped { "stopped" } else { "paused" }, "upgrading"]);
+            assert_eq!(names(), [hold.name(), "upgrading"]);
         }
     }
 
@@ -315,12 +286,12 @@ mod tests {
         let at = Duration::from_secs;
         let before = files(old.path(), "this");
         let this = files(folder.path(), "this").after(Some(old.path().into()));
-        before.say(Leave::Paused { until: None }, at(5)).unwrap();
-        assert_eq!(this.leave(at(9)), Leave::Paused { until: None });
+        before.say(pause(None).as_ref(), at(5)).unwrap();
+        assert_eq!(leave(&this, at(9)), Leave::Paused(None));
         for (said, resumed) in [(6, Some(at(6))), (4, None)] {
-            this.say(Leave::Given { resumed: None }, at(said)).unwrap();
-            let expected = resumed.map_or(Leave::Paused { until: None }, |_| Leave::Given { resumed });
-            assert_eq!(this.leave(at(9)), expected, "said at {said}");
+            this.say(None, at(said)).unwrap();
+            let expected = resumed.map_or(Leave::Paused(None), |_| Leave::Given(resumed));
+            assert_eq!(leave(&this, at(9)), expected, "said at {said}");
         }
     }
 

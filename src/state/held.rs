@@ -80,7 +80,6 @@ pub struct Held {
     #[serde(rename = "until_ms", with = "millis::optional")]
     pub until: Option<Time>,
     /// What it waits for.
-    #[serde(default)]
     pub detail: Option<String>,
 }
 

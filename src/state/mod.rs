@@ -94,18 +94,15 @@ pub struct State {
     #[serde(with = "millis")]
     pub resumed_ms: Time,
     /// Who began the watch; a state of an older version does not say it.
-    #[serde(default)]
     pub begun_by: Option<Origin>,
     /// What has been said, and is not to be said again.
     pub said: Said,
     /// How the process ended last.
-    #[serde(default)]
     pub last_exit: Option<LastExit>,
     /// When it died lately.
     #[serde(default, rename = "deaths_ms")]
     pub deaths: Deaths,
     /// How the last start command ended.
-    #[serde(default)]
     pub last_start: Option<LastStart>,
     /// What has happened so often.
     #[serde(default)]
@@ -114,7 +111,6 @@ pub struct State {
     #[serde(default)]
     pub oom_kills: OomKills,
     /// What the last probe saw of the file that is to change.
-    #[serde(default)]
     pub heartbeat: Option<Heartbeat>,
     /// The watchdog takes [requests](request).
     #[serde(default)]
@@ -123,10 +119,8 @@ pub struct State {
     #[serde(default)]
     pub ever_seen: bool,
     /// What an attempt left running and is called otherwise. While it lives, nothing is started.
-    #[serde(default)]
     pub left_near: Option<ProcessId>,
     /// What held it when a start would have come, beside what people say.
-    #[serde(default)]
     pub held: Option<Held>,
     /// What descends from the process that is being stopped, as far as it may have to be ended with it.
     #[serde(default)]
@@ -135,17 +129,14 @@ pub struct State {
     #[serde(default, with = "millis")]
     pub written_ms: Time,
     /// What the wall clock was ahead of the clock of all times here, when the file's time was set last.
-    #[serde(default)]
     pub clocks_ms: Option<i64>,
     /// The other settings that were tried since the process was last seen to run: each the number of
     /// `settings`, the last one at the end.
     #[serde(default)]
     pub seen: Vec<u64>,
     /// Where its log is, unless that is no text.
-    #[serde(default)]
     pub log: Option<String>,
     /// Where the log of its start commands is.
-    #[serde(default)]
     pub output_log: Option<String>,
 }
 
@@ -516,7 +507,7 @@ pub fn names(folder: &Path) -> Vec<Name> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hold::pause::Leave;
+    use crate::hold::Hold;
     use crate::policy::Request;
     use crate::process::{Bytes, Executable};
     use std::os::unix::fs::PermissionsExt;
@@ -596,7 +587,7 @@ mod tests {
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o644);
         assert_eq!(std::fs::read_dir(folder.path().join("made")).unwrap().count(), 1, "nothing else is left");
         assert_eq!(names(&folder.path().join("made")), [crate::settings::name::name("x").unwrap()]);
-        files.say(Leave::Paused { until: None }, Duration::ZERO).unwrap();
+        files.say(Some(&Held::new(Hold::Paused, None)), Duration::ZERO).unwrap();
         assert!(files.note_stuck(ProcessId { pid: 7, started: Duration::ZERO }));
         files.new_start_note(Duration::ZERO).unwrap();
         // As the README has it.

@@ -1,11 +1,11 @@
 //! Keeps the state file true: what the instance sees and remembers, written when that changes.
 
 use std::io;
+use std::mem;
 use std::path::PathBuf;
 
 use crate::policy::{Memory, Stage};
 use crate::probe::heartbeat::Heartbeat;
-use crate::process::oom::OomKills;
 use crate::process::scan::Proc;
 use crate::process::termination::{Exit, Predecessor, Termination};
 use crate::process::{ProcessId, ProcessInfo, own_start};
@@ -13,11 +13,10 @@ use crate::settings::Settings;
 use crate::settings::digest::Digest;
 use crate::state::counters::{self, Counters};
 use crate::state::held::{Held, Hold};
-use crate::state::history::{Deaths, LastExit, LastStart, Tally};
-use crate::state::said::{Notice, Said, Told};
-use crate::state::{Files, Origin, Sight, State, StoredProcess, Unread, VERSION};
-use crate::task::CommandEnd;
-use crate::time::{Time, millis};
+use crate::state::history::{Deaths, LastExit, Tally};
+use crate::state::said::{Notice, Told};
+use crate::state::{Files, Sight, State, StoredProcess, Unread, VERSION};
+use crate::time::{Time, clocks_ms, millis, now};
 
 /// By how many milliseconds the clocks differ from before when one of them has been set; a leap second does no harm.
 const STEP_MS: u64 = 1000;
@@ -31,16 +30,17 @@ const MOST_NOTED: usize = 1000;
 /// The state of an instance, on its way to the file.
 #[derive(Debug)]
 pub struct Store {
-    files: Files,
-    state: State,
-    /// What the file says, as far as that is known.
+    pub files: Files,
+    /// What is seen and remembered. Whoever changes it need not say so.
+    pub state: State,
+    /// What the file says, as far as that is known; but for what alone is no reason to write it.
     written: Option<State>,
-    /// The state may be another than what the file says.
-    is_changed: bool,
+    /// Something has been counted that the file does not have.
+    has_counted: bool,
     /// What was remembered before the end of what may have been a daemon's launcher.
     before_launcher: Option<(Option<LastExit>, Deaths, counters::Deaths)>,
-    /// What a watch with these settings followed, until it is looked at.
-    followed_before: Option<StoredProcess>,
+    /// What a watch with these settings followed before, to be told once.
+    pub followed_before: Option<StoredProcess>,
 }
 
 /// What was found when a state was taken up.
@@ -81,13 +81,9 @@ impl Store {
         let is_same = written.as_ref().is_some_and(|old| old.digest().is_same(state.digest()));
         let followed_before = state.process.clone().filter(|_| is_same);
         let in_turn = written.as_ref().is_some_and(|old| old.seen.contains(&state.settings));
-        let store = Store { files, state, written, is_changed: true, before_launcher: None, followed_before };
+        let (has_counted, before_launcher) = (false, None);
+        let store = Store { files, state, written, has_counted, before_launcher, followed_before };
         (store, Recalled { unusable, ended, in_turn })
-    }
-
-    /// What the policy is to go on with.
-    pub fn memory(&self) -> Memory {
-        self.state.memory
     }
 
     /// Forgets a give-up, since somebody has begun anew by hand.
@@ -98,79 +94,38 @@ impl Store {
         }
     }
 
-    /// Notes who began this watch. Whether what is remembered is of the same series, as far as anybody knows.
-    pub fn begins(&mut self, by: Origin) -> bool {
-        let before = self.state.begun_by;
-        self.change(|state| state.begun_by = Some(by));
-        before.is_none_or(|before| before == by)
-    }
-
-    /// The process that died last.
-    pub fn predecessor(&self) -> Option<&Predecessor> {
-        self.state.predecessor.as_ref()
-    }
-
-    /// What a watch with these settings followed before, to be told once.
-    pub fn take_followed_before(&mut self) -> Option<StoredProcess> {
-        self.followed_before.take()
-    }
-
-    /// What is seen and remembered.
-    pub fn state(&self) -> &State {
-        &self.state
-    }
-
-    /// The instance's files.
-    pub fn files(&self) -> &Files {
-        &self.files
-    }
-
-    /// Whether a give-up was told to people who have not heard of its end.
-    pub fn was_told(&self) -> bool {
-        self.state.told
-    }
-
-    /// A give-up was told, or its end.
-    pub fn told(&mut self, told: bool) {
-        self.change(|state| state.told = told);
-    }
-
     /// Heeds that somebody said `resume` then. Whether that is new.
     pub fn resumed(&mut self, at: Time) -> bool {
         let is_new = at > self.state.resumed_ms;
         if is_new {
-            self.change(|state| (state.resumed_ms, state.seen) = (at, Vec::new()));
+            (self.state.resumed_ms, self.state.seen) = (at, Vec::new());
         }
         is_new
     }
 
     /// Whether this is to be said now; then it has been.
     pub fn is_news(&mut self, told: Told) -> bool {
-        // Of what is always said nothing is remembered.
-        let is_kept = !matches!(told, Told::Always);
-        let is_news = self.state.said.is_news(told);
-        self.is_changed |= is_news && is_kept;
-        is_news
-    }
-
-    /// Nothing has been said: other processes are looked for.
-    pub fn forget_said(&mut self) {
-        self.change(|state| state.said = Said::default());
+        self.state.said.is_news(told)
     }
 
     /// What is seen from now on.
     pub fn sees(&mut self, sight: Sight, process: Option<&ProcessInfo>, now: Time) {
-        let before_launcher = self.before_launcher.take_if(|_| sight == Sight::Running);
-        if let Some((last_exit, deaths, counted)) = before_launcher {
-            self.change(|state| {
-                (state.last_exit, state.deaths, state.counters.deaths) = (last_exit, deaths, counted);
-            });
+        let state = &mut self.state;
+        if let Some(before) = self.before_launcher.take_if(|_| sight == Sight::Running) {
+            (state.last_exit, state.deaths, state.counters.deaths) = before;
         }
-        let is_same_process = match (&self.state.process, process) {
+        let is_same_process = match (&state.process, process) {
             (Some(old), Some(new)) => old.id.is_same(new.id()) && old.name == new.name,
             (_, None) => true,
             _ => false,
         };
+        if state.sight != sight || !is_same_process {
+            (state.sight, state.since_ms) = (sight, now);
+            // While nobody can tell, it is what it was.
+            if sight != Sight::Unknown {
+                state.process = process.map(StoredProcess::from);
+            }
+        }
         // What was said of another process, and a hold that nothing is kept from by now, are over without a word.
         if !is_same_process {
             self.is_news(Told::Over(Notice::Stopped));
@@ -180,68 +135,38 @@ impl Store {
                 self.is_news(Told::Over(hold.notice()));
             }
             self.is_news(Told::Over(Notice::WithoutDependency));
-            self.held(None);
             self.leaves_near(None);
-            if !self.state.seen.is_empty() {
-                self.change(|state| state.seen = Vec::new());
-            }
-        }
-        if self.state.sight != sight || !is_same_process {
-            self.change(|state| {
-                state.sight = sight;
-                state.since_ms = now;
-                // While nobody can tell, it is what it was.
-                if sight != Sight::Unknown {
-                    state.process = process.map(StoredProcess::from);
-                }
-            });
+            (self.state.held, self.state.seen) = (None, Vec::new());
         }
     }
 
     /// The process that is followed may have another signature by now.
     pub fn note_signature(&mut self, process: &ProcessInfo) {
-        let process = StoredProcess::from(process);
-        let is_other = |old: &&mut StoredProcess| old.id.is_same(process.id) && **old != process;
-        if let Some(old) = self.state.process.as_mut().filter(is_other) {
-            *old = process;
-            self.is_changed = true;
-        }
-    }
-
-    /// Something has been seen that is meant, and is no launcher.
-    pub fn has_been_seen(&mut self) {
-        if !self.state.ever_seen {
-            self.change(|state| state.ever_seen = true);
+        if let Some(old) = self.state.process.as_mut().filter(|old| old.id.is_same(process.id())) {
+            *old = StoredProcess::from(process);
         }
     }
 
     /// This holds it, when a start would come.
     pub fn held(&mut self, held: Option<&Held>) {
-        let is_same = match (&self.state.held, held) {
-            (None, None) => true,
-            (Some(old), Some(new)) => {
-                let differ = |(old, new): (Time, Time)| old.abs_diff(new) >= SAME_END;
-                (old.hold, &old.detail, old.until.is_some()) == (new.hold, &new.detail, new.until.is_some())
-                    && !old.until.zip(new.until).is_some_and(differ)
-            }
-            _ => false,
+        let is_same_end = |old: &Held, new: &Held| match (old.until, new.until) {
+            (Some(old), Some(new)) => old.abs_diff(new) < SAME_END,
+            (old, new) => old == new,
         };
-        if !is_same {
-            // In whole milliseconds, as it is read again.
-            let until = |held: &Held| held.until.map(|until| Time::from_millis(millis::of(until)));
-            let held = held.map(|held| Held { until: until(held), ..held.clone() });
-            self.change(|state| state.held = held);
+        let is_same = |(old, new): (&Held, &Held)| {
+            (old.hold, &old.detail) == (new.hold, &new.detail) && is_same_end(old, new)
+        };
+        if !self.state.held.as_ref().zip(held).is_some_and(is_same) {
+            self.state.held = held.cloned();
         }
     }
 
     /// An attempt has left this running, which is nearly what is looked for; or that is over.
     pub fn leaves_near(&mut self, left: Option<ProcessId>) {
-        if self.state.left_near != left {
-            self.change(|state| state.left_near = left);
-            if left.is_none() {
-                self.is_news(Told::Over(Notice::LeftNear));
-            }
+        if self.state.left_near.is_some() && left.is_none() {
+            self.is_news(Told::Over(Notice::LeftNear));
         }
+        self.state.left_near = left;
     }
 
     /// Notes that the process lives, if it is seen to.
@@ -254,11 +179,9 @@ impl Store {
     /// Whether the wall clock has been set since the file was written, whose time would say something else then: it
     /// is to be written anew.
     fn has_other_clocks(&mut self) -> bool {
-        let clocks = self.state.clocks_ms.unwrap_or_default();
-        let is_other = clocks.abs_diff(crate::time::clocks_ms()) > STEP_MS;
+        let is_other = self.state.clocks_ms.unwrap_or_default().abs_diff(clocks_ms()) > STEP_MS;
         if is_other {
             self.written = None;
-            self.is_changed = true;
         }
         is_other
     }
@@ -266,74 +189,60 @@ impl Store {
     /// What was followed is so no more, and has not died.
     pub fn lets_go(&mut self) {
         self.before_launcher = None;
-        self.change(|state| {
-            (state.process, state.predecessor) = (None, None);
-            (state.sight, state.since_ms) = (Sight::Unknown, crate::time::now());
-        });
+        let state = &mut self.state;
+        (state.process, state.predecessor) = (None, None);
+        (state.sight, state.since_ms) = (Sight::Unknown, now());
     }
 
     /// The process died that was followed.
     pub fn lost(&mut self, predecessor: &Predecessor) {
-        self.change(|state| {
-            state.predecessor = Some(predecessor.clone());
-            // Another may be followed by now.
-            if state.process.take_if(|process| process.id.pid == predecessor.pid).is_some() {
-                (state.sight, state.since_ms) = (Sight::Missing, crate::time::now());
-            }
-        });
+        let state = &mut self.state;
+        state.predecessor = Some(predecessor.clone());
+        // Another may be followed by now.
+        if state.process.take_if(|process| process.id.pid == predecessor.pid).is_some() {
+            (state.sight, state.since_ms) = (Sight::Missing, now());
+        }
     }
 
     /// The process ended. How often it died lately. What may have been a launcher is forgotten when the
     /// process is seen after it.
     pub fn ended(&mut self, end: &Termination, may_be_launcher: bool) -> Tally {
-        let mut tally = Tally::default();
         let State { last_exit, deaths, counters, .. } = &self.state;
         self.before_launcher = may_be_launcher.then(|| (last_exit.clone(), deaths.clone(), counters.deaths));
-        self.change(|state| {
-            state.last_exit = Some(LastExit::of(end));
-            tally = state.deaths.add(end.cause(), end.at);
-            state.counters.deaths.add(end);
-        });
+        let tally = self.state.died(end);
         if may_be_launcher {
             return Tally::default();
         }
-        self.has_been_seen();
+        self.state.ever_seen = true;
         tally
-    }
-
-    /// The start command ended.
-    pub fn command_ended(&mut self, end: &CommandEnd, now: Time) {
-        self.change(|state| state.last_start = Some(LastStart::of(end, now)));
     }
 
     /// One more of these. It is written with what comes next, or by [`Store::look_after_counters`]: a probe that
     /// finds nothing new writes no file.
     pub fn count(&mut self, of: impl FnOnce(&mut Counters) -> &mut u64) {
         counters::add(of(&mut self.state.counters));
+        self.has_counted = true;
+        if let Some(written) = &mut self.written {
+            written.counters = self.state.counters;
+        }
     }
 
     /// What has been counted is to be written.
     pub fn look_after_counters(&mut self) {
-        self.is_changed |=
-            self.written.as_ref().is_some_and(|written| written.counters != self.state.counters);
-    }
-
-    /// What the OOM killer has done while the process lived.
-    pub fn oom_kills(&mut self, kills: &OomKills) {
-        if self.state.oom_kills != *kills {
-            self.change(|state| state.oom_kills = kills.clone());
+        if self.has_counted {
+            self.written = None;
         }
     }
 
     /// An attempt succeeded.
     pub fn restarted(&mut self) {
-        self.change(|state| state.restarts = state.restarts.saturating_add(1));
-        self.has_been_seen();
+        counters::add(&mut self.state.restarts);
+        self.state.ever_seen = true;
     }
 
     /// What descends from the process that is being stopped, until that is over.
     pub fn notes(&mut self, descendants: &[ProcessId]) {
-        self.change(|state| state.noted = descendants.iter().copied().take(MOST_NOTED).collect());
+        self.state.noted = descendants.iter().copied().take(MOST_NOTED).collect();
     }
 
     /// The start command at work.
@@ -341,46 +250,37 @@ impl Store {
         if command.is_some() {
             self.before_launcher = None;
         }
-        self.change(|state| state.command = command);
-    }
-
-    /// What the last probe saw of the file that is to change.
-    pub fn heartbeat(&self) -> Option<&Heartbeat> {
-        self.state.heartbeat.as_ref()
+        self.state.command = command;
     }
 
     /// A probe has seen this. It is written with what comes next: a watch that goes on has it in mind.
     pub fn beats(&mut self, heartbeat: Heartbeat) {
+        if let Some(written) = &mut self.written {
+            written.heartbeat = Some(heartbeat.clone());
+        }
         self.state.heartbeat = Some(heartbeat);
     }
 
     /// The settings are others.
     pub fn use_settings(&mut self, settings: &Settings) {
-        let new = fresh(&self.files, settings);
-        let old = std::mem::replace(&mut self.state, new);
-        let said = old.said.clone();
-        self.state.command = old.command;
-        take_over(&mut self.state, old, settings);
-        self.state.said = said;
-        self.is_changed = true;
+        let (said, command) = (self.state.said.clone(), self.state.command);
+        let begun = begun(Some(mem::take(&mut self.state)), &self.files, settings);
+        self.state = State { said, command, ..begun };
     }
 
     /// Whether the state is another than what the file says.
     pub fn has_news(&mut self, memory: Memory) -> bool {
-        self.is_changed |= self.state.memory != memory;
         self.state.memory = memory;
         if memory.stopping.is_none() {
             self.state.noted.clear();
         }
-        self.is_changed &= self.written.as_ref() != Some(&self.state);
-        self.is_changed
+        self.written.as_ref() != Some(&self.state)
     }
 
     /// The file may have been removed, and is then written anew.
     pub fn look_after_file(&mut self) {
         if !self.files.has_state() {
             self.written = None;
-            self.is_changed = true;
         }
     }
 
@@ -390,11 +290,10 @@ impl Store {
     /// It could not be written; then there still is news.
     pub fn write(&mut self) -> io::Result<()> {
         // In whole milliseconds, as they are read again.
-        self.state.written_ms = Time::from_millis(millis::of(crate::time::now()));
-        self.state.clocks_ms = Some(crate::time::clocks_ms());
+        self.state.written_ms = Time::from_millis(millis::of(now()));
+        self.state.clocks_ms = Some(clocks_ms());
         self.files.write_state(&self.state)?;
-        self.written = Some(self.state.clone());
-        self.is_changed = false;
+        (self.written, self.has_counted) = (Some(self.state.clone()), false);
         Ok(())
     }
 
@@ -403,16 +302,20 @@ impl Store {
     /// # Errors
     /// That could not be written.
     pub fn end(&mut self, memory: Memory) -> io::Result<()> {
-        self.change(|state| state.watchdog = None);
+        self.state.watchdog = None;
         self.has_other_clocks();
         let written = if self.has_news(memory) { self.write() } else { Ok(()) };
         self.files.touch();
         written
     }
+}
 
-    fn change(&mut self, change: impl FnOnce(&mut State)) {
-        change(&mut self.state);
-        self.is_changed = true;
+impl State {
+    /// The process ended so. How often it died lately.
+    fn died(&mut self, end: &Termination) -> Tally {
+        self.last_exit = Some(LastExit::of(end));
+        self.counters.deaths.add(end);
+        self.deaths.add(end.cause(), end.at)
     }
 }
 
@@ -429,98 +332,76 @@ fn next(
     settings: &Settings,
     proc: &Proc,
 ) -> (State, Option<(Termination, Tally)>) {
-    let mut state = fresh(files, settings);
-    let last_known = old.as_ref().map(|old| files.checked(old));
-    if let Some(old) = old {
-        take_over(&mut state, old, settings);
-    }
+    let since = old.as_ref().map(|old| files.checked(old)).unwrap_or_default();
+    let mut state = begun(old, files, settings);
     // While nobody can tell, it is what it was.
     let is_dead =
         |process: &mut StoredProcess| !proc.try_is_alive(process.id, process.signature.user).unwrap_or(true);
     let Some(process) = state.process.take_if(is_dead) else { return (state, None) };
-    let StoredProcess { id: ProcessId { pid, started }, name, session, has_terminal, signature } = process;
-    state.predecessor = last_known.map(|since| Predecessor {
-        pid,
-        name: name.clone(),
-        session,
-        has_terminal,
-        since,
-        signature,
-    });
+    let StoredProcess { id, name, session, has_terminal, signature } = process;
+    let ProcessId { pid, started } = id;
+    let predecessor = Predecessor { pid, name: name.clone(), session, has_terminal, since, signature };
+    state.predecessor = Some(predecessor);
     // What a watchdog has stopped has not died.
     let stop = state.memory.stopping.filter(|stop| stop.stage != Stage::Evidence);
-    if stop.is_some_and(|stop| stop.process.is_same(ProcessId { pid, started })) {
+    if stop.is_some_and(|stop| stop.process.is_same(id)) {
         return (state, None);
     }
-    let end = Termination {
-        pid,
-        name,
-        started,
-        at: crate::time::now(),
-        exit: Exit::Untold,
-        memory: None,
-        out_of_memory: state.oom_kills.since(proc.root()),
-    };
-    let deaths = state.deaths.add(end.cause(), end.at);
-    state.counters.deaths.add(&end);
-    state.last_exit = Some(LastExit::of(&end));
+    let out_of_memory = state.oom_kills.since(proc.root());
+    let (at, exit) = (now(), Exit::Untold);
+    let end = Termination { pid, name, started, at, exit, memory: None, out_of_memory };
+    let deaths = state.died(&end);
     state.ever_seen = true;
     (state, Some((end, deaths)))
 }
 
-/// Takes over what still holds of an `old` state: what is known of the same process, and what people said.
-fn take_over(state: &mut State, old: State, settings: &Settings) {
-    let is_same_process = old.process_name == state.process_name;
-    let is_same = old.digest().is_same(state.digest());
+/// What still holds of an `old` state: what is known of the same process, and what people said.
+fn kept(old: State, settings: &Settings) -> State {
+    let (now, digest) = (now(), settings.digest());
+    let is_same_process = old.process_name == settings.criteria.pattern.text();
+    let is_same = old.digest().is_same(digest);
     // Two lines in turn are no new beginning each time.
-    let is_known = is_same || old.seen.contains(&state.settings);
-    state.seen = old.seen;
-    state.seen.retain(|seen| *seen != state.settings);
-    if !is_same {
-        state.seen.push(old.settings);
-    }
-    let too_many = state.seen.len().saturating_sub(MOST_SEEN);
-    state.seen.drain(..too_many);
-    state.resumed_ms = old.resumed_ms.min(state.since_ms);
-    state.begun_by = old.begun_by;
-    state.counters = old.counters;
+    let is_known = is_same || old.seen.contains(&digest.number);
+    let others = old.seen.iter().copied().chain((!is_same).then_some(old.settings));
+    let mut seen: Vec<_> = others.filter(|seen| *seen != digest.number).collect();
+    seen.drain(..seen.len().saturating_sub(MOST_SEEN));
     let memory = match (is_known, is_same_process) {
         (true, _) => old.memory,
         (false, true) => old.memory.with_other_settings(),
         (false, false) => Memory { last_attempt: old.memory.last_attempt, ..Memory::default() },
     };
-    state.noted = old.noted;
-    state.memory = memory.as_of(state.since_ms, &settings.limits);
-    state.said = if is_known { old.said } else { old.said.only(Notice::Lines) };
-    state.heartbeat = old.heartbeat.filter(|_| is_known);
-    if is_known {
-        state.left_near = old.left_near;
-        state.held = old.held;
+    // Of a time to come, it would make a left-over of all that runs.
+    let not_to_come = |old: Predecessor| Predecessor { since: old.since.min(now), ..old };
+    let mut state = State {
+        seen,
+        memory: memory.as_of(now, &settings.limits),
+        resumed_ms: old.resumed_ms.min(now),
+        predecessor: old.predecessor.map(not_to_come),
         // An older release did not say.
-        state.ever_seen = old.ever_seen || old.restarts > 0;
+        ever_seen: old.ever_seen || old.restarts > 0,
+        command: None,
+        ..old
+    };
+    if !is_known {
+        state.said = state.said.only(Notice::Lines);
+        (state.heartbeat, state.left_near, state.held, state.ever_seen) = (None, None, None, false);
     }
-    (state.written_ms, state.clocks_ms) = (old.written_ms, old.clocks_ms);
-    if is_same_process {
-        state.restarts = old.restarts;
-        state.told = old.told;
-        // Of a time to come, it would make a left-over of all that runs.
-        let not_to_come = |old: Predecessor| Predecessor { since: old.since.min(state.since_ms), ..old };
-        state.predecessor = old.predecessor.map(not_to_come);
-        state.process = old.process;
-        state.last_exit = old.last_exit;
-        state.deaths = old.deaths;
-        state.last_start = old.last_start;
-        state.oom_kills = old.oom_kills;
+    if !is_same_process {
+        (state.restarts, state.told) = (0, false);
+        (state.process, state.predecessor) = (None, None);
+        (state.last_exit, state.last_start) = (None, None);
+        (state.deaths, state.oom_kills) = Default::default();
     }
-    state.sight = old.sight;
-    state.since_ms = old.since_ms;
+    state
 }
 
-fn fresh(files: &Files, settings: &Settings) -> State {
+/// What a watch with these `settings` begins with.
+fn begun(old: Option<State>, files: &Files, settings: &Settings) -> State {
     let Settings { criteria, limits, dirs, name, .. } = settings;
     let text = |path: PathBuf| path.into_os_string().into_string().ok();
     let Digest { version: settings_version, number } = settings.digest();
     let (pid, started) = (crate::sys::own_pid(), own_start().unwrap_or_default());
+    let new = || State { since_ms: now(), ..State::default() };
     State {
         version: VERSION,
         name: name.to_string(),
@@ -532,12 +413,11 @@ fn fresh(files: &Files, settings: &Settings) -> State {
         once: limits.once,
         interval_ms: limits.health_check_interval,
         watchdog: Some(ProcessId { pid, started }),
-        since_ms: crate::time::now(),
         max_fail_count: limits.max_fail_count,
         takes_requests: true,
         log: text(dirs.log(name)),
         output_log: text(dirs.output_log(name)),
-        ..State::default()
+        ..old.map_or_else(new, |old| kept(old, settings))
     }
 }
 
@@ -574,17 +454,22 @@ mod tests {
         };
         let process = ProcessInfo::of_test(7, "x", Signature::new(0, b""));
         let predecessor = Some(Predecessor::new(&process, far));
-        let odd =
-            State { restarts: u64::MAX, resumed_ms: far, memory, predecessor, ..fresh(&files, &settings) };
+        let odd = State {
+            restarts: u64::MAX,
+            resumed_ms: far,
+            memory,
+            predecessor,
+            ..begun(None, &files, &settings)
+        };
         files.write_state(&odd).unwrap();
 
         let (mut record, _) = Store::recall(files.clone(), &settings, &proc);
         let now = crate::time::now();
-        assert!(record.memory().last_attempt.unwrap() <= now);
-        assert!(record.memory().gave_up_until.unwrap() <= now + crate::policy::LONGEST_RETRY);
-        assert!(record.predecessor().unwrap().since <= now, "what started since then counts");
+        assert!(record.state.memory.last_attempt.unwrap() <= now);
+        assert!(record.state.memory.gave_up_until.unwrap() <= now + crate::policy::LONGEST_RETRY);
+        assert!(record.state.predecessor.as_ref().unwrap().since <= now, "what started since then counts");
         record.restarted();
-        let memory = record.memory();
+        let memory = record.state.memory;
         record.end(memory).unwrap();
         let state = files.state().unwrap();
         assert_eq!((state.restarts, state.memory.failures), (u64::MAX, u32::MAX));
@@ -603,7 +488,7 @@ mod tests {
         for (number, version, is_same) in
             [(7, None, true), (7, Some(1), false), (ours, Some(1), true), (7, Some(2), true)]
         {
-            let state = State { settings: number, memory, ..fresh(&files, &settings) };
+            let state = State { settings: number, memory, ..begun(None, &files, &settings) };
             let mut state = serde_json::to_value(&state).unwrap();
             match version {
                 Some(version) => state["settings_version"] = version.into(),
@@ -642,18 +527,18 @@ mod tests {
         };
         let lasts = |memory: Memory| (memory.ours, memory.stopping, memory.version, memory.window_stopped);
         for (number, is_known) in [(settings.digest().number, true), (7, false)] {
-            let state = State { settings: number, memory, noted: vec![id], ..fresh(&files, &settings) };
+            let state = State { settings: number, memory, noted: vec![id], ..begun(None, &files, &settings) };
             files.write_state(&state).unwrap();
             let (mut record, _) = Store::recall(files.clone(), &settings, &proc);
             record.forget_give_up();
-            let recalled = record.memory();
+            let recalled = record.state.memory;
             assert_eq!(lasts(recalled), lasts(memory));
             assert_eq!((recalled.failures, recalled.gave_up_until), (0, None));
             // What a probe has proved is of its settings.
             assert_eq!((recalled.health.restarts, recalled.health.proven), (u32::from(is_known), is_known));
-            assert!(record.has_news(recalled) && record.state().noted == [id]);
+            assert!(record.has_news(recalled) && record.state.noted == [id]);
             record.has_news(Memory { stopping: None, ..recalled });
-            assert_eq!(record.state().noted, []);
+            assert_eq!(record.state.noted, []);
         }
     }
 
@@ -674,10 +559,10 @@ mod tests {
             let files = Files::new(folder.path(), &settings.name, "this boot");
             let process = ProcessInfo::of_test(7, "x", Signature::new(user, b""));
             let process = Some(StoredProcess::from(&ProcessInfo { started: Time::from_secs(1), ..process }));
-            files.write_state(&State { process, ..fresh(&files, &settings) }).unwrap();
+            files.write_state(&State { process, ..begun(None, &files, &settings) }).unwrap();
             let proc = Proc::new(proc.path()).unwrap();
             let (record, found) = Store::recall(files, &settings, &proc);
-            let State { process, predecessor, last_exit, .. } = record.state();
+            let State { process, predecessor, last_exit, .. } = &record.state;
             assert_eq!(
                 (process.is_none(), predecessor.is_some(), last_exit.is_some(), found.ended.is_some()),
                 (has_died, has_died, has_died, has_died)
@@ -707,7 +592,7 @@ mod tests {
             if is_seen {
                 record.sees(Sight::Running, Some(&process), Time::from_secs(2));
             }
-            let counted = record.state().counters.deaths;
+            let counted = record.state.counters.deaths;
             assert_eq!(counted, counters::Deaths { finished, ..counters::Deaths::default() });
         }
     }
@@ -723,10 +608,10 @@ mod tests {
         let predecessor = |pid| Predecessor::new(&process(pid), Time::from_secs(2));
         record.sees(Sight::Running, Some(&process(7)), Time::from_secs(1));
         record.lost(&predecessor(7));
-        assert_eq!((record.state().sight, record.state().process.is_none()), (Sight::Missing, true));
+        assert_eq!((record.state.sight, record.state.process.is_none()), (Sight::Missing, true));
         record.sees(Sight::Running, Some(&process(8)), Time::from_secs(3));
         record.lost(&predecessor(7));
-        let followed = record.state().process.as_ref().map(|process| process.id.pid);
-        assert_eq!((record.state().sight, followed), (Sight::Running, Some(8)));
+        let followed = record.state.process.as_ref().map(|process| process.id.pid);
+        assert_eq!((record.state.sight, followed), (Sight::Running, Some(8)));
     }
 }

@@ -3,7 +3,6 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use crate::hold::pause::Leave;
 use crate::log;
 use crate::process::ProcessId;
 use crate::process::scan::Proc;
@@ -115,7 +114,7 @@ impl Facts {
 
 /// Whether somebody has said `resume` since that was last heeded.
 pub fn is_resumed(files: &Files, state: &State) -> bool {
-    matches!(files.leave(now()), Leave::Given { resumed: Some(at) } if at > state.resumed_ms)
+    files.resumed(now()).is_some_and(|at| at > state.resumed_ms)
 }
 
 impl Admission {

@@ -17,6 +17,7 @@ use crate::report::health::StopEvent;
 use crate::report::log_lines::LogLines;
 use crate::report::words::{self, Wrote};
 use crate::settings::{Autorestart, Limits, Settings};
+use crate::state::history::LastStart;
 use crate::state::said::Notice;
 use crate::state::store::Store;
 use crate::state::{Origin, Sight, State};
@@ -36,17 +37,19 @@ pub(super) fn emit<'a>(event: impl Into<Event<'a>>, record: &mut Store, report: 
 /// What the state keeps of an event. A death is counted with how it ended, which a launcher's may not be.
 fn keep(event: &Event<'_>, record: &mut Store) {
     match event {
-        Event::Attempt(AttemptEvent::CommandEnded { end, .. }) => record.command_ended(end, now()),
+        Event::Attempt(AttemptEvent::CommandEnded { end, .. }) => {
+            record.state.last_start = Some(LastStart::of(end, now()))
+        }
         Event::Attempt(AttemptEvent::Succeeded { .. }) => {
             record.restarted();
             record.count(|counters| &mut counters.starts.success);
         }
         Event::Attempt(AttemptEvent::Failed { .. }) => record.count(|counters| &mut counters.starts.failure),
         Event::Attempt(AttemptEvent::GaveUp { .. }) => {
-            record.told(true);
+            record.state.told = true;
             record.count(|counters| &mut counters.give_ups);
         }
-        Event::Attempt(AttemptEvent::Recovered(_)) => record.told(false),
+        Event::Attempt(AttemptEvent::Recovered(_)) => record.state.told = false,
         Event::Stop(StopEvent::Stopped { why, .. }) => record.count(|counters| match why {
             Why::Unhealthy => &mut counters.stops.unhealthy,
             Why::Request => &mut counters.stops.request,
@@ -77,7 +80,7 @@ pub(super) fn doubt_settings(settings: &Settings, record: &mut Store, report: &m
         (Notice::Doubt, settings.criteria.doubt()),
         (Notice::File, settings.doubt.clone()),
         (Notice::Autorestart, doubt_autorestart(&settings.limits)),
-        (Notice::UnknownDependency, depends::doubt(settings, record.files())),
+        (Notice::UnknownDependency, depends::doubt(settings, &record.files)),
     ] {
         emit(Event::of_doubt(notice, doubt.as_deref()), record, report);
     }
@@ -118,13 +121,13 @@ impl Parts {
 
     /// Tells whether the state could be written.
     pub(super) fn tell_kept(&mut self, kept: io::Result<()>) {
-        let State { sight, begun_by, .. } = self.record.state();
+        let State { sight, begun_by, .. } = &self.record.state;
         match kept {
             Ok(()) => self.emit(Event::Over(Notice::StateFolder)),
             // Cron would mail it each minute, and nothing is amiss.
             Err(_) if *sight == Sight::Running && *begun_by == Some(Origin::Line) => {}
             Err(error) => {
-                let folder = self.record.files().folder().to_owned();
+                let folder = self.record.files.folder().to_owned();
                 self.emit(Lasting::StateUnwritable { folder: &folder, error: &error });
             }
         }
@@ -244,7 +247,7 @@ impl Supervisor {
     }
 
     fn tell_give_up(&mut self, failures: u32, retry: Option<Duration>) {
-        let state = self.parts.record.state();
+        let state = &self.parts.record.state;
         let was_told = self.policy.has_given_up_before() && state.told;
         let is_kept = state.said.last(Notice::StateFolder).is_none();
         let ever_seen = state.ever_seen;
@@ -280,7 +283,7 @@ impl Supervisor {
     /// A start command that does its work, and no process of the name ever: it is the name, perhaps. That is asked
     /// once for each attempt.
     pub(super) fn doubt_name(&mut self, is_at_work: bool, left: &[Candidate]) {
-        if self.parts.record.state().ever_seen
+        if self.parts.record.state.ever_seen
             || std::mem::replace(&mut self.facts.attempt.name_is_doubted, true)
         {
             return;

@@ -142,7 +142,7 @@ impl Supervisor {
         self.health.killed.take_if(|killed| killed.ended(now, |_| false).is_some());
         let probe = self.health.probe.as_mut()?;
         let process = probe.process();
-        let previous = self.parts.record.heartbeat();
+        let previous = self.parts.record.state.heartbeat.as_ref();
         let found = match probe.ended(now, previous, self.parts.proc.root()) {
             Some(found) => found,
             // What cannot be killed has no result.
@@ -183,7 +183,7 @@ impl Supervisor {
         let Some(process) = self.followed.as_ref().map(Handle::info) else { return };
         match news {
             News::Healthy { again } => {
-                let said = self.parts.record.state().said.last(Notice::Health);
+                let said = self.parts.record.state.said.last(Notice::Health);
                 let was_left = said.is_some_and(|facts| facts.starts_with(LEFT));
                 let was_told = self.parts.record.is_news(Told::Over(Notice::Health));
                 self.parts.emit(HealthEvent::Healthy { process, again: again || was_told, was_left });

@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use crate::hold::pause::Leave;
 use crate::hold::{Held, Hold, depends, hours, of_the_calendar, versions};
 use crate::policy::{Seen, Window};
 use crate::report::event::{Event, Lasting, WatchEvent};
@@ -24,7 +23,7 @@ impl Supervisor {
     /// would come.
     pub(super) fn look_for_holds(&mut self, would_start: bool) {
         let settings = &self.parts.settings;
-        self.holds = self.parts.record.files().holds(now());
+        self.holds = self.parts.record.files.holds(now());
         if !settings.active_hours.is_empty() || !settings.versions.is_empty() {
             let started = self.policy.memory().version;
             self.holds.extend(of_the_calendar(settings, WallClock::now(), started));
@@ -42,7 +41,7 @@ impl Supervisor {
     fn dependency(&mut self) -> Option<Held> {
         let Parts { settings, record, proc, .. } = &mut self.parts;
         let now = now();
-        let held = depends::hold(settings, record.files(), record.state(), proc, now)?;
+        let held = depends::hold(settings, &record.files, &record.state, proc, now)?;
         if held.until.is_none_or(|until| now < until) {
             return Some(held);
         }
@@ -117,7 +116,7 @@ impl Supervisor {
         };
         for held in told {
             let left = held.until.map(|until| until.saturating_sub(now()));
-            self.facts.is_held_news |= self.parts.record.state().said.last(held.hold.notice()).is_none();
+            self.facts.is_held_news |= self.parts.record.state.said.last(held.hold.notice()).is_none();
             self.parts.emit(Lasting::Held { held, left });
         }
     }
@@ -125,8 +124,8 @@ impl Supervisor {
     /// Somebody may have said that what was is to be forgotten.
     pub(super) fn heed_resume(&mut self) {
         let now = now();
-        let Leave::Given { resumed: Some(at) } = self.parts.record.files().leave(now) else { return };
-        if self.parts.record.resumed(at) {
+        let resumed = self.parts.record.files.resumed(now);
+        if resumed.is_some_and(|at| self.parts.record.resumed(at)) {
             self.parts.emit(WatchEvent::Resumed);
             self.policy.forget(now);
         }

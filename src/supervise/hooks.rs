@@ -190,7 +190,7 @@ impl Supervisor {
             Some(Telling::Busy) if self.hooks.again.is_some_and(|again| now < again) => return false,
             Some(Telling::Busy) | None => {}
         }
-        let files = self.parts.record.files();
+        let files = &self.parts.record.files;
         let telling = Telling::ask(files);
         if matches!(telling, Telling::Busy) {
             (self.hooks.telling, self.hooks.again) = (Some(telling), Some(now + AGAIN));
@@ -262,7 +262,7 @@ impl Supervisor {
         }
         // Somebody has cleared the state folder.
         if telling.is_gone() {
-            *telling = Telling::ask(self.parts.record.files());
+            *telling = Telling::ask(&self.parts.record.files);
         }
         if telling.write(owed).is_ok() {
             written.clone_from(owed);

@@ -43,7 +43,7 @@ use crate::settings::doubts::Doubts;
 use crate::settings::{Settings, Verbosity};
 use crate::state::Sight;
 use crate::state::lock::Lock;
-use crate::state::said::Notice;
+use crate::state::said::{Notice, Said};
 use crate::state::store::Store;
 use crate::supervise::events::{Facts, doubt_settings};
 use crate::supervise::health::Health;
@@ -167,7 +167,7 @@ enum Woken {
 impl Supervisor {
     /// A watch that begins, or goes on where the one before it stopped.
     pub fn new(mut parts: Parts) -> Self {
-        let files = parts.record.files();
+        let files = &parts.record.files;
         // One of a time to come is of a clock that has been set back.
         let noted = StartRecord::read(files).filter(|noted| noted.attempt <= now());
         let command = noted.and_then(|noted| StartCommand::adopt(noted, &parts.proc));
@@ -177,8 +177,8 @@ impl Supervisor {
             parts.emit(AttemptEvent::Adopted { pid: command.pid(), since });
         }
         let memory = match noted {
-            Some(noted) => parts.record.memory().with_attempt(noted.attempt, command.is_some()),
-            None => parts.record.memory(),
+            Some(noted) => parts.record.state.memory.with_attempt(noted.attempt, command.is_some()),
+            None => parts.record.state.memory,
         };
         let memory = if parts.afresh { memory.afresh() } else { memory };
         let mut facts = Facts::default();
@@ -196,7 +196,7 @@ impl Supervisor {
             followed: None,
             last_alive: Time::ZERO,
             dying: None,
-            predecessor: parts.record.predecessor().cloned(),
+            predecessor: parts.record.state.predecessor.clone(),
             descent: command.as_ref().map(|command| Descent::new(running(&parts.proc, command))),
             command,
             child_changed: true,
@@ -214,7 +214,7 @@ impl Supervisor {
             shutdown: Shutdown::default(),
             facts,
             health: Health::default(),
-            stops: Stops::recall(memory.stopping, &parts.record.state().noted),
+            stops: Stops::recall(memory.stopping, &parts.record.state.noted),
             requests: Requests::default(),
             hooks: Hooks::default(),
             parts,
@@ -377,7 +377,7 @@ impl Supervisor {
                     let seen = self.look();
                     self.refresh_signature();
                     self.look_after_files();
-                    let is_unknown = self.parts.record.state().sight == Sight::Unknown;
+                    let is_unknown = self.parts.record.state.sight == Sight::Unknown;
                     self.parts.emit(WatchEvent::Checked(match self.followed.as_ref().map(Handle::info) {
                         Some(process) => {
                             Look::Running { process, others: 0, ran: now().saturating_sub(process.started) }
@@ -432,12 +432,12 @@ impl Supervisor {
                     self.let_go();
                     self.hooks.forget();
                     self.policy.begin_anew();
-                    self.parts.record.forget_said();
+                    self.parts.record.state.said = Said::default();
                     self.facts = Facts { has_looked: self.facts.has_looked, ..Facts::default() };
                 }
                 self.parts.record.use_settings(&settings);
                 if let Some(lock) = &mut self.parts.lock {
-                    lock.note(self.parts.record.files(), &settings.fingerprint());
+                    lock.note(&self.parts.record.files, &settings.fingerprint());
                 }
                 self.parts.emit(WatchEvent::Reloaded(&settings));
                 doubt_settings(&settings, &mut self.parts.record, &mut self.parts.report);
@@ -480,7 +480,7 @@ impl Supervisor {
         let exit = match outcome {
             Outcome::Running { started } => {
                 match followed.as_ref().map(Handle::info) {
-                    Some(process) if parts.record.was_told() => parts.emit(AttemptEvent::Recovered(process)),
+                    Some(process) if parts.record.state.told => parts.emit(AttemptEvent::Recovered(process)),
                     Some(process) if started => {
                         let took =
                             facts.missing_since.map_or(Duration::ZERO, |since| now().saturating_sub(since));
@@ -494,10 +494,10 @@ impl Supervisor {
             }
             Outcome::GaveUp => ExitCode::GaveUp,
             // That is its outcome, and has been told.
-            Outcome::Unknown if parts.record.state().left_near.is_some() => ExitCode::CannotTell,
+            Outcome::Unknown if parts.record.state.left_near.is_some() => ExitCode::CannotTell,
             Outcome::Unknown => {
                 if facts.is_unknown_news {
-                    let why = parts.record.state().said.last(Notice::Unknown).unwrap_or_default().to_owned();
+                    let why = parts.record.state.said.last(Notice::Unknown).unwrap_or_default().to_owned();
                     parts.emit(WatchEvent::CannotTell { why: &why });
                 } else {
                     worth = Worth::AllOfAWarning;
@@ -598,7 +598,7 @@ fn may_be_late(seen: Seen) -> bool {
 
 /// This instance, as the service manager is to see it.
 fn snapshot(record: &Store, holds: &[Held], goes_on: bool) -> Snapshot {
-    let state = record.state();
+    let state = &record.state;
     let live = Live {
         process: Ok(state.process.is_some() && state.sight == Sight::Running),
         watcher: if goes_on { Watcher::At(sys::own_pid()) } else { Watcher::Nobody },
@@ -607,7 +607,7 @@ fn snapshot(record: &Store, holds: &[Held], goes_on: bool) -> Snapshot {
     };
     // Of the others the state has the one that matters.
     let people: Vec<_> = holds.iter().filter(|held| held.hold.is_of_people()).cloned().collect();
-    Snapshot::new(state, record.files().folder().to_owned(), &live, now()).with(&people)
+    Snapshot::new(state, record.files.folder().to_owned(), &live, now()).with(&people)
 }
 
 /// To somebody who wonders why nothing happens.

@@ -127,7 +127,7 @@ impl Supervisor {
 
     /// Looks for what a watch before this one followed, whatever it is called by now.
     fn look_for_the_one_before(&mut self, criteria: &Criteria) -> Result<Option<Seen>, Unknown> {
-        let Some(process) = self.parts.record.take_followed_before() else { return Ok(None) };
+        let Some(process) = self.parts.record.followed_before.take() else { return Ok(None) };
         let Parts { proc, open_pidfd, .. } = &self.parts;
         let held = Handle::resume(proc, &process.stored(), criteria, *open_pidfd)?;
         Ok(held.map(|followed| {
@@ -182,13 +182,13 @@ impl Supervisor {
         parts.sees_running(&followed, stopped, self.last_alive);
         // What an attempt brings about may be a launcher of something else.
         if !self.policy.memory().judging {
-            parts.record.has_been_seen();
+            parts.record.state.ever_seen = true;
         }
         parts.emit(Event::Over(Notice::Finished));
         self.shutdown.forget();
         parts.record.note_signature(followed.info());
-        parts.record.oom_kills(followed.oom_kills());
-        if !parts.settings.limits.once && parts.record.was_told() {
+        parts.record.state.oom_kills.clone_from(followed.oom_kills());
+        if !parts.settings.limits.once && parts.record.state.told {
             parts.emit(AttemptEvent::Recovered(followed.info()));
         }
         let (id, still) = (id(followed.info()), self.still(&followed, stopped));
@@ -201,7 +201,7 @@ impl Supervisor {
     pub(super) fn own_tasks(&mut self) -> Tasks {
         let command = self.command.as_ref().map_or(0, StartCommand::pid);
         let Parts { record, proc, settings, .. } = &self.parts;
-        let left = settings.hook.as_ref().and_then(|_| self.hooks.of_another(record.files()));
+        let left = settings.hook.as_ref().and_then(|_| self.hooks.of_another(&record.files));
         let left = left.filter(|left| proc.is_alive(*left)).map(|left| left.pid);
         let others = self.tasks().into_iter().map(|task| task.pid()).filter(|pid| *pid != command);
         let others = others.chain(left).collect();
@@ -212,7 +212,7 @@ impl Supervisor {
     /// the attempt is to be judged; and then, while the start command runs, it is asked whether the name is right.
     fn has_left_near(&mut self, criteria: &Criteria) -> bool {
         let Parts { record, proc, settings, .. } = &mut self.parts;
-        if record.state().left_near.is_some_and(|left| proc.is_alive(left)) {
+        if record.state.left_near.is_some_and(|left| proc.is_alive(left)) {
             return true;
         }
         record.leaves_near(None);
@@ -221,7 +221,7 @@ impl Supervisor {
         let ended_well =
             attempt.command.as_ref().is_some_and(|end| end.status.is_some_and(|it| it.success()));
         let has_done_its_work = self.command.is_some() || ended_well;
-        if !self.policy.memory().judging || record.state().ever_seen || !is_due || !has_done_its_work {
+        if !self.policy.memory().judging || record.state.ever_seen || !is_due || !has_done_its_work {
             return false;
         }
         // Its last child may be about to become what it is called.
@@ -388,7 +388,7 @@ impl Supervisor {
     pub(super) fn note_life(&mut self) {
         if let Some(followed) = &mut self.followed {
             followed.count_oom_kills(&self.parts.proc);
-            self.parts.record.oom_kills(followed.oom_kills());
+            self.parts.record.state.oom_kills.clone_from(followed.oom_kills());
             self.parts.record.note_life();
         }
     }

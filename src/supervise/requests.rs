@@ -36,7 +36,7 @@ impl Supervisor {
         let stage = self.stage_length();
         let within =
             4 * stage + limits.start_timeout + limits.restart_wait_interval + 4 * KILL_AFTER + MARGIN;
-        let taken = self.parts.record.files().take_request(within)?;
+        let taken = self.parts.record.files.take_request(within)?;
         let request = taken.request;
         self.requests.superseded = self.requests.taken.replace(taken);
         self.parts.emit(WatchEvent::Requested(request));

@@ -70,7 +70,7 @@ fn prepare(settings: Settings, reload: Reload, stderr: &mut Stderr) -> Result<Bo
     let admission = Admission::decide(&facts);
     let output = OutputLog::of(&settings);
     if admission == Admission::LookGivenUp {
-        let exit = look_only(&settings, &proc, record.predecessor());
+        let exit = look_only(&settings, &proc, record.state.predecessor.as_ref());
         if exit != ExitCode::Success {
             // What the process has left may still write.
             let _ = output.keep_to_limit();
@@ -86,13 +86,13 @@ fn prepare(settings: Settings, reload: Reload, stderr: &mut Stderr) -> Result<Bo
         Ok(signals) => signals,
         Err(error) => return Err(cannot_tell(&format!("signals cannot be caught: {error}"), stderr)),
     };
-    start_log(&settings, record.was_told());
+    start_log(&settings, record.state.told);
     let service_manager = Rc::new(RefCell::new(ServiceManager::of_watch(settings.limits.once)));
     proc.pulse = pulse_of(&service_manager);
     let parts = Parts {
         reload,
         afresh: admission == (Admission::Watch { forgets: Forgets::All }),
-        is_of_series: record.begins(facts.origin),
+        is_of_series: record.state.begun_by.replace(facts.origin).is_none_or(|before| before == facts.origin),
         lock: lock.ok(),
         record,
         open_pidfd,
@@ -155,15 +155,15 @@ fn acquire(files: &mut Files, settings: &Settings, proc: &Proc) -> Result<Lock, 
 fn facts(settings: &Settings, lock: Option<&Lock>, record: &Store) -> Facts {
     Facts {
         was_cut_off: lock.is_some_and(|lock| lock.cut_off.is_some()),
-        is_resumed: is_resumed(record.files(), record.state()),
-        gave_up_until: record.memory().gave_up_until,
+        is_resumed: is_resumed(&record.files, &record.state),
+        gave_up_until: record.state.memory.gave_up_until,
         ..Facts::now(settings.limits.once, None)
     }
 }
 
 /// Takes up what the watch before this one has left, as far as it still holds.
 fn take_up(admission: Admission, facts: &Facts, record: &mut Store, report: &mut LogLines) {
-    end_holds_of_older_containers(record.files());
+    end_holds_of_older_containers(&record.files);
     let Admission::Watch { forgets } = admission else { return };
     if forgets != Forgets::Nothing {
         record.forget_give_up();
@@ -239,7 +239,7 @@ fn say_what_was_found(
     if found.in_turn {
         emit(Lasting::InTurn, record, report);
     }
-    let folder = record.files().folder().to_owned();
+    let folder = record.files.folder().to_owned();
     match lock {
         Ok(lock) => {
             emit(Event::Over(Notice::Lock), record, report);
@@ -252,7 +252,7 @@ fn say_what_was_found(
         }
     }
     // To somebody who can do something about it; to others when it matters.
-    let useless = record.files().usable().err().filter(|_| Origin::current() != Origin::Line);
+    let useless = record.files.usable().err().filter(|_| Origin::current() != Origin::Line);
     if let Some(error) = useless {
         emit(Lasting::StateUnwritable { folder: &folder, error: &error }, record, report);
     }

@@ -37,14 +37,14 @@ impl Supervisor {
         let Parts { lock, record, settings, .. } = &mut self.parts;
         let Some(lock) = lock else { return true };
         // Nobody is waited for here: it is asked again.
-        match lock.keep(record.files(), &settings.fingerprint()) {
+        match lock.keep(&record.files, &settings.fingerprint()) {
             Ok(()) => self.parts.emit(Event::Over(Notice::Lock)),
             Err(NoLock::Busy(holder)) => {
                 self.parts.emit(Lasting::LockLost(&holder));
                 return false;
             }
             Err(error) => {
-                let folder = self.parts.record.files().folder().to_owned();
+                let folder = self.parts.record.files.folder().to_owned();
                 self.parts.emit(Lasting::NoLock { folder: &folder, error: &error });
             }
         }
@@ -67,7 +67,7 @@ impl Supervisor {
             self.parts.emit(Lasting::OutputUnwritable { path: &path, error });
         }
         let attempt_at = self.policy.memory().last_attempt.unwrap_or_else(now);
-        let note = match self.parts.record.files().new_start_note(attempt_at) {
+        let note = match self.parts.record.files.new_start_note(attempt_at) {
             Ok(note) => Some(note),
             Err(error) => {
                 self.parts.tell_kept(Err(error));
@@ -234,7 +234,7 @@ impl Supervisor {
                 }
                 _ => false,
             },
-            _ => self.parts.record.state().last_exit.as_ref().is_some_and(|exit| {
+            _ => self.parts.record.state.last_exit.as_ref().is_some_and(|exit| {
                 just_now(exit.at_ms) && is_echo_of(exit.status, exit.signal.as_deref(), status)
             }),
         }

@@ -184,7 +184,7 @@ impl Supervisor {
     /// Whether this instance may restart its process now: without a lock nobody is kept from it.
     fn take_slot(&mut self) -> bool {
         self.stops.slot = None;
-        let dir = self.parts.record.files().usable();
+        let dir = self.parts.record.files.usable();
         let lock = dir.and_then(|dir| dir.make_file(SLOT, OFlags::RDWR, 0o600)).ok();
         let locked = lock.as_ref().map(|lock| flock(lock, FlockOperation::NonBlockingLockExclusive));
         if locked == Some(Err(Errno::WOULDBLOCK)) {

@@ -12,7 +12,7 @@ impl Supervisor {
     pub(super) fn ask_what_becomes_of_it(&mut self) {
         let parts = &mut self.parts;
         let is_to_be_asked =
-            parts.settings.limits.once && parts.record.state().said.last(Notice::Unit).is_none();
+            parts.settings.limits.once && parts.record.state.said.last(Notice::Unit).is_none();
         if let Some(followed) = self.followed.as_ref().filter(|_| is_to_be_asked) {
             let name = parts.settings.name.to_string();
             parts.unit.ask_about(parts.proc.root(), followed.info(), &name, now());
