@@ -3,11 +3,12 @@
 use std::io;
 use std::path::Path;
 
-use super::instances::{Known, before, known, select};
-use super::tell;
+use super::Failure;
+use super::instances::{Known, before, each, known};
 use crate::exit::ExitCode;
 use crate::fs::{Dir, Trust};
 use crate::input::cli::Clean;
+use crate::log::Stderr;
 use crate::process::scan::Proc;
 use crate::settings::dirs::{Dirs, User};
 use crate::settings::name::{Name, name};
@@ -20,11 +21,12 @@ use crate::time::boot_id;
 /// The endings of an instance's files in the state directory. The lock comes last: until then it keeps others away.
 const STATE: [&str; 7] = ["json", "json.damaged", "pause", "start", "stuck", "hook", "lock"];
 
-pub fn clean(asked: &Clean, user: &User) -> Result<ExitCode, Vec<String>> {
+pub fn clean(asked: &Clean, user: &User, stderr: &mut Stderr) -> Result<ExitCode, Failure> {
     let Clean { which, logs, log_dir } = asked;
     let place = &which.place;
     if *logs && place.state_dir.is_some() && log_dir.is_none() {
-        return Err(vec!["--logs beside --state-dir needs --log-dir DIR: where are the logs?".to_owned()]);
+        let line = "--logs beside --state-dir needs --log-dir DIR: where are the logs?";
+        return Err(Failure::new(ExitCode::Usage, line));
     }
     let usual = Dirs::of(user);
     let dirs = Dirs {
@@ -48,14 +50,10 @@ pub fn clean(asked: &Clean, user: &User) -> Result<ExitCode, Vec<String>> {
             });
         }
     }
-    let mut wrong = Vec::new();
-    for Known { name, .. } in select(which, &known, Some(&dirs.state)).map_err(|it| it.wrong)? {
-        match remove(name, &dirs, &logs_of(name)) {
-            Ok(removed) => tell(&format!("{name}: {removed}")),
-            Err(why) => wrong.push(format!("{name}: {why}")),
-        }
-    }
-    if wrong.is_empty() { Ok(ExitCode::Success) } else { Err(wrong) }
+    each(which, &known, &dirs.state, stderr, |Known { name, .. }| {
+        Ok(remove(name, &dirs, &logs_of(name))?.to_owned())
+    })
+    .map_err(|none| none.lines.into())
 }
 
 /// Removes the instance's state, and these `logs`. Says what was removed, or why nothing was.

@@ -4,7 +4,7 @@ use crate::time::{boot_id, now};
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use nix::unistd::geteuid;
 
@@ -24,7 +24,7 @@ use crate::settings::{Settings, versions};
 use crate::state::{Files, State, followed_by_others, store};
 use crate::supervise::admission::{Admission, Facts, Forgets, Other, is_resumed};
 use crate::supervise::start_command::{StartCommand, StartRecord};
-use crate::sys::{PROC, Pid};
+use crate::sys::PROC;
 use crate::task::Profile;
 use crate::task::account::Account;
 use crate::task::login::Login;
@@ -43,7 +43,6 @@ pub fn run(job: &Job, stderr: &mut Stderr) -> ExitCode {
     proc.neighbours = Hook(Box::new(move |proc| followed_by_others(&own, proc)));
     let proc = &proc;
     let state = store::preview(&files, &settings, proc);
-    let standing = Standing::read(&settings, &files, &state, proc);
     let version = take_version(&mut settings, state.memory.version);
     let settings = &settings;
     let survey = proc.survey(&settings.criteria);
@@ -51,7 +50,8 @@ pub fn run(job: &Job, stderr: &mut Stderr) -> ExitCode {
     let page = Page { aligned: io::stdout().is_terminal(), boot: SystemTime::now() - now() };
     let doubt = proc.doubt_pid_file(&settings.criteria);
     let rows = job.settings.in_force(&job.given, !page.aligned);
-    let would = [Some(would(settings, &found, standing)), version].into_iter().flatten().collect();
+    let would =
+        [Some(would(settings, &files, &state, proc, &found)), version].into_iter().flatten().collect();
     let text = page.write(settings, &rows, survey.as_deref().unwrap_or_default(), &found, doubt, would);
     print(&text);
     match found {
@@ -200,59 +200,6 @@ impl Page {
     }
 }
 
-/// What a watch that begins now finds of those before it, and of what people have said.
-#[derive(Debug, Clone)]
-enum Standing {
-    /// Nothing that keeps it from starting what is missing.
-    Free,
-    /// Another watchdog of its name is running.
-    Watched(Admission, Pid),
-    /// This holds it.
-    Held(Held),
-    /// The start command of the watch before it is running.
-    Starting { command: Pid },
-    /// It was given up, and is tried again after this time.
-    GivenUp { left: Duration },
-}
-
-impl Standing {
-    /// Only looks. Taking the lock, for however short a time, would send away a watchdog that begins just then.
-    fn read(settings: &Settings, files: &Files, next: &State, proc: &Proc) -> Self {
-        let now = now();
-        let before = files.state_of_this_boot().ok().flatten();
-        let other = before.as_ref().and_then(|state| Other::running(state, settings, proc));
-        let facts = Facts {
-            was_cut_off: before.is_some_and(|state| state.watchdog.is_some()),
-            is_resumed: is_resumed(files, next),
-            gave_up_until: next.memory.gave_up_until,
-            ..Facts::now(settings.limits.once, other)
-        };
-        let admission = Admission::decide(&facts);
-        if let Some(pid) = other.and_then(|other| other.pid) {
-            return Standing::Watched(admission, pid);
-        }
-        let mut holds = files.holds(now);
-        holds.extend(of_the_calendar(settings, WallClock::now(), next.memory.version));
-        if holds.is_empty() {
-            let dependency = depends::hold(settings, files, next, proc, now);
-            holds.extend(dependency.filter(|held| held.until.is_none_or(|until| now < until)));
-        }
-        if let Some(held) = Held::longest(&holds) {
-            return Standing::Held(held.clone());
-        }
-        if next.memory.life != Life::Open {
-            return Standing::Held(Held::new(Hold::Finished, None));
-        }
-        if let Some(command) = StartRecord::read(files).and_then(|noted| StartCommand::adopt(noted, proc)) {
-            return Standing::Starting { command: command.pid() };
-        }
-        let forgets = matches!(admission, Admission::Watch { forgets: Forgets::GiveUp | Forgets::All });
-        let is_forgotten = facts.is_resumed || forgets;
-        let until = next.memory.gave_up_until.filter(|until| now < *until && !is_forgotten);
-        until.map_or(Standing::Free, |until| Standing::GivenUp { left: until.saturating_sub(now) })
-    }
-}
-
 /// Puts the start command in force in its place, where the process was `started` with this version; and says which
 /// version that is, and which one comes next.
 fn take_version(settings: &mut Settings, started: Option<u64>) -> Option<String> {
@@ -275,44 +222,84 @@ fn take_version(settings: &mut Settings, started: Option<u64>) -> Option<String>
     text
 }
 
-fn would(settings: &Settings, found: &Result<Matches, Unknown>, standing: Standing) -> String {
-    const NOTHING: &str = "start nothing: not running, but";
-    let (name, once, resume) = (&settings.name, settings.limits.once, settings.order("resume"));
-    match (found.as_ref().map(|found| &found.counting), standing) {
-        (_, Standing::Watched(Admission::Repeated(_), by)) => {
-            format!("exit at once: pid {by} already watches '{name}'")
+/// Why a watch starts nothing.
+const NOTHING: &str = "start nothing: not running, but";
+
+/// What a watch that begins now would do, after those before it and what people have said. It only looks: taking the
+/// lock, for however short a time, would send away a watchdog that begins just then.
+fn would(
+    settings: &Settings,
+    files: &Files,
+    next: &State,
+    proc: &Proc,
+    found: &Result<Matches, Unknown>,
+) -> String {
+    let (now, name, once) = (now(), &settings.name, settings.limits.once);
+    let before = files.state_of_this_boot().ok().flatten();
+    let other = before.as_ref().and_then(|state| Other::running(state, settings, proc));
+    let facts = Facts {
+        was_cut_off: before.is_some_and(|state| state.watchdog.is_some()),
+        is_resumed: is_resumed(files, next),
+        gave_up_until: next.memory.gave_up_until,
+        ..Facts::now(once, other)
+    };
+    let admission = Admission::decide(&facts);
+    let watched = other.and_then(|other| other.pid).map(|by| format!("pid {by} already watches '{name}'"));
+    match (&watched, admission, found.as_ref().map(|found| &*found.counting)) {
+        (Some(watched), Admission::Repeated(_), _) => return format!("exit at once: {watched}"),
+        (Some(watched), Admission::Refused(_), _) => {
+            return format!("exit with status 4: {watched}; to run another, add --name {name}-2");
         }
-        (_, Standing::Watched(Admission::Refused(_), by)) => format!(
-            "exit with status 4: pid {by} already watches '{name}'; to run another, add --name {name}-2"
-        ),
-        (Err(Unknown(why)), _) => format!("start nothing: cannot tell whether it is running ({why})"),
-        (Ok(found), _) if once && !found.is_empty() => format!("start nothing: running: {}", list(found)),
-        (Ok(found), _) if !found.is_empty() => {
-            format!("follow {}; start nothing", found.first().map(ToString::to_string).unwrap_or_default())
+        (_, _, Err(Unknown(why))) => {
+            return format!("start nothing: cannot tell whether it is running ({why})");
         }
-        (_, Standing::Watched(_, by)) => format!("{NOTHING} pid {by} already watches '{name}'"),
-        (_, Standing::Held(it)) => {
-            let words = held(&it);
-            let is_of_start = matches!(it.hold, Hold::Stopped | Hold::Finished);
-            let order = if is_of_start { settings.order("start") } else { resume };
-            match (it.hold, it.until) {
-                (Hold::Paused | Hold::Upgrading | Hold::Stopped | Hold::Finished, None) => {
-                    format!("{NOTHING} {words} until '{order}' or a reboot")
-                }
-                (Hold::Paused | Hold::Upgrading | Hold::Stopped, Some(until)) => {
-                    let left = span(until.saturating_sub(now()));
-                    format!("{NOTHING} {words} for another {left}; to end the pause: {order}")
-                }
-                (_, Some(until)) => format!("{NOTHING} {words} until {}", by_the_clock(until)),
-                (_, None) => format!("{NOTHING} {words}"),
-            }
+        (_, _, Ok(all @ [_, ..])) if once => return format!("start nothing: running: {}", list(all)),
+        (_, _, Ok([first, ..])) => return format!("follow {first}; start nothing"),
+        (Some(watched), _, Ok([])) => return format!("{NOTHING} {watched}"),
+        (None, _, Ok([])) => {}
+    }
+    if let Some(hold) = hold(settings, files, next, proc) {
+        return format!("{NOTHING} {}", until_when(&hold, settings));
+    }
+    if let Some(command) = StartRecord::read(files).and_then(|noted| StartCommand::adopt(noted, proc)) {
+        let pid = command.pid();
+        return format!("wait: not running, and the start command runs already (pid {pid})");
+    }
+    let forgets = matches!(admission, Admission::Watch { forgets: Forgets::GiveUp | Forgets::All });
+    let until = next.memory.gave_up_until.filter(|until| now < *until && !facts.is_resumed && !forgets);
+    match until.map(|until| span(until.saturating_sub(now))) {
+        Some(left) => {
+            format!("{NOTHING} gave up; next try in {left}; to try now: {}", settings.order("resume"))
         }
-        (_, Standing::Starting { command }) => {
-            format!("wait: not running, and the start command runs already (pid {command})")
+        None => format!("not running; start it with: {}", settings.criteria.start_command),
+    }
+}
+
+/// What holds it now.
+fn hold(settings: &Settings, files: &Files, next: &State, proc: &Proc) -> Option<Held> {
+    let now = now();
+    let mut holds = files.holds(now);
+    holds.extend(of_the_calendar(settings, WallClock::now(), next.memory.version));
+    if holds.is_empty() {
+        let dependency = depends::hold(settings, files, next, proc, now);
+        holds.extend(dependency.filter(|held| held.until.is_none_or(|until| now < until)));
+    }
+    let finished = || (next.memory.life != Life::Open).then(|| Held::new(Hold::Finished, None));
+    Held::longest(&holds).cloned().or_else(finished)
+}
+
+/// What holds it, and what ends that.
+fn until_when(it: &Held, settings: &Settings) -> String {
+    let words = held(it);
+    let is_of_start = matches!(it.hold, Hold::Stopped | Hold::Finished);
+    let order = settings.order(if is_of_start { "start" } else { "resume" });
+    match it.until {
+        None if is_of_start || it.hold.is_of_people() => format!("{words} until '{order}' or a reboot"),
+        None => words,
+        Some(until) if it.hold.is_of_people() => {
+            let left = span(until.saturating_sub(now()));
+            format!("{words} for another {left}; to end the pause: {order}")
         }
-        (_, Standing::GivenUp { left }) => {
-            format!("{NOTHING} gave up; next try in {}; to try now: {resume}", span(left))
-        }
-        (_, Standing::Free) => format!("not running; start it with: {}", settings.criteria.start_command),
+        Some(until) => format!("{words} until {}", by_the_clock(until)),
     }
 }

@@ -4,9 +4,12 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use super::{Failure, tell};
+use crate::exit::ExitCode;
 use crate::input::cli::{StateDir, Which};
 use crate::input::config_file;
 use crate::input::suggest::meant;
+use crate::log::Stderr;
 use crate::settings::dirs::{Dirs, ROOTS_STATE, SYSTEM_CONFIG, User};
 use crate::settings::name::{Name, name};
 use crate::settings::pattern::{Extent, Pattern};
@@ -43,8 +46,6 @@ impl Known {
 pub fn known(which: &Which, user: &User) -> Vec<Known> {
     let place = &which.place;
     let (own, before) = (user.state_folder(place.state_dir.as_ref()), before(place, user));
-    let own_files = config_file::names(&user.config_folder());
-    let system_files = config_file::names(Path::new(SYSTEM_CONFIG));
     let is_there = |name: &Name| template::is_there(&config_file::of(name.to_string().as_ref(), user));
     let of = |folder: &PathBuf, name: Name, has_state| {
         let before = before.clone().filter(|_| *folder == own);
@@ -61,16 +62,15 @@ pub fn known(which: &Which, user: &User) -> Vec<Known> {
     }
     // Where the state is elsewhere, it alone says which there are.
     if place.state_dir.is_none() {
-        for name in &own_files {
-            if !known.iter().any(|known| known.name == *name && known.folder == own) {
-                known.push(of(&own, name.clone(), false));
-            }
-        }
+        let own_files = config_file::names(&user.config_folder()).into_iter().map(|name| (name, true));
         // Everybody may run what is configured there, and what root runs is root's.
+        let system_files = config_file::names(Path::new(SYSTEM_CONFIG));
         let made = which.names.iter().filter_map(|asked| name(asked.to_str()?).ok()).filter(is_there);
-        for name in &system_files.into_iter().chain(made).collect::<Vec<_>>() {
-            if !known.iter().any(|known| known.name == *name) {
-                known.push(of(&own, name.clone(), false));
+        for (name, is_own) in own_files.chain(system_files.into_iter().chain(made).map(|name| (name, false)))
+        {
+            let is_it = |it: &Known| it.name == name && (it.folder == own || !is_own);
+            if !known.iter().any(is_it) {
+                known.push(of(&own, name, false));
             }
         }
     }
@@ -89,31 +89,52 @@ pub fn directories(place: &StateDir, user: &User) -> Vec<PathBuf> {
     if place.state_dir.is_some() || own == roots { vec![own] } else { vec![own, roots] }
 }
 
-/// Why none is selected: all that is wrong.
-pub struct Unselected {
-    pub wrong: Vec<String>,
-    /// All of them are there, and root's.
-    pub are_roots: bool,
+/// Does the same for each of the `known` that a command is for and whose state is in the `folder`, one after the other,
+/// and says what came of it.
+///
+/// # Errors
+/// As [`select`].
+pub fn each(
+    which: &Which,
+    known: &[Known],
+    folder: &Path,
+    stderr: &mut Stderr,
+    mut act: impl FnMut(&Known) -> Result<String, Failure>,
+) -> Result<ExitCode, Failure> {
+    let mut exits = Vec::new();
+    for known in select(which, known, Some(folder))? {
+        match act(known) {
+            Ok(done) => tell(&format!("{}: {done}", known.name)),
+            Err(Failure { exit, lines }) => {
+                for line in lines {
+                    stderr.complain(&format!("{}: {line}", known.name));
+                }
+                exits.push(exit);
+            }
+        }
+    }
+    let by_weight = [ExitCode::NoPermission, ExitCode::Usage, ExitCode::NotDone];
+    Ok(by_weight.into_iter().find(|exit| exits.contains(exit)).unwrap_or(ExitCode::Success))
 }
 
 /// Those of the `known` that a command is for, each once, in the order in which they are asked for: if there is a
 /// `folder`, only those whose state is there.
 ///
 /// # Errors
-/// One is not known, or root's; or there is none.
+/// One is not known, or root's; or there is none. If all are root's, that is all that is missing.
 pub fn select<'a>(
     which: &Which,
     known: &'a [Known],
     folder: Option<&Path>,
-) -> Result<Vec<&'a Known>, Unselected> {
+) -> Result<Vec<&'a Known>, Failure> {
     let is_ours = |known: &&Known| folder.is_none_or(|folder| known.folder == folder);
     let (ours, roots): (Vec<_>, Vec<_>) = known.iter().partition(is_ours);
     if which.all {
         let looked = folder.map(|folder| format!(" (looked in {})", folder.display())).unwrap_or_default();
-        let wrong = vec![format!("no watchdog has run or is configured{looked}")];
-        return if ours.is_empty() { Err(Unselected { wrong, are_roots: false }) } else { Ok(ours) };
+        let none = || format!("no watchdog has run or is configured{looked}").into();
+        return if ours.is_empty() { Err(none()) } else { Ok(ours) };
     }
-    let (mut selected, mut wrong, mut are_roots) = (Vec::new(), Vec::new(), true);
+    let (mut selected, mut wrong, mut exit) = (Vec::new(), Vec::new(), ExitCode::NoPermission);
     for asked in &which.names {
         let glob = Glob::read(asked);
         let is_meant = |known: &&Known| match &glob {
@@ -126,12 +147,12 @@ pub fn select<'a>(
         } else if roots.iter().any(is_meant) {
             wrong.push(format!("'{}' is root's watchdog; run this command as root", asked.to_string_lossy()));
         } else {
-            are_roots = false;
+            exit = ExitCode::Usage;
             wrong.push(unheard_of(asked, glob.is_some(), &ours));
         }
     }
     if !wrong.is_empty() {
-        return Err(Unselected { wrong, are_roots });
+        return Err(Failure { exit, lines: wrong });
     }
     let mut seen = HashSet::new();
     selected.retain(|known| seen.insert((known.name.to_string(), &known.folder)));

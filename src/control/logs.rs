@@ -9,6 +9,7 @@ use std::process::Command;
 
 use rustix::fs::OFlags;
 
+use super::Failure;
 use super::instances::{Known, known, order, select};
 use crate::exit::ExitCode;
 use crate::input::cli::Logs;
@@ -24,12 +25,12 @@ use crate::time::boot_id;
 ///
 /// # Errors
 /// A name is not known, or a number is none.
-pub fn show(asked: &Logs, user: &User, stderr: &mut Stderr) -> Result<ExitCode, Vec<String>> {
+pub fn show(asked: &Logs, user: &User, stderr: &mut Stderr) -> Result<ExitCode, Failure> {
     let read = |given| settings::check("lines", given, |given| values::lines(values::text(given)?));
-    let lines = asked.lines.as_deref().map(read).transpose().map_err(|wrong| vec![wrong.to_string()])?;
+    let lines = asked.lines.as_deref().map(read).transpose().map_err(|wrong| wrong.to_string())?;
     let known = known(&asked.which, user);
     let (mut logs, mut exit) = (Vec::new(), ExitCode::NotDone);
-    for known in select(&asked.which, &known, None).map_err(|it| it.wrong)? {
+    for known in select(&asked.which, &known, None).map_err(|none| none.lines)? {
         let log = log_of(known, asked.output, user);
         match openable(&log) {
             Ok(()) => logs.push(log),

@@ -1,14 +1,18 @@
 //! The commands.
 
+use std::ffi::OsStr;
+use std::time::Duration;
+
 use crate::exit::ExitCode;
 use crate::input::cli::{Command, brief_help};
 use crate::input::suggest::long_dash;
 use crate::log::{Stderr, print};
 use crate::settings::dirs::User;
+use crate::settings::{self, SettingError, values};
 use crate::text::escaped;
 use crate::time::now;
 
-pub mod clean;
+mod clean;
 pub mod dry_run;
 mod instances;
 mod logs;
@@ -19,6 +23,36 @@ pub mod status;
 mod test_hook;
 mod validate;
 mod watch;
+
+/// Why a command has not done all that it was asked for, a line for each reason; and how it ends.
+struct Failure {
+    exit: ExitCode,
+    lines: Vec<String>,
+}
+
+impl Failure {
+    fn new(exit: ExitCode, line: impl Into<String>) -> Self {
+        Failure { exit, lines: vec![line.into()] }
+    }
+}
+
+impl From<Vec<String>> for Failure {
+    fn from(lines: Vec<String>) -> Self {
+        Failure { exit: ExitCode::Usage, lines }
+    }
+}
+
+impl From<String> for Failure {
+    fn from(line: String) -> Self {
+        Failure::new(ExitCode::Usage, line)
+    }
+}
+
+/// The time that an option gives, if it is given.
+fn time(option: &'static str, given: Option<&OsStr>) -> Result<Option<Duration>, SettingError> {
+    let read = |given| settings::check(option, given, |given| values::interval(values::text(given)?));
+    given.map(read).transpose()
+}
 
 /// Says on standard output what was done.
 fn tell(what: &str) {
@@ -31,29 +65,26 @@ pub fn run(command: &Command, user: &User, stderr: &mut Stderr) -> ExitCode {
         stderr.complain(&instead);
         return ExitCode::Usage;
     }
-    let command = match command {
+    let done = match command {
         Command::Help => {
             print(&brief_help());
             Ok(ExitCode::Success)
         }
-        Command::Status { which, form } => status::status(which, form, user, stderr),
+        Command::Status { which, form } => status::status(which, form, user, stderr).map_err(Failure::from),
         Command::Logs(asked) => logs::show(asked, user, stderr),
         Command::Pause { which, time } => pause::pause(which, time.as_deref(), user, stderr),
-        Command::Ask { request, which } => return request::ask(*request, which, user, stderr),
+        Command::Ask { request, which } => request::ask(*request, which, user, stderr),
         Command::TestHook { config } => test_hook::run(config, user, stderr),
         Command::Validate { files } => return validate::run(files, user, stderr),
         Command::Probe { check, timeout } => probe::run(check, timeout.as_deref()),
         Command::Resume { which } if which.upgrade => pause::resume_after_upgrade(&which.place, user),
         Command::Resume { which } => pause::say(which, None, now(), user, stderr),
-        Command::Clean(asked) => clean::clean(asked, user),
+        Command::Clean(asked) => clean::clean(asked, user, stderr),
     };
-    match command {
-        Ok(exit) => exit,
-        Err(wrong) => {
-            for wrong in &wrong {
-                stderr.complain(wrong);
-            }
-            ExitCode::Usage
+    done.unwrap_or_else(|failure| {
+        for line in &failure.lines {
+            stderr.complain(line);
         }
-    }
+        failure.exit
+    })
 }

@@ -5,8 +5,8 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::time::Duration;
 
-use super::instances::{Known, before, known, order, select};
-use super::tell;
+use super::instances::{before, each, known, order};
+use super::{Failure, tell, time};
 use crate::exit::ExitCode;
 use crate::fs::Dir;
 use crate::hold::pause::{begin_upgrade, end_upgrade};
@@ -15,38 +15,35 @@ use crate::input::cli::{StateDir, Which};
 use crate::log::Stderr;
 use crate::policy::Life;
 use crate::settings::dirs::User;
-use crate::settings::name::Name;
-use crate::settings::{self, values};
-use crate::state::Files;
+use crate::settings::values;
 use crate::sys::PROC;
 use crate::text::{escaped, quoted, span};
 use crate::time::{Time, boot_id, now};
 
 pub fn pause(
     which: &Which,
-    time: Option<&OsStr>,
+    given: Option<&OsStr>,
     user: &User,
     stderr: &mut Stderr,
-) -> Result<ExitCode, Vec<String>> {
-    let read = |given| settings::check("for", given, |given| values::interval(values::text(given)?));
-    let time = time.map(read).transpose();
-    let time = time.map_err(|wrong| vec![wrong.to_string()])?;
+) -> Result<ExitCode, Failure> {
+    let time = time("for", given).map_err(|wrong| wrong.to_string())?;
     let now = now();
     let until = time.map(|time| now + time);
     if !which.upgrade {
         if let Some(instead) = stray_time(which, time, user) {
-            return Err(vec![instead]);
+            return Err(instead.into());
         }
         return say(which, Some(&Held::new(Hold::Paused, until)), now, user, stderr);
     }
     let (Some(until), Some(time)) = (until, time) else {
-        return Err(vec![
-            "--upgrade needs --for TIME, such as --for 30m, so that the pause ends even if the upgrade is interrupted".to_owned(),
-        ]);
+        return Err(Failure::new(
+            ExitCode::Usage,
+            "--upgrade needs --for TIME, such as --for 30m, so that the pause ends even if the upgrade is interrupted",
+        ));
     };
     let folder = user.state_folder(which.place.state_dir.as_ref());
     begin_upgrade(&folder, &boot_id(Path::new(PROC)), until, now)
-        .map_err(|error| vec![format!("cannot write to {}: {error}", folder.display())])?;
+        .map_err(|error| format!("cannot write to {}: {error}", folder.display()))?;
     warn_unheeded(&folder, user, stderr);
     tell_somebody(&format!("all watchdogs paused for {}", span(time)));
     Ok(ExitCode::Success)
@@ -67,11 +64,11 @@ fn stray_time(which: &Which, given: Option<Duration>, user: &User) -> Option<Str
     })
 }
 
-pub fn resume_after_upgrade(place: &StateDir, user: &User) -> Result<ExitCode, Vec<String>> {
+pub fn resume_after_upgrade(place: &StateDir, user: &User) -> Result<ExitCode, Failure> {
     let folder = user.state_folder(place.state_dir.as_ref());
     for folder in [Some(folder), before(place, user)].into_iter().flatten() {
         end_upgrade(&folder)
-            .map_err(|error| vec![format!("cannot end the pause in {}: {error}", folder.display())])?;
+            .map_err(|error| format!("cannot end the pause in {}: {error}", folder.display()))?;
     }
     tell_somebody("upgrade pause ended");
     Ok(ExitCode::Success)
@@ -99,43 +96,32 @@ pub fn say(
     now: Time,
     user: &User,
     stderr: &mut Stderr,
-) -> Result<ExitCode, Vec<String>> {
+) -> Result<ExitCode, Failure> {
     let (place, known) = (&which.place, known(which, user));
     let folder = user.state_folder(place.state_dir.as_ref());
     let boot_id = boot_id(Path::new(PROC));
-    let mut wrong = Vec::new();
-    for Known { name, .. } in select(which, &known, Some(&folder)).map_err(|it| it.wrong)? {
-        let files = Files::new(&folder, name, &boot_id);
+    let said = each(which, &known, &folder, stderr, |known| {
+        let (name, files) = (&known.name, known.files(&boot_id));
+        let start = || order("start", name, place);
         if files.holds(now).iter().any(|held| held.hold == Hold::Stopped) {
-            let start = order("start", name, place);
-            wrong.push(format!("{name}: it is stopped, not paused; to start it: {start}"));
-        } else if let Err(error) = files.say(hold, now) {
-            wrong.push(format!("{name}: {}", unwritten(&folder, &error)));
-        } else {
-            let state = files.state_of_this_boot().ok().flatten();
-            let is_finished = state.is_some_and(|state| state.memory.life == Life::Finished);
-            let finished = is_finished && hold.is_none();
-            let start = || format!("; it has finished; to start it: {}", order("start", name, place));
-            let finished = if finished { start() } else { String::new() };
-            tell(&format!("{name}: {}{finished}", done(hold, now, name, place)));
+            return Err(format!("it is stopped, not paused; to start it: {}", start()).into());
         }
+        files.say(hold, now).map_err(|error| unwritten(&folder, &error))?;
+        let state = files.state_of_this_boot().ok().flatten();
+        Ok(match hold.map(|held| held.until) {
+            Some(Some(until)) => format!("paused for {}", span(until.saturating_sub(now))),
+            Some(None) => format!("paused until '{}' or a reboot", order("resume", name, place)),
+            None if state.is_some_and(|state| state.memory.life == Life::Finished) => {
+                format!("resumed; failures forgotten; it has finished; to start it: {}", start())
+            }
+            None => "resumed; failures forgotten".to_owned(),
+        })
+    });
+    let exit = said.map_err(|none| none.lines)?;
+    if exit == ExitCode::Success {
+        warn_unheeded(&folder, user, stderr);
     }
-    if !wrong.is_empty() {
-        return Err(wrong);
-    }
-    warn_unheeded(&folder, user, stderr);
-    Ok(ExitCode::Success)
-}
-
-/// What has been said, and what ends it.
-fn done(hold: Option<&Held>, now: Time, name: &Name, place: &StateDir) -> String {
-    match hold.map(|held| held.until) {
-        Some(Some(until)) => format!("paused for {}", span(until.saturating_sub(now))),
-        Some(None) => {
-            format!("paused until '{}' or a reboot", order("resume", name, place))
-        }
-        None => "resumed; failures forgotten".to_owned(),
-    }
+    Ok(exit)
 }
 
 /// Why something could not be written down.

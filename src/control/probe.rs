@@ -3,12 +3,13 @@
 use std::ffi::OsStr;
 use std::time::Duration;
 
+use super::{Failure, time};
 use crate::exit::ExitCode;
 use crate::log::print;
 use crate::probe::builtin;
 use crate::settings;
 use crate::settings::check::Builtin;
-use crate::settings::values::{interval, text};
+use crate::settings::values::text;
 use crate::text::escaped;
 
 /// For how long, if nothing else is said.
@@ -18,22 +19,18 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// It is no built-in check, or the time is none.
-pub fn run(check: &OsStr, timeout: Option<&OsStr>) -> Result<ExitCode, Vec<String>> {
-    let mut wrong = Vec::new();
-    let time = timeout.map_or(Ok(TIMEOUT), |given| {
-        settings::check("timeout", given, |given| interval(text(given)?)).map_err(|it| it.to_string())
-    });
+pub fn run(check: &OsStr, timeout: Option<&OsStr>) -> Result<ExitCode, Failure> {
+    let time = time("timeout", timeout).map_err(|it| it.to_string());
     let read = text(check)
         .map_err(settings::Wrong::from)
         .and_then(Builtin::read)
         .map_err(|it| format!("probe '{}': {}; {}", escaped(&check.to_string_lossy()), it.what, it.instead));
     match (read, time) {
         (Ok(check), Ok(time)) => {
-            let outcome = builtin::run(&check, time);
+            let outcome = builtin::run(&check, time.unwrap_or(TIMEOUT));
             print(&outcome.to_string());
-            return Ok(ExitCode::Probed(outcome.status()));
+            Ok(ExitCode::Probed(outcome.status()))
         }
-        (read, time) => wrong.extend(read.err().into_iter().chain(time.err())),
+        (read, time) => Err(read.err().into_iter().chain(time.err()).collect::<Vec<_>>().into()),
     }
-    Err(wrong)
 }

@@ -10,14 +10,14 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Signal, pidfd_send_signal, test_kill_process};
 
-use super::instances::{Known, known, order, select};
+use super::Failure;
+use super::instances::{each, known, order};
 use super::pause::unwritten;
-use super::tell;
 use crate::exit::ExitCode;
 use crate::hold::{Held, Hold};
 use crate::input::cli::{StateDir, Which};
 use crate::input::{config_file, resolve};
-use crate::log::{Stderr, cannot_tell};
+use crate::log::Stderr;
 use crate::policy::{Answer, Life, NotDone, Request};
 use crate::process::handle::{ProcessFd, open_pidfd};
 use crate::process::scan::{Proc, Unknown};
@@ -42,50 +42,19 @@ const LATELY: Duration = Duration::from_secs(120);
 /// How often a watchdog may end, or another begin, while one is asked.
 const MOST_ROUNDS: usize = 5;
 
-/// What went wrong, and the exit status.
-type Failure = (ExitCode, Vec<String>);
 /// What came of it, in a line.
 type Outcome = Result<String, Failure>;
 
 /// Asks for the same of each of the instances, one after the other, and says what came of it.
-pub fn ask(request: Request, which: &Which, user: &User, stderr: &mut Stderr) -> ExitCode {
-    let proc = match Proc::new(Path::new(PROC)) {
-        Ok(proc) => proc,
-        Err(unknown) => return cannot_tell(&unknown.0, stderr),
-    };
-    let mut exit = ExitCode::Success;
-    let mut fail = |new: ExitCode, lines: Vec<String>| {
-        for line in &lines {
-            stderr.complain(line);
-        }
-        exit = worse(exit, new);
-    };
-    let (place, known) = (&which.place, known(which, user));
+pub fn ask(request: Request, which: &Which, user: &User, stderr: &mut Stderr) -> Result<ExitCode, Failure> {
+    let proc = Proc::new(Path::new(PROC)).map_err(|unknown| Failure::new(ExitCode::CannotTell, unknown.0))?;
+    let (place, boot_id) = (&which.place, boot_id(Path::new(PROC)));
     let folder = user.state_folder(place.state_dir.as_ref());
-    match select(which, &known, Some(&folder)) {
-        Err(none) if none.are_roots => fail(ExitCode::NoPermission, none.wrong),
-        Err(none) => fail(ExitCode::Usage, none.wrong),
-        Ok(selected) => {
-            let boot_id = boot_id(Path::new(PROC));
-            for Known { name, .. } in selected {
-                let files = Files::new(&folder, name, &boot_id);
-                let is_named = which.names.contains(&name.to_string().into());
-                let asker = Asker { request, name, files, is_named, place, user, proc: &proc };
-                match asker.carry_out() {
-                    Ok(line) => tell(&format!("{name}: {line}")),
-                    Err((exit, lines)) => {
-                        fail(exit, lines.into_iter().map(|line| format!("{name}: {line}")).collect());
-                    }
-                }
-            }
-        }
-    }
-    exit
-}
-
-fn worse(one: ExitCode, other: ExitCode) -> ExitCode {
-    let by_weight = [ExitCode::NoPermission, ExitCode::Usage, ExitCode::NotDone];
-    by_weight.into_iter().find(|exit| [one, other].contains(exit)).unwrap_or(one)
+    each(which, &known(which, user), &folder, stderr, |known| {
+        let (name, files) = (&known.name, known.files(&boot_id));
+        let is_named = which.names.contains(&name.to_string().into());
+        Asker { request, name, files, is_named, place, user, proc: &proc }.carry_out()
+    })
 }
 
 /// Whoever asks for something of an instance.
@@ -100,55 +69,38 @@ struct Asker<'a> {
     proc: &'a Proc,
 }
 
-/// Who watches an instance now.
-enum AtWork {
-    Nobody,
-    /// A `--once` run, which ends by itself.
-    Once(ProcessFd),
-    Watchdog(ProcessFd),
-    /// A watchdog of a version that takes no requests.
-    Deaf(Pid),
-}
-
 impl Asker<'_> {
     fn carry_out(&self) -> Outcome {
         for _ in 0..MOST_ROUNDS {
-            match self.at_work()? {
-                AtWork::Nobody => return self.carry_out_alone(),
-                AtWork::Once(run) => {
-                    let pid = run.id().pid;
-                    if !ends(&run, END_PATIENCE) {
-                        return not_done(format!(
-                            "a --once run (pid {pid}) is still at work: try again later"
-                        ));
-                    }
+            let Some((state, watchdog)) = self.at_work()? else { return self.carry_out_alone() };
+            let pid = watchdog.id().pid;
+            if state.once {
+                // It ends by itself.
+                if !ends(&watchdog, END_PATIENCE) {
+                    return not_done(format!("a --once run (pid {pid}) is still at work: try again later"));
                 }
-                AtWork::Deaf(pid) => {
-                    return not_done(format!(
-                        "its watchdog (pid {pid}) is of a version that takes no requests: start that watchdog again"
-                    ));
-                }
-                AtWork::Watchdog(watchdog) => {
-                    self.prepare()?;
-                    if let Some(reply) = self.ask_watchdog(&watchdog)? {
-                        return self.outcome(reply, Some(watchdog.id().pid));
-                    }
+            } else if !state.takes_requests {
+                return not_done(format!(
+                    "its watchdog (pid {pid}) is of a version that takes no requests: start that watchdog again"
+                ));
+            } else {
+                self.prepare()?;
+                if let Some(reply) = self.ask_watchdog(&watchdog)? {
+                    return self.outcome(reply, Some(pid));
                 }
             }
         }
-        not_done("its watchdog ends whenever it is asked".to_owned())
+        not_done("its watchdog ends whenever it is asked")
     }
 
-    fn at_work(&self) -> Result<AtWork, Failure> {
-        let Some(state) = self.state()? else { return Ok(AtWork::Nobody) };
-        let Some(watchdog) = state.watchdog else { return Ok(AtWork::Nobody) };
-        let held = ProcessFd::open(self.proc, watchdog, open_pidfd).map_err(|unknown| failed(unknown.0))?;
-        Ok(match held {
-            None => AtWork::Nobody,
-            Some(run) if state.once => AtWork::Once(run),
-            Some(watchdog) if state.takes_requests => AtWork::Watchdog(watchdog),
-            Some(_) => AtWork::Deaf(watchdog.pid),
-        })
+    /// Who watches the instance now, and what that has written.
+    fn at_work(&self) -> Result<Option<(State, ProcessFd)>, Failure> {
+        let state = self.state()?;
+        let Some((state, id)) = state.and_then(|state| state.watchdog.map(|id| (state, id))) else {
+            return Ok(None);
+        };
+        let held = ProcessFd::open(self.proc, id, open_pidfd).map_err(|unknown| failed(unknown.0))?;
+        Ok(held.map(|held| (state, held)))
     }
 
     /// The state, if there is one of this boot that can be used.
@@ -156,10 +108,7 @@ impl Asker<'_> {
         match self.files.state_of_this_boot() {
             Ok(state) => Ok(state),
             Err(Unread::None | Unread::Foreign(_)) => Ok(None),
-            Err(Unread::Failed(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
-                Err((ExitCode::NoPermission, vec![format!("its state cannot be read: {error}")]))
-            }
-            Err(Unread::Failed(error)) => Err(failed(format!("its state cannot be read: {error}"))),
+            Err(Unread::Failed(error)) => Err(refused(&error, format!("its state cannot be read: {error}"))),
         }
     }
 
@@ -172,19 +121,19 @@ impl Asker<'_> {
             Request::Start | Request::Restart => self.files.end_holds(self.is_named, now),
         };
         written.map_err(|error| self.unwritten(&error))?;
-        match self.files.holds(now).first().map(|held| held.hold) {
-            Some(Hold::Upgrading) if self.request != Request::Stop => Err(failed(format!(
+        let is_upgrading = self.files.holds(now).first().is_some_and(|held| held.hold == Hold::Upgrading);
+        if is_upgrading && self.request != Request::Stop {
+            let command = if self.request == Request::Start { "start" } else { "restart" };
+            return Err(failed(format!(
                 "nothing was done, since packages are being upgraded; '{}' does it all the same",
-                self.order()
-            ))),
-            _ => Ok(()),
+                order(command, self.name, self.place)
+            )));
         }
+        Ok(())
     }
 
     fn unwritten(&self, error: &io::Error) -> Failure {
-        let is_refused = error.kind() == io::ErrorKind::PermissionDenied;
-        let exit = if is_refused { ExitCode::NoPermission } else { ExitCode::NotDone };
-        (exit, vec![unwritten(self.files.folder(), error)])
+        refused(error, unwritten(self.files.folder(), error))
     }
 
     /// What the watchdog answers; nothing if it ends without an answer.
@@ -194,7 +143,7 @@ impl Asker<'_> {
         let woken = watchdog.pidfd().map(|pidfd| pidfd_send_signal(pidfd, Signal::USR1));
         if woken == Some(Err(Errno::PERM)) {
             let line = format!("its watchdog (pid {}) is another user's", watchdog.id().pid);
-            return Err((ExitCode::NoPermission, vec![line]));
+            return Err(Failure::new(ExitCode::NoPermission, line));
         }
         let reply =
             await_reply(&made, watchdog.pidfd(), Some(now() + TAKE_PATIENCE), || !watchdog.is_alive());
@@ -228,7 +177,7 @@ impl Asker<'_> {
         if !template::is_there(&file) {
             return Ok(None);
         }
-        let settings = resolve::of_file(&file, self.user).map_err(|lines| (ExitCode::Usage, lines))?;
+        let settings = resolve::of_file(&file, self.user)?;
         // One that says so is of another instance.
         let is_ours = settings.name == *self.name && settings.dirs.state == self.files.folder();
         Ok(is_ours.then_some((file, settings)))
@@ -352,16 +301,6 @@ impl Asker<'_> {
             }
         }
     }
-
-    /// What to type to ask for the same by name.
-    fn order(&self) -> String {
-        let command = match self.request {
-            Request::Start => "start",
-            Request::Stop => "stop",
-            Request::Restart => "restart",
-        };
-        order(command, self.name, self.place)
-    }
 }
 
 fn words(why: NotDone) -> &'static str {
@@ -382,7 +321,7 @@ fn may_signal(process: Option<&StoredProcess>) -> Result<(), Failure> {
     let pid = process.and_then(|process| rustix::process::Pid::from_raw(process.id.pid));
     match (process, pid.map(test_kill_process)) {
         (Some(process), Some(Err(Errno::PERM))) => {
-            Err((ExitCode::NoPermission, vec![format!("{} is another user's", named(process))]))
+            Err(Failure::new(ExitCode::NoPermission, format!("{} is another user's", named(process))))
         }
         _ => Ok(()),
     }
@@ -396,11 +335,17 @@ fn running(process: &StoredProcess) -> String {
     format!("{} is running", named(process))
 }
 
-fn failed(line: String) -> Failure {
-    (ExitCode::NotDone, vec![line])
+fn failed(line: impl Into<String>) -> Failure {
+    Failure::new(ExitCode::NotDone, line)
 }
 
-fn not_done(line: String) -> Outcome {
+/// Something could not be read or written.
+fn refused(error: &io::Error, line: String) -> Failure {
+    let is_forbidden = error.kind() == io::ErrorKind::PermissionDenied;
+    Failure::new(if is_forbidden { ExitCode::NoPermission } else { ExitCode::NotDone }, line)
+}
+
+fn not_done(line: impl Into<String>) -> Outcome {
     Err(failed(line))
 }
 

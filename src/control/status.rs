@@ -124,7 +124,7 @@ pub fn snapshots(
             |known: &&Known| which.all || (known.has_state || has_unrun) && !is_over(known, &boot_id);
         known.iter().filter(is_wanted).collect()
     } else {
-        select(which, &known, None).map_err(|it| it.wrong)?
+        select(which, &known, None).map_err(|none| none.lines)?
     };
     Ok(wanted.iter().map(|known| snapshot(known, &boot_id, proc)).collect())
 }

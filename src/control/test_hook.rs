@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 
+use super::Failure;
 use crate::exit::ExitCode;
 use crate::input::resolve;
 use crate::log::output::OutputLog;
@@ -21,24 +22,25 @@ use crate::time::now;
 ///
 /// # Errors
 /// The configuration is wrong, or has no hook.
-pub fn run(config: &OsStr, user: &User, stderr: &mut Stderr) -> Result<ExitCode, Vec<String>> {
+pub fn run(config: &OsStr, user: &User, stderr: &mut Stderr) -> Result<ExitCode, Failure> {
     let mut given = Given::default();
     given.add("config", config, Source::CommandLine);
     given.add("no_input", ON, Source::CommandLine);
     let job = resolve::read(given, user, stderr)?;
     let (settings, file) = (job.settings, job.given.files.first().cloned().unwrap_or_default());
     let Some(command) = &settings.hook else {
-        return Err(vec![format!(
+        return Err(format!(
             "{} has no hook; add one, such as: hook = \"/usr/share/process-watchdog/hooks/mail root\"",
             escaped(&file.display().to_string())
-        )]);
+        )
+        .into());
     };
     let login = Login::look_up(now()).completed(now());
     let report = Report { output: OutputLog::of(&settings).end(), ..hook::test(&settings, now()) };
     let mut task = hooks::run(command, &report, &settings, &user.cwd, &login, now())
-        .map_err(|error| vec![format!("the hook cannot be run: {error}")])?;
+        .map_err(|error| format!("the hook cannot be run: {error}"))?;
     let Some(Ended(status)) = task.wait() else {
-        return Err(vec!["the hook was killed, and is still there".to_owned()]);
+        return Err(Failure::new(ExitCode::Usage, "the hook was killed, and is still there"));
     };
     let end = hooks::end(&task, status, now());
     let how = if end.took >= hooks::TIMEOUT {

@@ -41,9 +41,9 @@ pub fn run(asked: &[OsString], user: &User, stderr: &mut Stderr) -> ExitCode {
     }
     let mut reports: Vec<_> = files.iter().map(|file| read(file, user)).collect();
     let mut circles: Vec<Vec<Name>> = Vec::new();
-    for at in 0..reports.len() {
-        let found = reports.get(at).and_then(|it| circle_of(it, &reports, user));
-        let Some((report, way)) = reports.get_mut(at).zip(found) else { continue };
+    let ways: Vec<_> = reports.iter().map(|report| circle_of(report, &reports, user)).collect();
+    for (report, way) in reports.iter_mut().zip(ways) {
+        let Some(way) = way else { continue };
         let is_told = circles.iter().any(|told| way.iter().all(|name| told.contains(name)));
         if !is_told {
             let names: Vec<_> = way.iter().map(Name::to_string).collect();

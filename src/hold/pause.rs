@@ -173,8 +173,8 @@ mod tests {
         Paused(Option<Time>),
     }
 
-    fn pause(until: Option<Time>) -> Option<Held> {
-        Some(Held::new(Hold::Paused, until))
+    fn pause(until: Option<Time>) -> Held {
+        Held::new(Hold::Paused, until)
     }
 
     fn files(folder: &Path, boot_id: &str) -> Files {
@@ -191,10 +191,10 @@ mod tests {
         let at = Duration::from_secs;
         let this = files(folder.path(), "this");
         assert_eq!(leave(&this, at(1)), Leave::Given(None));
-        this.say(pause(None).as_ref(), at(1)).unwrap();
+        this.say(Some(&pause(None)), at(1)).unwrap();
         assert_eq!(leave(&this, at(1_000_000)), Leave::Paused(None));
         assert_eq!(leave(&files(folder.path(), "next"), at(1)), Leave::Given(None));
-        this.say(pause(Some(at(5))).as_ref(), at(2)).unwrap();
+        this.say(Some(&pause(Some(at(5)))), at(2)).unwrap();
         assert_eq!(leave(&this, at(4)), Leave::Paused(Some(at(5))));
         assert_eq!(leave(&this, at(5)), Leave::Given(None));
         this.say(None, at(6)).unwrap();
@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(names(folder), [], "it is no instance");
         // The later end counts, and an end of the upgrade does not end what somebody said.
         for (said, both) in [(Some(at(20)), Some(at(50))), (Some(at(90)), Some(at(90))), (None, None)] {
-            this.say(pause(said).as_ref(), at(11)).unwrap();
+            this.say(Some(&pause(said)), at(11)).unwrap();
             assert_eq!(leave(&this, at(12)), paused(both));
         }
         end_upgrade(folder).unwrap();
@@ -251,7 +251,7 @@ mod tests {
         // Of an upgrade that is not meant by name only what people said is ended.
         this.end_holds(false, at(4)).unwrap();
         assert_eq!(names(&this), ["upgrading"]);
-        this.say(pause(None).as_ref(), at(5)).unwrap();
+        this.say(Some(&pause(None)), at(5)).unwrap();
         assert_eq!(names(&this), ["paused", "upgrading"]);
         this.end_holds(true, at(6)).unwrap();
         assert_eq!((names(&this), leave(&this, at(7))), (vec![], Leave::Given(Some(at(6)))));
@@ -286,7 +286,7 @@ mod tests {
         let at = Duration::from_secs;
         let before = files(old.path(), "this");
         let this = files(folder.path(), "this").after(Some(old.path().into()));
-        before.say(pause(None).as_ref(), at(5)).unwrap();
+        before.say(Some(&pause(None)), at(5)).unwrap();
         assert_eq!(leave(&this, at(9)), Leave::Paused(None));
         for (said, resumed) in [(6, Some(at(6))), (4, None)] {
             this.say(None, at(said)).unwrap();

@@ -263,9 +263,9 @@ impl Store {
 
     /// The settings are others.
     pub fn use_settings(&mut self, settings: &Settings) {
-        let (said, command) = (self.state.said.clone(), self.state.command);
+        let (command, said) = (self.state.command, self.state.said.clone());
         let begun = begun(Some(mem::take(&mut self.state)), &self.files, settings);
-        self.state = State { said, command, ..begun };
+        self.state = State { command, said, ..begun };
     }
 
     /// Whether the state is another than what the file says.

@@ -38,7 +38,7 @@ pub(super) fn emit<'a>(event: impl Into<Event<'a>>, record: &mut Store, report: 
 fn keep(event: &Event<'_>, record: &mut Store) {
     match event {
         Event::Attempt(AttemptEvent::CommandEnded { end, .. }) => {
-            record.state.last_start = Some(LastStart::of(end, now()))
+            record.state.last_start = Some(LastStart::of(end, now()));
         }
         Event::Attempt(AttemptEvent::Succeeded { .. }) => {
             record.restarted();
