@@ -206,7 +206,12 @@ impl Policy {
                 }
                 self.next_look(now, at.at, judged_at)
             }
-            Seen::Started => self.next_look(now, at.at, judged_at),
+            // It runs since now: its user and its output log were looked for first.
+            Seen::Started => {
+                let at = Since::new(now);
+                self.state = State::Starting { at, sight };
+                self.next_look(now, now, at.plus(self.limits.restart_wait_interval))
+            }
             Seen::Missing | Seen::LeftNear if now < judged_at => self.next_look(now, at.at, judged_at),
             Seen::Missing => self.judge_missing(now, at, judged_at, sight),
             Seen::LeftNear => self.left_near(now, at, sight),

@@ -933,6 +933,19 @@ fn a_start_under_way_is_ended_and_not_judged() {
 }
 
 #[test]
+fn an_attempt_is_judged_so_long_after_its_start_command_was_run() {
+    // What came before that took 300 ms.
+    let rows = [
+        (0, Seen::Missing, Action::Start { attempt: 1 }, None, None),
+        (300, Seen::Started, wait(310), None, None),
+        (310, Seen::CommandEnded, Action::Look, None, None),
+        (5000, Seen::Missing, wait(5300), None, None),
+        (5300, Seen::LeftNear, wait(6300), Some(News::LeftNear), None),
+    ];
+    go("slow", &mut Policy::new(LIMITS), May::ALL, &rows);
+}
+
+#[test]
 fn what_an_attempt_left_running_near_is_not_started_twice() {
     let start = [
         (0, Seen::Missing, Action::Start { attempt: 1 }, None, None),
