@@ -53,6 +53,10 @@ pub fn run() -> ExitCode {
 fn read(stderr: &mut Stderr) -> Result<Box<Job>, ExitCode> {
     let user = User::current();
     let words: Vec<_> = std::env::args_os().collect();
+    if let Some(wrong) = suggest::one_dash(&words) {
+        stderr.complain(&wrong);
+        return Err(ExitCode::Usage);
+    }
     let typed = Cli::parse(&words).map_err(|other| suggest::answer(&other, &words, &user, stderr))?;
     if let Some(command) = &typed.command {
         return Err(control::run(command, &user, stderr));

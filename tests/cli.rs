@@ -281,6 +281,23 @@ fn help_and_version_go_to_standard_output() {
     assert!(ended.code().is_some_and(|code| code != 101) && !ended.stderr.contains("panicked"), "{ended}");
 }
 
+/// This command line is refused with this text, in one line.
+fn is_answered(words: &[&str], said: &str) {
+    let scene = Scene::new();
+    let folder = scene.path(".config/watchdog");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("web1.toml"), "").unwrap();
+    let mut command = Command::new(WATCHDOG);
+    command.args(words).stdin(Stdio::null()).env("HOME", scene.path(""));
+    if is_root() && words == ["web1"] {
+        skip("root's configurations are the machine's");
+        return;
+    }
+    let ended = scene.spawn(command, Captured::All).ends();
+    assert_eq!((ended.code(), ended.stderr.lines().count()), (Some(2), 1), "{ended}");
+    assert!(ended.stderr.starts_with("watchdog: ") && ended.stderr.contains(said), "{ended}");
+}
+
 /// As when the quotes of the start command are forgotten; and what people are used to from elsewhere.
 #[test]
 fn what_cannot_be_understood_is_answered_with_what_to_type() {
@@ -364,18 +381,35 @@ fn what_cannot_be_understood_is_answered_with_what_to_type() {
         (&["probe", "https://h/"], "probe 'https://h/': is not built in; give the command curl -fsS"),
         (&["probe", "tcp://h:1", "--timeout", "0"], "--timeout '0': "),
     ] {
-        let scene = Scene::new();
-        let folder = scene.path(".config/watchdog");
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("web1.toml"), "").unwrap();
-        let mut command = Command::new(WATCHDOG);
-        command.args(words).stdin(Stdio::null()).env("HOME", scene.path(""));
-        if is_root() && words == ["web1"] {
-            skip("root's configurations are the machine's");
-            continue;
-        }
-        let ended = scene.spawn(command, Captured::All).ends();
-        assert_eq!((ended.code(), ended.stderr.lines().count()), (Some(2), 1), "{ended}");
-        assert!(ended.stderr.starts_with("watchdog: ") && ended.stderr.contains(said), "{ended}");
+        is_answered(words, said);
+    }
+}
+
+#[test]
+fn habits_and_slips_are_answered_with_what_to_type() {
+    for (words, said) in [
+        (
+            &["-p", "nginx", "-s", "service", "nginx", "start"][..],
+            "put a start command of several words in quotes: --start-command 'service nginx start'",
+        ),
+        (
+            &["-p", "web", "-s", "systemctl", "restart", "web"],
+            "unexpected argument 'restart'; put a start command of several words in quotes: --start-command 'systemctl \
+             restart web'",
+        ),
+        (&["STATUS"], "unknown command 'STATUS'; did you mean 'status'?"),
+        (&["unpause", "web"], "unknown command 'unpause'; did you mean: watchdog resume web"),
+        (&["kill", "web"], "unknown command 'kill'; did you mean: watchdog stop web"),
+        (&["enable", "web"], "unknown command 'enable'; type: systemctl enable --now watchdog@web"),
+        (&["-process-name", "web"], "'-process-name' has one dash and needs two; type: --process-name"),
+        (&["-p", "x", "-s", "y", "-full"], "'-full' has one dash and needs two; type: --full"),
+        (&["-p", "x", "-start-command=y"], "needs two; type: --start-command"),
+        (&["pause", "x", "-for", "3m"], "needs two; type: --for"),
+        (&["pause", "web", "for", "30m"], "did you mean: watchdog pause web --for 30m"),
+        (&["pause", "--all", "30m"], "exclude each other; did you mean: watchdog pause --all --for 30m"),
+        (&["pause", "web", "--for", "-5m"], "--for '-5m': not a time; give seconds"),
+        (&["--retries", "5"], "unknown option '--retries'; did you mean: --max-fail-count 5"),
+    ] {
+        is_answered(words, said);
     }
 }

@@ -54,7 +54,7 @@ fn stray_time(which: &Which, given: Option<Duration>, user: &User) -> Option<Str
     let (last, names) = which.names.split_last().filter(|(_, names)| given.is_none() && !names.is_empty())?;
     values::interval(last.to_str()?).ok()?;
     let is_name = known(which, user).iter().any(|known| known.is_called(last));
-    let names: Vec<_> = names.iter().map(|name| quoted(name)).collect();
+    let names: Vec<_> = names.iter().filter(|name| *name != "for").map(|name| quoted(name)).collect();
     let (names, time) = (names.join(" "), quoted(last));
     (!is_name).then(|| {
         escaped(&format!(

@@ -227,7 +227,7 @@ fn values(name: &'static str, help: &'static str) -> Arg {
 }
 
 fn time(name: &'static str, help: &'static str) -> Arg {
-    values(name, help).long(name).value_name("TIME").allow_negative_numbers(true)
+    values(name, help).long(name).value_name("TIME").allow_hyphen_values(true)
 }
 
 fn command(name: &'static str, about: &'static str) -> clap::Command {

@@ -1,16 +1,17 @@
 //! What was meant by what cannot be understood.
 
 use std::ffi::OsString;
+use std::iter;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::exit::ExitCode;
-use crate::input::cli::NAGIOS;
+use crate::input::cli::{NAGIOS, definition};
 use crate::input::config_file;
 use crate::log::{Stderr, print};
 use crate::settings::dirs::User;
 use crate::settings::table::{Form, Place, Row, options, row};
-use crate::settings::template;
+use crate::settings::{template, values};
 use crate::text::quoted;
 
 /// Answers a command line that is none, with what to type instead, or one that asks for help.
@@ -52,6 +53,16 @@ fn instead(other: &clap::Error, words: &[String], user: &User) -> Option<String>
         (ErrorKind::ArgumentConflict, _) => match (argument, text(ContextKind::PriorArg)) {
             (given, again) if given == again => option.map(|option| format!("{option} is given twice")),
             (_, other) => {
+                let mut both = [option, other].into_iter().flatten();
+                if both.any(|one| one.starts_with('[')) {
+                    let time = words.iter().find(|word| values::interval(word).is_ok());
+                    let for_time =
+                        time.map(|time| format!("; did you mean: watchdog pause --all --for {time}"));
+                    return Some(format!(
+                        "names and --all exclude each other{}",
+                        for_time.unwrap_or_default()
+                    ));
+                }
                 let other = other.unwrap_or_default().split(' ').next().unwrap_or_default();
                 Some(format!("{} and {other} exclude each other", option.unwrap_or_default()))
             }
@@ -90,7 +101,7 @@ const NEED_ONE: [&str; 9] =
     ["logs", "start", "stop", "restart", "pause", "resume", "clean", "probe", "test-hook"];
 
 /// What options are called by docker, podman and others, and what they are called here.
-const HABITS: [(&str, &str); 7] = [
+const HABITS: [(&str, &str); 13] = [
     ("health_cmd", "--probe"),
     ("healthcheck", "--probe"),
     ("health_interval", "--probe-interval"),
@@ -98,6 +109,12 @@ const HABITS: [(&str, &str); 7] = [
     ("health_start_period", "--probe-start-period"),
     ("health_retries", "--probe-failures"),
     ("health_on_failure", "--on-unhealthy"),
+    ("retries", "--max-fail-count"),
+    ("max_retries", "--max-fail-count"),
+    ("restart_sec", "--restart-delay"),
+    ("cmd", "--start-command"),
+    ("exec", "--start-command"),
+    ("debug", "-v"),
 ];
 
 /// What was meant by an option that there is not, perhaps.
@@ -152,34 +169,54 @@ pub fn long_dash(word: &str) -> Option<String> {
     Some(format!("'{word}' starts with a long dash, as web pages print it; type: {hyphens}{rest}"))
 }
 
+/// What to type in place of a long option with one dash, which would be read as letters and a value.
+pub fn one_dash(words: &[OsString]) -> Option<String> {
+    let words = words.iter().skip(1).take_while(|word| *word != "--");
+    let mut one_dash =
+        words.filter_map(|word| word.to_str()?.strip_prefix('-')).filter(|rest| rest.len() > 2);
+    one_dash.find_map(|rest| {
+        let long = rest.split_once('=').map_or(rest, |(long, _)| long);
+        let definition = definition();
+        let mut all = iter::once(&definition).chain(definition.get_subcommands());
+        let is_long = all.any(|command| command.get_arguments().any(|its| its.get_long() == Some(long)));
+        is_long.then(|| format!("'-{long}' has one dash and needs two; type: --{long}"))
+    })
+}
+
 /// What was meant by a stray word among the `words`, perhaps.
 fn instead_of(word: &str, words: &[String], user: &User) -> String {
-    if let Some(instead) = long_dash(word) {
+    if let Some(instead) = long_dash(word).or_else(|| unquoted(word, words)) {
         return instead;
     }
-    let at = words.iter().position(|other| other == word).unwrap_or(words.len());
-    let (before, from_here) = words.split_at(at);
-    let name = from_here.get(1).filter(|next| !next.starts_with('-')).map_or("NAME", String::as_str);
+    let after = words.iter().skip_while(|other| *other != word).nth(1);
+    let name = after.filter(|next| !next.starts_with('-')).map_or("NAME", String::as_str);
     let unknown = |instead: String| format!("unknown command '{word}'; {instead}");
     match word {
-        "list" | "ls" | "ps" | "show" => unknown("did you mean: watchdog status".to_owned()),
+        "list" | "ls" | "ps" | "show" | "summary" | "info" => {
+            unknown("did you mean: watchdog status".to_owned())
+        }
         "watch" | "top" => unknown("did you mean: watchdog status --watch".to_owned()),
-        "tail" | "follow" => unknown(format!("did you mean: watchdog logs -f {name}")),
-        "check" => {
+        "tail" | "tailf" | "follow" => unknown(format!("did you mean: watchdog logs -f {name}")),
+        "check" | "configtest" => {
             let name = if name == "NAME" { String::new() } else { format!(" {name}") };
             unknown(format!("did you mean: watchdog validate{name}"))
         }
-        "reload" => unknown(format!(
+        "reload" | "reread" | "update" => unknown(format!(
             "to reload the configuration, send SIGHUP: systemctl reload watchdog@{name}, or kill -HUP PID (watchdog \
              status shows it)"
         )),
         "version" => unknown("did you mean: watchdog --version".to_owned()),
         "forget" => unknown(format!("to forget failures: watchdog resume {name}")),
+        "unpause" | "unhold" | "monitor" => unknown(format!("did you mean: watchdog resume {name}")),
+        "hold" | "unmonitor" => unknown(format!("did you mean: watchdog pause {name}")),
+        "kill" | "shutdown" | "quit" => unknown(format!("did you mean: watchdog stop {name}")),
+        "run" | "add" => unknown(format!("did you mean: watchdog --config {name}")),
+        "enable" | "disable" => unknown(format!("type: systemctl {word} --now watchdog@{name}")),
         "hook" | "notify" => unknown(format!("did you mean: watchdog test-hook {name}")),
         "remove" | "rm" | "delete" => unknown(format!("did you mean: watchdog clean {name}")),
         _ => {
             match meant(
-                word,
+                &word.to_lowercase(),
                 [
                     "status",
                     "logs",
@@ -195,30 +232,35 @@ fn instead_of(word: &str, words: &[String], user: &User) -> String {
             ) {
                 Some(command) if command == word => format!("put '{word}' first: watchdog {word} ..."),
                 Some(command) => unknown(format!("did you mean '{command}'?")),
-                None => stray_argument(word, before, from_here, user),
+                None => stray_argument(word, user),
             }
         }
     }
 }
 
-/// What was meant by a word that is no command either, with the words `before` it and those `from_here` on.
-fn stray_argument(word: &str, before: &[String], from_here: &[String], user: &User) -> String {
-    let shown = quoted(word.as_ref());
-    let start = match before {
-        [.., option, value] if ["-s", "--start-command", "--start_command"].contains(&option.as_str()) => {
-            Some(value.as_str())
+/// What to type in place of a start command without quotes, whose second word this is.
+fn unquoted(word: &str, words: &[String]) -> Option<String> {
+    let start = words.windows(2).enumerate().find_map(|(at, pair)| match pair {
+        [both, next] if next == word && both.starts_with("--start-command=") => {
+            Some((at, both.strip_prefix("--start-command=")?))
         }
-        [.., both] => both.strip_prefix("--start-command="),
-        [] => None,
-    };
-    if let Some(start) = start {
-        let more = from_here.iter().map(String::as_str).take_while(|word| !word.starts_with('-'));
-        let command: Vec<_> = [start].into_iter().chain(more).collect();
-        let command = quoted(command.join(" ").as_ref());
-        return format!(
-            "unexpected argument '{word}'; put a start command of several words in quotes: --start-command {command}"
-        );
-    }
+        [option, value] if words.get(at + 2).is_some_and(|next| next == word) => {
+            ["-s", "--start-command", "--start_command"].contains(&option.as_str()).then_some((at + 1, value))
+        }
+        _ => None,
+    });
+    let (at, start) = start?;
+    let more = words.iter().skip(at + 1).map(String::as_str).take_while(|word| !word.starts_with('-'));
+    let command: Vec<_> = [start].into_iter().chain(more).collect();
+    let command = quoted(command.join(" ").as_ref());
+    Some(format!(
+        "unexpected argument '{word}'; put a start command of several words in quotes: --start-command {command}"
+    ))
+}
+
+/// What was meant by a word that is no command either.
+fn stray_argument(word: &str, user: &User) -> String {
+    let shown = quoted(word.as_ref());
     if template::is_there(&config_file::path(word.as_ref(), user)) {
         return format!("unexpected argument '{word}'; did you mean: watchdog --config {shown}");
     }
