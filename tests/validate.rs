@@ -71,6 +71,28 @@ fn all_that_is_wrong_is_said_of_each_file() {
 }
 
 #[test]
+fn what_is_refused_at_the_start_is_wrong_on_any_machine() {
+    let scene = Scene::new();
+    for (text, expected) in [
+        ("once = true\nautorestart = 'never'\n", "4: autorestart 'never': cannot be combined with --once"),
+        ("run_as = 'daemon:'\n", "3: run_as 'daemon:': is not a user, or a user and a group; give"),
+        ("run_as = ''\n", "3: run_as '': is not a user, or a user and a group; give"),
+    ] {
+        fs::write(scene.path("x.toml"), format!("{GOOD}{text}")).unwrap();
+        let ended = validate(&scene, &["x.toml"]);
+        assert!(ended.code() == Some(2) && ended.stdout.is_empty(), "{text}: {ended}");
+        assert!(ended.stderr.lines().count() == 1 && ended.stderr.contains(expected), "{ended}");
+    }
+    // What is wrong with a version does not leave the start command missing besides.
+    fs::write(scene.path("x.toml"), "process_name = 'x'\n[[version]]\nstart_command = 'y'\n").unwrap();
+    let ended = validate(&scene, &["x.toml"]);
+    assert!(
+        ended.stderr.lines().count() == 1 && ended.stderr.contains("a version has no apply_on"),
+        "{ended}"
+    );
+}
+
+#[test]
 fn circles_of_dependencies_are_named_once() {
     let scene = Scene::new();
     for (name, depends_on) in [("a", "'b'"), ("b", "'d', 'a'"), ("c", "'a'"), ("d", ""), ("e", "'e'")] {

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use crate::exit::ExitCode;
 use crate::hold::depends::{circle, is_configured};
-use crate::input::config_file;
+use crate::input::{config_file, resolve};
 use crate::log::{Stderr, print};
 use crate::settings::dirs::User;
 use crate::settings::given::Given;
 use crate::settings::name::{Name, name};
+use crate::settings::values::NO_RUN_AS;
 use crate::settings::{SettingError, Settings, template};
 use crate::text::escaped;
 
@@ -89,8 +90,10 @@ fn read(asked: &Path, user: &User) -> Report {
     match read.map(|()| Settings::new(&given, user)) {
         Err(wrong) => report.wrong = wrong,
         Ok(Err(wrong)) => {
-            let (doubtful, wrong): (Vec<_>, Vec<_>) =
-                wrong.iter().partition(|it| it.value.is_some() && OF_MACHINE.contains(&it.key));
+            let is_doubtful = |it: &&SettingError| {
+                it.value.is_some() && OF_MACHINE.contains(&it.key) && it.what != NO_RUN_AS
+            };
+            let (doubtful, wrong): (Vec<_>, Vec<_>) = wrong.iter().partition(is_doubtful);
             report.warnings.extend(doubtful.into_iter().map(SettingError::to_string));
             let in_file = |it: &SettingError| match &it.place {
                 Some(_) => it.to_string(),
@@ -99,6 +102,7 @@ fn read(asked: &Path, user: &User) -> Report {
             report.wrong = wrong.into_iter().map(in_file).collect();
         }
         Ok(Ok(settings)) => {
+            report.wrong.extend(resolve::unfit_for_once(&settings, &given).map(|it| it.to_string()));
             report.place = given.place("depends_on");
             report.warnings.extend(settings.criteria.doubt());
             let unknown = settings.depends_on.iter().filter(|name| !is_configured(name, &settings));

@@ -74,16 +74,22 @@ fn fitting(
             ("only root can run a command as somebody else", "remove it, or run this as root");
         return Err(said(&[SettingError::unfit("run_as", given, what, instead)]));
     }
-    if settings.limits.once && settings.limits.autorestart != Autorestart::Always {
+    if let Some(wrong) = unfit_for_once(&settings, given) {
         // A run for somebody who asks watches as the watchdog would.
         let files = Files::of(&settings.dirs, &settings.name, &boot_id(Path::new(PROC)));
         if !files.has_request() {
-            let what = "cannot be combined with --once, whose next run knows no end that it has not seen";
-            let instead = "watch without --once, or give always";
-            return Err(said(&[SettingError::unfit("autorestart", given, what, instead)]));
+            return Err(said(&[wrong]));
         }
     }
     Ok(settings)
+}
+
+/// Why runs with `--once` cannot tell when to start the process again.
+pub fn unfit_for_once(settings: &Settings, given: &Given) -> Option<SettingError> {
+    let is_unfit = settings.limits.once && settings.limits.autorestart != Autorestart::Always;
+    let what = "cannot be combined with --once, whose next run knows no end that it has not seen";
+    let instead = "watch without --once, or give always";
+    is_unfit.then(|| SettingError::unfit("autorestart", given, what, instead))
 }
 
 fn said(wrong: &[SettingError]) -> Vec<String> {

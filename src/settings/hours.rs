@@ -40,7 +40,10 @@ pub fn shown(windows: &[Window]) -> String {
 fn read(text: &str) -> Reading<Window> {
     const INSTEAD: &str = "give days, hours, or both, such as \"mon-fri 08:00-18:00\"";
     let is_of_hours = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit()) || word.contains(':');
-    let (hours, days): (Vec<_>, Vec<_>) = text.split_whitespace().partition(is_of_hours);
+    // As people type it: `mon, wed 08:00 - 18:00`.
+    let trimmed = |text: &str, at: &str| text.split(at).map(str::trim).collect::<Vec<_>>().join(at);
+    let joined = trimmed(&trimmed(text, ","), "-");
+    let (hours, days): (Vec<_>, Vec<_>) = joined.split_whitespace().partition(is_of_hours);
     let (from, to) = match hours.as_slice() {
         [] => (0, DAY),
         [hours] => read_hours(hours)?,
@@ -162,6 +165,7 @@ mod tests {
             ("wed-wed,mon-tue,tue", "mon-wed"),
             ("00:00-24:00", "mon-sun"),
             ("18:00-00:00", "18:00-00:00"),
+            ("mon - wed ,fri 8:00 - 18:00", "mon-wed,fri 08:00-18:00"),
         ] {
             let read = windows(&as_json(&[text])).unwrap();
             let again = as_json(&[shown]);

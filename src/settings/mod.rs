@@ -356,9 +356,13 @@ impl Settings {
         }
         let mut wrong: Vec<_> =
             values.into_iter().filter_map(|row| settings.take(row, given.value(row.key)).err()).collect();
-        if let Some(first) = versions::first(&settings.versions).filter(|_| given.lacks("start_command")) {
-            settings.criteria.start_command.clone_from(&first.start_command);
-            wrong.retain(|wrong| wrong.key != "start_command");
+        if given.lacks("start_command") {
+            let first = versions::first(&settings.versions).map(|first| first.start_command.clone());
+            // If the versions are wrong, nobody knows whether they have one.
+            if first.is_some() || wrong.iter().any(|wrong| wrong.key == "version") {
+                settings.criteria.start_command = first.unwrap_or_default();
+                wrong.retain(|wrong| wrong.key != "start_command");
+            }
         }
         if given.value("name").is_none() {
             // An instance with a file of its own is called as the file is.

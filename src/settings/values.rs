@@ -189,6 +189,9 @@ pub fn umask(text: &str) -> Result<Option<u32>, Wrong> {
     }
 }
 
+/// What is wrong with a `run_as` on any machine.
+pub const NO_RUN_AS: &str = "is not a user, or a user and a group";
+
 /// Reads whom to run as, who is to be known; if he may come later, that is found out at the start.
 pub fn run_as(text: &str) -> Result<Option<RunAs>, Wrong> {
     const INSTEAD: &str = "give a user, and perhaps a group, such as www-data or www-data:adm";
@@ -198,7 +201,7 @@ pub fn run_as(text: &str) -> Result<Option<RunAs>, Wrong> {
         name.is_empty() || name.starts_with('-') || name.contains(is_odd)
     };
     if is_odd(user) || group.is_some_and(is_odd) {
-        return Err(("is not a user, or a user and a group".to_owned(), INSTEAD).into());
+        return Err((NO_RUN_AS.to_owned(), INSTEAD).into());
     }
     let run_as = RunAs { user: user.to_owned(), group: group.map(ToOwned::to_owned) };
     let mut account = Account::look_up(&run_as, now());
