@@ -1,12 +1,13 @@
 //! What is held remains the process, whatever it calls itself.
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 
 use nix::sys::signal::Signal::{SIGKILL, SIGUSR1, SIGUSR2};
 use procfs::process::Process;
 
-use crate::harness::{Scene, named};
-use crate::machine::{is_root, send, skip};
+use crate::harness::{Captured, Scene, named};
+use crate::machine::{is_root, program, send, skip};
 use crate::right_process::{assert_counted_by, copy_actor};
 use crate::which::{NOBODY, play, script};
 
@@ -154,4 +155,30 @@ fn a_held_process_may_become_another_user_s_unless_its_user_was_asked_for() {
             assert_eq!((scene.starts(), scene.all()), (0, vec![pid]), "{}", scene.story());
         }
     }
+}
+
+/// With which that user could keep root's dead service dead.
+#[test]
+fn that_another_user_s_process_has_taken_the_place_is_mailed_once() {
+    if !is_root() {
+        return skip("only root can start another user's process");
+    }
+    let scene = Scene::new();
+    scene.open_to_all();
+    let once = || scene.watchdog().flag("--once").run();
+    let old = scene.start_actor(&["sleep"]);
+    let said = once();
+    assert_eq!((said.code(), &*said.stderr), (Some(0), ""), "{said}");
+    send(old, SIGKILL);
+    scene.wait_gone(old);
+    let mut other = program(scene.path(scene.name()));
+    other.arg("sleep").uid(NOBODY).gid(NOBODY);
+    let other = scene.spawn(other, Captured::All);
+    scene.wait_running();
+    let said = once();
+    assert_eq!((said.code(), said.stderr.lines().count(), scene.starts()), (Some(0), 1, 0), "{said}");
+    let odd = format!("(pid {}) replaces pid {old}", other.pid());
+    assert!(said.stderr.contains(&odd) && said.stderr.contains("the old one ran as root"), "{said}");
+    let said = once();
+    assert_eq!((said.code(), &*said.stderr), (Some(0), ""), "{said}");
 }

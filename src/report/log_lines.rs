@@ -74,6 +74,18 @@ fn outcome(level: Level, text: impl Into<String>) -> Line {
     Line { level, reach: Reach::Mail, ..info(text) }
 }
 
+/// What is odd about a process that takes the place of another.
+pub fn oddity(process: &ProcessInfo, old: &Predecessor, subject: Subject) -> Option<String> {
+    let (user, old_user) = (process.signature.user, old.signature.user);
+    if user != old_user {
+        return Some(format!("it runs as {}, the old one ran as {}", user_name(user), user_name(old_user)));
+    }
+    let without_digits = |name: &str| name.replace(|c: char| c.is_ascii_digit(), "");
+    let has_other_name = !old.name.is_empty() && without_digits(&process.name) != without_digits(&old.name);
+    (subject == Subject::CommandLine && has_other_name)
+        .then(|| format!("it is called '{}', the old one was called '{}'", process.name, old.name))
+}
+
 impl LogLines {
     /// For a watch with these settings, whose log and output log are at these paths.
     pub fn new(settings: &Rc<Settings>) -> Self {
@@ -186,8 +198,9 @@ impl LogLines {
                     }
                     None => format!("running, not started by this watchdog: {process}, up {age}"),
                 };
-                match predecessor.and_then(|old| self.oddity(process, old)) {
-                    Some(oddity) => warn(format!("{text}; {oddity}")),
+                match predecessor.and_then(|old| oddity(process, old, self.settings.criteria.subject)) {
+                    // Nobody is told otherwise that it is not root's any more.
+                    Some(oddity) => outcome(Level::Warn, format!("{text}; {oddity}")),
                     None => info(text),
                 }
             }
@@ -208,23 +221,6 @@ impl LogLines {
                 list(left_over)
             )),
         }
-    }
-
-    /// What is odd about a process that takes the place of another.
-    fn oddity(&self, process: &ProcessInfo, old: &Predecessor) -> Option<String> {
-        let (user, old_user) = (process.signature.user, old.signature.user);
-        if user != old_user {
-            return Some(format!(
-                "it runs as {}, the old one ran as {}",
-                user_name(user),
-                user_name(old_user)
-            ));
-        }
-        let without_digits = |name: &str| name.replace(|c: char| c.is_ascii_digit(), "");
-        let has_other_name =
-            !old.name.is_empty() && without_digits(&process.name) != without_digits(&old.name);
-        (self.settings.criteria.subject == Subject::CommandLine && has_other_name)
-            .then(|| format!("it is called '{}', the old one was called '{}'", process.name, old.name))
     }
 
     fn died(&self, end: &Termination, then: Then, deaths: Tally, explains: bool) -> Line {

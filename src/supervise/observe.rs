@@ -11,8 +11,9 @@ use crate::process::stat::tick;
 use crate::process::termination::{Cause, Exit, Predecessor, Termination};
 use crate::process::{ProcessId, ProcessInfo};
 use crate::report::event::{AttemptEvent, Event, Lasting, Look, ProcessEvent, Then};
+use crate::report::log_lines::oddity;
 use crate::report::words::{ambiguity, near};
-use crate::settings::{Criteria, Settings};
+use crate::settings::{Criteria, Settings, Subject};
 use crate::state::Sight;
 use crate::state::said::{Notice, Told};
 use crate::supervise::start_command::StartCommand;
@@ -106,7 +107,12 @@ impl Supervisor {
         for process in counting {
             let held = Handle::hold(&self.parts.proc, process, criteria, self.parts.open_pidfd)?;
             if let Some(followed) = held {
-                return Ok(self.follow(followed, others));
+                let is_first = !self.facts.has_looked;
+                let seen = self.follow(followed, others);
+                if is_first {
+                    self.doubt_successor(criteria.subject);
+                }
+                return Ok(seen);
             }
         }
         if let Some(id) = first.filter(|id| self.parts.proc.is_alive(*id)) {
@@ -123,6 +129,15 @@ impl Supervisor {
         // After the start, which is not to wait for it.
         self.near_misses_due |= self.open(Look::Missing);
         Ok(Seen::Missing)
+    }
+
+    /// The first record says what is followed, but not that it has taken the place of another, and is odd.
+    fn doubt_successor(&mut self, subject: Subject) {
+        let both = self.followed.as_ref().map(Handle::info).zip(self.predecessor.as_ref());
+        if let Some((process, old)) = both.filter(|(process, old)| oddity(process, old, subject).is_some()) {
+            let (age, predecessor) = (now().saturating_sub(process.started), Some(old));
+            self.parts.emit(ProcessEvent::Found { process, predecessor, age });
+        }
     }
 
     /// Looks for what a watch before this one followed, whatever it is called by now.
