@@ -115,27 +115,23 @@ pub fn detach(
     }
 }
 
-/// Forks a child that calls `serve`, and ends. All that it has open is `socket`, as standard input and output, and
-/// `folder`, as standard error: it keeps no lock and no pipe of anybody's. It ends with this process.
+/// Forks a child that calls `read`, and ends. All that it has open is `from`, as standard input, and `to`, as standard
+/// output: it keeps no lock and no pipe of anybody's. It ends with this process.
 ///
-/// `serve` must make system calls only: it neither allocates nor takes a lock, and does not panic.
+/// `read` must make system calls only: it neither allocates nor takes a lock, and does not panic.
 ///
 /// # Errors
 /// There is no room for another process.
-pub fn fork_reader(socket: BorrowedFd<'_>, folder: BorrowedFd<'_>, serve: impl FnOnce()) -> io::Result<Pid> {
+pub fn fork_reader(from: BorrowedFd<'_>, to: BorrowedFd<'_>, read: impl FnOnce()) -> io::Result<Pid> {
     // SAFETY: the child makes system calls that signal-safety(7) allows, and leaves by _exit(2).
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {
             let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
-            let are_moved = [
-                rustix::stdio::dup2_stdin(socket),
-                rustix::stdio::dup2_stdout(socket),
-                rustix::stdio::dup2_stderr(folder),
-            ];
+            let are_moved = [rustix::stdio::dup2_stdin(from), rustix::stdio::dup2_stdout(to)];
             if are_moved.iter().all(Result::is_ok) {
-                close_from(3);
-                serve();
+                close_from(2);
+                read();
             }
             // SAFETY: nothing of this process is wanted any more.
             unsafe { libc::_exit(0) }

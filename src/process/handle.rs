@@ -12,12 +12,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::process::cgroup::ControlGroups;
-use crate::process::command_lines::Asked;
+use crate::process::command_lines::command_line;
 use crate::process::criteria::Mismatch;
 use crate::process::oom::OomKills;
 use crate::process::remedy::Remedy;
-use crate::process::scan::Ownership;
-use crate::process::scan::{Proc, Unknown};
+use crate::process::scan::{Glimpse, Ownership, Proc, Unknown};
 use crate::process::stat::Stat;
 use crate::process::termination::Exit;
 use crate::process::{
@@ -308,10 +307,10 @@ impl Handle {
     fn recognise_by(&mut self, stat: &Stat<'_>, criteria: &Criteria, proc: &Proc) -> Option<bool> {
         let entry = &self.process.entry;
         let whose = Ownership::read(entry).ok()?;
-        let asked = Asked { id: self.info.id(), user: whose.user, is_bare: stat.is_bare() };
-        let reading = proc.read_line(asked).ok()?;
+        let glimpse = Glimpse::of(self.info.pid, whose.user, stat);
+        let reading = proc.read_one(&command_line, glimpse).ok()?;
         // While a process ends, and where its leader has, there is no command line.
-        let is_known = reading.command_line.as_ref().is_some_and(|line| !line.is_empty());
+        let is_known = reading.text.as_ref().is_some_and(|line| !line.is_empty());
         if !is_known && !stat.is_kernel_thread() {
             return None;
         }

@@ -1,8 +1,9 @@
 //! All that reads /proc: finding the process, holding it, and telling how it died.
 
+use std::ffi::CStr;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -199,8 +200,10 @@ impl<'de> Deserialize<'de> for Bytes {
 /// What a process is matched by, besides its name as the kernel has it.
 #[derive(Debug)]
 struct Identity {
-    /// The command line, and the file that it executes.
-    reading: Reading,
+    /// The command line, if it could be read.
+    line: Option<Vec<u8>>,
+    /// Device and inode of the file that it executes, if they are known.
+    file: Option<(u64, u64)>,
     /// The path of the file that it executes, to be read only by those who may trace it.
     path: Option<Vec<u8>>,
     /// The names in full, where the kernel has cut it: the one to show first.
@@ -210,19 +213,20 @@ struct Identity {
 impl Identity {
     fn new(entry: &Process, stat: &Stat<'_>, reading: Reading) -> Self {
         let path = entry.exe().ok().map(|path| criteria::without_mark(path.as_os_str().as_bytes()).to_vec());
-        let line = reading.command_line.as_deref().unwrap_or_default();
+        let line = reading.text.as_deref().unwrap_or_default();
         let full_names = criteria::full_names(stat.comm, line, path.as_deref().map(criteria::last_part));
         let full_names = full_names.into_iter().map(<[u8]>::to_vec).collect();
-        Identity { reading, path, full_names }
+        let file = Some(reading.numbers).filter(|file| *file != (0, 0));
+        Identity { line: reading.text, file, path, full_names }
     }
 
     /// The command line; empty, if it could not be read.
     fn line(&self) -> &[u8] {
-        self.reading.command_line.as_deref().unwrap_or_default()
+        self.line.as_deref().unwrap_or_default()
     }
 
     fn meets(&self, criteria: &Criteria, stat: &Stat<'_>) -> bool {
-        let is_readable = self.reading.command_line.is_some() || criteria.subject == Subject::Name;
+        let is_readable = self.line.is_some() || criteria.subject == Subject::Name;
         is_readable && criteria.matches(stat.comm, &self.full_names, self.line())
     }
 
@@ -231,8 +235,8 @@ impl Identity {
     }
 
     fn signature(&self, user: u32) -> Signature {
-        let file = self.reading.file;
-        let executable = self.path.as_deref().map(|path| Executable { path: without_digits(path), file });
+        let path = self.path.as_deref().map(without_digits);
+        let executable = path.map(|path| Executable { path, file: self.file });
         Signature { executable, ..Signature::new(user, self.line()) }
     }
 }
@@ -268,6 +272,12 @@ impl From<procfs::ProcError> for ReadError {
             error => ReadError::Blind(io::Error::other(error.to_string())),
         }
     }
+}
+
+/// `PID/NAME`, as the kernel wants it.
+fn path_of<'a>(pid: Pid, name: &str, buffer: &'a mut [u8; 32]) -> &'a CStr {
+    let _ = write!(&mut buffer[..], "{pid}/{name}");
+    CStr::from_bytes_until_nul(buffer).unwrap_or_default()
 }
 
 /// Opens /proc/PID. What is read through it later is of the same process or fails, even when the number

@@ -90,9 +90,9 @@ impl Proc {
         let glimpses: Vec<_> = pids.filter_map(|pid| self.glimpse(pid).ok()).collect();
         let (nearness, named) = (Nearness::new(criteria, self), self.named_by(criteria));
         let judge = Judge { criteria, tasks: &Tasks::default(), lineage, named: named.as_ref() };
-        let read = self.read(&glimpses, &mut |glimpse, reading| {
+        let read = self.read_all(&glimpses, &mut |glimpse, reading| {
             let judged = reading.and_then(|reading| {
-                self.judge(glimpse.asked.id, reading, judge, |entry, stat, identity| {
+                self.judge(glimpse.id, reading, judge, |entry, stat, identity| {
                     nearness.by(entry, stat, identity).or(otherwise)
                 })
             });

@@ -1,16 +1,19 @@
 //! The process whose number is in a file (`--pid-file`). Whoever can write the file can write anything there.
 
 use std::cell::RefCell;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, StatxFlags, StatxTimestamp, openat2, statx};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, StatxTimestamp, fstat, openat, openat2,
+    statx,
+};
 use rustix::io::Errno;
 
-use crate::process::command_lines::FileToRead;
-use crate::process::scan::{Ownership, Proc, Tasks};
+use crate::process::command_lines::Reading;
+use crate::process::scan::{Glimpse, Ownership, Proc, Tasks};
 use crate::process::{ProcessId, ProcessInfo, ReadError};
 use crate::settings::Criteria;
 use crate::sys::Pid;
@@ -25,6 +28,16 @@ const STEP_MS: u64 = 1000;
 const MOST_MOUNT_MS: u64 = 30_000;
 /// A file that was changed this long ago shows each later change by its times.
 const SETTLED_MS: i64 = 1000;
+
+/// What stands for a pid file among what is read: it is bare, so that it is not waited for. There is no process 0.
+const FILE: Glimpse = Glimpse {
+    id: ProcessId { pid: 0, started: Time::ZERO },
+    user: u32::MAX,
+    comm: Vec::new(),
+    is_bare: true,
+    is_dead: false,
+    is_kernel_thread: false,
+};
 
 /// What a pid file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,8 +117,9 @@ impl Proc {
 
     fn read_named(&self, path: &Path) -> Result<Named, String> {
         let c_path = CString::new(path.as_os_str().as_bytes()).map_err(|_| "is no path".to_owned())?;
-        let read = self.read_file(FileToRead { path: &c_path, flags: self.follow() });
-        let text = read.map_err(|error| match error {
+        let flags = self.follow();
+        let read = self.read_one(&|_, _, text| read(&c_path, flags, text), FILE);
+        let Reading { text, numbers: (owner, written_ms) } = read.map_err(|error| match error {
             ReadError::Vanished => "does not exist".to_owned(),
             ReadError::Refused => "is not to be read by this user".to_owned(),
             ReadError::Blind(error) => match error.raw_os_error().map(Errno::from_raw_os_error) {
@@ -114,12 +128,16 @@ impl Proc {
                 _ => format!("cannot be read ({error})"),
             },
         })?;
-        let Some(about) = text else {
+        let Some(text) = text else {
             return Err("cannot be read: its file system does not answer".to_owned());
         };
-        match pid_in(&about.text) {
-            Some(pid) => Ok(Named { pid, owner: about.owner, written_ms: about.written_ms }),
-            None if about.text.trim_ascii().is_empty() => Err("is empty".to_owned()),
+        match pid_in(&text) {
+            Some(pid) => Ok(Named {
+                pid,
+                owner: u32::try_from(owner).unwrap_or(u32::MAX),
+                written_ms: i64::try_from(written_ms).unwrap_or(i64::MAX),
+            }),
+            None if text.trim_ascii().is_empty() => Err("is empty".to_owned()),
             None => Err("has no pid in its first line".to_owned()),
         }
     }
@@ -176,6 +194,21 @@ impl Proc {
         };
         all.into_iter().filter(is_free).collect()
     }
+}
+
+/// Reads a pid file, whose it is, and when it was written. Called by a child, and nobody is waited for who is to write a
+/// pipe.
+fn read(path: &CStr, follow: OFlags, text: &mut [u8]) -> Result<(usize, (u64, u64)), Errno> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC | follow;
+    let file = openat(CWD, path, flags, Mode::empty())?;
+    let about = fstat(&file)?;
+    if FileType::from_raw_mode(about.st_mode) != FileType::RegularFile {
+        return Err(Errno::MEDIUMTYPE);
+    }
+    let nanos = i64::try_from(about.st_mtime_nsec).unwrap_or_default();
+    let written_ms = about.st_mtime.saturating_mul(1000).saturating_add(nanos / 1_000_000);
+    let written_ms = u64::try_from(written_ms).unwrap_or_default();
+    Ok((rustix::io::read(&file, text)?, (about.st_uid.into(), written_ms)))
 }
 
 fn now_ms() -> i64 {

@@ -1,7 +1,8 @@
 //! Find the process: one lean pass over /proc, and a closer look at what matches.
 
+use std::cell::RefCell;
 use std::ffi::CStr;
-use std::io::{self, Write as _};
+use std::io;
 use std::mem::MaybeUninit;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use procfs::process::Process;
 use rustix::fs::{CWD, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 
-use crate::process::command_lines::{Asked, Memory, Reading};
+use crate::process::command_lines::{Hangs, Reading};
 use crate::process::criteria::{
     Mismatch, is_init_script, is_invocation, program_name, runs, shown_command_line, without_mark,
 };
@@ -19,7 +20,9 @@ use crate::process::pid_file::{Clocks, LastRead, Named};
 use crate::process::remedy::Remedy;
 use crate::process::stat::Stat;
 use crate::process::termination::Predecessor;
-use crate::process::{Hook, Identity, ProcessId, ProcessInfo, ReadError, open_entry, read_all, read_stat};
+use crate::process::{
+    Hook, Identity, ProcessId, ProcessInfo, ReadError, open_entry, path_of, read_all, read_stat,
+};
 use crate::settings::pattern::{Extent, LONGEST_NAME};
 use crate::settings::{Criteria, Namespace, Subject};
 use crate::sys::Pid;
@@ -47,7 +50,7 @@ pub struct Proc {
     pub(super) program_name: Vec<u8>,
     /// What it was called by, which may be a link of another name.
     called: Vec<u8>,
-    pub(super) hangs: Memory,
+    pub(super) hangs: RefCell<Hangs>,
     /// What is called now and then while a look takes its time.
     pub pulse: Hook<dyn Fn()>,
     pub(super) last_read: LastRead,
@@ -78,10 +81,26 @@ pub(super) struct Judge<'a> {
 /// A process at a first look, which reads nothing that anybody could withhold.
 #[derive(Debug)]
 pub(super) struct Glimpse {
-    pub(super) asked: Asked,
-    comm: Vec<u8>,
-    is_dead: bool,
-    is_kernel_thread: bool,
+    pub(super) id: ProcessId,
+    pub(super) user: u32,
+    pub(super) comm: Vec<u8>,
+    /// It has no command line, and will have none.
+    pub(super) is_bare: bool,
+    pub(super) is_dead: bool,
+    pub(super) is_kernel_thread: bool,
+}
+
+impl Glimpse {
+    pub(super) fn of(pid: Pid, user: u32, stat: &Stat<'_>) -> Self {
+        Glimpse {
+            id: stat.id(pid),
+            user,
+            comm: stat.comm.to_vec(),
+            is_bare: stat.is_bare(),
+            is_dead: stat.is_dead(),
+            is_kernel_thread: stat.is_kernel_thread(),
+        }
+    }
 }
 
 /// Whose a process is.
@@ -154,7 +173,7 @@ impl Proc {
             program_name: program_name(&path).to_vec(),
             program: (file, path),
             called: program_name(Path::new(&called)).to_vec(),
-            hangs: Memory::default(),
+            hangs: RefCell::default(),
             pulse: Hook(Box::new(|| {})),
             last_read: LastRead::default(),
             clocks: Clocks::read(root, first),
@@ -254,7 +273,7 @@ impl Proc {
         let mut blind = None;
         let lineage = if criteria.subject == Subject::Name { Vec::new() } else { self.lineage() };
         let judge = Judge { criteria, tasks, lineage: &lineage, named };
-        let all_asked = self.read(&glimpses, &mut |glimpse, reading| match reading
+        let all_asked = self.read_all(&glimpses, &mut |glimpse, reading| match reading
             .and_then(|reading| self.judge_candidate(glimpse, reading, judge))
         {
             Ok(Some(Candidate { process, mismatch: None, .. })) => match predecessor {
@@ -263,7 +282,7 @@ impl Proc {
             },
             Ok(_) | Err(ReadError::Vanished) => {}
             Err(ReadError::Refused) => sees_all = false,
-            Err(ReadError::Blind(error)) => blind = Some(unreadable(glimpse.asked.id.pid, &error)),
+            Err(ReadError::Blind(error)) => blind = Some(unreadable(glimpse.id.pid, &error)),
         })?;
         if let Some(blind) = blind {
             return Err(blind);
@@ -300,12 +319,7 @@ impl Proc {
 
     fn glimpse_at(entry: &Process) -> Result<Glimpse, ReadError> {
         let user = entry.uid()?;
-        read_stat(&entry.open_relative("stat")?, |stat| Glimpse {
-            asked: Asked { id: stat.id(entry.pid), user, is_bare: stat.is_bare() },
-            comm: stat.comm.to_vec(),
-            is_dead: stat.is_dead(),
-            is_kernel_thread: stat.is_kernel_thread(),
-        })
+        read_stat(&entry.open_relative("stat")?, |stat| Glimpse::of(entry.pid, user, stat))
     }
 
     /// A first look at a process that may count; `None` if that is enough to see that it does not.
@@ -317,27 +331,11 @@ impl Proc {
         let is_ruled_out = glimpse.is_dead
             || !criteria.may_match(&glimpse.comm)
             || glimpse.is_kernel_thread && criteria.pattern.extent() != Extent::Whole
-            || criteria.user.is_some_and(|user| glimpse.asked.user != user)
+            || criteria.user.is_some_and(|user| glimpse.user != user)
             || is_one_of_few
                 && is_told_whose(criteria)
                 && Ownership::read(&entry)?.rules_out(criteria).is_some();
         Ok((!is_ruled_out).then_some(glimpse))
-    }
-
-    /// Reads the command lines of all these, and whether all could be asked.
-    pub(super) fn read(
-        &self,
-        glimpses: &[Glimpse],
-        visit: &mut dyn FnMut(&Glimpse, Result<Reading, ReadError>),
-    ) -> Result<bool, Unknown> {
-        let asked: Vec<_> = glimpses.iter().map(|glimpse| glimpse.asked).collect();
-        let mut visit_at = |place: usize, reading| {
-            if let Some(glimpse) = glimpses.get(place) {
-                visit(glimpse, reading);
-            }
-        };
-        let read = self.read_lines(None, &asked, &mut visit_at);
-        read.map_err(|error| Unknown(format!("command lines cannot be read: {error}")))
     }
 
     /// `None` if what was read rules it out.
@@ -347,14 +345,14 @@ impl Proc {
         reading: Reading,
         judge: Judge<'_>,
     ) -> Result<Option<Candidate>, ReadError> {
-        let line = reading.command_line.as_deref();
+        let line = reading.text.as_deref();
         let is_full = judge.criteria.subject == Subject::CommandLine;
         // There may be thousands.
         let no_names: &[&[u8]] = &[];
         if is_full && !line.is_some_and(|line| judge.criteria.matches(&glimpse.comm, no_names, line)) {
             return Ok(None);
         }
-        self.judge(glimpse.asked.id, reading, judge, |_, _, _| None)
+        self.judge(glimpse.id, reading, judge, |_, _, _| None)
     }
 
     /// Whether there is a process with this number, as far as can be seen.
@@ -465,7 +463,7 @@ impl Proc {
     fn is_this_program(&self, identity: &Identity) -> bool {
         let (own_file, own_path) = &self.program;
         // Or another version of it, as after an upgrade; or another user's, whose file is not for us to see.
-        identity.reading.file.is_some() && identity.reading.file == *own_file
+        identity.file.is_some() && identity.file == *own_file
             || identity.path.as_deref().is_some_and(|path| path == own_path.as_os_str().as_encoded_bytes())
             || is_invocation(identity.line(), &self.program_name)
     }
@@ -512,7 +510,7 @@ impl Proc {
             let entry = entry.map_err(|error| blind("list", "", error.into()))?;
             let Some(pid) = number(entry.file_name()) else { continue };
             let mut name = [0; LONGEST_NAME + 1];
-            match read_name(&folder, entry.file_name(), &mut name) {
+            match read_name(&folder, pid, &mut name) {
                 Ok(name) => {
                     sees_all |= pid == 1;
                     visit(pid, name);
@@ -609,15 +607,13 @@ fn number(name: &CStr) -> Option<Pid> {
     digits.first().is_some_and(u8::is_ascii_digit).then(|| std::str::from_utf8(digits).ok()?.parse().ok())?
 }
 
-fn read_name<'a>(
+fn read_name(
     folder: impl rustix::fd::AsFd,
-    pid: &CStr,
-    buffer: &'a mut [u8; LONGEST_NAME + 1],
-) -> Result<&'a [u8], ReadError> {
-    let mut path = [0; 32];
-    write!(&mut path[..], "{}/comm", pid.to_str().unwrap_or_default())?;
-    let path = CStr::from_bytes_until_nul(&path).unwrap_or_default();
-    let file = rustix::fs::openat(folder, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+    pid: Pid,
+    buffer: &mut [u8; LONGEST_NAME + 1],
+) -> Result<&[u8], ReadError> {
+    let (path, flags) = (&mut [0; 32], OFlags::RDONLY | OFlags::CLOEXEC);
+    let file = rustix::fs::openat(folder, path_of(pid, "comm", path), flags, Mode::empty())
         .map_err(io::Error::from)?;
     let length = rustix::io::read(&file, &mut buffer[..]).map_err(io::Error::from)?;
     let name = buffer.get(..length).unwrap_or_default();
