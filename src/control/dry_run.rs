@@ -14,8 +14,8 @@ use crate::hold::{Held, Hold, depends, of_the_calendar};
 use crate::input::resolve::Job;
 use crate::log::{Stderr, cannot_tell, print};
 use crate::policy::Life;
+use crate::process::ProcessInfo;
 use crate::process::scan::{Candidate, Matches, Proc, Tasks, Unknown};
-use crate::process::{Hook, ProcessInfo};
 use crate::render::table;
 use crate::report::words::{ambiguity, held, list, user_name, why_not};
 use crate::settings::doubts::{self, Doubts};
@@ -40,7 +40,7 @@ pub fn run(job: &Job, stderr: &mut Stderr) -> ExitCode {
     let mut settings = job.settings.clone();
     let files = Files::of(&settings.dirs, &settings.name, &boot_id(proc.root()));
     let own = files.clone();
-    proc.neighbours = Hook(Box::new(move |proc| followed_by_others(&own, proc)));
+    proc.neighbours = Box::new(move |proc| followed_by_others(&own, proc));
     let proc = &proc;
     let state = store::preview(&files, &settings, proc);
     let version = take_version(&mut settings, state.memory.version);

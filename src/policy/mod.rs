@@ -18,6 +18,7 @@ pub use memory::{Condition, HealthMemory, Life, Memory, Series, Stage, Stopping,
 pub use state::Policy;
 
 pub use crate::probe::ProbeResult;
+pub use crate::process::handle::Still;
 
 use std::time::Duration;
 
@@ -118,17 +119,6 @@ pub enum Seen {
     WindowEnded(Window),
     /// This version of the start command is in force. Said when that changes, and first of all in each run.
     VersionDue(u64),
-}
-
-/// Whether something holds a process still, so that nothing can be said of its health.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Still {
-    /// Nothing.
-    No,
-    /// It is stopped, traced or frozen.
-    Suspended,
-    /// It dumps core.
-    Dying,
 }
 
 /// How a process ended.

@@ -81,7 +81,7 @@ impl Proc {
 
     fn ask(&self, read: &Read<'_>, asked: &[Glimpse], visit: &mut Visit<'_>) -> io::Result<bool> {
         let mut hangs = self.hangs.take();
-        let done = hangs.ask(|left| Child::fork(self.root(), read, left), asked, &self.pulse.0, visit);
+        let done = hangs.ask(|left| Child::fork(self.root(), read, left), asked, &self.pulse, visit);
         self.hangs.replace(hangs);
         done
     }

@@ -7,7 +7,7 @@ use crate::process::ProcessId;
 use crate::process::criteria::Mismatch;
 use crate::process::near::By;
 use crate::process::scan::{Candidate, Proc, SHELLS};
-use crate::process::stat::{Stat, tick};
+use crate::process::stat::tick;
 use crate::process::termination::Predecessor;
 use crate::settings::Criteria;
 use crate::sys::Pid;
@@ -32,8 +32,7 @@ struct Kin {
     parent: Pid,
     session: Pid,
     group: Pid,
-    /// A shell that leads the session only runs the start command.
-    may_be_meant: bool,
+    is_shell: bool,
 }
 
 impl Descent {
@@ -83,10 +82,10 @@ impl Descent {
 impl Proc {
     /// What of a start command is still there, the first first, with what is near of it and how it would count.
     pub fn left_running(&self, descent: &Descent, criteria: &Criteria) -> Vec<Candidate> {
-        let pids = self.pids().unwrap_or_default().into_iter().filter(|pid| *pid != self.me);
-        let all: HashMap<_, _> =
-            pids.filter_map(|pid| Some((pid, self.kin(pid, descent.leader.pid)?))).collect();
-        let left = all.values().filter(|kin| kin.may_be_meant && descent.has(kin, &all));
+        let all: HashMap<_, _> = self.others().map(|kin| (kin.id.pid, kin)).collect();
+        // A shell that leads the session only runs the start command.
+        let may_be_meant = |kin: &Kin| !kin.is_shell || kin.id.pid != descent.leader.pid;
+        let left = all.values().filter(|kin| may_be_meant(kin) && descent.has(kin, &all));
         self.name(left.map(|kin| kin.id.pid), criteria)
     }
 
@@ -98,19 +97,14 @@ impl Proc {
         if of.session == 0 || ours.any(|session| session == of.session) {
             return Vec::new();
         }
-        let is_left = |pid: &Pid| {
-            let is_left = |stat: &Stat<'_>| {
-                stat.session == of.session && !stat.is_dead() && stat.started() <= of.since + tick()
-            };
-            self.stat(*pid, is_left).unwrap_or(false)
-        };
-        self.name(self.pids().unwrap_or_default().into_iter().filter(is_left), criteria)
+        let is_left = |kin: &Kin| kin.session == of.session && kin.id.started <= of.since + tick();
+        self.name(self.others().filter(is_left).map(|kin| kin.id.pid), criteria)
     }
 
     /// A closer look at each of these, the first first.
     fn name(&self, pids: impl Iterator<Item = Pid>, criteria: &Criteria) -> Vec<Candidate> {
         let mut left = Vec::new();
-        let _ = self.each_near(pids, criteria, &[], Some(By::Nothing), &mut |candidate| left.push(candidate));
+        let _ = self.each_near(pids, criteria, Some(By::Nothing), &mut |candidate| left.push(candidate));
         left.sort_by_key(|candidate| candidate.process.started);
         left
     }
@@ -118,36 +112,32 @@ impl Proc {
     /// All that descend from `ancestor` now: its children, theirs, and so on. Neither this watchdog is among
     /// them, nor what started it, nor what it has started by itself, in the sessions of its `tasks`.
     pub fn descendants(&self, ancestor: Pid, tasks: &[Pid]) -> Vec<ProcessId> {
-        let mut spared = self.lineage();
-        spared.push(self.me);
-        let mut left = Vec::new();
-        for pid in self.pids().unwrap_or_default().into_iter().filter(|pid| !spared.contains(pid)) {
-            let stat = self.stat(pid, |stat| (stat.ppid, stat.session, stat.id(pid))).ok();
-            left.extend(stat.filter(|(_, session, _)| !tasks.contains(session)));
-        }
+        let spared = self.lineage();
+        let is_spared = |kin: &Kin| spared.contains(&kin.id.pid) || tasks.contains(&kin.session);
+        let mut left: Vec<_> = self.others().filter(|kin| !is_spared(kin)).collect();
         let (mut found, mut parents) = (Vec::new(), vec![ancestor]);
         while !parents.is_empty() {
             let (children, others): (Vec<_>, _) =
-                left.into_iter().partition(|(parent, ..)| parents.contains(parent));
-            parents = children.iter().map(|(.., id)| id.pid).collect();
-            found.extend(children.into_iter().map(|(.., id)| id));
+                left.into_iter().partition(|kin| parents.contains(&kin.parent));
+            parents = children.iter().map(|kin| kin.id.pid).collect();
+            found.extend(children.into_iter().map(|kin| kin.id));
             left = others;
         }
         found
     }
 
-    fn kin(&self, pid: Pid, leader: Pid) -> Option<Kin> {
-        let kin = self.stat(pid, |stat| {
-            let is_its_shell = pid == leader && SHELLS.contains(&stat.comm);
-            (!stat.is_dead() && !stat.is_kernel_thread()).then(|| Kin {
-                id: stat.id(pid),
-                parent: stat.ppid,
-                session: stat.session,
-                group: stat.group,
-                may_be_meant: !is_its_shell,
-            })
-        });
-        kin.ok().flatten()
+    /// All that live, but this process and what is the kernel's.
+    fn others(&self) -> impl Iterator<Item = Kin> {
+        let kin = |pid| {
+            let kin = self.stat(pid, |stat| {
+                let (id, parent, session, group) = (stat.id(pid), stat.ppid, stat.session, stat.group);
+                let is_shell = SHELLS.contains(&stat.comm);
+                let is_other = pid != self.me && !stat.is_dead() && !stat.is_kernel_thread();
+                is_other.then_some(Kin { id, parent, session, group, is_shell })
+            });
+            kin.ok().flatten()
+        };
+        self.pids().unwrap_or_default().into_iter().filter_map(kin)
     }
 
     /// The children of a process, where the kernel shows them (`CONFIG_PROC_CHILDREN`).

@@ -16,17 +16,14 @@ use crate::process::command_lines::command_line;
 use crate::process::criteria::Mismatch;
 use crate::process::oom::OomKills;
 use crate::process::remedy::Remedy;
-use crate::process::scan::{Glimpse, Ownership, Proc, Unknown};
-use crate::process::stat::Stat;
+use crate::process::scan::{Glimpse, LONGEST_STATUS, Ownership, Proc, Unknown};
+use crate::process::stat::{LONGEST_LINE, Stat};
 use crate::process::termination::Exit;
 use crate::process::{
     Identity, ProcessId, ProcessInfo, ReadError, Signature, open_entry, read_all, read_stat,
 };
 use crate::settings::Criteria;
 use crate::sys::{self, Pid, pidfd_send_signal};
-
-/// How much of a file is compared at each check: more than the longest stat line.
-const COMPARED: usize = 4096;
 
 /// What is kept of a process that was followed.
 #[derive(Debug, Clone, Copy)]
@@ -57,13 +54,13 @@ pub struct Handle {
     /// the name has not changed.
     known: Vec<u8>,
     /// It does not match any more, and is the same program.
-    is_renamed: bool,
+    pub is_renamed: bool,
     /// With what it would.
-    remedy: Option<Remedy>,
+    pub remedy: Option<Remedy>,
     /// Its resident memory at the last check, in bytes.
-    memory: Option<u64>,
+    pub memory: Option<u64>,
     /// How it ended, if it was a child and has been reaped.
-    reaped: Option<ExitStatus>,
+    pub reaped: Option<ExitStatus>,
     /// What the OOM killer had done a while ago, and what it has when it was last counted. Who is killed may
     /// take long to die: a count made in between must not hide it.
     oom_kills: [OomKills; 2],
@@ -82,11 +79,14 @@ pub enum Check {
     Changed,
 }
 
-/// What holds a process still, so that nothing can be said of its health.
+/// Whether a process stands still, so that nothing can be said of its health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Halt {
+pub enum Still {
+    No,
+    /// A signal, a debugger or its control group keeps it from running.
     Suspended,
-    DumpsCore,
+    /// It dumps core.
+    Dying,
 }
 
 /// How a pidfd is opened; a parameter, so that tests can be a kernel without them.
@@ -239,15 +239,6 @@ impl Handle {
         &self.info
     }
 
-    /// Whether it does not match any more, and is the same program; [`Handle::remedy`] has with what it would.
-    pub fn is_renamed(&self) -> bool {
-        self.is_renamed
-    }
-
-    pub fn remedy(&self) -> Option<&Remedy> {
-        self.remedy.as_ref()
-    }
-
     /// What becomes readable when it dies, where the kernel has that.
     pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
         self.process.pidfd()
@@ -341,11 +332,6 @@ impl Handle {
         }
     }
 
-    /// Its resident memory when it was last checked, in bytes.
-    pub fn memory(&self) -> Option<u64> {
-        self.memory
-    }
-
     /// What the OOM killer had done the last time but one that it was counted, or at first.
     pub fn oom_kills(&self) -> &OomKills {
         &self.oom_kills[0]
@@ -355,11 +341,6 @@ impl Handle {
     pub fn count_oom_kills(&mut self, proc: &Proc) {
         self.oom_kills.swap(0, 1);
         self.oom_kills[1] = OomKills::read(&self.process.entry, proc.root());
-    }
-
-    /// It was a child, and has been reaped.
-    pub fn was_reaped(&mut self, status: ExitStatus) {
-        self.reaped = Some(status);
     }
 
     /// How it ended, once it has; `None` while that is still to be known.
@@ -385,17 +366,18 @@ impl Handle {
         Stat::parse(&self.line).map_or(Duration::ZERO, |stat| stat.cpu_time())
     }
 
-    /// Whether something holds it still that a check does not see: it dumps core, is traced, or its control
-    /// group is frozen.
-    pub fn held_still(&self) -> Option<Halt> {
+    /// Whether it stands still: it is stopped, as a check sees, or dumps core, is traced, or its control group is
+    /// frozen.
+    pub fn still(&self, is_stopped: bool) -> Still {
         if Stat::parse(&self.line).is_some_and(|stat| stat.is_dumping_core()) {
-            return Some(Halt::DumpsCore);
+            return Still::Dying;
         }
         let entry = &self.process.entry;
-        let status = read_all(entry, "status", COMPARED).unwrap_or_default();
+        let status = read_all(entry, "status", LONGEST_STATUS).unwrap_or_default();
         let tracer = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"TracerPid:\t"));
         let is_traced = tracer.is_some_and(|tracer| tracer != b"0");
-        (is_traced || ControlGroups::read(entry).is_frozen()).then_some(Halt::Suspended)
+        let is_suspended = is_stopped || is_traced || ControlGroups::read(entry).is_frozen();
+        if is_suspended { Still::Suspended } else { Still::No }
     }
 
     /// The same where it is certain that its number is no stranger's, as for process 1: without a pidfd too.
@@ -410,7 +392,7 @@ impl Handle {
 /// Reads the beginning of a file of /proc, in one read, so that it is of one moment. What was read before stays
 /// when nothing can be read any more.
 fn reread(file: &File, text: &mut Vec<u8>) -> Result<(), Errno> {
-    let mut buffer = [0; COMPARED];
+    let mut buffer = [0; LONGEST_LINE];
     let length = rustix::io::pread(file, &mut buffer[..], 0)?;
     text.clear();
     text.extend_from_slice(buffer.get(..length).unwrap_or_default());
@@ -530,19 +512,19 @@ mod tests {
         assert_eq!(handle.info().signature.argument.0, b"new");
         is_now("other", 'S', "/usr/bin/sleep", "new\0");
         assert_eq!((handle.check(&criteria(), &proc), handle.info().name.as_str()), (alive(), "other"));
-        assert!(handle.is_renamed());
-        let remedy = handle.remedy().unwrap();
+        assert!(handle.is_renamed);
+        let remedy = handle.remedy.as_ref().unwrap();
         assert_eq!((remedy.exact, remedy.pattern.as_deref()), (true, Some("other")));
         // It is the same to a watch that comes later.
         let (id, signature) = (handle.info().id(), handle.info().signature.clone());
         let stored = Stored { id, name: "other", signature: &signature };
         let resumed = Handle::resume(&proc, &stored, &criteria(), no_pidfd).unwrap().unwrap();
-        assert_eq!((resumed.is_renamed(), resumed.remedy()), (true, handle.remedy()));
+        assert_eq!((resumed.is_renamed, resumed.remedy), (true, handle.remedy.clone()));
         // And in the midst of an exec, or while it is stopped.
         is_now("third", 'T', "/usr/bin/sleep", "");
         assert_eq!(handle.check(&criteria(), &proc), Ok(Check::Alive { stopped: true }));
         is_now("sleep", 'S', "/opt/anything", "new\0");
-        assert_eq!((handle.check(&criteria(), &proc), handle.is_renamed()), (alive(), false), "it matches");
+        assert_eq!((handle.check(&criteria(), &proc), handle.is_renamed), (alive(), false), "it matches");
         is_now("other", 'S', "/usr/bin/sleep", "new\0");
         assert_eq!(handle.check(&criteria(), &proc), Ok(Check::Changed));
         assert!(Handle::resume(&proc, &stored, &criteria(), no_pidfd).unwrap().is_some());

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::str::FromStr;
 
 use procfs::process::Process;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -30,15 +31,6 @@ pub mod remedy;
 pub mod scan;
 pub mod stat;
 pub mod termination;
-
-/// What is called during a look.
-pub struct Hook<F: ?Sized>(pub Box<F>);
-
-impl<F: ?Sized> fmt::Debug for Hook<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Hook")
-    }
-}
 
 /// A process, so that it is not taken for another that has its number later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -278,6 +270,10 @@ impl From<procfs::ProcError> for ReadError {
 fn path_of<'a>(pid: Pid, name: &str, buffer: &'a mut [u8; 32]) -> &'a CStr {
     let _ = write!(&mut buffer[..], "{pid}/{name}");
     CStr::from_bytes_until_nul(buffer).unwrap_or_default()
+}
+
+fn parse<T: FromStr>(word: &[u8]) -> Option<T> {
+    std::str::from_utf8(word).ok()?.parse().ok()
 }
 
 /// Opens /proc/PID. What is read through it later is of the same process or fails, even when the number

@@ -2,14 +2,14 @@
 
 use procfs::process::Process;
 
-use crate::process::Identity;
 use crate::process::cgroup::ControlGroups;
 use crate::process::criteria::{
     Mismatch, is_init_script, last_part, last_part_of_any, script, shown_command_line,
 };
 use crate::process::remedy::Remedy;
-use crate::process::scan::{Candidate, Judge, Proc, Tasks, Unknown};
+use crate::process::scan::{Candidate, Glimpse, Judge, Proc, Tasks, Unknown};
 use crate::process::stat::Stat;
+use crate::process::{Identity, open_entry};
 use crate::settings::pattern::Pattern;
 use crate::settings::{Criteria, Subject};
 use crate::sys::Pid;
@@ -49,9 +49,7 @@ impl Proc {
     pub fn survey(&self, criteria: &Criteria) -> Result<Vec<Candidate>, Unknown> {
         // There may be thousands, with long command lines: nothing is kept of what is not asked for.
         let (mut all, mut others) = (Vec::new(), Vec::new());
-        // Whatever has started this watchdog with the pattern is not what was meant.
-        let lineage = self.lineage();
-        self.each_near(self.pids()?.into_iter(), criteria, &lineage, None, &mut |candidate| {
+        self.each_near(self.pids()?.into_iter(), criteria, None, &mut |candidate| {
             let is_named = matches!(candidate.near, None | Some(By::Name | By::Word));
             if is_named { &mut all } else { &mut others }.push(candidate);
         })?;
@@ -83,19 +81,18 @@ impl Proc {
         &self,
         pids: impl Iterator<Item = Pid>,
         criteria: &Criteria,
-        lineage: &[Pid],
         otherwise: Option<By>,
         visit: &mut dyn FnMut(Candidate),
     ) -> Result<(), Unknown> {
-        let glimpses: Vec<_> = pids.filter_map(|pid| self.glimpse(pid).ok()).collect();
-        let (nearness, named) = (Nearness::new(criteria, self), self.named_by(criteria));
-        let judge = Judge { criteria, tasks: &Tasks::default(), lineage, named: named.as_ref() };
-        let read = self.read_all(&glimpses, &mut |glimpse, reading| {
-            let judged = reading.and_then(|reading| {
-                self.judge(glimpse.id, reading, judge, |entry, stat, identity| {
-                    nearness.by(entry, stat, identity).or(otherwise)
-                })
-            });
+        let glimpse = |pid| Glimpse::read(&open_entry(self.root(), pid).ok()?).ok();
+        let glimpses: Vec<_> = pids.filter_map(glimpse).collect();
+        let near = Nearness::new(criteria, self, otherwise);
+        let named = criteria.pid_file.as_deref().map(|path| self.named(path));
+        // Whatever has started this watchdog with the pattern is not what was meant.
+        let (tasks, lineage) = (Tasks::default(), self.lineage());
+        let judge =
+            Judge { criteria, tasks: &tasks, lineage: &lineage, named: named.as_ref(), near: Some(&near) };
+        let read = self.judge_each(&glimpses, judge, &mut |_, judged| {
             if let Ok(Some(candidate)) = judged {
                 visit(candidate);
             }
@@ -118,7 +115,8 @@ fn says_something(pattern: &Pattern) -> bool {
 }
 
 /// What is close to what is looked for.
-struct Nearness<'a> {
+#[derive(Debug)]
+pub(super) struct Nearness<'a> {
     criteria: &'a Criteria,
     /// The pattern in any case, without anchors, and both.
     looser: Vec<Pattern>,
@@ -130,10 +128,12 @@ struct Nearness<'a> {
     in_full: Option<Criteria>,
     /// Where the watchdog itself is: all of its own is in there.
     own_unit: Option<String>,
+    /// What is said of what is not.
+    otherwise: Option<By>,
 }
 
 impl<'a> Nearness<'a> {
-    fn new(criteria: &'a Criteria, proc: &Proc) -> Self {
+    fn new(criteria: &'a Criteria, proc: &Proc, otherwise: Option<By>) -> Self {
         let Criteria { pattern, start_command, .. } = criteria;
         let words = start_command.split(|c: char| c.is_whitespace() || ";&|()<>'\"".contains(c));
         let words = words.map(|word| word.rsplit('/').next().unwrap_or(word));
@@ -150,10 +150,16 @@ impl<'a> Nearness<'a> {
             without_path: without_path.iter().flat_map(looser).chain(without_path.clone()).collect(),
             in_full,
             own_unit: ControlGroups::of(proc.root(), proc.me).unit().map(str::to_owned),
+            otherwise,
         }
     }
 
-    fn by(&self, entry: &Process, stat: &Stat<'_>, identity: &Identity) -> Option<By> {
+    /// What of a process is near.
+    pub(super) fn by(&self, entry: &Process, stat: &Stat<'_>, identity: &Identity) -> Option<By> {
+        self.known_by(entry, stat, identity).or(self.otherwise)
+    }
+
+    fn known_by(&self, entry: &Process, stat: &Stat<'_>, identity: &Identity) -> Option<By> {
         if self.criteria.subject == Subject::CommandLine {
             return self.is_near_line(stat, identity).then_some(By::CommandLine);
         }

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use crate::process::command_lines::Reading;
 use crate::process::scan::{Glimpse, Ownership, Proc, Tasks};
-use crate::process::{ProcessId, ProcessInfo, ReadError};
+use crate::process::{ProcessId, ProcessInfo, ReadError, parse};
 use crate::settings::Criteria;
 use crate::sys::Pid;
 use crate::time::{Time, clocks_ms, millis, now};
@@ -52,8 +52,7 @@ pub(super) struct Named {
 /// The number in the first line of a pid file.
 pub fn pid_in(text: &[u8]) -> Option<Pid> {
     let line = text.split(|byte| *byte == b'\n').next()?.trim_ascii();
-    let digits = std::str::from_utf8(line).ok().filter(|_| line.iter().all(u8::is_ascii_digit))?;
-    digits.parse().ok().filter(|pid| *pid > 0)
+    parse(line).filter(|pid| *pid > 0 && line.iter().all(u8::is_ascii_digit))
 }
 
 /// By what a file is known that has not changed.
@@ -186,7 +185,7 @@ impl Proc {
 
     /// Those of these processes that no other instance follows, nor what has started them.
     pub(super) fn followed_by_nobody(&self, all: Vec<ProcessInfo>) -> Vec<ProcessInfo> {
-        let mut followed = if all.is_empty() { Vec::new() } else { (self.neighbours.0)(self) };
+        let mut followed = if all.is_empty() { Vec::new() } else { (self.neighbours)(self) };
         followed.retain(|id| self.is_alive(*id));
         let is_followed = |pid: &Pid| followed.iter().any(|id| id.pid == *pid);
         let is_free = |process: &ProcessInfo| {

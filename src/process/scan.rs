@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::ffi::CStr;
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -15,20 +16,20 @@ use crate::process::command_lines::{Hangs, Reading};
 use crate::process::criteria::{
     Mismatch, is_init_script, is_invocation, program_name, runs, shown_command_line, without_mark,
 };
-use crate::process::near::By;
+use crate::process::near::{By, Nearness};
 use crate::process::pid_file::{Clocks, LastRead, Named};
 use crate::process::remedy::Remedy;
 use crate::process::stat::Stat;
 use crate::process::termination::Predecessor;
 use crate::process::{
-    Hook, Identity, ProcessId, ProcessInfo, ReadError, open_entry, path_of, read_all, read_stat,
+    Identity, ProcessId, ProcessInfo, ReadError, open_entry, parse, path_of, read_all, read_stat,
 };
 use crate::settings::pattern::{Extent, LONGEST_NAME};
 use crate::settings::{Criteria, Namespace, Subject};
 use crate::sys::Pid;
 
 /// How much of `/proc/PID/status` is read: before `NSpid` come the groups, 65536 of up to ten digits at most.
-const LONGEST_STATUS: usize = 1 << 20;
+pub(super) const LONGEST_STATUS: usize = 1 << 20;
 /// No process tree is so deep; the parents of parents might go in a circle while they change.
 const MOST_ANCESTORS: usize = 1000;
 /// How much of the listing of /proc is read at a time: some 170 processes. The stack keeps each page that
@@ -40,23 +41,23 @@ pub(super) const SHELLS: [&[u8]; 4] = [b"sh", b"dash", b"bash", b"busybox"];
 type Neighbours = dyn Fn(&Proc) -> Vec<ProcessId>;
 
 /// A /proc, as one process sees it.
-#[derive(Debug)]
 pub struct Proc {
     root: PathBuf,
     pub(super) me: Pid,
     pub(super) my_user: u32,
-    /// This program's own file, by which other invocations of it are known, and its path.
-    program: (Option<(u64, u64)>, PathBuf),
+    /// This program's own file, by which other invocations of it are known, its path and its name.
+    program_file: Option<(u64, u64)>,
+    program_path: Vec<u8>,
     pub(super) program_name: Vec<u8>,
     /// What it was called by, which may be a link of another name.
     called: Vec<u8>,
     pub(super) hangs: RefCell<Hangs>,
     /// What is called now and then while a look takes its time.
-    pub pulse: Hook<dyn Fn()>,
+    pub pulse: Box<dyn Fn()>,
     pub(super) last_read: LastRead,
     pub(super) clocks: Clocks,
     /// Tells what the other instances follow: none of it is this one's, where the pid file does not say.
-    pub neighbours: Hook<Neighbours>,
+    pub neighbours: Box<Neighbours>,
 }
 
 /// What this watchdog runs itself, by its sessions: none of that is the process.
@@ -76,6 +77,8 @@ pub(super) struct Judge<'a> {
     pub(super) lineage: &'a [Pid],
     /// Whom the pid file names, if there is to be one.
     pub(super) named: Option<&'a Result<Named, String>>,
+    /// What is near is judged too.
+    pub(super) near: Option<&'a Nearness<'a>>,
 }
 
 /// A process at a first look, which reads nothing that anybody could withhold.
@@ -91,6 +94,11 @@ pub(super) struct Glimpse {
 }
 
 impl Glimpse {
+    pub(super) fn read(entry: &Process) -> Result<Self, ReadError> {
+        let user = entry.uid()?;
+        read_stat(&entry.open_relative("stat")?, |stat| Self::of(entry.pid, user, stat))
+    }
+
     pub(super) fn of(pid: Pid, user: u32, stat: &Stat<'_>) -> Self {
         Glimpse {
             id: stat.id(pid),
@@ -162,22 +170,23 @@ impl Proc {
                 target.display(),
             )));
         }
-        let (file, path) = executable(&shown);
-        let path = path.unwrap_or_else(|| "watchdog".into());
+        let link = shown.join("exe");
+        let path = std::fs::read_link(&link).unwrap_or_else(|_| "watchdog".into());
         let called = std::env::args_os().next().unwrap_or_else(|| "watchdog".into());
         let first = read_stat_of(root, 1, |stat| stat.id(1)).ok();
         Ok(Proc {
             root: root.to_owned(),
             me,
             my_user: rustix::process::geteuid().as_raw(),
+            program_file: std::fs::metadata(&link).ok().map(|file| (file.dev(), file.ino())),
+            program_path: without_mark(path.as_os_str().as_bytes()).to_vec(),
             program_name: program_name(&path).to_vec(),
-            program: (file, path),
             called: program_name(Path::new(&called)).to_vec(),
             hangs: RefCell::default(),
-            pulse: Hook(Box::new(|| {})),
+            pulse: Box::new(|| {}),
             last_read: LastRead::default(),
             clocks: Clocks::read(root, first),
-            neighbours: Hook(Box::new(|_| Vec::new())),
+            neighbours: Box::new(|_| Vec::new()),
         })
     }
 
@@ -216,11 +225,6 @@ impl Proc {
         )))
     }
 
-    /// Whom the pid file names, if there is to be one.
-    pub(super) fn named_by(&self, criteria: &Criteria) -> Option<Result<Named, String>> {
-        criteria.pid_file.as_deref().map(|path| self.named(path))
-    }
-
     /// The process with this number, if it counts: nothing else is looked at.
     pub(super) fn find_named(
         &self,
@@ -233,7 +237,7 @@ impl Proc {
         let is_gone = rustix::process::Pid::from_raw(pid).map(rustix::process::test_kill_process)
             == Some(Err(Errno::SRCH));
         let sees_all = is_gone || self.is_there(1);
-        self.judge_all(vec![pid], sees_all, (criteria, Some(&Ok(named))), None, tasks)
+        self.judge_all(&[pid], sees_all, criteria, Some(&Ok(named)), None, tasks)
     }
 
     fn find_all(
@@ -248,21 +252,22 @@ impl Proc {
                 candidates.push(pid);
             }
         })?;
-        self.judge_all(candidates, sees_all, (criteria, None), predecessor, tasks)
+        self.judge_all(&candidates, sees_all, criteria, None, predecessor, tasks)
     }
 
     /// A closer look at these.
     fn judge_all(
         &self,
-        candidates: Vec<Pid>,
+        candidates: &[Pid],
         mut sees_all: bool,
-        (criteria, named): (&Criteria, Option<&Result<Named, String>>),
+        criteria: &Criteria,
+        named: Option<&Result<Named, String>>,
         predecessor: Option<&Predecessor>,
         tasks: &Tasks,
     ) -> Result<Matches, Unknown> {
         let mut glimpses = Vec::new();
-        for pid in candidates {
-            match self.glimpse_candidate(pid, criteria) {
+        for &pid in candidates {
+            match self.glimpse(pid, criteria) {
                 Ok(glimpse) => glimpses.extend(glimpse),
                 Err(ReadError::Vanished) => {}
                 Err(ReadError::Refused) => sees_all = false,
@@ -272,17 +277,15 @@ impl Proc {
         let mut matches = Matches::default();
         let mut blind = None;
         let lineage = if criteria.subject == Subject::Name { Vec::new() } else { self.lineage() };
-        let judge = Judge { criteria, tasks, lineage: &lineage, named };
-        let all_asked = self.read_all(&glimpses, &mut |glimpse, reading| match reading
-            .and_then(|reading| self.judge_candidate(glimpse, reading, judge))
-        {
+        let judge = Judge { criteria, tasks, lineage: &lineage, named, near: None };
+        let all_asked = self.judge_each(&glimpses, judge, &mut |pid, judged| match judged {
             Ok(Some(Candidate { process, mismatch: None, .. })) => match predecessor {
                 Some(old) if !old.is_succeeded_by(&process) => matches.left_over.push(process),
                 _ => matches.counting.push(process),
             },
             Ok(_) | Err(ReadError::Vanished) => {}
             Err(ReadError::Refused) => sees_all = false,
-            Err(ReadError::Blind(error)) => blind = Some(unreadable(glimpse.id.pid, &error)),
+            Err(ReadError::Blind(error)) => blind = Some(unreadable(pid, &error)),
         })?;
         if let Some(blind) = blind {
             return Err(blind);
@@ -312,47 +315,31 @@ impl Proc {
         Ok(())
     }
 
-    /// A first look at a process.
-    pub(super) fn glimpse(&self, pid: Pid) -> Result<Glimpse, ReadError> {
-        Self::glimpse_at(&open_entry(&self.root, pid)?)
-    }
-
-    fn glimpse_at(entry: &Process) -> Result<Glimpse, ReadError> {
-        let user = entry.uid()?;
-        read_stat(&entry.open_relative("stat")?, |stat| Glimpse::of(entry.pid, user, stat))
-    }
-
     /// A first look at a process that may count; `None` if that is enough to see that it does not.
-    fn glimpse_candidate(&self, pid: Pid, criteria: &Criteria) -> Result<Option<Glimpse>, ReadError> {
+    fn glimpse(&self, pid: Pid, criteria: &Criteria) -> Result<Option<Glimpse>, ReadError> {
         let entry = open_entry(&self.root, pid)?;
-        let glimpse = Self::glimpse_at(&entry)?;
+        let glimpse = Glimpse::read(&entry)?;
         // Of thousands, the helper is quicker asked for all than each for its namespace.
         let is_one_of_few = criteria.subject == Subject::Name;
+        let matters_whose = criteria.namespace == Namespace::Own || criteria.user.is_some();
         let is_ruled_out = glimpse.is_dead
             || !criteria.may_match(&glimpse.comm)
             || glimpse.is_kernel_thread && criteria.pattern.extent() != Extent::Whole
             || criteria.user.is_some_and(|user| glimpse.user != user)
-            || is_one_of_few
-                && is_told_whose(criteria)
-                && Ownership::read(&entry)?.rules_out(criteria).is_some();
+            || is_one_of_few && matters_whose && Ownership::read(&entry)?.rules_out(criteria).is_some();
         Ok((!is_ruled_out).then_some(glimpse))
     }
 
-    /// `None` if what was read rules it out.
-    fn judge_candidate(
+    /// A closer look at each of these, and whether the command lines of all could be asked for.
+    pub(super) fn judge_each(
         &self,
-        glimpse: &Glimpse,
-        reading: Reading,
+        glimpses: &[Glimpse],
         judge: Judge<'_>,
-    ) -> Result<Option<Candidate>, ReadError> {
-        let line = reading.text.as_deref();
-        let is_full = judge.criteria.subject == Subject::CommandLine;
-        // There may be thousands.
-        let no_names: &[&[u8]] = &[];
-        if is_full && !line.is_some_and(|line| judge.criteria.matches(&glimpse.comm, no_names, line)) {
-            return Ok(None);
-        }
-        self.judge(glimpse.id, reading, judge, |_, _, _| None)
+        visit: &mut dyn FnMut(Pid, Result<Option<Candidate>, ReadError>),
+    ) -> Result<bool, Unknown> {
+        self.read_all(glimpses, &mut |glimpse, reading| {
+            visit(glimpse.id.pid, reading.and_then(|reading| self.judge(glimpse, reading, judge)));
+        })
     }
 
     /// Whether there is a process with this number, as far as can be seen.
@@ -403,15 +390,24 @@ impl Proc {
         may_be_in_it(group) || self.pids().map_or(true, |pids| pids.into_iter().any(may_be_in_it))
     }
 
-    /// A closer look at one process. `near` says what of it is close, if its name is another; if nothing is, it is
-    /// `None`.
-    pub(super) fn judge(
+    /// `None` if it does not match, and nothing of it is near.
+    fn judge(
         &self,
-        id: ProcessId,
+        glimpse: &Glimpse,
         reading: Reading,
         judge: Judge<'_>,
-        near: impl FnOnce(&Process, &Stat<'_>, &Identity) -> Option<By>,
     ) -> Result<Option<Candidate>, ReadError> {
+        let Judge { criteria, named, near, .. } = judge;
+        let id = glimpse.id;
+        // There may be thousands.
+        let no_names: &[&[u8]] = &[];
+        let line = reading.text.as_deref();
+        if near.is_none()
+            && criteria.subject == Subject::CommandLine
+            && !line.is_some_and(|line| criteria.matches(&glimpse.comm, no_names, line))
+        {
+            return Ok(None);
+        }
         let entry = open_entry(&self.root, id.pid)?;
         // The number may be another's by now, or the process may have taken another name.
         read_stat(&entry.open_relative("stat")?, |stat| {
@@ -419,18 +415,20 @@ impl Proc {
                 return Err(ReadError::Vanished);
             }
             let identity = Identity::new(&entry, stat, reading);
-            let meets = identity.meets(judge.criteria, stat);
-            let near = if meets { None } else { near(&entry, stat, &identity) };
+            let meets = identity.meets(criteria, stat);
+            let near = near.filter(|_| !meets).and_then(|near| near.by(&entry, stat, &identity));
             if !meets && near.is_none() {
                 return Ok(None);
             }
             let whose = Ownership::read(&entry)?;
-            let denial = judge.denial(self, id, whose);
+            // Where there is to be a pid file, and it says nothing, nothing is what it means.
+            let is_it = |named: &Named| self.denial(named, id, whose).is_none();
+            let is_denied = named.is_some_and(|named| !named.as_ref().is_ok_and(is_it));
             let mismatch = self.mismatch(id.pid, stat, &identity, judge);
-            let mismatch = mismatch.or_else(|| whose.rules_out(judge.criteria));
-            let remedy = mismatch.filter(|_| denial.is_none());
-            let remedy = remedy.and_then(|why| Remedy::of(why, judge.criteria, stat, &identity, whose, near));
-            let mismatch = mismatch.or(denial.map(|_| Mismatch::NotInPidFile));
+            let mismatch = mismatch.or_else(|| whose.rules_out(criteria));
+            let remedy = mismatch.filter(|_| !is_denied);
+            let remedy = remedy.and_then(|why| Remedy::of(why, criteria, stat, &identity, whose, near));
+            let mismatch = mismatch.or(is_denied.then_some(Mismatch::NotInPidFile));
             let (name, signature) = (identity.name(stat), identity.signature(whose.user));
             let command_line = shown_command_line(stat.comm, identity.line());
             let process = ProcessInfo { command_line, ..ProcessInfo::new(id.pid, stat, name, signature) };
@@ -461,10 +459,9 @@ impl Proc {
     }
 
     fn is_this_program(&self, identity: &Identity) -> bool {
-        let (own_file, own_path) = &self.program;
         // Or another version of it, as after an upgrade; or another user's, whose file is not for us to see.
-        identity.file.is_some() && identity.file == *own_file
-            || identity.path.as_deref().is_some_and(|path| path == own_path.as_os_str().as_encoded_bytes())
+        identity.file.is_some() && identity.file == self.program_file
+            || identity.path.as_ref() == Some(&self.program_path)
             || is_invocation(identity.line(), &self.program_name)
     }
 
@@ -532,14 +529,6 @@ fn read_stat_of<T>(root: &Path, pid: Pid, wanted: impl FnOnce(&Stat<'_>) -> T) -
 }
 
 impl Judge<'_> {
-    /// Why a process is not the one that the pid file means, if there is to be one.
-    fn denial(&self, proc: &Proc, id: ProcessId, whose: Ownership) -> Option<&str> {
-        match self.named? {
-            Ok(named) => proc.denial(named, id, whose),
-            Err(why) => Some(why),
-        }
-    }
-
     /// Whether it belongs to what this watchdog runs itself, and is not what the start command has started.
     fn is_of_a_task(&self, pid: Pid, stat: &Stat<'_>, line: &[u8]) -> bool {
         let Tasks { command, others } = self.tasks;
@@ -547,21 +536,6 @@ impl Judge<'_> {
         let is_shell = stat.session == *command && SHELLS.contains(&stat.comm);
         is_shell && (pid == *command || runs()) || others.contains(&stat.session)
     }
-}
-
-/// The file that this program executes, by device and inode, and the path that it had. `entry` is its /proc/PID.
-fn executable(entry: &Path) -> (Option<(u64, u64)>, Option<PathBuf>) {
-    use std::os::unix::ffi::OsStrExt;
-    let link = entry.join("exe");
-    let file = std::fs::metadata(&link).ok().map(|file| (file.dev(), file.ino()));
-    let path = std::fs::read_link(&link).ok();
-    let path = path.map(|path| std::ffi::OsStr::from_bytes(without_mark(path.as_os_str().as_bytes())).into());
-    (file, path)
-}
-
-/// Whether it matters whose a process is.
-fn is_told_whose(criteria: &Criteria) -> bool {
-    criteria.namespace == Namespace::Own || criteria.user.is_some()
 }
 
 impl Ownership {
@@ -590,21 +564,19 @@ impl Ownership {
             let line = lines.find_map(|line| line.strip_prefix(key))?;
             Some(line.trim_ascii().split(u8::is_ascii_whitespace))
         };
-        let user = |word: &[u8]| std::str::from_utf8(word).ok()?.parse().ok();
-        let users = words(b"Uid:").and_then(|words| words.take(3).map(user).collect::<Option<Vec<u32>>>());
+        let users = words(b"Uid:").and_then(|words| words.take(3).map(parse).collect::<Option<Vec<_>>>());
         Ok(Ownership {
             user: entry.uid()?,
             users: users.and_then(|users| users.try_into().ok()),
             is_in_other_namespace: words(b"NSpid:").is_some_and(|numbers| numbers.count() != 1),
-            leader: words(b"Tgid:")
-                .and_then(|mut words| std::str::from_utf8(words.next()?).ok()?.parse().ok()),
+            leader: words(b"Tgid:").and_then(|mut words| parse(words.next()?)),
         })
     }
 }
 
 fn number(name: &CStr) -> Option<Pid> {
     let digits = name.to_bytes();
-    digits.first().is_some_and(u8::is_ascii_digit).then(|| std::str::from_utf8(digits).ok()?.parse().ok())?
+    digits.first().is_some_and(u8::is_ascii_digit).then(|| parse(digits))?
 }
 
 fn read_name(
@@ -763,7 +735,7 @@ mod tests {
         std::fs::remove_file(proc.0.path().join("self")).unwrap();
         assert!(Proc::new(proc.0.path()).is_err());
         std::os::unix::fs::symlink("4194305", proc.0.path().join("self")).unwrap();
-        let Unknown(why) = Proc::new(proc.0.path()).unwrap_err();
+        let Unknown(why) = Proc::new(proc.0.path()).err().unwrap();
         assert!(why.contains("another PID namespace"), "{why}");
         let path = proc.0.path().to_owned();
         drop(proc);

@@ -109,8 +109,8 @@ impl Parts {
     pub(super) fn sees_running(&mut self, followed: &Handle, is_suspended: bool, now: Time) {
         let process = followed.info();
         self.record.sees(Sight::Running, Some(process), now);
-        if followed.is_renamed() {
-            self.emit(Lasting::Renamed { process, remedy: followed.remedy() });
+        if followed.is_renamed {
+            self.emit(Lasting::Renamed { process, remedy: followed.remedy.as_ref() });
         }
         if is_suspended {
             self.emit(Lasting::Suspended(process));

@@ -11,7 +11,7 @@ use crate::probe::command::{Finding, Probe};
 use crate::probe::evidence::CpuTime;
 use crate::process::ProcessId;
 use crate::process::cgroup::{ControlGroups, last_part};
-use crate::process::handle::{Halt, Handle};
+use crate::process::handle::Handle;
 use crate::report::event::Event;
 use crate::report::health::{HealthEvent, LEFT, Then};
 use crate::settings::OnUnhealthy;
@@ -90,15 +90,11 @@ impl Supervisor {
         if !self.parts.settings.limits.has_probe && self.stopping().is_none() {
             return Still::No;
         }
-        match followed.held_still() {
-            Some(Halt::DumpsCore) => {
-                self.parts.emit(HealthEvent::DumpsCore(followed.info()));
-                Still::Dying
-            }
-            Some(Halt::Suspended) => Still::Suspended,
-            None if is_stopped => Still::Suspended,
-            None => Still::No,
+        let still = followed.still(is_stopped);
+        if still == Still::Dying {
+            self.parts.emit(HealthEvent::DumpsCore(followed.info()));
         }
+        still
     }
 
     /// Begins a probe.

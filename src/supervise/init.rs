@@ -18,7 +18,7 @@ impl Supervisor {
         let process = self.followed.iter_mut().chain(dying).find(|process| process.info().pid == pid);
         let is_process = process.is_some();
         if let Some(process) = process {
-            process.was_reaped(status);
+            process.reaped = Some(status);
         }
         is_process
     }

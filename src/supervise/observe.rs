@@ -340,7 +340,7 @@ impl Supervisor {
         let (pid, name, started) =
             (followed.info().pid, followed.info().name.clone(), followed.info().started);
         let out_of_memory = out_of_memory.filter(|kills| exit.may_come_of(*kills));
-        let end = Termination { pid, name, started, at, exit, memory: followed.memory(), out_of_memory };
+        let end = Termination { pid, name, started, at, exit, memory: followed.memory, out_of_memory };
         let cause = end.cause();
         let ended = Ended { cause, as_expected: exit.is_among(&self.parts.settings.exit_codes) };
         // What a launcher leaves has started since the launcher did.

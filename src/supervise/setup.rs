@@ -12,7 +12,6 @@ use crate::log::output::OutputLog;
 use crate::log::{self, LogFile, Stderr, cannot_tell};
 use crate::policy::KILL_AFTER;
 
-use crate::process::Hook;
 use crate::process::handle::open_pidfd;
 use crate::process::scan::{Proc, Tasks};
 use crate::process::termination::Predecessor;
@@ -59,7 +58,7 @@ fn prepare(settings: Settings, reload: Reload, stderr: &mut Stderr) -> Result<Bo
     let settings = Rc::new(settings);
     let mut files = Files::of(&settings.dirs, &settings.name, &boot_id(Path::new(PROC)));
     let own = files.clone();
-    proc.neighbours = Hook(Box::new(move |proc| followed_by_others(&own, proc)));
+    proc.neighbours = Box::new(move |proc| followed_by_others(&own, proc));
     let lock = acquire(&mut files, &settings, &proc);
     if let Err(NoLock::Busy(holder)) = &lock {
         let other = Other::holding(holder, &settings, &files);
@@ -111,16 +110,16 @@ fn prepare(settings: Settings, reload: Reload, stderr: &mut Stderr) -> Result<Bo
 }
 
 /// What tells a service manager during a look that the watch lives.
-fn pulse_of(service_manager: &Rc<RefCell<ServiceManager>>) -> Hook<dyn Fn()> {
+fn pulse_of(service_manager: &Rc<RefCell<ServiceManager>>) -> Box<dyn Fn()> {
     let service_manager = Rc::clone(service_manager);
-    Hook(Box::new(move || {
+    Box::new(move || {
         if let Ok(mut service_manager) = service_manager.try_borrow_mut() {
             // It is ready when it has looked.
             if service_manager.has_heard_ready() {
                 service_manager.keep_informed(now());
             }
         }
-    }))
+    })
 }
 
 /// The lock of the instance. A watchdog that was killed between fork and exec of its start command has left it to
