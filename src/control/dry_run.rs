@@ -26,8 +26,7 @@ use crate::supervise::admission::{Admission, Facts, Forgets, Other, is_resumed};
 use crate::supervise::start_command::{StartCommand, StartRecord};
 use crate::sys::PROC;
 use crate::task::Profile;
-use crate::task::account::Account;
-use crate::task::login::Login;
+use crate::task::account::{Account, Login};
 use crate::text::{escaped, span};
 use crate::time::{SecondsFormat, WallClock, by_the_clock, local};
 

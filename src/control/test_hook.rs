@@ -14,7 +14,7 @@ use crate::settings::given::{Given, ON, Source};
 use crate::state::owed::Report;
 use crate::supervise::hooks;
 use crate::task::Ended;
-use crate::task::login::Login;
+use crate::task::account::Login;
 use crate::text::{escaped, span};
 use crate::time::now;
 

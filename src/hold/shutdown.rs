@@ -33,7 +33,7 @@ impl Shutdown {
         let mut command = Command::new(systemctl.as_ref());
         environment::complete(&mut command);
         command.arg("is-system-running");
-        self.systemctl = Task::run(command, Output::Captured, Some(PATIENCE), now, || ()).ok();
+        self.systemctl = Task::run(command, Output::Captured, Some(PATIENCE), now).ok();
     }
 
     /// Takes note of the answer, if it is there. One that nobody gives changes nothing.

@@ -216,8 +216,8 @@ mod tests {
         let process = ProcessId { pid: 7, started: Time::ZERO };
         let name = crate::settings::name::name("x").unwrap();
         let check = Check::Command(text.to_owned());
-        let surroundings =
-            Surroundings { directory: Path::new("/"), added: &[], profile: None, account: None };
+        let profile = &task::Profile::default();
+        let surroundings = Surroundings { directory: Path::new("/"), added: &[], profile, account: None };
         let mut probe = Probe::begin(&check, process, &name, timeout, surroundings).unwrap();
         let deadline = now() + Duration::from_secs(30);
         while now() < deadline {

@@ -44,7 +44,7 @@ pub fn gather(process: ProcessId, since: Option<CpuTime>, now: Time) -> io::Resu
         command.arg(since.used.as_millis().to_string());
         command.arg(now.saturating_sub(since.at).as_millis().to_string());
     }
-    Task::run(command, Output::Captured, Some(PATIENCE), now, || ())
+    Task::run(command, Output::Captured, Some(PATIENCE), now)
 }
 
 /// If this program was run by [`gather`]: prints what it asks for.

@@ -56,7 +56,7 @@ impl Doubts {
         shell.args(["sh", start_command]).args(foreign_words(start_command));
         // Files that a shell would read first.
         shell.env_remove("ENV").env_remove("BASH_ENV");
-        let shell = Task::run(shell, Output::Captured, Some(PATIENCE), now, || ()).ok();
+        let shell = Task::run(shell, Output::Captured, Some(PATIENCE), now).ok();
         Doubts { of_program, shell, is_answered: false }
     }
 

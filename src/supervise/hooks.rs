@@ -19,7 +19,7 @@ use crate::state::Files;
 use crate::state::owed::{Heard, Owed, Position, Report, Telling, hook_at_work};
 use crate::supervise::Supervisor;
 use crate::sys::is_shortage;
-use crate::task::login::Login;
+use crate::task::account::Login;
 use crate::task::{self, CommandEnd, Ended, Output, Task};
 use crate::time::{Time, now};
 
@@ -111,6 +111,7 @@ pub fn run(
     Task::run_with(input, command, Output::CapturedWithErrors, Some(TIMEOUT), now, move || {
         // If it is gone, people are to be told all the same.
         let _ = rustix::process::chdir(&directory);
+        Ok(())
     })
 }
 

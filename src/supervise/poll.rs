@@ -15,8 +15,7 @@ use crate::settings::doubts::Doubts;
 use crate::state::lock::Lock;
 use crate::supervise::service_unit::Unit;
 use crate::task::Task;
-use crate::task::account::Account;
-use crate::task::login::Login;
+use crate::task::account::{Account, Login};
 use crate::time::{Time, now};
 
 /// Without memory to wait with, the watch goes on at this interval.

@@ -80,7 +80,7 @@ impl Unit {
             command.arg("--user");
         }
         command.args(["show", "--property=Type,KillMode,RemainAfterExit", "--", last_part(group)]);
-        if let Ok(systemctl) = Task::run(command, Output::Captured, Some(PATIENCE), now, || ()) {
+        if let Ok(systemctl) = Task::run(command, Output::Captured, Some(PATIENCE), now) {
             self.question = Question::Asked { about, systemctl };
         }
     }

@@ -22,8 +22,7 @@ use crate::state::said::Notice;
 use crate::supervise::start_command::StartCommand;
 use crate::supervise::{Parts, REAP_PATIENCE, Supervisor};
 use crate::sys::is_shortage;
-use crate::task::account::Account;
-use crate::task::login::Login;
+use crate::task::account::{Account, Login};
 use crate::task::{NULL, Surroundings};
 use crate::time::{Time, now};
 
@@ -114,7 +113,7 @@ impl Supervisor {
         });
         let profile = &self.parts.settings.profile;
         let login = self.login.get_or_insert_with(|| Login::look_up(now()));
-        let (profile, account) = (Some(profile), self.account.as_ref());
+        let account = self.account.as_ref();
         Surroundings { directory: &self.parts.directory, added: login.added(), profile, account }
     }
 

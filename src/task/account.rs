@@ -1,16 +1,18 @@
-//! Whom tasks run as that are to run as somebody else (`run_as`).
+//! Whom tasks run as, which their environment is to say: cron and a system unit say little of it; and who that is that
+//! they are to run as (`run_as`).
 
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::path::Path;
 use std::process::Command;
+use std::str::FromStr;
 use std::time::Duration;
 
 use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 
 use crate::fs::read_file;
-use crate::task::environment;
+use crate::task::environment::{self, OF_A_LOGIN, complete_path};
 use crate::task::{self, Ended, Output, Task};
 use crate::text::span;
 use crate::time::{Time, now};
@@ -22,6 +24,64 @@ const USERS: &str = "/etc/passwd";
 const QUESTION: &str = "said=$(getent passwd \"$1\") &&\n\
     printf 'passwd %s\\ninitgroups %s\\n' \"$said\" \"$(getent initgroups \"${said%%:*}\")\"\n\
     [ -z \"$2\" ] || printf 'group %s\\n' \"$(getent group \"$2\")\"";
+
+/// What the environment of tasks lacks of the user who runs this program.
+#[derive(Debug)]
+pub struct Login {
+    added: Vec<(&'static str, OsString)>,
+    question: Option<Task>,
+}
+
+impl Login {
+    /// Looks the user up, as far as the environment does not say it.
+    pub fn look_up(now: Time) -> Self {
+        let uid = nix::unistd::geteuid().as_raw();
+        let get = |name: &str| std::env::var_os(name);
+        let added = environment::of_a_session(&format!("/run/user/{uid}"), uid, get);
+        let mut login = Login { added, question: None };
+        if OF_A_LOGIN.into_iter().any(|(name, _)| get(name).is_none()) {
+            let uid = uid.to_string();
+            match with(&users(), 2, &uid) {
+                Some(line) => login.add(line),
+                None => login.question = getent(&uid, now).ok(),
+            }
+        }
+        login
+    }
+
+    fn add(&mut self, line: &str) {
+        self.added.extend(environment::of_a_login(line, |name| std::env::var_os(name).is_some()));
+    }
+
+    /// What was asked, while there is no answer.
+    pub fn question(&mut self) -> Option<&mut Task> {
+        self.question.as_mut()
+    }
+
+    /// Whether all is known that can be.
+    pub fn is_known(&mut self, now: Time) -> bool {
+        if let Some(answer) = answer(&mut self.question, now) {
+            self.add(answer.lines().next().unwrap_or_default());
+        }
+        self.question.is_none()
+    }
+
+    /// What is added to the environment of tasks.
+    pub fn added(&self) -> &[(&'static str, OsString)] {
+        &self.added
+    }
+
+    /// All that tasks have and this program has not, or has otherwise.
+    pub fn completed(mut self, now: Time) -> Vec<(&'static str, OsString)> {
+        self.question.as_mut().and_then(Task::wait);
+        self.is_known(now);
+        let path = std::env::var_os("PATH");
+        let complete =
+            Some(complete_path(path.as_deref())).filter(|complete| Some(complete) != path.as_ref());
+        self.added.extend(complete.map(|path| ("PATH", path)));
+        self.added
+    }
+}
 
 /// A user and perhaps a group, each by name or number.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +131,7 @@ impl Account {
         let RunAs { user, group } = &self.run_as;
         let mut getent = task::shell(QUESTION);
         getent.args(["sh", user, group.as_deref().unwrap_or_default()]);
-        self.question = Task::run(getent, Output::Captured, Some(PATIENCE), now, || ()).ok();
+        self.question = Task::run(getent, Output::Captured, Some(PATIENCE), now).ok();
         if self.question.is_none() {
             self.learn("");
         }
@@ -88,12 +148,7 @@ impl Account {
 
     /// Whether all is known that can be.
     pub fn is_known(&mut self, now: Time) -> bool {
-        let answer = self
-            .question
-            .as_mut()
-            .and_then(|question| question.ended(now, |_| false).map(|_| question.output()));
-        if let Some(answer) = answer {
-            self.question = None;
+        if let Some(answer) = answer(&mut self.question, now) {
             self.learn(&answer);
         }
         self.question.is_none()
@@ -108,9 +163,8 @@ impl Account {
     }
 
     fn learn(&mut self, answer: &str) {
-        let file = |path: &str| read_file(Path::new(path)).unwrap_or_default();
-        let found = Identity::find(&self.run_as, &file(USERS), &file("/etc/group"), answer);
-        self.found = Some(found);
+        let groups = read_file(Path::new("/etc/group")).unwrap_or_default();
+        self.found = Some(Identity::find(&self.run_as, &users(), &groups, answer));
     }
 
     /// Who it is.
@@ -118,9 +172,10 @@ impl Account {
     /// # Errors
     /// There is no such user or group, as far as is known.
     pub fn identity(&self) -> Result<&Identity, &str> {
-        self.found
-            .as_ref()
-            .map_or(Err("nobody has told yet who that is"), |found| found.as_ref().map_err(String::as_str))
+        match &self.found {
+            Some(found) => found.as_ref().map_err(String::as_str),
+            None => Err("nobody has told yet who that is"),
+        }
     }
 }
 
@@ -138,7 +193,6 @@ impl Identity {
     /// and the files are there without it.
     fn find(run_as: &RunAs, users: &str, groups: &str, said: &str) -> Result<Self, String> {
         let answer = |to: &str| said.lines().find_map(|line| line.strip_prefix(to));
-        let number = |line: &str, field| line.split(':').nth(field)?.parse().ok();
         let user = entry(users, &run_as.user).or_else(|| answer("passwd "));
         let user = user.and_then(|line| Some((line, number(line, 2)?, number(line, 3)?)));
         let Some((line, user, primary)) = user else {
@@ -151,10 +205,8 @@ impl Identity {
                 .and_then(|line| number(line, 2))
                 .ok_or_else(|| format!("there is no group '{group}'"))?,
         };
-        let name = line.split(':').next().unwrap_or_default();
-        let is_member = |line: &&str| {
-            line.split(':').nth(3).is_some_and(|members| members.split(',').any(|member| member == name))
-        };
+        let name = field(line, 0).unwrap_or_default();
+        let is_member = |line: &&str| field(line, 3).is_some_and(|all| all.split(',').any(|it| it == name));
         let of_files = || groups.lines().filter(is_member).filter_map(|line| number(line, 2)).collect();
         // The name, and the numbers of the groups.
         let listed = answer("initgroups ").and_then(|listed| listed.strip_prefix(name));
@@ -172,11 +224,10 @@ impl Identity {
     ///
     /// # Errors
     /// It may not; then the program must not run.
-    pub fn assume(&self) -> io::Result<()> {
+    pub fn assume(&self) -> nix::Result<()> {
         setgroups(&self.groups)?;
         setgid(self.group)?;
-        setuid(self.user)?;
-        Ok(())
+        setuid(self.user)
     }
 }
 
@@ -186,36 +237,58 @@ impl Identity {
 /// `getent` gave no answer in time. The C library is not asked: its look-up may hang on a network, and in a static
 /// program it would load libraries.
 pub fn uid(user: &str) -> io::Result<Option<u32>> {
-    let number = |line: &str| line.split(':').nth(2)?.parse().ok();
-    let users = read_file(Path::new(USERS)).unwrap_or_default();
-    if let Some(line) = entry(&users, user) {
-        return Ok(number(line));
+    if let Some(line) = entry(&users(), user) {
+        return Ok(number(line, 2));
     }
-    let mut getent = Command::new("getent");
-    getent.args(["passwd", user]);
-    environment::complete(&mut getent);
-    let mut getent = match Task::run(getent, Output::Captured, Some(PATIENCE), now(), || ()) {
+    let mut getent = match getent(user, now()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         getent => getent?,
     };
     match getent.wait() {
-        Some(Ended(Some(status))) if status.code().is_some() => Ok(number(&getent.output())),
+        Some(Ended(Some(status))) if status.code().is_some() => Ok(number(&getent.output(), 2)),
         _ => Err(io::Error::other(format!("getent did not answer within {}", span(PATIENCE)))),
     }
 }
 
 /// The name of a user that /etc/passwd has.
 pub fn user_name(uid: u32) -> Option<String> {
-    let users = read_file(Path::new(USERS)).unwrap_or_default();
-    let line = users.lines().find(|line| line.split(':').nth(2) == Some(&uid.to_string()))?;
-    line.split(':').next().map(ToOwned::to_owned)
+    field(with(&users(), 2, &uid.to_string())?, 0).map(ToOwned::to_owned)
+}
+
+fn users() -> String {
+    read_file(Path::new(USERS)).unwrap_or_default()
+}
+
+fn getent(user: &str, now: Time) -> io::Result<Task> {
+    let mut getent = Command::new("getent");
+    getent.args(["passwd", user]);
+    environment::complete(&mut getent);
+    Task::run(getent, Output::Captured, Some(PATIENCE), now)
+}
+
+/// What a question is answered, once it is; then it is none any more.
+fn answer(question: &mut Option<Task>, now: Time) -> Option<String> {
+    question.as_mut()?.ended(now, |_| false)?;
+    Some(question.take()?.output())
 }
 
 /// The line of a name, or else of a number, in a file of users or groups.
 fn entry<'a>(file: &'a str, wanted: &str) -> Option<&'a str> {
-    let line_with = |field| file.lines().find(|line| line.split(':').nth(field) == Some(wanted));
     let is_number = wanted.bytes().all(|byte| byte.is_ascii_digit());
-    line_with(0).or_else(|| line_with(2).filter(|_| is_number))
+    with(file, 0, wanted).or_else(|| with(file, 2, wanted).filter(|_| is_number))
+}
+
+/// The line that has this in one of its fields.
+fn with<'a>(file: &'a str, of: usize, wanted: &str) -> Option<&'a str> {
+    file.lines().find(|line| field(line, of) == Some(wanted))
+}
+
+fn field(line: &str, number: usize) -> Option<&str> {
+    line.split(':').nth(number)
+}
+
+fn number<T: FromStr>(line: &str, of: usize) -> Option<T> {
+    field(line, of)?.parse().ok()
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use std::time::Duration;
 use nix::fcntl::OFlag;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::process::{WaitOptions, waitpid};
 
 use crate::sys::{self, Pid};
@@ -24,7 +25,6 @@ use crate::time::{Time, now};
 
 pub mod account;
 pub mod environment;
-pub mod login;
 
 /// What has nothing to read, and takes whatever is written to it. A chroot may have none.
 pub const NULL: &str = "/dev/null";
@@ -115,7 +115,7 @@ pub struct Surroundings<'a> {
     /// Where they run, if they may enter it and `profile` names no other.
     pub directory: &'a Path,
     pub added: &'a [(&'static str, OsString)],
-    pub profile: Option<&'a Profile>,
+    pub profile: &'a Profile,
     /// Whom `profile` has them run as.
     pub account: Option<&'a Account>,
 }
@@ -139,15 +139,12 @@ impl Surroundings<'_> {
         now: Time,
         mut before_exec: impl FnMut() + Send + Sync + 'static,
     ) -> io::Result<Task> {
-        let profile = self.profile.cloned().unwrap_or_default();
-        let identity = match (&profile.run_as, self.account.map(Account::identity)) {
-            (None, _) => None,
-            (Some(_), Some(Ok(identity))) => Some(identity.clone()),
-            (Some(run_as), Some(Err(why))) => {
-                return Err(io::Error::other(format!("run_as {run_as}: {why}")));
-            }
-            (Some(run_as), None) => return Err(io::Error::other(format!("run_as {run_as}: is not known"))),
-        };
+        let Profile { env, directory, umask, run_as } = self.profile;
+        let identity = run_as.as_ref().map(|run_as| {
+            let known = self.account.map_or(Err("is not known"), Account::identity);
+            known.cloned().map_err(|why| io::Error::other(format!("run_as {run_as}: {why}")))
+        });
+        let identity = identity.transpose()?;
         if let Some(identity) = &identity {
             for name in OF_A_USER {
                 command.env_remove(name);
@@ -156,78 +153,52 @@ impl Surroundings<'_> {
         } else {
             command.envs(self.added.iter().map(|(name, value)| (name, value)));
         }
-        command.envs(&profile.env);
-        let directory = profile.directory.as_deref().unwrap_or(self.directory);
-        let (path, is_given) = (CString::new(directory.as_os_str().as_bytes())?, profile.directory.is_some());
-        let umask = profile.umask.map(Mode::from_bits_truncate);
-        let run = Task::begin(nothing()?, command, output, timeout, now, move || {
+        command.envs(env);
+        let is_given = directory.is_some();
+        let directory = directory.as_deref().unwrap_or(self.directory);
+        let path = CString::new(directory.as_os_str().as_bytes())?;
+        let umask = umask.map(Mode::from_bits_truncate);
+        let run = Task::run_with(nothing()?, command, output, timeout, now, move || {
             before_exec();
-            identity.as_ref().map_or(Ok(()), Identity::assume).map_err(|error| marked(&error, NO_USER))?;
+            let marked = |number: i32, mark| Err(io::Error::from_raw_os_error(number | mark));
+            if let Err(error) = identity.as_ref().map_or(Ok(()), Identity::assume) {
+                return marked(error as i32, NO_USER);
+            }
             umask.map(rustix::process::umask);
             match rustix::process::chdir(&path) {
-                Err(error) if is_given => Err(marked(&error.into(), NO_DIRECTORY)),
+                Err(error) if is_given => marked(error.raw_os_error(), NO_DIRECTORY),
                 // If it is gone, the command is to run all the same.
                 Ok(()) | Err(_) => Ok(()),
             }
         });
-        run.map_err(|error| match (unmarked(&error), &profile.run_as) {
-            (Some((NO_DIRECTORY, error)), _) => {
-                io::Error::other(format!("working_directory {}: {error}", directory.display()))
-            }
-            (Some((_, error)), Some(run_as)) => io::Error::other(format!("run_as {run_as}: {error}")),
-            _ => error,
+        run.map_err(|error| {
+            let number = error.raw_os_error().unwrap_or_default();
+            let what = match run_as {
+                _ if number & NO_DIRECTORY != 0 => format!("working_directory {}", directory.display()),
+                Some(run_as) if number & NO_USER != 0 => format!("run_as {run_as}"),
+                _ => return error,
+            };
+            let error = io::Error::from_raw_os_error(number & !(NO_DIRECTORY | NO_USER));
+            io::Error::other(format!("{what}: {error}"))
         })
     }
 }
 
-fn marked(error: &io::Error, mark: i32) -> io::Error {
-    io::Error::from_raw_os_error(error.raw_os_error().unwrap_or_default() | mark)
-}
-
-/// The mark and the error without it.
-fn unmarked(error: &io::Error) -> Option<(i32, io::Error)> {
-    let number = error.raw_os_error()?;
-    let mark = [NO_USER, NO_DIRECTORY].into_iter().find(|mark| number & mark != 0)?;
-    Some((mark, io::Error::from_raw_os_error(number & !mark)))
-}
-
 impl Task {
-    /// Runs `command`; `before_exec` is called in the child just before, and may only make system calls that
-    /// signal-safety(7) allows.
+    /// Runs `command`.
     ///
     /// # Errors
     /// No child could be made, or there is no such program.
-    pub fn run(
-        command: Command,
-        output: Output,
-        timeout: Option<Duration>,
-        now: Time,
-        before_exec: impl FnMut() + Send + Sync + 'static,
-    ) -> io::Result<Self> {
-        Task::run_with(nothing()?, command, output, timeout, now, before_exec)
+    pub fn run(command: Command, output: Output, timeout: Option<Duration>, now: Time) -> io::Result<Self> {
+        Task::run_with(nothing()?, command, output, timeout, now, || Ok(()))
     }
 
-    /// The same with this to read.
+    /// The same with this to read. `before_exec` is called in the child just before, and may only make system calls
+    /// that signal-safety(7) allows; the program does not begin if it fails.
     ///
     /// # Errors
-    /// As [`Task::run`].
+    /// As [`Task::run`], or that of `before_exec`.
     pub fn run_with(
-        input: Stdio,
-        command: Command,
-        output: Output,
-        timeout: Option<Duration>,
-        now: Time,
-        mut before_exec: impl FnMut() + Send + Sync + 'static,
-    ) -> io::Result<Self> {
-        let before_exec = move || {
-            before_exec();
-            Ok(())
-        };
-        Task::begin(input, command, output, timeout, now, before_exec)
-    }
-
-    /// The same; the program does not begin if `before_exec` fails.
-    fn begin(
         input: Stdio,
         mut command: Command,
         output: Output,
@@ -406,7 +377,7 @@ pub fn reap_all(tasks: &mut [&mut Task]) -> Vec<(Pid, ExitStatus)> {
 /// Reaps a child, if it has ended.
 fn wait(pid: Pid) -> Option<Ended> {
     match waitpid(rustix::process::Pid::from_raw(pid), WaitOptions::NOHANG) {
-        Ok(None) | Err(rustix::io::Errno::INTR) => None,
+        Ok(None) | Err(Errno::INTR) => None,
         Ok(Some((_, status))) => Some(Ended(Some(ExitStatus::from_raw(status.as_raw())))),
         Err(_) => Some(Ended(None)),
     }
@@ -449,7 +420,7 @@ mod tests {
     use super::*;
 
     fn run(text: &str, timeout: Option<Duration>) -> Task {
-        Task::run(shell(text), Output::Captured, timeout, now(), || ()).unwrap()
+        Task::run(shell(text), Output::Captured, timeout, now()).unwrap()
     }
 
     fn end(task: &mut Task) -> Option<ExitStatus> {
@@ -468,7 +439,7 @@ mod tests {
     #[test]
     fn its_errors_are_captured_with_its_output_where_that_is_asked_for() {
         for (output, expected) in [(Output::Captured, "1\n"), (Output::CapturedWithErrors, "1\n2\n")] {
-            let mut task = Task::run(shell("echo 1; echo 2 >&2"), output, None, now(), || ()).unwrap();
+            let mut task = Task::run(shell("echo 1; echo 2 >&2"), output, None, now()).unwrap();
             end(&mut task);
             assert_eq!(task.output(), expected);
         }
