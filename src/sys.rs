@@ -204,8 +204,6 @@ pub fn is_ignored(signal: i32) -> bool {
     action.sa_sigaction == libc::SIG_IGN
 }
 
-/// Gives pages of the heap that are free back to the kernel: reading the command line takes several
-/// times what watching does. The C library does it by itself only for 128 KiB at the end of the heap
 /// Gives memory that nobody uses back to the kernel. Reading the command line takes several times what watching
 /// does, of the heap and of the stack. The C library does it by itself only for 128 KiB at the end of the heap
 /// (mallopt(3), `M_TRIM_THRESHOLD`).

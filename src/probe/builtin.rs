@@ -10,8 +10,8 @@ use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Health;
 use super::heartbeat::Heartbeat;
+use super::{Finding, ProbeResult};
 use crate::settings::check::{Builtin, Server};
 use crate::text::{escaped, span};
 
@@ -22,25 +22,10 @@ const LONGEST_ANSWER: u64 = 8192;
 /// How much is quoted of what a server says.
 const LONGEST_QUOTE: usize = 80;
 
-/// What a check found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    /// In a word. A heartbeat that was seen is unknown: only whoever has the previous one can tell.
-    pub health: Health,
-    /// In a sentence.
-    pub why: String,
-    /// What there was of the file.
-    pub heartbeat: Option<Heartbeat>,
-}
-
-impl Outcome {
-    fn new(health: Health, why: impl Into<String>) -> Self {
-        Outcome { health, why: why.into(), heartbeat: None }
-    }
-
+impl Finding {
     /// What an error of `what` means. Only what the other side has done, or has not, is held against it.
     fn failed(what: impl fmt::Display, error: &io::Error) -> Self {
-        let unhealthy = |why: &str| Outcome::new(Health::Unhealthy, format!("{what} {why}"));
+        let unhealthy = |why: &str| Finding::new(ProbeResult::Unhealthy, format!("{what} {why}"));
         match error.kind() {
             ErrorKind::ConnectionRefused => unhealthy("refused the connection"),
             ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => {
@@ -49,38 +34,38 @@ impl Outcome {
             ErrorKind::HostUnreachable => unhealthy("cannot be reached"),
             ErrorKind::TimedOut => unhealthy("did not accept the connection in time"),
             ErrorKind::NotFound | ErrorKind::NotADirectory => unhealthy("is not there"),
-            _ => Outcome::new(Health::Unknown, format!("{what}: {error}")),
+            _ => Finding::new(ProbeResult::Unknown, format!("{what}: {error}")),
         }
     }
 
     fn accepted(by: impl fmt::Display) -> Self {
-        Outcome::new(Health::Healthy, format!("{by} accepted the connection"))
+        Finding::new(ProbeResult::Healthy, format!("{by} accepted the connection"))
     }
 
     fn seen(path: &Path, file: &Metadata) -> Self {
         let why = format!("{} is there; the next probe shows whether it changes", path.display());
-        Outcome { heartbeat: Some(Heartbeat::of(file)), ..Outcome::new(Health::Unknown, why) }
+        Finding { heartbeat: Some(Heartbeat::of(file)), ..Finding::new(ProbeResult::Unknown, why) }
     }
 
     /// What several failures come to.
-    fn of_all(failed: &[Outcome]) -> Self {
-        let is_unhealthy = failed.iter().any(|outcome| outcome.health == Health::Unhealthy);
+    fn of_all(failed: &[Finding]) -> Self {
+        let is_unhealthy = failed.iter().any(|outcome| outcome.result == ProbeResult::Unhealthy);
         let why: Vec<_> = failed.iter().map(|outcome| outcome.why.as_str()).collect();
-        Outcome::new(if is_unhealthy { Health::Unhealthy } else { Health::Unknown }, why.join("; "))
+        Finding::new(if is_unhealthy { ProbeResult::Unhealthy } else { ProbeResult::Unknown }, why.join("; "))
     }
 
     /// The exit status.
     pub fn status(&self) -> u8 {
-        match self.health {
-            Health::Healthy => 0,
-            Health::Unhealthy => 1,
-            Health::Unknown => EX_TEMPFAIL,
+        match self.result {
+            ProbeResult::Healthy => 0,
+            ProbeResult::Unhealthy | ProbeResult::TimedOut { .. } => 1,
+            ProbeResult::Unknown => EX_TEMPFAIL,
         }
     }
 }
 
 /// What the check prints.
-impl fmt::Display for Outcome {
+impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.why)?;
         self.heartbeat.iter().try_for_each(|heartbeat| writeln!(f, "{heartbeat}"))
@@ -91,15 +76,15 @@ impl fmt::Display for Outcome {
 ///
 /// What is not done by then is left to a thread that ends with the program: nothing else bounds the
 /// look-up of a name, a Unix socket whose queue is full, or a file on a server that is gone.
-pub fn run(check: &Builtin, within: Duration) -> Outcome {
+pub fn run(check: &Builtin, within: Duration) -> Finding {
     let (says, said) = mpsc::channel();
     let deadline = Instant::now() + within;
     let attempt = Attempt { deadline, time: span(within), says };
     let check = check.clone();
     if let Err(error) = thread::Builder::new().spawn(move || attempt.says.send(attempt.make(&check))) {
-        return Outcome::failed("no thread for the check", &error);
+        return Finding::failed("no thread for the check", &error);
     }
-    let mut last = Outcome::new(Health::Unknown, "the check did not get to work in time");
+    let mut last = Finding::new(ProbeResult::Unknown, "the check did not get to work in time");
     while let Ok(outcome) = said.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
         last = outcome;
     }
@@ -110,48 +95,48 @@ pub fn run(check: &Builtin, within: Duration) -> Outcome {
 struct Attempt {
     deadline: Instant,
     time: String,
-    says: Sender<Outcome>,
+    says: Sender<Finding>,
 }
 
 impl Attempt {
-    fn make(&self, check: &Builtin) -> Outcome {
+    fn make(&self, check: &Builtin) -> Finding {
         match check {
             Builtin::Http { server, path } => self.server(server, |stream, address| {
-                self.awaits(Health::Unhealthy, address, "did not answer");
+                self.awaits(ProbeResult::Unhealthy, address, "did not answer");
                 answer(stream, &request(server, path), address)
             }),
-            Builtin::Tcp(server) => self.server(server, |_, address| Outcome::accepted(address)),
+            Builtin::Tcp(server) => self.server(server, |_, address| Finding::accepted(address)),
             Builtin::Unix(path) => {
                 let shown = path.display();
                 // So it is while the queue of connections is full.
-                self.awaits(Health::Unhealthy, &shown, "did not accept the connection");
+                self.awaits(ProbeResult::Unhealthy, &shown, "did not accept the connection");
                 match UnixStream::connect(path) {
-                    Ok(_) => Outcome::accepted(shown),
-                    Err(error) => Outcome::failed(shown, &error),
+                    Ok(_) => Finding::accepted(shown),
+                    Err(error) => Finding::failed(shown, &error),
                 }
             }
             Builtin::File(path) => {
-                self.awaits(Health::Unknown, path.display(), "could not be looked at");
+                self.awaits(ProbeResult::Unknown, path.display(), "could not be looked at");
                 match fs::metadata(path) {
-                    Ok(file) => Outcome::seen(path, &file),
-                    Err(error) => Outcome::failed(path.display(), &error),
+                    Ok(file) => Finding::seen(path, &file),
+                    Err(error) => Finding::failed(path.display(), &error),
                 }
             }
         }
     }
 
-    fn awaits(&self, health: Health, who: impl fmt::Display, what: &str) {
+    fn awaits(&self, result: ProbeResult, who: impl fmt::Display, what: &str) {
         // Nobody hears it once the time is over.
-        let _ = self.says.send(Outcome::new(health, format!("{who} {what} within {}", self.time)));
+        let _ = self.says.send(Finding::new(result, format!("{who} {what} within {}", self.time)));
     }
 
     /// Looks up the host. A name that is not found says nothing about the process.
-    fn server(&self, server: &Server, exchange: impl Fn(TcpStream, SocketAddr) -> Outcome) -> Outcome {
+    fn server(&self, server: &Server, exchange: impl Fn(TcpStream, SocketAddr) -> Finding) -> Finding {
         let Server { host, port } = server;
-        self.awaits(Health::Unknown, host, "was not looked up");
+        self.awaits(ProbeResult::Unknown, host, "was not looked up");
         match (host.as_str(), *port).to_socket_addrs() {
             Ok(addresses) => self.addresses(addresses.as_slice(), exchange),
-            Err(error) => Outcome::new(Health::Unknown, format!("{host}: {error}")),
+            Err(error) => Finding::new(ProbeResult::Unknown, format!("{host}: {error}")),
         }
     }
 
@@ -159,12 +144,12 @@ impl Attempt {
     fn addresses(
         &self,
         addresses: &[SocketAddr],
-        exchange: impl Fn(TcpStream, SocketAddr) -> Outcome,
-    ) -> Outcome {
+        exchange: impl Fn(TcpStream, SocketAddr) -> Finding,
+    ) -> Finding {
         let mut failed = Vec::new();
         let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
         for address in addresses {
-            self.awaits(Health::Unhealthy, address, "did not accept the connection");
+            self.awaits(ProbeResult::Unhealthy, address, "did not accept the connection");
             // So that each is tried, even if those before it are silent. A time of 0 would be refused.
             let until = Instant::now() + self.deadline.saturating_duration_since(Instant::now()) / left;
             let rest = || until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
@@ -175,15 +160,15 @@ impl Attempt {
             });
             let outcome = match connected {
                 Ok(stream) => exchange(stream, *address),
-                Err(error) => Outcome::failed(address, &error),
+                Err(error) => Finding::failed(address, &error),
             };
-            if outcome.health == Health::Healthy {
+            if outcome.result == ProbeResult::Healthy {
                 return outcome;
             }
             failed.push(outcome);
             left -= 1;
         }
-        Outcome::of_all(&failed)
+        Finding::of_all(&failed)
     }
 }
 
@@ -196,10 +181,10 @@ fn request(server: &Server, path: &str) -> String {
 }
 
 /// Asks, and reads the answer up to its status.
-pub fn answer(mut stream: impl Read + Write, request: &str, address: SocketAddr) -> Outcome {
+pub fn answer(mut stream: impl Read + Write, request: &str, address: SocketAddr) -> Finding {
     // A server may answer without having read everything. If it does not answer either, reading tells.
     let _ = stream.write_all(request.as_bytes());
-    let unhealthy = |why: &str| Outcome::new(Health::Unhealthy, format!("{address} {why}"));
+    let unhealthy = |why: &str| Finding::new(ProbeResult::Unhealthy, format!("{address} {why}"));
     let mut answer = BufReader::new(stream.take(LONGEST_ANSWER));
     let mut line = Vec::new();
     let mut is_header = false;
@@ -210,7 +195,7 @@ pub fn answer(mut stream: impl Read + Write, request: &str, address: SocketAddr)
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 return unhealthy("did not answer in time");
             }
-            Err(error) => return Outcome::failed(address, &error),
+            Err(error) => return Finding::failed(address, &error),
         }
         if !line.ends_with(b"\n") {
             return unhealthy(match (answer.get_ref().limit(), line.is_empty()) {
@@ -228,7 +213,7 @@ pub fn answer(mut stream: impl Read + Write, request: &str, address: SocketAddr)
             // An interim answer: the final one follows its headers.
             Some((100..=199, _)) => is_header = true,
             Some((200..=399, said)) => {
-                return Outcome::new(Health::Healthy, format!("{address} answered {}", quoted(said)));
+                return Finding::new(ProbeResult::Healthy, format!("{address} answered {}", quoted(said)));
             }
             Some((_, said)) => return unhealthy(&format!("answered {}", quoted(said))),
             None => return unhealthy(&format!("does not speak HTTP, but says '{}'", quoted(&text))),
@@ -301,30 +286,38 @@ mod tests {
 
     #[test]
     fn the_status_of_the_answer_decides() {
-        for (answer, health, why) in [
-            ("HTTP/1.1 200 OK\r\nA: b\r\n\r\n", Health::Healthy, "answered 200 OK"),
-            ("HTTP/1.1 200\r\n\r\n", Health::Healthy, "answered 200"),
-            ("HTTP/1.1 200 \r\n\r\n", Health::Healthy, "answered 200"),
-            ("HTTP/1.0 204 No Content\n", Health::Healthy, "answered 204 No Content"),
-            ("HTTP/1.1 301 Moved\r\nLocation: /\r\n\r\n", Health::Healthy, "answered 301 Moved"),
-            ("HTTP/1.1 399 x\r\n", Health::Healthy, "answered 399 x"),
-            ("HTTP/1.1 103 Hints\r\nA: b\r\n\r\nHTTP/1.1 200 OK\r\n", Health::Healthy, "answered 200 OK"),
-            ("HTTP/1.1 100 x\r\n\r\nHTTP/1.1 500 y\r\n", Health::Unhealthy, "answered 500 y"),
-            ("HTTP/1.1 400 Bad\r\n", Health::Unhealthy, "answered 400 Bad"),
-            ("HTTP/1.1 503 \u{1b}[2J\r\n\r\n", Health::Unhealthy, "answered 503 \\u{1b}[2J"),
-            ("HTTP/1.1 099 x\r\n", Health::Unhealthy, "answered 099 x"),
-            ("HTTP/1.1 2000 OK\r\n", Health::Unhealthy, "does not speak HTTP, but says 'HTTP/1.1 2000 OK'"),
-            ("HTTP/1.1 \r\n", Health::Unhealthy, "does not speak HTTP, but says 'HTTP/1.1'"),
-            ("-ERR no\r\n", Health::Unhealthy, "does not speak HTTP, but says '-ERR no'"),
-            ("\n", Health::Unhealthy, "does not speak HTTP, but says ''"),
-            ("HTTP/1.1 200 OK", Health::Unhealthy, "closed the connection in the middle of its answer"),
-            ("", Health::Unhealthy, "closed the connection without an answer"),
+        for (answer, result, why) in [
+            ("HTTP/1.1 200 OK\r\nA: b\r\n\r\n", ProbeResult::Healthy, "answered 200 OK"),
+            ("HTTP/1.1 200\r\n\r\n", ProbeResult::Healthy, "answered 200"),
+            ("HTTP/1.1 200 \r\n\r\n", ProbeResult::Healthy, "answered 200"),
+            ("HTTP/1.0 204 No Content\n", ProbeResult::Healthy, "answered 204 No Content"),
+            ("HTTP/1.1 301 Moved\r\nLocation: /\r\n\r\n", ProbeResult::Healthy, "answered 301 Moved"),
+            ("HTTP/1.1 399 x\r\n", ProbeResult::Healthy, "answered 399 x"),
+            (
+                "HTTP/1.1 103 Hints\r\nA: b\r\n\r\nHTTP/1.1 200 OK\r\n",
+                ProbeResult::Healthy,
+                "answered 200 OK",
+            ),
+            ("HTTP/1.1 100 x\r\n\r\nHTTP/1.1 500 y\r\n", ProbeResult::Unhealthy, "answered 500 y"),
+            ("HTTP/1.1 400 Bad\r\n", ProbeResult::Unhealthy, "answered 400 Bad"),
+            ("HTTP/1.1 503 \u{1b}[2J\r\n\r\n", ProbeResult::Unhealthy, "answered 503 \\u{1b}[2J"),
+            ("HTTP/1.1 099 x\r\n", ProbeResult::Unhealthy, "answered 099 x"),
+            (
+                "HTTP/1.1 2000 OK\r\n",
+                ProbeResult::Unhealthy,
+                "does not speak HTTP, but says 'HTTP/1.1 2000 OK'",
+            ),
+            ("HTTP/1.1 \r\n", ProbeResult::Unhealthy, "does not speak HTTP, but says 'HTTP/1.1'"),
+            ("-ERR no\r\n", ProbeResult::Unhealthy, "does not speak HTTP, but says '-ERR no'"),
+            ("\n", ProbeResult::Unhealthy, "does not speak HTTP, but says ''"),
+            ("HTTP/1.1 200 OK", ProbeResult::Unhealthy, "closed the connection in the middle of its answer"),
+            ("", ProbeResult::Unhealthy, "closed the connection without an answer"),
         ] {
             let (address, _test) = server(move |mut stream, _| {
                 read_request(&stream);
                 stream.write_all(answer.as_bytes()).unwrap();
             });
-            let expected = Outcome::new(health, format!("{address} {why}"));
+            let expected = Finding::new(result, format!("{address} {why}"));
             assert_eq!(run(&http(address), LONG), expected, "{answer:?}");
         }
     }
@@ -336,7 +329,7 @@ mod tests {
             tell.send(read_request(&stream)).unwrap();
             stream.write_all(b"HTTP/1.1 200 OK\r\n").unwrap();
         });
-        assert_eq!(run(&http(address), LONG).health, Health::Healthy);
+        assert_eq!(run(&http(address), LONG).result, ProbeResult::Healthy);
         let version = env!("CARGO_PKG_VERSION");
         assert_eq!(
             told.recv().unwrap(),
@@ -351,15 +344,15 @@ mod tests {
     #[test]
     fn a_server_that_closes_at_once_is_unhealthy() {
         let (address, _test) = server(|stream, _| drop(stream));
-        assert_eq!(run(&http(address), LONG).health, Health::Unhealthy);
+        assert_eq!(run(&http(address), LONG).result, ProbeResult::Unhealthy);
     }
 
     #[test]
     fn no_more_is_read_than_a_status_needs() {
-        for (begin, health, why) in [
-            ("", Health::Unhealthy, "sent 8 KiB without a status"),
-            ("HTTP/1.1 103 x\r\n", Health::Unhealthy, "sent 8 KiB without a status"),
-            ("HTTP/1.1 200 OK\r\n", Health::Healthy, "answered 200 OK"),
+        for (begin, result, why) in [
+            ("", ProbeResult::Unhealthy, "sent 8 KiB without a status"),
+            ("HTTP/1.1 103 x\r\n", ProbeResult::Unhealthy, "sent 8 KiB without a status"),
+            ("HTTP/1.1 200 OK\r\n", ProbeResult::Healthy, "answered 200 OK"),
         ] {
             let (address, _test) = server(move |mut stream, _| {
                 read_request(&stream);
@@ -367,7 +360,7 @@ mod tests {
                 let million = vec![b'x'; 1 << 20];
                 while stream.write_all(&million).is_ok() {}
             });
-            assert_eq!(run(&http(address), LONG), Outcome::new(health, format!("{address} {why}")));
+            assert_eq!(run(&http(address), LONG), Finding::new(result, format!("{address} {why}")));
         }
     }
 
@@ -382,7 +375,7 @@ mod tests {
         let servers = [server(silent), server(dripping)];
         for (address, _test) in &servers {
             let expected = format!("{address} did not answer within 500ms");
-            assert_eq!(run(&http(*address), SHORT), Outcome::new(Health::Unhealthy, expected));
+            assert_eq!(run(&http(*address), SHORT), Finding::new(ProbeResult::Unhealthy, expected));
         }
     }
 
@@ -402,19 +395,19 @@ mod tests {
     #[test]
     fn a_connection_is_enough_for_tcp() {
         let (address, _test) = server(|_, ended| while ended.recv().is_ok() {});
-        let expected = Outcome::new(Health::Healthy, format!("{address} accepted the connection"));
+        let expected = Finding::new(ProbeResult::Healthy, format!("{address} accepted the connection"));
         assert_eq!(run(&tcp(address), LONG), expected);
         let (_socket, address) = refusing();
-        let expected = Outcome::new(Health::Unhealthy, format!("{address} refused the connection"));
+        let expected = Finding::new(ProbeResult::Unhealthy, format!("{address} refused the connection"));
         assert_eq!(run(&tcp(address), LONG), expected);
         assert_eq!(run(&http(address), LONG), expected);
     }
 
     /// What comes of these addresses.
-    fn of(addresses: &[SocketAddr], within: Duration) -> Outcome {
+    fn of(addresses: &[SocketAddr], within: Duration) -> Finding {
         let (says, _) = mpsc::channel();
         let attempt = Attempt { deadline: Instant::now() + within, time: "1s".into(), says };
-        attempt.addresses(addresses, |_, address| Outcome::new(Health::Healthy, address.to_string()))
+        attempt.addresses(addresses, |_, address| Finding::new(ProbeResult::Healthy, address.to_string()))
     }
 
     #[test]
@@ -423,9 +416,9 @@ mod tests {
         let good = listener.local_addr().unwrap();
         let (_one, one) = refusing();
         let (_other, other) = refusing();
-        assert_eq!(of(&[one, good], LONG), Outcome::new(Health::Healthy, good.to_string()));
+        assert_eq!(of(&[one, good], LONG), Finding::new(ProbeResult::Healthy, good.to_string()));
         let both = format!("{one} refused the connection; {other} refused the connection");
-        assert_eq!(of(&[one, other], LONG), Outcome::new(Health::Unhealthy, both));
+        assert_eq!(of(&[one, other], LONG), Finding::new(ProbeResult::Unhealthy, both));
     }
 
     #[test]
@@ -438,9 +431,10 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let good = listener.local_addr().unwrap();
         let began = Instant::now();
-        assert_eq!(of(&[silent, good], SHORT), Outcome::new(Health::Healthy, good.to_string()));
+        assert_eq!(of(&[silent, good], SHORT), Finding::new(ProbeResult::Healthy, good.to_string()));
         assert!(began.elapsed() >= SHORT / 2);
-        let late = Outcome::new(Health::Unhealthy, format!("{silent} did not accept the connection in time"));
+        let late =
+            Finding::new(ProbeResult::Unhealthy, format!("{silent} did not accept the connection in time"));
         assert_eq!(of(&[silent], SHORT), late);
     }
 
@@ -461,10 +455,10 @@ mod tests {
             told.recv_timeout(LONG).unwrap()
         };
         let why = format!("{good} answered 200 OK");
-        assert_eq!(ask([one, good], 2 * SHORT), Outcome::new(Health::Healthy, why));
+        assert_eq!(ask([one, good], 2 * SHORT), Finding::new(ProbeResult::Healthy, why));
         let (_socket, refuses) = refusing();
         let why = format!("{other} did not answer in time; {refuses} refused the connection");
-        assert_eq!(ask([other, refuses], SHORT), Outcome::new(Health::Unhealthy, why));
+        assert_eq!(ask([other, refuses], SHORT), Finding::new(ProbeResult::Unhealthy, why));
     }
 
     #[test]
@@ -472,7 +466,7 @@ mod tests {
         // No server is asked for a part of more than 63 letters.
         let host = "x".repeat(64);
         let outcome = run(&Builtin::Tcp(Server { host: host.clone(), port: 1 }), LONG);
-        assert_eq!((outcome.health, outcome.status()), (Health::Unknown, 75));
+        assert_eq!((outcome.result, outcome.status()), (ProbeResult::Unknown, 75));
         assert!(outcome.why.starts_with(&host), "{outcome}");
     }
 
@@ -481,14 +475,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         let check = Builtin::Unix(path.clone());
-        let is = |health, why: &str| Outcome::new(health, format!("{} {why}", path.display()));
-        assert_eq!(run(&check, LONG), is(Health::Unhealthy, "is not there"));
+        let is = |result, why: &str| Finding::new(result, format!("{} {why}", path.display()));
+        assert_eq!(run(&check, LONG), is(ProbeResult::Unhealthy, "is not there"));
         let listener = UnixListener::bind(&path).unwrap();
-        assert_eq!(run(&check, LONG), is(Health::Healthy, "accepted the connection"));
+        assert_eq!(run(&check, LONG), is(ProbeResult::Healthy, "accepted the connection"));
         drop(listener);
-        assert_eq!(run(&check, LONG), is(Health::Unhealthy, "refused the connection"));
+        assert_eq!(run(&check, LONG), is(ProbeResult::Unhealthy, "refused the connection"));
         let below = Builtin::Unix(path.join("below"));
-        assert_eq!(run(&below, LONG).health, Health::Unhealthy);
+        assert_eq!(run(&below, LONG).result, ProbeResult::Unhealthy);
     }
 
     #[test]
@@ -508,7 +502,7 @@ mod tests {
         let callers: Vec<_> = std::iter::from_fn(call).collect();
         assert!(!callers.is_empty());
         let why = format!("{} did not accept the connection within 500ms", path.display());
-        assert_eq!(run(&Builtin::Unix(path), SHORT), Outcome::new(Health::Unhealthy, why));
+        assert_eq!(run(&Builtin::Unix(path), SHORT), Finding::new(ProbeResult::Unhealthy, why));
     }
 
     #[test]
@@ -517,10 +511,10 @@ mod tests {
         let path = folder.path().join("beat");
         let check = Builtin::File(path.clone());
         let why = format!("{} is not there", path.display());
-        assert_eq!(run(&check, LONG), Outcome::new(Health::Unhealthy, why));
+        assert_eq!(run(&check, LONG), Finding::new(ProbeResult::Unhealthy, why));
         fs::write(&path, "").unwrap();
         let outcome = run(&check, LONG);
-        assert_eq!((outcome.health, outcome.status()), (Health::Unknown, 75));
+        assert_eq!((outcome.result, outcome.status()), (ProbeResult::Unknown, 75));
         assert_eq!(outcome.heartbeat, Some(Heartbeat::of(&fs::metadata(&path).unwrap())));
         assert_eq!(Heartbeat::in_output(&outcome.to_string()), outcome.heartbeat);
     }
@@ -528,28 +522,31 @@ mod tests {
     #[test]
     fn what_fails_on_this_side_is_not_held_against_the_other() {
         for (error, health) in [
-            (libc::ECONNREFUSED, Health::Unhealthy),
-            (libc::ECONNRESET, Health::Unhealthy),
-            (libc::EHOSTUNREACH, Health::Unhealthy),
-            (libc::ETIMEDOUT, Health::Unhealthy),
-            (libc::ENOENT, Health::Unhealthy),
-            (libc::ENETUNREACH, Health::Unknown),
-            (libc::EADDRNOTAVAIL, Health::Unknown),
-            (libc::EMFILE, Health::Unknown),
-            (libc::ENFILE, Health::Unknown),
-            (libc::ENOMEM, Health::Unknown),
-            (libc::ENOBUFS, Health::Unknown),
-            (libc::EAGAIN, Health::Unknown),
-            (libc::EACCES, Health::Unknown),
-            (libc::EPERM, Health::Unknown),
-            (libc::EIO, Health::Unknown),
+            (libc::ECONNREFUSED, ProbeResult::Unhealthy),
+            (libc::ECONNRESET, ProbeResult::Unhealthy),
+            (libc::EHOSTUNREACH, ProbeResult::Unhealthy),
+            (libc::ETIMEDOUT, ProbeResult::Unhealthy),
+            (libc::ENOENT, ProbeResult::Unhealthy),
+            (libc::ENETUNREACH, ProbeResult::Unknown),
+            (libc::EADDRNOTAVAIL, ProbeResult::Unknown),
+            (libc::EMFILE, ProbeResult::Unknown),
+            (libc::ENFILE, ProbeResult::Unknown),
+            (libc::ENOMEM, ProbeResult::Unknown),
+            (libc::ENOBUFS, ProbeResult::Unknown),
+            (libc::EAGAIN, ProbeResult::Unknown),
+            (libc::EACCES, ProbeResult::Unknown),
+            (libc::EPERM, ProbeResult::Unknown),
+            (libc::EIO, ProbeResult::Unknown),
         ] {
-            let outcome = Outcome::failed("x", &io::Error::from_raw_os_error(error));
-            assert_eq!(outcome.health, health, "{outcome}");
+            let outcome = Finding::failed("x", &io::Error::from_raw_os_error(error));
+            assert_eq!(outcome.result, health, "{outcome}");
         }
-        let unknown = Outcome::new(Health::Unknown, "a");
-        let unhealthy = Outcome::new(Health::Unhealthy, "b");
-        assert_eq!(Outcome::of_all(&[unknown.clone(), unhealthy]), Outcome::new(Health::Unhealthy, "a; b"));
-        assert_eq!(Outcome::of_all(&[unknown]).health, Health::Unknown);
+        let unknown = Finding::new(ProbeResult::Unknown, "a");
+        let unhealthy = Finding::new(ProbeResult::Unhealthy, "b");
+        assert_eq!(
+            Finding::of_all(&[unknown.clone(), unhealthy]),
+            Finding::new(ProbeResult::Unhealthy, "a; b")
+        );
+        assert_eq!(Finding::of_all(&[unknown]).result, ProbeResult::Unknown);
     }
 }

@@ -1,6 +1,7 @@
 //! A probe at work: a command of the shell, or this program with a built-in check.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::os::fd::BorrowedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use crate::probe::evidence::average;
 use crate::probe::heartbeat::Heartbeat;
-use crate::probe::{Health, ProbeResult};
+use crate::probe::{Finding, ProbeResult};
 use crate::process::ProcessId;
 use crate::process::termination::signal_name;
 use crate::settings::check::{Builtin, Check};
@@ -24,7 +25,7 @@ pub const OWN_PROGRAM: &str = "/proc/self/exe";
 const CANNOT_TELL: [i32; 3] = [75, 126, 127];
 /// A shell whose command a signal has ended ends with this and the signal's number.
 const BY_SIGNAL: i32 = 128;
-const LAST_SIGNAL: i32 = 64;
+const SIGNALS: RangeInclusive<i32> = 1..=64;
 /// A machine is overloaded whose processes wait for so many percent of ten seconds.
 const OVERLOAD: f32 = 60.0;
 /// What is killed has ended by then, unless it hangs in the kernel.
@@ -38,8 +39,7 @@ pub struct Probe {
     process: ProcessId,
     task: Task,
     timeout: Duration,
-    is_heartbeat: bool,
-    is_command: bool,
+    check: Check,
     /// Its time was up.
     overran: bool,
 }
@@ -58,16 +58,6 @@ fn command_of(check: &Check, timeout: Duration) -> Command {
     }
 }
 
-/// What a probe has found.
-#[derive(Debug)]
-pub struct Finding {
-    pub result: ProbeResult,
-    /// In a sentence, without its subject; empty if there is nothing to say.
-    pub why: String,
-    /// What there was of the file.
-    pub heartbeat: Option<Heartbeat>,
-}
-
 impl Probe {
     /// Begins a probe of `process`, which has until `timeout`.
     ///
@@ -83,9 +73,7 @@ impl Probe {
         let mut command = command_of(check, timeout);
         command.env("WATCHDOG_NAME", name.to_string()).env("WATCHDOG_PROCESS_PID", process.pid.to_string());
         let task = surroundings.run(command, Output::CapturedWithErrors, Some(timeout), now(), || ())?;
-        let is_heartbeat = matches!(check, Check::Builtin(Builtin::File(_)));
-        let is_command = matches!(check, Check::Command(_));
-        Ok(Probe { process, task, timeout, is_heartbeat, is_command, overran: false })
+        Ok(Probe { process, task, timeout, check: check.clone(), overran: false })
     }
 
     pub fn process(&self) -> ProcessId {
@@ -118,35 +106,35 @@ impl Probe {
         self.overran |= self.task.deadline().is_some_and(|deadline| now >= deadline);
         let Ended(status) = self.task.ended(now, |_| false)?;
         let output = self.task.output();
-        let beat = if self.is_heartbeat { Heartbeat::in_output(&output) } else { None };
-        if let Some(beat) = beat {
-            return Some(heartbeat(beat, previous));
+        if matches!(self.check, Check::Builtin(Builtin::File(_))) {
+            if let Some(beat) = Heartbeat::in_output(&output) {
+                return Some(heartbeat(beat, previous));
+            }
         }
         let was_killed = status.is_some_and(|status| status.signal() == Some(libc::SIGKILL));
-        if self.overran && was_killed {
+        let (result, how) = if self.overran && was_killed {
             let overloaded = is_overloaded(&proc.join("pressure"));
             let load = if overloaded { " on an overloaded machine" } else { "" };
-            let why =
-                format!("did not end within {} (probe_timeout){load}{}", span(self.timeout), said(&output));
-            return Some(Finding { result: ProbeResult::TimedOut { overloaded }, why, heartbeat: None });
-        }
-        Some(Finding { heartbeat: None, ..self.judged(status, &output) })
+            let how = format!("did not end within {} (probe_timeout){load}", span(self.timeout));
+            (ProbeResult::TimedOut { overloaded }, how)
+        } else {
+            self.judged(status)
+        };
+        Some(Finding::new(result, how + &said(&output)))
     }
 
-    fn judged(&self, status: Option<ExitStatus>, output: &str) -> Finding {
-        let finding = |result, how: String| Finding { result, why: how + &said(output), heartbeat: None };
+    fn judged(&self, status: Option<ExitStatus>) -> (ProbeResult, String) {
         let Some(status) = status else {
-            return finding(ProbeResult::Unknown, "ended, and nobody knows how".to_owned());
+            return (ProbeResult::Unknown, "ended, and nobody knows how".to_owned());
         };
-        let by_shell =
-            |code: i32| code.checked_sub(BY_SIGNAL).filter(|signal| (1..=LAST_SIGNAL).contains(signal));
-        match (status.code(), status.signal()) {
-            (Some(0), _) => finding(ProbeResult::Healthy, "succeeded".to_owned()),
-            (Some(code), _) if self.is_command && by_shell(code).is_some() => {
-                let signal = by_shell(code).unwrap_or_default();
-                finding(ProbeResult::Unknown, format!("was ended by {}", signal_name(signal)))
-            }
-            (Some(code), _) => {
+        let is_command = matches!(self.check, Check::Command(_));
+        let by_shell = |code: i32| code.checked_sub(BY_SIGNAL).filter(|signal| SIGNALS.contains(signal));
+        let of_shell = status.code().filter(|_| is_command).and_then(by_shell);
+        match (status.code(), status.signal().or(of_shell)) {
+            (Some(0), _) => (ProbeResult::Healthy, "succeeded".to_owned()),
+            (_, Some(signal)) => (ProbeResult::Unknown, format!("was ended by {}", signal_name(signal))),
+            (code, None) => {
+                let code = code.unwrap_or_default();
                 let is_unknown = CANNOT_TELL.contains(&code);
                 let result = if is_unknown { ProbeResult::Unknown } else { ProbeResult::Unhealthy };
                 let how = match code {
@@ -154,11 +142,7 @@ impl Probe {
                     127 => " (command not found)",
                     _ => "",
                 };
-                finding(result, format!("exited with status {code}{how}"))
-            }
-            (None, signal) => {
-                let signal = signal_name(signal.unwrap_or_default());
-                finding(ProbeResult::Unknown, format!("was ended by {signal}"))
+                (result, format!("exited with status {code}{how}"))
             }
         }
     }
@@ -173,15 +157,14 @@ pub fn own_program() -> Command {
 }
 
 fn heartbeat(beat: Heartbeat, previous: Option<&Heartbeat>) -> Finding {
-    let (result, why) = match beat.after(previous) {
-        Health::Healthy => (ProbeResult::Healthy, "saw that the file has changed"),
-        Health::Unhealthy => {
-            (ProbeResult::Unhealthy, "saw that the file has not changed since the last probe")
-        }
+    let result = beat.after(previous);
+    let why = match result {
+        ProbeResult::Healthy => "saw that the file has changed",
+        ProbeResult::Unhealthy => "saw that the file has not changed since the last probe",
         // With the next one it is known.
-        Health::Unknown => (ProbeResult::Unknown, ""),
+        ProbeResult::Unknown | ProbeResult::TimedOut { .. } => "",
     };
-    Finding { result, why: why.to_owned(), heartbeat: Some(beat) }
+    Finding { heartbeat: Some(beat), ..Finding::new(result, why) }
 }
 
 /// The end of what it wrote.

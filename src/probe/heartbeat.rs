@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Health;
+use super::ProbeResult;
 
 /// What its line begins with in the output of a probe.
 const MARK: &str = "heartbeat ";
@@ -30,11 +30,11 @@ impl Heartbeat {
     }
 
     /// What it means after the one of the `previous` probe.
-    pub fn after(&self, previous: Option<&Heartbeat>) -> Health {
+    pub fn after(&self, previous: Option<&Heartbeat>) -> ProbeResult {
         match previous {
-            None => Health::Unknown,
-            Some(previous) if previous == self => Health::Unhealthy,
-            Some(_) => Health::Healthy,
+            None => ProbeResult::Unknown,
+            Some(previous) if previous == self => ProbeResult::Unhealthy,
+            Some(_) => ProbeResult::Healthy,
         }
     }
 }
@@ -61,21 +61,21 @@ mod tests {
         let file = folder.path().join("beat");
         fs::write(&file, "1").unwrap();
         let first = beat(&file);
-        assert_eq!(first.after(None), Health::Unknown);
-        assert_eq!(beat(&file).after(Some(&first)), Health::Unhealthy);
+        assert_eq!(first.after(None), ProbeResult::Unknown);
+        assert_eq!(beat(&file).after(Some(&first)), ProbeResult::Unhealthy);
 
         let at = fs::metadata(&file).unwrap().modified().unwrap();
         let set = |time| File::options().write(true).open(&file).unwrap().set_modified(time).unwrap();
         set(SystemTime::UNIX_EPOCH);
-        assert_eq!(beat(&file).after(Some(&first)), Health::Healthy, "an earlier time");
+        assert_eq!(beat(&file).after(Some(&first)), ProbeResult::Healthy, "an earlier time");
         fs::write(&file, "22").unwrap();
         set(at);
-        assert_eq!(beat(&file).after(Some(&first)), Health::Healthy, "another size");
+        assert_eq!(beat(&file).after(Some(&first)), ProbeResult::Healthy, "another size");
         let other = folder.path().join("other");
         fs::write(&other, "1").unwrap();
         File::options().write(true).open(&other).unwrap().set_modified(at).unwrap();
         fs::rename(&other, &file).unwrap();
-        assert_eq!(beat(&file).after(Some(&first)), Health::Healthy, "another file");
+        assert_eq!(beat(&file).after(Some(&first)), ProbeResult::Healthy, "another file");
     }
 
     #[test]

@@ -56,19 +56,19 @@ impl ControlGroups {
     /// The group that systemd has made for a service, if the process is in one. Its own hierarchy is the
     /// unified one or, in version 1, that of its name.
     pub fn service(&self) -> Option<&str> {
-        let path = self.path("name=systemd").or_else(|| self.path(""))?;
-        let name = last_part(path).strip_suffix(".service")?;
-        (!name.is_empty()).then_some(path)
+        let path = self.of_systemd()?;
+        last_part(path).strip_suffix(".service").filter(|name| !name.is_empty()).map(|_| path)
     }
-}
 
-impl ControlGroups {
     /// The systemd unit that the process is in, a service or a scope, if it is in any.
     pub fn unit(&self) -> Option<&str> {
-        let path = self.path("name=systemd").or_else(|| self.path(""))?;
-        path.rsplit('/').find(|part| {
+        self.of_systemd()?.rsplit('/').find(|part| {
             part.strip_suffix(".service").or(part.strip_suffix(".scope")).is_some_and(|name| !name.is_empty())
         })
+    }
+
+    fn of_systemd(&self) -> Option<&str> {
+        self.path("name=systemd").or_else(|| self.path(""))
     }
 }
 

@@ -20,18 +20,10 @@ use crate::process::scan::{Glimpse, LONGEST_STATUS, Ownership, Proc, Unknown};
 use crate::process::stat::{LONGEST_LINE, Stat};
 use crate::process::termination::Exit;
 use crate::process::{
-    Identity, ProcessId, ProcessInfo, ReadError, Signature, open_entry, read_all, read_stat,
+    Identity, ProcessId, ProcessInfo, ReadError, StoredProcess, open_entry, read_all, read_stat,
 };
 use crate::settings::Criteria;
 use crate::sys::{self, Pid, pidfd_send_signal};
-
-/// What is kept of a process that was followed.
-#[derive(Debug, Clone, Copy)]
-pub struct Stored<'a> {
-    pub id: ProcessId,
-    pub name: &'a str,
-    pub signature: &'a Signature,
-}
 
 /// A process that is held for no more than to know whether it lives.
 #[derive(Debug)]
@@ -199,12 +191,12 @@ impl Handle {
     /// now.
     pub fn resume(
         proc: &Proc,
-        stored: &Stored<'_>,
+        stored: &StoredProcess,
         criteria: &Criteria,
         open: OpenPidfd,
     ) -> Result<Option<Self>, Unknown> {
         let Some(process) = ProcessFd::open(proc, stored.id, open)? else { return Ok(None) };
-        let (name, signature) = (stored.name.to_owned(), stored.signature.clone());
+        let (name, signature) = (stored.name.clone(), stored.signature.clone());
         let read = process.stat(|stat| ProcessInfo::new(stored.id.pid, stat, name, signature));
         // The kernel's own time is to be that of the kernel.
         let read = read.map(|info| Some(info).filter(|info| info.started == stored.id.started));
@@ -402,6 +394,7 @@ fn reread(file: &File, text: &mut Vec<u8>) -> Result<(), Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::Signature;
     use crate::process::tests::named;
     use std::os::unix::process::ExitStatusExt;
     use std::path::Path;
@@ -517,7 +510,7 @@ mod tests {
         assert_eq!((remedy.exact, remedy.pattern.as_deref()), (true, Some("other")));
         // It is the same to a watch that comes later.
         let (id, signature) = (handle.info().id(), handle.info().signature.clone());
-        let stored = Stored { id, name: "other", signature: &signature };
+        let stored = StoredProcess { id, name: "other".into(), session: 0, has_terminal: false, signature };
         let resumed = Handle::resume(&proc, &stored, &criteria(), no_pidfd).unwrap().unwrap();
         assert_eq!((resumed.is_renamed, resumed.remedy), (true, handle.remedy.clone()));
         // And in the midst of an exec, or while it is stopped.

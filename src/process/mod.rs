@@ -104,6 +104,29 @@ impl ProcessInfo {
     }
 }
 
+/// A watched process, as the state file has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredProcess {
+    #[serde(flatten)]
+    pub id: ProcessId,
+    /// Printable.
+    pub name: String,
+    /// 0 if it is not known.
+    #[serde(default)]
+    pub session: Pid,
+    #[serde(default)]
+    pub has_terminal: bool,
+    #[serde(flatten)]
+    pub signature: Signature,
+}
+
+impl From<&ProcessInfo> for StoredProcess {
+    fn from(process: &ProcessInfo) -> Self {
+        let ProcessInfo { name, session, has_terminal, signature, .. } = process.clone();
+        StoredProcess { id: process.id(), name, session, has_terminal, signature }
+    }
+}
+
 /// By what a process and one that takes its place are known: user, program, first argument and script. What
 /// could not be read is `None`, and not compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -172,13 +195,9 @@ pub struct Bytes(pub Vec<u8>);
 
 impl Serialize for Bytes {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(&format_args!("{self:x}"))
-    }
-}
-
-impl fmt::LowerHex for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        let digits = |byte: u8| char::from_digit(byte.into(), 16).unwrap_or_default();
+        let text: String = self.0.iter().flat_map(|byte| [digits(byte >> 4), digits(byte & 0xf)]).collect();
+        to.serialize_str(&text)
     }
 }
 

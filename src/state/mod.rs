@@ -5,7 +5,6 @@
 //! `boot_id`. Fields are only added within a version.
 
 use crate::fs::{Dir, Trust, WaitFor};
-use crate::process::ProcessId;
 pub mod counters;
 pub mod held;
 pub mod history;
@@ -26,11 +25,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::Memory;
 use crate::probe::heartbeat::Heartbeat;
-use crate::process::handle::Stored;
 use crate::process::oom::OomKills;
 use crate::process::scan::Proc;
 use crate::process::termination::Predecessor;
-use crate::process::{ProcessInfo, Signature};
+use crate::process::{ProcessId, StoredProcess};
 use crate::settings::digest::Digest;
 use crate::settings::dirs::Dirs;
 use crate::settings::name::Name;
@@ -175,36 +173,6 @@ pub enum Sight {
     /// Nobody can tell.
     #[default]
     Unknown,
-}
-
-/// A watched process.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredProcess {
-    #[serde(flatten)]
-    pub id: ProcessId,
-    /// Printable.
-    pub name: String,
-    /// 0 if it is not known.
-    #[serde(default)]
-    pub session: Pid,
-    #[serde(default)]
-    pub has_terminal: bool,
-    #[serde(flatten)]
-    pub signature: Signature,
-}
-
-impl StoredProcess {
-    /// By what it is taken hold of again.
-    pub fn stored(&self) -> Stored<'_> {
-        Stored { id: self.id, name: &self.name, signature: &self.signature }
-    }
-}
-
-impl From<&ProcessInfo> for StoredProcess {
-    fn from(process: &ProcessInfo) -> Self {
-        let ProcessInfo { name, session, has_terminal, signature, .. } = process.clone();
-        StoredProcess { id: process.id(), name, session, has_terminal, signature }
-    }
 }
 
 /// Why a file was not read.
@@ -509,7 +477,7 @@ mod tests {
     use super::*;
     use crate::hold::Hold;
     use crate::policy::Request;
-    use crate::process::{Bytes, Executable};
+    use crate::process::{Bytes, Executable, Signature};
     use std::os::unix::fs::PermissionsExt;
 
     fn files(folder: &Path, boot_id: &str) -> Files {

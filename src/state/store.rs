@@ -8,14 +8,14 @@ use crate::policy::{Memory, Stage};
 use crate::probe::heartbeat::Heartbeat;
 use crate::process::scan::Proc;
 use crate::process::termination::{Exit, Predecessor, Termination};
-use crate::process::{ProcessId, ProcessInfo, own_start};
+use crate::process::{ProcessId, ProcessInfo, StoredProcess, own_start};
 use crate::settings::Settings;
 use crate::settings::digest::Digest;
 use crate::state::counters::{self, Counters};
 use crate::state::held::{Held, Hold};
 use crate::state::history::{Deaths, LastExit, Tally};
 use crate::state::said::{Notice, Told};
-use crate::state::{Files, Sight, State, StoredProcess, Unread, VERSION};
+use crate::state::{Files, Sight, State, Unread, VERSION};
 use crate::time::{Time, clocks_ms, millis, now};
 
 /// By how many milliseconds the clocks differ from before when one of them has been set; a leap second does no harm.

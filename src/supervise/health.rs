@@ -6,9 +6,9 @@ use std::rc::Rc;
 
 use crate::hold;
 use crate::policy::{Life, May, News, Seen, Still};
-use crate::probe::ProbeResult;
-use crate::probe::command::{Finding, Probe};
+use crate::probe::command::Probe;
 use crate::probe::evidence::CpuTime;
+use crate::probe::{Finding, ProbeResult};
 use crate::process::ProcessId;
 use crate::process::cgroup::{ControlGroups, last_part};
 use crate::process::handle::Handle;

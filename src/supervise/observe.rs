@@ -144,7 +144,7 @@ impl Supervisor {
     fn look_for_the_one_before(&mut self, criteria: &Criteria) -> Result<Option<Seen>, Unknown> {
         let Some(process) = self.parts.record.followed_before.take() else { return Ok(None) };
         let Parts { proc, open_pidfd, .. } = &self.parts;
-        let held = Handle::resume(proc, &process.stored(), criteria, *open_pidfd)?;
+        let held = Handle::resume(proc, &process, criteria, *open_pidfd)?;
         Ok(held.map(|followed| {
             self.parts.emit(Event::Over(Notice::Unknown));
             match self.named_instead(&followed) {

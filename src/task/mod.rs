@@ -208,7 +208,6 @@ impl Task {
     ) -> io::Result<Self> {
         command.stdin(input);
         let has_errors = matches!(output, Output::CapturedWithErrors);
-        let is_captured = has_errors || matches!(output, Output::Captured);
         match output {
             Output::Null => command.stdout(nowhere()?).stderr(nowhere()?),
             Output::File(file) => command.stdout(file.try_clone()?).stderr(file),
@@ -223,9 +222,9 @@ impl Task {
             before_exec()
         });
         let mut child = command.spawn()?;
-        let captured = child.stdout.take().filter(|_| is_captured).and_then(Capture::new);
-        let (pid, deadline) =
-            (Pid::try_from(child.id()).unwrap_or_default(), timeout.map(|timeout| now + timeout));
+        let captured = child.stdout.take().and_then(Capture::new);
+        let pid = Pid::try_from(child.id()).unwrap_or_default();
+        let deadline = timeout.map(|timeout| now + timeout);
         Ok(Task { pid, began: now, deadline, stage: Stage::Running, captured })
     }
 
