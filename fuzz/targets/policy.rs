@@ -263,15 +263,22 @@ impl History {
             2 => Seen::Died { at: self.now, started: other.started },
             3 => Seen::Ended(Ended { cause: ENDINGS[usize::from(how) % 5], as_expected: how & 16 != 0 }),
             4 if self.command.take().is_some() => Seen::CommandEnded,
-            4 if how & 7 == 0 => Seen::WindowEnded(Window { number: 1, at: self.now }),
-            4 if how & 7 == 1 => Seen::VersionDue((how >> 3).into()),
+            4 if how & 7 == 0 => {
+                self.policy.end_window(Window { number: 1, at: self.now });
+                Seen::Nothing
+            }
+            4 if how & 7 == 1 => {
+                self.policy.use_version((how >> 3).into());
+                Seen::Nothing
+            }
             4 => Seen::Probed(self.probed.take().unwrap_or(self.id), RESULTS[usize::from(how >> 3)]),
             5 => {
                 let lost = time(how % 6);
                 self.now += lost;
                 let nothing = Duration::ZERO;
                 let (slept, stalled) = if how & 8 == 0 { (lost, nothing) } else { (nothing, lost) };
-                Seen::Lost(Lost { slept, stalled })
+                self.policy.lose(Lost { slept, stalled });
+                Seen::Nothing
             }
             7 => self.by_hand(step, other),
             _ => Seen::Nothing,

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::health::{Probing, Up};
 use super::start::look_or_wait;
-use super::state::{AfterCommand, DownCause, Policy, Sight, Since, State};
-use super::{Action, Answer, Decision, Ended, Failure, KILL_AFTER, May, News, NotDone, Outcome};
-use super::{END_LOOK, REAP_GRACE, Request, Seen, Still, Then};
+use super::state::{DownCause, Policy, Sight, State};
+use super::{Action, Answer, Decision, END_LOOK, Ended, Failure, KILL_AFTER, May, News, NotDone, Outcome};
+use super::{REAP_GRACE, Seen, Since, Still, Then};
 use crate::process::ProcessId;
 use crate::process::termination::Cause;
 use crate::time::Time;
@@ -17,55 +17,29 @@ impl Policy {
     pub fn decide(&mut self, now: Time, seen: Seen, may: May) -> Decision {
         self.may = may;
         self.answer = None;
-        self.note(now, seen);
+        if let Seen::Request(what) = seen {
+            self.ask(now, what);
+        }
+        if seen == Seen::CommandEnded {
+            (self.command, self.command_ended) = (None, Some(now));
+        }
+        self.answer_in_time(now, seen);
         let decision = match self.state {
             State::Fresh => self.fresh(now, seen),
             State::Up(up) => self.up(now, seen, up),
             State::Down { until, cause } => self.down(now, seen, until, cause),
-            State::Starting { at, sight } if self.is_asked_to_stop() => {
-                self.starting_no_more(now, seen, at, sight)
-            }
             State::Starting { at, sight } => self.starting(now, seen, at, sight),
             State::EndingCommand { since, killed, then } => {
                 self.ending_command(now, seen, since, killed, then)
             }
             State::Stopping(stop) => self.stopping(now, seen, stop),
-            State::Finished => self.finished(now, seen),
-            State::GaveUp { until } => self.given_up(now, seen, until),
+            State::Finished => self.left_alone(now, seen, None),
+            State::GaveUp { until } => self.left_alone(now, seen, Some(until)),
         };
         if let Action::End(_) = decision.action {
             self.refuse(NotDone::CannotTell);
         }
         Decision { answer: self.answer.take(), ..decision }
-    }
-
-    /// What an observation means in every state.
-    fn note(&mut self, now: Time, seen: Seen) {
-        match seen {
-            Seen::CommandEnded => {
-                self.command = None;
-                self.command_ended = Some(now);
-            }
-            Seen::Lost(lost) => self.command = self.command.map(|since| since.lose(lost)),
-            Seen::Request(what) => self.ask(now, what),
-            Seen::WindowEnded(window) => self.window = Some(window),
-            Seen::VersionDue(version) => self.version_due = Some(version),
-            Seen::Nothing
-            | Seen::Running { .. }
-            | Seen::Handed { .. }
-            | Seen::Missing
-            | Seen::LeftNear
-            | Seen::Unknown
-            | Seen::Died { .. }
-            | Seen::Ended(_)
-            | Seen::Started
-            | Seen::CommandRefused
-            | Seen::Probed(..)
-            | Seen::StageEnded { .. }
-            | Seen::Gone { .. }
-            | Seen::StopImpossible => {}
-        }
-        self.answer_in_time(now, seen);
     }
 
     fn fresh(&mut self, now: Time, seen: Seen) -> Decision {
@@ -75,9 +49,11 @@ impl Policy {
             // It ended while nobody watched.
             Seen::Missing if self.has_run => self.finish(now),
             // It came from an attempt of the watch before, and did not last.
-            Seen::Missing if self.on_probation && self.may_start() => self.failed(now, Failure::Unstable),
+            Seen::Missing if self.memory.on_probation && self.may_start() => {
+                self.failed(now, Failure::Unstable)
+            }
             Seen::Missing => {
-                self.on_probation = false;
+                self.memory.on_probation = false;
                 self.start(now)
             }
             Seen::Unknown | Seen::LeftNear => self.cannot_tell(now),
@@ -91,10 +67,7 @@ impl Policy {
             | Seen::StageEnded { .. }
             | Seen::Gone { .. }
             | Seen::StopImpossible
-            | Seen::Lost(_)
-            | Seen::Request(_)
-            | Seen::WindowEnded(_)
-            | Seen::VersionDue(_) => Action::Look.into(),
+            | Seen::Request(_) => Action::Look.into(),
         }
     }
 
@@ -103,7 +76,7 @@ impl Policy {
             Seen::Running { id, still } if id.is_same(up.id) => self.runs_on(now, Up { still, ..up }),
             Seen::Running { id, still } => self.handed(now, up, id, still),
             Seen::Handed { id, still } => {
-                self.ours = self.ours.map(|ours| if ours.is_same(up.id) { id } else { ours });
+                self.memory.ours = self.memory.ours.map(|ours| if ours.is_same(up.id) { id } else { ours });
                 self.handed(now, up, id, still)
             }
             Seen::Probed(id, result) if id.is_same(up.id) => self.probed(now, up, result),
@@ -113,19 +86,12 @@ impl Policy {
             // Of a stop that was abandoned, when all but this was done.
             Seen::Gone { id } if id.is_same(up.id) => {
                 let decision = self.lost(now, id.started, up);
-                self.on_probation = false;
+                self.memory.on_probation = false;
                 let until = self.earliest_start(now + self.limits.after_stop);
                 self.state = State::Down { until, cause: DownCause::Known };
                 decision
             }
-            Seen::Lost(_) => {
-                let probing = if up.probing == Probing::No { Probing::No } else { Probing::Void };
-                self.state = State::Up(Up { probing, ..up });
-                Action::Look.into()
-            }
-            Seen::Nothing | Seen::Request(_) | Seen::WindowEnded(_) | Seen::VersionDue(_) => {
-                Action::Look.into()
-            }
+            Seen::Nothing | Seen::Request(_) => Action::Look.into(),
             Seen::Unknown if self.limits.once && up.probing == Probing::No => self.cannot_tell(now),
             Seen::Unknown
             | Seen::Ended(_)
@@ -156,7 +122,7 @@ impl Policy {
                 self.weigh(now, at, ran, Ended { cause: Cause::Unknown, as_expected: false })
             }
             // Nor did anybody start it again, though it may have been stopped for that.
-            (Seen::Missing, DownCause::Launcher) if self.on_probation && is_due => {
+            (Seen::Missing, DownCause::Launcher) if self.memory.on_probation && is_due => {
                 self.failed(now, Failure::Unstable)
             }
             (Seen::Missing, DownCause::Finishing) if is_due => self.finish(now),
@@ -174,10 +140,7 @@ impl Policy {
                 | Seen::Probed(..)
                 | Seen::StageEnded { .. }
                 | Seen::Gone { .. }
-                | Seen::StopImpossible
-                | Seen::Lost(_)
-                | Seen::WindowEnded(_)
-                | Seen::VersionDue(_),
+                | Seen::StopImpossible,
                 _,
             ) => look_or_wait(now, until),
         }
@@ -185,8 +148,13 @@ impl Policy {
 
     fn starting(&mut self, now: Time, seen: Seen, at: Since, sight: Sight) -> Decision {
         let judged_at = at.plus(self.limits.restart_wait_interval);
+        // Somebody has asked for an end of it: it is not judged.
+        let is_unwanted = self.is_asked_to_stop();
         match seen {
             Seen::CommandRefused => self.refused(now),
+            Seen::Running { id, still } | Seen::Handed { id, still } if is_unwanted => {
+                self.started_in_vain(now, id, still)
+            }
             Seen::Running { id, still } | Seen::Handed { id, still } if now >= judged_at => {
                 self.succeeded(now, id, still)
             }
@@ -194,80 +162,44 @@ impl Policy {
             Seen::Died { at: died, started } => {
                 let ran = died.saturating_sub(started);
                 self.state = State::Starting { at, sight: Sight::Gone { at: died, ran, end: None } };
-                self.next_look(now, at.at, judged_at)
+                if is_unwanted { Action::Look.into() } else { self.next_look(now, at.at, judged_at) }
             }
             Seen::Ended(end) => {
+                let mut may_be_launcher = false;
                 if let Sight::Gone { at: died, ran, .. } = sight {
                     let sight = Sight::Gone { at: died, ran, end: Some(end) };
                     self.state = State::Starting { at, sight };
-                    if self.may_be_launcher(end.cause, ran) {
-                        return Action::Look.into();
-                    }
+                    may_be_launcher = self.may_be_launcher(end.cause, ran);
                 }
-                self.next_look(now, at.at, judged_at)
+                let looks = is_unwanted || may_be_launcher;
+                if looks { Action::Look.into() } else { self.next_look(now, at.at, judged_at) }
             }
+            Seen::Missing if is_unwanted => self.end_start(now, at),
+            Seen::Missing if now >= judged_at => self.judge_missing(now, at, judged_at, sight),
+            // Nothing is ended, and nothing started beside it.
+            Seen::LeftNear if is_unwanted => {
+                self.refuse(NotDone::LeftNear);
+                self.starting(now, seen, at, sight)
+            }
+            Seen::LeftNear if now >= judged_at => self.left_near(now, at, sight),
+            Seen::Unknown if self.limits.once && now >= at.plus(self.limits.start_timeout) => {
+                Action::End(Outcome::Unknown).into()
+            }
+            Seen::Unknown if is_unwanted || now >= judged_at => self.next_check(now),
+            Seen::Missing | Seen::LeftNear | Seen::Unknown => self.next_look(now, at.at, judged_at),
             // It runs since now: its user and its output log were looked for first.
             Seen::Started => {
                 let at = Since::new(now);
                 self.state = State::Starting { at, sight };
                 self.next_look(now, now, at.plus(self.limits.restart_wait_interval))
             }
-            Seen::Missing | Seen::LeftNear if now < judged_at => self.next_look(now, at.at, judged_at),
-            Seen::Missing => self.judge_missing(now, at, judged_at, sight),
-            Seen::LeftNear => self.left_near(now, at, sight),
-            Seen::Unknown if self.limits.once && now >= at.plus(self.limits.start_timeout) => {
-                Action::End(Outcome::Unknown).into()
-            }
-            Seen::Unknown if now < judged_at => self.next_look(now, at.at, judged_at),
-            Seen::Unknown => self.next_check(now),
-            Seen::Lost(lost) => {
-                self.state = State::Starting { at: at.lose(lost), sight };
-                Action::Look.into()
-            }
             Seen::Nothing
             | Seen::CommandEnded
             | Seen::Probed(..)
             | Seen::StageEnded { .. }
             | Seen::Gone { .. }
             | Seen::StopImpossible
-            | Seen::Request(_)
-            | Seen::WindowEnded(_)
-            | Seen::VersionDue(_) => Action::Look.into(),
-        }
-    }
-
-    /// A start is under way, and somebody has asked for an end of it. It is not judged.
-    fn starting_no_more(&mut self, now: Time, seen: Seen, at: Since, sight: Sight) -> Decision {
-        match seen {
-            Seen::Running { id, still } | Seen::Handed { id, still } => self.started_in_vain(now, id, still),
-            Seen::Missing => self.end_start(now, at),
-            Seen::CommandRefused => self.refused(now),
-            Seen::Died { at: died, started } => {
-                let ran = died.saturating_sub(started);
-                self.state = State::Starting { at, sight: Sight::Gone { at: died, ran, end: None } };
-                Action::Look.into()
-            }
-            // Nothing is ended, and nothing started beside it.
-            Seen::LeftNear => {
-                self.refuse(NotDone::LeftNear);
-                self.starting(now, seen, at, sight)
-            }
-            Seen::Unknown => self.next_check(now),
-            Seen::Lost(lost) => {
-                self.state = State::Starting { at: at.lose(lost), sight };
-                Action::Look.into()
-            }
-            Seen::Nothing
-            | Seen::Ended(_)
-            | Seen::Started
-            | Seen::CommandEnded
-            | Seen::Probed(..)
-            | Seen::StageEnded { .. }
-            | Seen::Gone { .. }
-            | Seen::StopImpossible
-            | Seen::Request(_)
-            | Seen::WindowEnded(_)
-            | Seen::VersionDue(_) => Action::Look.into(),
+            | Seen::Request(_) => Action::Look.into(),
         }
     }
 
@@ -277,19 +209,16 @@ impl Policy {
         seen: Seen,
         since: Since,
         killed: bool,
-        then: AfterCommand,
+        then: Option<Then>,
     ) -> Decision {
-        let (since, then) = match seen {
+        let then = match seen {
             Seen::CommandEnded => {
                 return match then {
-                    AfterCommand::Fail => self.failed(now, Failure::Overran),
-                    AfterCommand::Start => self.look_after_stop(now, Then::Start),
-                    AfterCommand::Rest => self.look_after_stop(now, Then::Rest),
+                    None => self.failed(now, Failure::Overran),
+                    Some(then) => self.look_after_stop(now, then),
                 };
             }
-            Seen::Lost(lost) => (since.lose(lost), then),
-            Seen::Request(Request::Stop) => (since, AfterCommand::Rest),
-            Seen::Request(Request::Start | Request::Restart) => (since, AfterCommand::Start),
+            Seen::Request(what) => Some(what.then()),
             Seen::Nothing
             | Seen::Running { .. }
             | Seen::Handed { .. }
@@ -303,9 +232,7 @@ impl Policy {
             | Seen::Probed(..)
             | Seen::StageEnded { .. }
             | Seen::Gone { .. }
-            | Seen::StopImpossible
-            | Seen::WindowEnded(_)
-            | Seen::VersionDue(_) => (since, then),
+            | Seen::StopImpossible => then,
         };
         let kill_at = since.plus(KILL_AFTER);
         let kills = !killed && now >= kill_at;
@@ -319,48 +246,27 @@ impl Policy {
         }
     }
 
-    fn finished(&mut self, now: Time, seen: Seen) -> Decision {
-        match seen {
-            Seen::Running { id, still } | Seen::Handed { id, still } => self.found(now, id, still, true),
-            Seen::Missing if self.asked.is_some() => self.missing_as_asked(now),
-            Seen::Missing if self.limits.once => Action::End(Outcome::LeftAlone).into(),
-            Seen::Unknown | Seen::LeftNear => self.cannot_tell(now),
-            Seen::Nothing | Seen::Request(_) => Action::Look.into(),
-            Seen::Missing
-            | Seen::Died { .. }
-            | Seen::Ended(_)
-            | Seen::Started
-            | Seen::CommandEnded
-            | Seen::CommandRefused
-            | Seen::Probed(..)
-            | Seen::StageEnded { .. }
-            | Seen::Gone { .. }
-            | Seen::StopImpossible
-            | Seen::Lost(_)
-            | Seen::WindowEnded(_)
-            | Seen::VersionDue(_) => self.next_check(now),
-        }
-    }
-
-    fn given_up(&mut self, now: Time, seen: Seen, until: Time) -> Decision {
+    /// It has finished; or was given up, until then.
+    fn left_alone(&mut self, now: Time, seen: Seen, until: Option<Time>) -> Decision {
         match seen {
             Seen::Running { id, still } | Seen::Handed { id, still } => {
-                self.failures = 0;
+                self.memory.failures = 0;
                 self.found(now, id, still, true)
             }
             Seen::Missing if self.asked.is_some() => self.missing_as_asked(now),
-            Seen::Missing if now >= until && self.may_start() => {
-                self.failures = 0;
+            Seen::Missing if until.is_some_and(|until| now >= until) && self.may_start() => {
+                self.memory.failures = 0;
                 self.start(now)
             }
             Seen::Missing if self.limits.once => Action::End(Outcome::LeftAlone).into(),
-            Seen::Missing if until > now => {
-                Action::Wait(until.min(now + self.limits.health_check_interval)).into()
+            Seen::Missing => {
+                let check = now + self.limits.health_check_interval;
+                Action::Wait(until.filter(|until| *until > now).map_or(check, |until| until.min(check)))
+                    .into()
             }
             Seen::Unknown | Seen::LeftNear => self.cannot_tell(now),
             Seen::Nothing | Seen::Request(_) => Action::Look.into(),
-            Seen::Missing
-            | Seen::Died { .. }
+            Seen::Died { .. }
             | Seen::Ended(_)
             | Seen::Started
             | Seen::CommandEnded
@@ -368,40 +274,33 @@ impl Policy {
             | Seen::Probed(..)
             | Seen::StageEnded { .. }
             | Seen::Gone { .. }
-            | Seen::StopImpossible
-            | Seen::Lost(_)
-            | Seen::WindowEnded(_)
-            | Seen::VersionDue(_) => self.next_check(now),
+            | Seen::StopImpossible => self.next_check(now),
         }
     }
 
     /// A look could not tell, and no attempt is being judged.
-    fn cannot_tell(&self, now: Time) -> Decision {
+    pub(super) fn cannot_tell(&self, now: Time) -> Decision {
         if self.limits.once { Action::End(Outcome::Unknown).into() } else { self.next_check(now) }
     }
 
     /// The process runs, and no attempt of ours is being judged.
     fn found(&mut self, now: Time, id: ProcessId, still: Still, by_itself: bool) -> Decision {
         if !self.is_ours(id) {
-            (self.ours, self.version) = (None, None);
+            (self.memory.ours, self.memory.version) = (None, None);
         }
         let up = self.enter(now, id, still);
         if self.limits.once && now >= id.started + self.limits.stable_after {
             self.stable();
         }
-        let decision = match self.due_stop(now, up) {
-            Some(decision) => decision,
-            None => self.attend(now, up),
-        };
-        Decision { news: Some(News::Found { by_itself }), ..decision }
+        self.attend_or_stop(now, up).with(News::Found { by_itself })
     }
 
     /// It runs again.
     fn back(&mut self, now: Time, id: ProcessId, still: Still, cause: DownCause) -> Decision {
         // What a launcher leaves is on the same probation, and comes from the same attempt.
         let is_same = matches!(cause, DownCause::Launcher | DownCause::Finishing);
-        self.on_probation &= is_same;
-        self.ours = self.ours.filter(|_| is_same).map(|_| id);
+        self.memory.on_probation &= is_same;
+        self.memory.ours = self.memory.ours.filter(|_| is_same).map(|_| id);
         self.found(now, id, still, true)
     }
 
@@ -417,10 +316,8 @@ impl Policy {
     }
 
     fn stable(&mut self) -> Option<News> {
-        let forgotten = self.failures;
-        self.on_probation = false;
-        self.failures = 0;
-        self.rounds = 0;
+        let forgotten = self.memory.failures;
+        self.memory = self.memory.without_failures();
         (forgotten > 0).then_some(News::Stable { forgotten })
     }
 
@@ -435,7 +332,7 @@ impl Policy {
         let ran = at.saturating_sub(started);
         // A command that stayed with the process has its time to end from here on.
         self.command = self.command.map(|_| Since::new(at));
-        self.health.series = None;
+        self.memory.health.series = None;
         self.state = State::Down { until, cause: DownCause::Awaited { at, ran } };
         Action::Wait(until).into()
     }
@@ -456,17 +353,15 @@ impl Policy {
         if self.is_failure(end.cause, ran) {
             return self.failed_at(now, until, Failure::Unstable);
         }
-        self.on_probation = false;
+        self.memory.on_probation = false;
         self.state = State::Down { until, cause: DownCause::Known };
         look_or_wait(now, until)
     }
 
     /// It has ended as it should.
     pub(super) fn finish(&mut self, now: Time) -> Decision {
-        self.on_probation = false;
+        self.memory = self.memory.without_failures();
         self.has_run = false;
-        self.failures = 0;
-        self.rounds = 0;
         self.state = State::Finished;
         self.reply(Answer::Done);
         let action =

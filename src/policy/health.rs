@@ -31,9 +31,9 @@ pub(super) enum Probing {
 impl Policy {
     /// The process runs, and is followed from here on.
     pub(super) fn enter(&mut self, now: Time, id: ProcessId, still: Still) -> Up {
-        let series = self.health.series.filter(|series| series.process.is_same(id));
+        let series = self.memory.health.series.filter(|series| series.process.is_same(id));
         let new = Series { process: id, failures: 0, excused: 0, condition: Condition::Starting, since: now };
-        self.health.series = self.limits.has_probe.then(|| series.unwrap_or(new));
+        self.memory.health.series = self.limits.has_probe.then(|| series.unwrap_or(new));
         self.has_run = self.limits.autorestart == Autorestart::Never;
         let up = Up { id, still, probing: Probing::No, due: now };
         self.state = State::Up(up);
@@ -44,6 +44,14 @@ impl Policy {
     pub(super) fn handed(&mut self, now: Time, old: Up, id: ProcessId, still: Still) -> Decision {
         let up = self.enter(now, id, still);
         if old.probing == Probing::No { self.attend(now, up) } else { Action::EndProbe.into() }
+    }
+
+    /// What comes next for a process that has just been found: a stop that is due, perhaps.
+    pub(super) fn attend_or_stop(&mut self, now: Time, up: Up) -> Decision {
+        match self.due_stop(now, up) {
+            Some(decision) => decision,
+            None => self.attend(now, up),
+        }
     }
 
     /// What comes next for a process that runs: a probe, or a wait.
@@ -85,7 +93,7 @@ impl Policy {
         let counts = up.probing == Probing::Yes && self.may.probe && up.still == Still::No;
         let up = Up { probing: Probing::No, due: now + self.limits.probe_interval, ..up };
         self.state = State::Up(up);
-        let Some(series) = self.health.series.as_mut().filter(|_| counts) else {
+        let Some(series) = self.memory.health.series.as_mut().filter(|_| counts) else {
             return self.attend(now, up);
         };
         let excuses = self.limits.probe_failures.saturating_mul(EXCUSED);
@@ -101,17 +109,17 @@ impl Policy {
     }
 
     fn healthy(&mut self, now: Time, up: Up) -> Decision {
-        self.health.proven = true;
-        self.health.resting_until = None;
+        self.memory.health.proven = true;
+        self.memory.health.resting_until = None;
         let mut news = None;
-        if let Some(series) = &mut self.health.series {
+        if let Some(series) = &mut self.memory.health.series {
             (series.failures, series.excused) = (0, 0);
             if series.condition != Condition::Healthy {
                 news = Some(News::Healthy { again: series.condition == Condition::Unhealthy });
                 (series.condition, series.since) = (Condition::Healthy, now);
             }
             if now >= series.since + self.limits.stable_after {
-                (self.health.restarts, self.health.rounds) = (0, 0);
+                (self.memory.health.restarts, self.memory.health.rounds) = (0, 0);
             }
         }
         Decision { news, ..self.attend(now, up) }
@@ -119,7 +127,7 @@ impl Policy {
 
     fn unhealthy(&mut self, now: Time, up: Up) -> Decision {
         let starts_until = up.id.started + self.limits.probe_start_period;
-        let Some(series) = &mut self.health.series else { return self.attend(now, up) };
+        let Some(series) = &mut self.memory.health.series else { return self.attend(now, up) };
         if series.condition == Condition::Starting && now < starts_until {
             return self.attend(now, up);
         }
@@ -147,15 +155,15 @@ impl Policy {
             return Some(Left::Warned);
         }
         // A wrong probe must not stop what works.
-        if !self.health.proven && (!self.is_ours(id) || self.health.restarts > 0) {
+        if !self.memory.health.proven && (!self.is_ours(id) || self.memory.health.restarts > 0) {
             return Some(Left::NeverHealthy);
         }
-        match self.health.resting_until {
+        match self.memory.health.resting_until {
             Some(until) if now < until => return Some(Left::Resting),
-            Some(_) => (self.health.resting_until, self.health.restarts) = (None, 0),
+            Some(_) => (self.memory.health.resting_until, self.memory.health.restarts) = (None, 0),
             None => {}
         }
-        let restarts = self.health.restarts;
+        let restarts = self.memory.health.restarts;
         if self.limits.max_fail_count.is_some_and(|max| restarts >= max) {
             return Some(Left::Enough { restarts, retry: self.rest(now) });
         }
@@ -165,9 +173,9 @@ impl Policy {
     /// It is left running, for longer each time.
     pub(super) fn rest(&mut self, now: Time) -> Duration {
         let first = self.limits.retry_after.unwrap_or(DEFAULT_RETRY);
-        let pause = pause(first, self.health.rounds);
-        self.health.rounds = self.health.rounds.saturating_add(1);
-        self.health.resting_until = Some(now + pause);
+        let pause = pause(first, self.memory.health.rounds);
+        self.memory.health.rounds = self.memory.health.rounds.saturating_add(1);
+        self.memory.health.resting_until = Some(now + pause);
         pause
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::LONGEST_RETRY;
+use super::{LONGEST_RETRY, Since};
 use crate::process::ProcessId;
 use crate::settings::{Autorestart, Limits};
 use crate::time::{Time, millis};
@@ -98,7 +98,7 @@ pub enum Condition {
     Unhealthy,
 }
 
-/// A stop that is under way.
+/// A stop that is under way. The next watch begins its stage anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stopping {
     /// What is stopped.
@@ -109,10 +109,37 @@ pub struct Stopping {
     /// What is done.
     pub stage: Stage,
     /// Since when.
-    #[serde(rename = "since_ms", with = "millis")]
-    pub since: Time,
+    #[serde(flatten)]
+    pub since: Since,
     /// What comes when it is gone.
     pub then: Then,
+    /// This watch has begun its stage.
+    #[serde(skip)]
+    pub(super) is_begun: bool,
+    /// The last stage is over, and that is told.
+    #[serde(skip)]
+    pub(super) is_overdue: bool,
+    /// The process dumps core.
+    #[serde(skip)]
+    pub(super) dumps: bool,
+}
+
+impl Stopping {
+    /// At this stage since then, which is to be begun.
+    pub fn new(process: ProcessId, why: Why, stage: Stage, since: Time, then: Then) -> Self {
+        let since = Since::new(since);
+        Stopping { process, why, stage, since, then, is_begun: false, is_overdue: false, dumps: false }
+    }
+
+    /// As the next watch begins with it.
+    pub(super) fn anew(self) -> Self {
+        Stopping::new(self.process, self.why, self.stage, self.since.at, self.then)
+    }
+
+    /// The process is gone.
+    pub(super) fn is_gone(self) -> bool {
+        matches!(self.stage, Stage::Left | Stage::LeftKilled)
+    }
 }
 
 /// Why a process is stopped.

@@ -15,7 +15,7 @@ mod stop;
 mod tests;
 
 pub use memory::{Condition, HealthMemory, Life, Memory, Series, Stage, Stopping, Then, Why};
-pub use state::Policy;
+pub use state::{Policy, Since};
 
 pub use crate::probe::ProbeResult;
 pub use crate::process::handle::Still;
@@ -111,14 +111,8 @@ pub enum Seen {
     },
     /// The process cannot be signalled: there is no pidfd, or no permission.
     StopImpossible,
-    /// Time was lost: what has its time has more of it.
-    Lost(Lost),
     /// Somebody asks for something. It is answered by [`Decision::answer`], unless a newer one comes.
     Request(Request),
-    /// The hours of the process are over. Said once for each window, by each run.
-    WindowEnded(Window),
-    /// This version of the start command is in force. Said when that changes, and first of all in each run.
-    VersionDue(u64),
 }
 
 /// How a process ended.
@@ -413,6 +407,22 @@ impl From<Action> for Decision {
 
 impl Action {
     fn with(self, news: News) -> Decision {
-        Decision { action: self, news: Some(news), answer: None }
+        Decision::from(self).with(news)
+    }
+}
+
+impl Decision {
+    fn with(self, news: News) -> Self {
+        Decision { news: Some(news), ..self }
+    }
+}
+
+impl Request {
+    /// What is to come of the stop that is under way when it is made.
+    fn then(self) -> Then {
+        match self {
+            Request::Stop => Then::Rest,
+            Request::Start | Request::Restart => Then::Start,
+        }
     }
 }

@@ -9,7 +9,7 @@ use crate::time::Time;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Asked {
     pub what: Request,
-    since: Since,
+    pub since: Since,
     /// When the process was stopped since.
     pub stopped: Option<Time>,
 }
@@ -41,10 +41,6 @@ impl Policy {
     /// take, and soon if no look can tell.
     pub(super) fn answer_in_time(&mut self, now: Time, seen: Seen) {
         let Some(asked) = self.asked else { return };
-        if let Seen::Lost(lost) = seen {
-            self.asked = Some(Asked { since: asked.since.lose(lost), ..asked });
-            return;
-        }
         let stages = 3 * self.limits.stop_timeout.unwrap_or(LONG_STAGE);
         let start = self.limits.start_timeout + self.limits.restart_wait_interval;
         let is_idle = match self.state {
@@ -76,7 +72,7 @@ impl Policy {
                 return Action::Wait(known).into();
             }
             self.reply(Answer::Done);
-            self.on_probation = false;
+            self.memory.on_probation = false;
             if self.limits.once {
                 return Action::End(Outcome::LeftAlone).into();
             }
@@ -88,9 +84,7 @@ impl Policy {
             return self.next_check(now);
         }
         if self.may_start() {
-            self.failures = 0;
-            self.rounds = 0;
-            self.on_probation = false;
+            self.memory = self.memory.without_failures();
         }
         self.start(now)
     }

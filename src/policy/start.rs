@@ -1,9 +1,9 @@
 //! A start: the attempt, its verdict, and what enough failures come to.
 
 use super::health::pause;
-use super::state::{AfterCommand, CountedBy, DownCause, Policy, Sight, Since, State};
+use super::state::{CountedBy, DownCause, Policy, Sight, State};
 use super::{Action, Answer, DEFAULT_RETRY, Decision, Ended, FIRST_LOOK, Failure, News, NotDone, Outcome};
-use super::{Request, SETTLE, Still};
+use super::{Request, SETTLE, Since, Still, Then};
 use crate::process::ProcessId;
 use crate::process::termination::Cause;
 use crate::time::Time;
@@ -30,7 +30,7 @@ impl Policy {
             return if is_held { self.next_check(now) } else { Action::Wait(until).into() };
         }
         if self.command.is_some() {
-            return if is_asked { self.end_command(now, AfterCommand::Start) } else { self.outwait(now) };
+            return if is_asked { self.end_command(now, Some(Then::Start)) } else { self.outwait(now) };
         }
         // What is left of a restart.
         if let Some(asked) = &mut self.asked {
@@ -39,16 +39,16 @@ impl Policy {
         self.command = Some(Since::new(now));
         self.command_ended = None;
         self.has_started = true;
-        self.last_attempt = Some(now);
-        (self.ours, self.version) = (None, self.version_due);
+        self.memory.last_attempt = Some(now);
+        (self.memory.ours, self.memory.version) = (None, self.version_due);
         self.state = State::Starting { at: Since::new(now), sight: Sight::NotYet };
-        Action::Start { attempt: self.failures.saturating_add(1) }.into()
+        Action::Start { attempt: self.memory.failures.saturating_add(1) }.into()
     }
 
     /// The start command could not be created.
     pub(super) fn refused(&mut self, now: Time) -> Decision {
         self.command = None;
-        self.last_attempt = None;
+        self.memory.last_attempt = None;
         self.refuse(NotDone::NotStarted);
         let until = now + self.limits.health_check_interval;
         self.state = State::Down { until, cause: DownCause::Known };
@@ -68,18 +68,18 @@ impl Policy {
     }
 
     pub(super) fn succeeded(&mut self, now: Time, id: ProcessId, still: Still) -> Decision {
-        let news = News::Succeeded { attempt: self.failures.saturating_add(1) };
-        self.on_probation = !self.limits.stable_after.is_zero();
-        if !self.on_probation {
-            self.failures = 0;
+        let news = News::Succeeded { attempt: self.memory.failures.saturating_add(1) };
+        self.memory.on_probation = !self.limits.stable_after.is_zero();
+        if !self.memory.on_probation {
+            self.memory.failures = 0;
         }
-        self.ours = Some(id);
+        self.memory.ours = Some(id);
         let up = self.enter(now, id, still);
         self.reply(Answer::Done);
         if self.limits.once {
             return Action::End(Outcome::Running { started: true }).with(news);
         }
-        Decision { news: Some(news), ..self.attend(now, up) }
+        self.attend(now, up).with(news)
     }
 
     /// It is missing when the attempt is to be judged.
@@ -115,27 +115,21 @@ impl Policy {
     pub(super) fn left_near(&mut self, now: Time, at: Since, sight: Sight) -> Decision {
         self.refuse(NotDone::LeftNear);
         self.state = State::Starting { at, sight: Sight::Near };
-        let action =
-            if self.limits.once { Action::End(Outcome::Unknown) } else { self.next_check(now).action };
-        if sight == Sight::Near { action.into() } else { action.with(News::LeftNear) }
+        let decision = self.cannot_tell(now);
+        if sight == Sight::Near { decision } else { decision.with(News::LeftNear) }
     }
 
     /// Somebody wants to have stopped, or started anew, what is there after the start command.
     pub(super) fn started_in_vain(&mut self, now: Time, id: ProcessId, still: Still) -> Decision {
-        self.ours = Some(id);
+        self.memory.ours = Some(id);
         let up = self.enter(now, id, still);
-        match self.due_stop(now, up) {
-            Some(decision) => decision,
-            None => self.attend(now, up),
-        }
+        self.attend_or_stop(now, up)
     }
 
     /// Nothing is there yet after the start command, and somebody has asked for an end of it.
     pub(super) fn end_start(&mut self, now: Time, at: Since) -> Decision {
-        let is_stop = self.asked.is_some_and(|asked| asked.what == Request::Stop);
         if self.command.is_some() {
-            let then = if is_stop { AfterCommand::Rest } else { AfterCommand::Start };
-            return self.end_command(now, then);
+            return self.end_command(now, self.asked.map(|asked| asked.what.then()));
         }
         // What it has put into the background last has a moment to become what it is called.
         let ended = self.command_ended.unwrap_or(at.at);
@@ -147,7 +141,7 @@ impl Policy {
         self.missing_as_asked(now)
     }
 
-    pub(super) fn end_command(&mut self, now: Time, then: AfterCommand) -> Decision {
+    pub(super) fn end_command(&mut self, now: Time, then: Option<Then>) -> Decision {
         self.state = State::EndingCommand { since: Since::new(now), killed: false, then };
         Action::StopCommand.into()
     }
@@ -161,24 +155,24 @@ impl Policy {
     pub(super) fn failed_at(&mut self, now: Time, until: Time, why: Failure) -> Decision {
         let is_held = !self.may_start();
         self.refuse(if is_held { NotDone::Held } else { NotDone::NotStarted });
-        self.on_probation = false;
+        self.memory.on_probation = false;
         if is_held {
             self.state = State::Down { until, cause: DownCause::Known };
             return look_or_wait(now, until).action.with(News::Undone);
         }
-        self.failures = self.failures.saturating_add(1);
-        let failures = self.failures;
+        self.memory.failures = self.memory.failures.saturating_add(1);
+        let failures = self.memory.failures;
         let may_give_up = self.has_started || self.counted_by == CountedBy::Ours;
         let Some(_) = self.limits.max_fail_count.filter(|max| may_give_up && failures >= *max) else {
             // One more of its own is enough.
             let most = self.limits.max_fail_count.map(|max| max.saturating_sub(1));
-            self.failures = most.map_or(failures, |most| failures.min(most));
+            self.memory.failures = most.map_or(failures, |most| failures.min(most));
             self.state = State::Down { until, cause: DownCause::Known };
             let action = if now >= until { Action::Look } else { Action::Wait(until) };
             return action.with(News::Failed { failures, why });
         };
-        let pause = pause(self.limits.retry_after.unwrap_or(DEFAULT_RETRY), self.rounds);
-        self.rounds = self.rounds.saturating_add(1);
+        let pause = pause(self.limits.retry_after.unwrap_or(DEFAULT_RETRY), self.memory.rounds);
+        self.memory.rounds = self.memory.rounds.saturating_add(1);
         self.state = State::GaveUp { until: now + pause };
         let ends = self.limits.once || self.limits.retry_after.is_none();
         let action = if ends { Action::End(Outcome::GaveUp) } else { self.next_check(now).action };
@@ -192,13 +186,12 @@ impl Policy {
         if now < patience_ends {
             return Action::Wait(patience_ends.min(now + self.limits.health_check_interval)).into();
         }
-        let decision = self.end_command(now, AfterCommand::Fail);
-        Decision { news: Some(News::Overran), ..decision }
+        self.end_command(now, None).with(News::Overran)
     }
 
     /// `wanted`, or later, so that two attempts are never closer than `restart_wait_interval`.
     pub(super) fn earliest_start(&self, wanted: Time) -> Time {
-        let spaced = self.last_attempt.map(|last| last + self.limits.restart_wait_interval);
+        let spaced = self.memory.last_attempt.map(|last| last + self.limits.restart_wait_interval);
         spaced.map_or(wanted, |spaced| wanted.max(spaced))
     }
 

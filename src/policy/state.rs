@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use super::health::Up;
+use serde::{Deserialize, Serialize};
+
+use super::health::{Probing, Up};
 use super::request::Asked;
-use super::stop::Stop;
-use super::{Answer, Ended, HealthMemory, Life, Lost, May, Memory, Window};
+use super::{Answer, Ended, HealthMemory, Life, Lost, May, Memory, Stage, Stopping, Then, Window};
 use crate::process::ProcessId;
 use crate::process::termination::Cause;
 use crate::settings::{Autorestart, Limits};
-use crate::time::Time;
+use crate::time::{Time, millis};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
@@ -21,10 +22,10 @@ pub(super) enum State {
     Down { until: Time, cause: DownCause },
     /// The start command was run at `at` and is to be judged.
     Starting { at: Since, sight: Sight },
-    /// The start command is being ended.
-    EndingCommand { since: Since, killed: bool, then: AfterCommand },
+    /// The start command is being ended: then comes this, or its attempt has failed.
+    EndingCommand { since: Since, killed: bool, then: Option<Then> },
     /// The process is being stopped.
-    Stopping(Stop),
+    Stopping(Stopping),
     /// It has ended as it should.
     Finished,
     /// Enough failures; a fresh round begins at `until`.
@@ -58,41 +59,31 @@ pub(super) enum Sight {
     Near,
 }
 
-/// What comes when the start command has been ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AfterCommand {
-    /// It overran: its attempt has failed.
-    Fail,
-    /// A look, and a start.
-    Start,
-    /// A look.
-    Rest,
-}
-
 /// The beginning of something that has its time, and the time that was lost since.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Since {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Since {
+    /// When it began.
+    #[serde(rename = "since_ms", with = "millis")]
     pub at: Time,
+    #[serde(skip)]
     lost: Lost,
 }
 
 impl Since {
+    /// It begins then.
     pub fn new(at: Time) -> Self {
         Since { at, lost: Lost::default() }
     }
 
     /// When it has lasted for `length`. Sleep does not count, and being stalled not for more than once the
     /// length: whatever stalls the watch, it does not wait for ever.
-    pub fn plus(self, length: Duration) -> Time {
+    pub(super) fn plus(self, length: Duration) -> Time {
         self.at + length + self.lost.slept + self.lost.stalled.min(length)
     }
 
-    pub fn lose(self, Lost { slept, stalled }: Lost) -> Self {
-        let lost = Lost {
-            slept: self.lost.slept.saturating_add(slept),
-            stalled: self.lost.stalled.saturating_add(stalled),
-        };
-        Since { lost, ..self }
+    fn lose(&mut self, Lost { slept, stalled }: Lost) {
+        self.lost.slept = self.lost.slept.saturating_add(slept);
+        self.lost.stalled = self.lost.stalled.saturating_add(stalled);
     }
 }
 
@@ -101,35 +92,23 @@ impl Since {
 pub struct Policy {
     pub(super) limits: Limits,
     pub(super) state: State,
-    /// Failed attempts in a row.
-    pub(super) failures: u32,
-    /// The running process came from an attempt and is not stable yet: if it crashes, that attempt
-    /// turns into a failure.
-    pub(super) on_probation: bool,
+    /// What outlives the watch, but for what the state says: [`Policy::memory`] has it all.
+    pub(super) memory: Memory,
     /// The start command is at work, and is waited for since then.
     pub(super) command: Option<Since>,
     /// When the start command of the last attempt ended.
     pub(super) command_ended: Option<Time>,
-    pub(super) last_attempt: Option<Time>,
-    /// Rounds of attempts given up since the process was last stable.
-    pub(super) rounds: u32,
     /// There was an attempt in this run.
     pub(super) has_started: bool,
     pub(super) counted_by: CountedBy,
     /// What is allowed now.
     pub(super) may: May,
-    /// The process that came from an attempt.
-    pub(super) ours: Option<ProcessId>,
-    pub(super) health: HealthMemory,
     /// The process has run, where that matters.
     pub(super) has_run: bool,
-    /// The version that the process was started with, or is being stopped for.
-    pub(super) version: Option<u64>,
     /// The version that is in force.
     pub(super) version_due: Option<u64>,
     /// The last window that ended, until somebody has done something about it.
     pub(super) window: Option<Window>,
-    pub(super) window_stopped: Option<u64>,
     /// What somebody asks for.
     pub(super) asked: Option<Asked>,
     /// What is answered with this decision.
@@ -151,22 +130,15 @@ impl Policy {
         Policy {
             limits,
             state: State::Fresh,
-            failures: 0,
-            on_probation: false,
+            memory: Memory::default(),
             command: None,
             command_ended: None,
-            last_attempt: None,
-            rounds: 0,
             has_started: false,
             counted_by: CountedBy::Ours,
             may: May::ALL,
-            ours: None,
-            health: HealthMemory::default(),
             has_run: false,
-            version: None,
             version_due: None,
             window: None,
-            window_stopped: None,
             asked: None,
             answer: None,
         }
@@ -175,57 +147,35 @@ impl Policy {
     /// A watch that goes on where another stopped; `command` is since when its start command has been
     /// at work, if it is.
     pub fn recall(limits: Limits, memory: Memory, command: Option<Time>) -> Self {
-        let Memory { failures, on_probation, last_attempt, judging, rounds, gave_up_until, .. } = memory;
-        let Memory { ours, health, stopping, life, version, window_stopped, .. } = memory;
-        let state = match (stopping.and_then(Stop::recall), gave_up_until, last_attempt, life) {
+        // Nothing was done in the first stage of a stop, which is left to a new decision.
+        let stopping = memory.stopping.filter(|stop| stop.stage != Stage::Evidence);
+        let state = match (stopping, memory.gave_up_until, memory.last_attempt, memory.life) {
             (Some(stop), ..) => State::Stopping(stop),
             (None, Some(until), ..) => State::GaveUp { until },
-            (None, None, Some(at), _) if judging => {
+            (None, None, Some(at), _) if memory.judging => {
                 State::Starting { at: Since::new(at), sight: Sight::NotYet }
             }
             (None, None, _, Life::Finished) => State::Finished,
             (None, None, _, Life::Open | Life::HasRun) => State::Fresh,
         };
-        Policy {
-            state,
-            failures,
-            on_probation,
-            command: command.map(Since::new),
-            last_attempt,
-            rounds,
-            ours,
-            health,
-            has_run: life == Life::HasRun,
-            version,
-            window_stopped,
-            ..Policy::new(limits)
-        }
+        let has_run = memory.life == Life::HasRun;
+        Policy { state, memory, has_run, command: command.map(Since::new), ..Policy::new(limits) }
     }
 
     /// What the next watch needs to know.
     pub fn memory(&self) -> Memory {
-        let life = match self.state {
-            State::Finished => Life::Finished,
-            _ if self.has_run => Life::HasRun,
-            _ => Life::Open,
-        };
         Memory {
-            failures: self.failures,
-            on_probation: self.on_probation,
-            last_attempt: self.last_attempt,
-            judging: matches!(
-                self.state,
-                State::Starting { .. } | State::EndingCommand { then: AfterCommand::Fail, .. }
-            ),
-            rounds: self.rounds,
+            judging: matches!(self.state, State::Starting { .. } | State::EndingCommand { then: None, .. }),
             gave_up_until: if let State::GaveUp { until } = self.state { Some(until) } else { None },
             // It decides about nothing else.
-            ours: self.ours.filter(|_| self.limits.has_probe || self.version.is_some()),
-            health: self.health,
-            stopping: if let State::Stopping(stop) = self.state { Some(stop.record()) } else { None },
-            life,
-            version: self.version,
-            window_stopped: self.window_stopped,
+            ours: self.memory.ours.filter(|_| self.limits.has_probe || self.memory.version.is_some()),
+            stopping: if let State::Stopping(stop) = self.state { Some(stop.anew()) } else { None },
+            life: match self.state {
+                State::Finished => Life::Finished,
+                _ if self.has_run => Life::HasRun,
+                _ => Life::Open,
+            },
+            ..self.memory
         }
     }
 
@@ -241,7 +191,7 @@ impl Policy {
 
     /// Goes on with another probe: what the old one found says nothing of it.
     pub fn begin_other_probe(&mut self, now: Time) {
-        self.health = HealthMemory::default();
+        self.memory.health = HealthMemory::default();
         if let State::Up(Up { id, still, probing, .. }) = self.state {
             let up = self.enter(now, id, still);
             self.state = State::Up(Up { probing, ..up });
@@ -250,10 +200,7 @@ impl Policy {
 
     /// Forgets failures and a give-up, since somebody said so.
     pub fn forget(&mut self, now: Time) {
-        self.failures = 0;
-        self.rounds = 0;
-        self.on_probation = false;
-        self.health = self.health.afresh();
+        self.memory = self.memory.afresh();
         match self.state {
             State::GaveUp { .. } => {
                 self.state = State::Down { until: self.earliest_start(now), cause: DownCause::Known };
@@ -269,6 +216,31 @@ impl Policy {
         }
     }
 
+    /// Time was lost: what has its time has more of it, and a probe that is under way tells nothing.
+    pub fn lose(&mut self, lost: Lost) {
+        let own = match &mut self.state {
+            State::Up(up) => {
+                up.probing = if up.probing == Probing::No { Probing::No } else { Probing::Void };
+                None
+            }
+            State::Starting { at: since, .. } | State::EndingCommand { since, .. } => Some(since),
+            State::Stopping(stop) => Some(&mut stop.since),
+            State::Fresh | State::Down { .. } | State::Finished | State::GaveUp { .. } => None,
+        };
+        let asked = self.asked.as_mut().map(|asked| &mut asked.since);
+        self.command.iter_mut().chain(asked).chain(own).for_each(|since| since.lose(lost));
+    }
+
+    /// The hours of the process are over. Said once for each window, by each run.
+    pub fn end_window(&mut self, window: Window) {
+        self.window = Some(window);
+    }
+
+    /// This version of the start command is in force from here on.
+    pub fn use_version(&mut self, version: u64) {
+        self.version_due = Some(version);
+    }
+
     /// What is remembered is of another series of runs: nothing is given up because of that alone.
     pub fn begin_series(&mut self) {
         self.counted_by = CountedBy::Others;
@@ -280,7 +252,7 @@ impl Policy {
         *self = Policy {
             command: self.command,
             command_ended: self.command_ended,
-            last_attempt: self.last_attempt,
+            memory: Memory { last_attempt: self.memory.last_attempt, ..Memory::default() },
             has_started: self.has_started,
             counted_by: self.counted_by,
             may: self.may,
@@ -309,14 +281,15 @@ impl Policy {
     /// How long after such an end of the process the start comes, unless an attempt is being judged or
     /// was the last.
     pub fn delay_after(&self, cause: Cause, ran: Duration) -> Option<Duration> {
-        let is_last = self.limits.max_fail_count.is_some_and(|max| self.failures.saturating_add(1) >= max);
+        let is_last =
+            self.limits.max_fail_count.is_some_and(|max| self.memory.failures.saturating_add(1) >= max);
         let is_down = matches!(self.state, State::Down { .. });
         (is_down && !(is_last && self.is_failure(cause, ran))).then(|| self.delay(cause))
     }
 
     /// Whether a give-up is not the first since the process was stable, somebody resumed it, or the settings changed.
     pub fn has_given_up_before(&self) -> bool {
-        self.rounds > 1
+        self.memory.rounds > 1
     }
 
     /// When the attempt is judged whose process has ended.
@@ -331,12 +304,12 @@ impl Policy {
 
     /// Whether the attempt that brought about what ended so turns into a failure.
     pub(super) fn is_failure(&self, cause: Cause, ran: Duration) -> bool {
-        self.on_probation
+        self.memory.on_probation
             && matches!(cause, Cause::Crashed | Cause::Unknown)
             && ran < self.limits.stable_after
     }
 
     pub(super) fn is_ours(&self, id: ProcessId) -> bool {
-        self.ours.is_some_and(|ours| ours.is_same(id))
+        self.memory.ours.is_some_and(|ours| ours.is_same(id))
     }
 }

@@ -4,85 +4,35 @@ use std::time::Duration;
 
 use super::health::{Probing, Up};
 use super::request::Asked;
-use super::state::{AfterCommand, DownCause, Policy, Since, State};
+use super::state::{DownCause, Policy, State};
 use super::{Action, Answer, Decision, END_LOOK, EVIDENCE, KILL_AFTER, LONG_STAGE, MayStart, News, NotDone};
-use super::{Outcome, Request, Seen, Stage, Still, StopBy, Stopping, Then, Why};
+use super::{Outcome, Request, Seen, Since, Stage, Still, StopBy, Stopping, Then, Why};
 use crate::process::ProcessId;
 use crate::settings::KillMode;
 use crate::time::Time;
 
-/// A stop that is under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stop {
-    pub id: ProcessId,
-    pub stage: Stage,
-    since: Since,
-    pub why: Why,
-    then: Then,
-    /// This watch has begun its stage.
-    is_begun: bool,
-    /// The last stage is over, and that is told.
-    is_overdue: bool,
-    /// The process dumps core.
-    dumps: bool,
-}
-
-impl Stop {
-    /// The stop of a watch before this one. Nothing was done in the first stage, which is left to a new
-    /// decision.
-    pub fn recall(record: Stopping) -> Option<Self> {
-        let Stopping { process: id, why, stage, since, then } = record;
-        let since = Since::new(since);
-        (stage != Stage::Evidence).then_some(Stop {
-            id,
-            stage,
-            since,
-            why,
-            then,
-            is_begun: false,
-            is_overdue: false,
-            dumps: false,
-        })
-    }
-
-    pub fn record(self) -> Stopping {
-        let Stop { id: process, stage, since, why, then, .. } = self;
-        Stopping { process, why, stage, since: since.at, then }
-    }
-
-    /// The process is gone.
-    fn is_gone(self) -> bool {
-        matches!(self.stage, Stage::Left | Stage::LeftKilled)
-    }
-}
-
 impl Policy {
-    pub(super) fn stopping(&mut self, now: Time, seen: Seen, stop: Stop) -> Decision {
+    pub(super) fn stopping(&mut self, now: Time, seen: Seen, stop: Stopping) -> Decision {
         if stop.is_gone() {
             return self.ending_left(now, seen, stop);
         }
         let is_untouched = stop.stage == Stage::Evidence;
         match seen {
-            Seen::Nothing | Seen::WindowEnded(_) | Seen::VersionDue(_) => Action::Look.into(),
+            Seen::Nothing => Action::Look.into(),
             // It is decided anew.
             Seen::Request(_) if is_untouched => {
-                self.enter(now, stop.id, Still::No);
+                self.enter(now, stop.process, Still::No);
                 Action::Look.into()
             }
             Seen::Request(what) => {
-                let then = if what == Request::Stop { Then::Rest } else { Then::Start };
-                self.state = State::Stopping(Stop { then, ..stop });
+                self.state = State::Stopping(Stopping { then: what.then(), ..stop });
                 Action::Look.into()
             }
-            Seen::Lost(lost) => {
-                self.state = State::Stopping(Stop { since: stop.since.lose(lost), ..stop });
-                Action::Look.into()
-            }
-            Seen::Running { id, still } if id.is_same(stop.id) => {
+            Seen::Running { id, still } if id.is_same(stop.process) => {
                 if is_untouched && still != Still::No {
                     return self.leave_running(now, stop, still);
                 }
-                self.stop_on(now, Stop { dumps: still == Still::Dying, ..stop })
+                self.stop_on(now, Stopping { dumps: still == Still::Dying, ..stop })
             }
             Seen::Running { id, still } | Seen::Handed { id, still } if is_untouched => {
                 self.enter(now, id, still);
@@ -90,8 +40,8 @@ impl Policy {
             }
             // Nothing was done to it: it died by itself.
             Seen::Died { at, started } if is_untouched => self.died(at, started),
-            Seen::Missing | Seen::LeftNear if is_untouched => self.died(now, stop.id.started),
-            Seen::Gone { id } if !id.is_same(stop.id) => self.stop_on(now, stop),
+            Seen::Missing | Seen::LeftNear if is_untouched => self.died(now, stop.process.started),
+            Seen::Gone { id } if !id.is_same(stop.process) => self.stop_on(now, stop),
             Seen::Running { .. } | Seen::Missing | Seen::LeftNear | Seen::Died { .. } | Seen::Gone { .. } => {
                 self.stopped(now, stop)
             }
@@ -109,18 +59,16 @@ impl Policy {
     }
 
     /// The process is gone that was stopped, and what it left behind is being ended.
-    fn ending_left(&mut self, now: Time, seen: Seen, stop: Stop) -> Decision {
+    fn ending_left(&mut self, now: Time, seen: Seen, stop: Stopping) -> Decision {
         let stop = match seen {
             Seen::StageEnded { .. } => return self.after_stop(now, stop),
             Seen::Request(what) => {
-                let then = if what == Request::Stop { Then::Rest } else { Then::Start };
                 // The stop that was asked for is the one that has been.
                 if let Some(asked) = &mut self.asked {
                     asked.stopped = (what != Request::Start).then_some(now);
                 }
-                Stop { then, ..stop }
+                Stopping { then: what.then(), ..stop }
             }
-            Seen::Lost(lost) => Stop { since: stop.since.lose(lost), ..stop },
             Seen::Nothing
             | Seen::Running { .. }
             | Seen::Handed { .. }
@@ -134,26 +82,16 @@ impl Policy {
             | Seen::CommandRefused
             | Seen::Probed(..)
             | Seen::Gone { .. }
-            | Seen::StopImpossible
-            | Seen::WindowEnded(_)
-            | Seen::VersionDue(_) => stop,
+            | Seen::StopImpossible => stop,
         };
         self.state = State::Stopping(stop);
         let ends = stop.since.plus(KILL_AFTER);
         match stop.stage {
-            Stage::LeftKilled if stop.is_begun && now >= ends => self.after_stop(now, stop),
-            _ if !stop.is_begun || now >= ends => {
-                let kill = now >= ends && stop.is_begun || stop.stage == Stage::LeftKilled;
-                self.end_left(now, stop, kill)
-            }
-            _ => Action::Wait(ends.min(now + END_LOOK)).into(),
+            _ if !stop.is_begun => self.begin_stage(now, stop, stop.stage),
+            _ if now < ends => Action::Wait(ends.min(now + END_LOOK)).into(),
+            Stage::LeftKilled => self.after_stop(now, stop),
+            _ => self.begin_stage(now, stop, Stage::LeftKilled),
         }
-    }
-
-    fn end_left(&mut self, now: Time, stop: Stop, kill: bool) -> Decision {
-        let stage = if kill { Stage::LeftKilled } else { Stage::Left };
-        self.state = State::Stopping(Stop { stage, since: Since::new(now), is_begun: true, ..stop });
-        Action::EndLeft { kill }.into()
     }
 
     /// Whether a stop for this reason may begin: what may not be started afterwards is not stopped.
@@ -174,84 +112,67 @@ impl Policy {
             return Some(self.end_probe(now, up));
         }
         match why {
-            Why::Version => self.version = self.version_due,
-            Why::Hours => self.window_stopped = self.window.take().map(|window| window.number),
+            Why::Version => self.memory.version = self.version_due,
+            Why::Hours => self.memory.window_stopped = self.window.take().map(|window| window.number),
             Why::Request | Why::Unhealthy => {}
         }
         Some(self.begin_stop(now, up.id, why, then))
     }
 
     fn why_stop(&mut self, now: Time, id: ProcessId) -> Option<(Why, Then)> {
-        let asked_for = match self.asked {
-            Some(Asked { what: Request::Stop, stopped: None, .. }) => Some(Then::Rest),
-            Some(Asked { what: Request::Restart, stopped: None, .. }) => Some(Then::Start),
-            Some(Asked { what: Request::Stop, stopped: Some(_), .. }) => {
-                self.refuse(NotDone::BackAgain);
-                None
+        match self.asked {
+            Some(Asked { what: what @ (Request::Stop | Request::Restart), stopped: None, .. }) => {
+                if self.may_stop(Why::Request, what.then()) {
+                    return Some((Why::Request, what.then()));
+                }
+                self.refuse(NotDone::Held);
             }
-            Some(Asked { what: Request::Start | Request::Restart, .. }) => {
-                self.reply(Answer::Done);
-                None
-            }
-            None => None,
-        };
-        if let Some(then) = asked_for {
-            if self.may_stop(Why::Request, then) {
-                return Some((Why::Request, then));
-            }
-            self.refuse(NotDone::Held);
+            Some(Asked { what: Request::Stop, .. }) => self.refuse(NotDone::BackAgain),
+            Some(Asked { what: Request::Start | Request::Restart, .. }) => self.reply(Answer::Done),
+            None => {}
         }
         // In its hours, it is another window's process.
         let is_held = self.may.start != MayStart::Yes;
         self.window = self.window.filter(|_| is_held);
         let is_over = self.window.is_some_and(|window| {
-            self.window_stopped != Some(window.number) && id.started < window.at && window.at <= now
+            self.memory.window_stopped != Some(window.number) && id.started < window.at && window.at <= now
         });
         if is_over && self.may_stop(Why::Hours, Then::Rest) {
             return Some((Why::Hours, Then::Rest));
         }
-        let is_other = self.is_ours(id) && self.version.is_some() && self.version != self.version_due;
+        let is_other =
+            self.is_ours(id) && self.memory.version.is_some() && self.memory.version != self.version_due;
         let is_due = is_other && self.version_due.is_some();
         (is_due && self.may_stop(Why::Version, Then::Start)).then_some((Why::Version, Then::Start))
     }
 
     /// Begins a stop. It is written down before the action is carried out.
-    pub(super) fn begin_stop(&mut self, now: Time, id: ProcessId, why: Why, then: Then) -> Decision {
-        let stop = Stop {
-            id,
-            stage: Stage::Evidence,
-            since: Since::new(now),
-            why,
-            then,
-            is_begun: true,
-            is_overdue: false,
-            dumps: false,
-        };
+    pub(super) fn begin_stop(&mut self, now: Time, process: ProcessId, why: Why, then: Then) -> Decision {
         let stage = match why {
             Why::Unhealthy => Stage::Evidence,
             Why::Request | Why::Hours | Why::Version => self.first_stage(),
         };
-        self.begin_stage(now, stop, stage)
+        self.begin_stage(now, Stopping::new(process, why, stage, now, then), stage)
     }
 
     fn first_stage(&self) -> Stage {
         if self.limits.has_stop_command { Stage::Command } else { Stage::Signal }
     }
 
-    fn begin_stage(&mut self, now: Time, stop: Stop, stage: Stage) -> Decision {
-        self.state = State::Stopping(Stop { stage, since: Since::new(now), is_begun: true, ..stop });
+    fn begin_stage(&mut self, now: Time, stop: Stopping, stage: Stage) -> Decision {
+        self.state = State::Stopping(Stopping { stage, since: Since::new(now), is_begun: true, ..stop });
         match stage {
-            Stage::Evidence => Action::Evidence(stop.id).into(),
-            Stage::Command => Action::StopBy(stop.id, StopBy::Command).into(),
-            Stage::Signal => Action::StopBy(stop.id, StopBy::Signal).into(),
-            Stage::Kill => Action::Kill(stop.id).into(),
+            Stage::Evidence => Action::Evidence(stop.process).into(),
+            Stage::Command => Action::StopBy(stop.process, StopBy::Command).into(),
+            Stage::Signal => Action::StopBy(stop.process, StopBy::Signal).into(),
+            Stage::Kill => Action::Kill(stop.process).into(),
             Stage::Left => Action::EndLeft { kill: false }.into(),
             Stage::LeftKilled => Action::EndLeft { kill: true }.into(),
         }
     }
 
     /// The process is still there.
-    fn stop_on(&mut self, now: Time, stop: Stop) -> Decision {
+    fn stop_on(&mut self, now: Time, stop: Stopping) -> Decision {
         self.state = State::Stopping(stop);
         if !stop.is_begun {
             return self.go_on_to(now, stop, stop.stage);
@@ -272,7 +193,7 @@ impl Policy {
         }
     }
 
-    fn stage_ended(&mut self, now: Time, stop: Stop, well: bool) -> Decision {
+    fn stage_ended(&mut self, now: Time, stop: Stopping, well: bool) -> Decision {
         match stop.stage {
             // It cannot be stopped just now; the next probe will ask again.
             Stage::Evidence if !well => self.leave_running(now, stop, Still::No),
@@ -285,12 +206,12 @@ impl Policy {
     }
 
     /// A stage is over, and the process still there.
-    fn next_stage(&mut self, now: Time, stop: Stop) -> Decision {
+    fn next_stage(&mut self, now: Time, stop: Stopping) -> Decision {
         let kills = self.limits.stop_timeout.is_some() && !(stop.dumps && stop.why == Why::Unhealthy);
         match stop.stage {
             Stage::Evidence if !self.may_stop(stop.why, stop.then) => self.abandon(now, stop, false),
             Stage::Evidence => {
-                self.health.restarts = self.health.restarts.saturating_add(1);
+                self.memory.health.restarts = self.memory.health.restarts.saturating_add(1);
                 self.begin_stage(now, stop, self.first_stage())
             }
             Stage::Command => self.go_on_to(now, stop, Stage::Signal),
@@ -300,14 +221,14 @@ impl Policy {
     }
 
     /// Asked again before each signal: a pause is for those who have the process in hand.
-    fn go_on_to(&mut self, now: Time, stop: Stop, stage: Stage) -> Decision {
+    fn go_on_to(&mut self, now: Time, stop: Stopping, stage: Stage) -> Decision {
         if self.may.stop { self.begin_stage(now, stop, stage) } else { self.abandon(now, stop, false) }
     }
 
     /// All was done, and it is still there. It is started when it is gone.
-    fn overdue(&mut self, now: Time, stop: Stop) -> Decision {
+    fn overdue(&mut self, now: Time, stop: Stopping) -> Decision {
         self.refuse(NotDone::StillThere);
-        self.state = State::Stopping(Stop { is_overdue: true, ..stop });
+        self.state = State::Stopping(Stopping { is_overdue: true, ..stop });
         let action = if self.limits.once {
             Action::End(Outcome::Running { started: false })
         } else {
@@ -317,44 +238,39 @@ impl Policy {
     }
 
     /// The stop is over, and the process left as it is: nothing may be done to it any more, or can be.
-    fn abandon(&mut self, now: Time, stop: Stop, impossible: bool) -> Decision {
+    fn abandon(&mut self, now: Time, stop: Stopping, impossible: bool) -> Decision {
         if self.is_asked_to_stop() {
             self.refuse(if impossible { NotDone::CannotStop } else { NotDone::Held });
         }
         if impossible && stop.why == Why::Unhealthy {
             self.rest(now);
         }
-        let decision = self.leave_running(now, stop, Still::No);
-        Decision { news: Some(News::StopAbandoned { why: stop.why, impossible }), ..decision }
+        self.leave_running(now, stop, Still::No).with(News::StopAbandoned { why: stop.why, impossible })
     }
 
-    fn leave_running(&mut self, now: Time, stop: Stop, still: Still) -> Decision {
+    fn leave_running(&mut self, now: Time, stop: Stopping, still: Still) -> Decision {
         let due = now + self.limits.probe_interval;
-        self.attend(now, Up { id: stop.id, still, probing: Probing::No, due })
+        self.attend(now, Up { id: stop.process, still, probing: Probing::No, due })
     }
 
     /// The process is gone that was stopped. That was no death, and no failure.
-    fn stopped(&mut self, now: Time, stop: Stop) -> Decision {
-        self.on_probation = false;
+    fn stopped(&mut self, now: Time, stop: Stopping) -> Decision {
+        self.memory.on_probation = false;
         self.has_run = false;
-        self.health.series = None;
+        self.memory.health.series = None;
         if let Some(asked) = &mut self.asked {
             asked.stopped = Some(now);
         }
         let is_all = stop.stage == Stage::Kill || self.limits.kill_mode == KillMode::Mixed;
-        let decision = if is_all { self.end_left(now, stop, false) } else { self.after_stop(now, stop) };
-        Decision { news: Some(News::Stopped { why: stop.why }), ..decision }
+        let decision =
+            if is_all { self.begin_stage(now, stop, Stage::Left) } else { self.after_stop(now, stop) };
+        decision.with(News::Stopped { why: stop.why })
     }
 
     /// Nothing is left of it that is to be ended, but its start command, which stayed with it.
-    fn after_stop(&mut self, now: Time, stop: Stop) -> Decision {
-        let then = match stop.then {
-            Then::Start => AfterCommand::Start,
-            Then::Rest => AfterCommand::Rest,
-        };
+    fn after_stop(&mut self, now: Time, stop: Stopping) -> Decision {
         if self.command.is_some() {
-            self.state = State::EndingCommand { since: Since::new(now), killed: false, then };
-            return Action::StopCommand.into();
+            return self.end_command(now, Some(stop.then));
         }
         self.look_after_stop(now, stop.then)
     }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::hold::{Held, Hold, depends, hours, of_the_calendar, versions};
-use crate::policy::{Seen, Window};
+use crate::policy::Window;
 use crate::report::event::{Event, Lasting, WatchEvent};
 use crate::settings::versions::{date, number};
 use crate::settings::{OutsideHours, Settings};
@@ -59,11 +59,11 @@ impl Supervisor {
         !versions.is_empty() || !active_hours.is_empty() && *outside_hours == OutsideHours::Stop
     }
 
-    /// What the clock has brought about since this was asked last: another version, which has its start command, or the
-    /// end of its hours.
-    pub(super) fn calendar_news(&mut self) -> Option<Seen> {
+    /// Tells the policy what the clock has brought about since this was asked last: another version, which has its start
+    /// command, or the end of its hours.
+    pub(super) fn heed_calendar(&mut self) {
         if !self.heeds_calendar() && self.calendar.version.is_some() {
-            return None;
+            return;
         }
         let (settings, clock) = (Rc::clone(&self.parts.settings), WallClock::now());
         let Settings { active_hours, outside_hours, versions, start_command, .. } = &*settings;
@@ -81,19 +81,20 @@ impl Supervisor {
                 if told.is_some() {
                     self.parts.emit(WatchEvent::Version(date(it.number)));
                 }
-                return Some(Seen::VersionDue(it.number));
+                self.policy.use_version(it.number);
             }
         }
         if *outside_hours == OutsideHours::Leave
             || !clock.is_trusted
             || hours::is_open(active_hours, clock.local)
         {
-            return None;
+            return;
         }
-        let end = hours::ended_last(active_hours, clock.local)?;
+        let Some(end) = hours::ended_last(active_hours, clock.local) else { return };
         let window = Window { number: number(end), at: when(end) };
-        let is_news = self.calendar.window.replace(window.number) != Some(window.number);
-        is_news.then_some(Seen::WindowEnded(window))
+        if self.calendar.window.replace(window.number) != Some(window.number) {
+            self.policy.end_window(window);
+        }
     }
 
     /// Tells what holds it when a start would come, and what does no longer. Who has stopped it needs no word of it.

@@ -27,7 +27,7 @@ use crate::exit::ExitCode;
 use crate::hold::shutdown::Shutdown;
 use crate::hold::{Held, Hold};
 use crate::log::output::OutputLog;
-use crate::policy::{Action, Life, Memory, Outcome, Policy, ProbeResult, Seen};
+use crate::policy::{Action, Life, Memory, Outcome, Policy, Seen};
 use crate::process::descent::Descent;
 use crate::process::handle::{Handle, OpenPidfd};
 use crate::process::oom::OutOfMemory;
@@ -231,13 +231,12 @@ impl Supervisor {
         loop {
             // What is lost from here on is noticed in the next turn, so nothing may be decided by a later time.
             let now = self.turn.begin(Duration::ZERO);
-            match seen {
-                // It says nothing of the process as it is now.
-                Seen::Probed(process, _) if self.turn.has_lost() => {
-                    seen = Seen::Probed(process, ProbeResult::Unknown);
+            if let Some(lost) = self.turn.take_lost() {
+                self.policy.lose(lost);
+                // What it saw may be so no longer. The second look may take as long as it does.
+                if matches!(seen, Seen::Running { .. } | Seen::Missing | Seen::LeftNear | Seen::Unknown) {
+                    seen = self.look();
                 }
-                _ if self.turn.has_lost() && may_be_late(seen) => seen = Seen::Lost(self.turn.take_lost()),
-                _ => {}
             }
             let may = self.may(seen);
             let decision = self.policy.decide(now, seen, may);
@@ -259,7 +258,8 @@ impl Supervisor {
                     Ok(()) => {
                         self.read_keywords();
                         self.test_output_if_due();
-                        self.calendar_news().unwrap_or_else(|| self.look())
+                        self.heed_calendar();
+                        self.look()
                     }
                     Err(exit) => {
                         self.finish(Worth::All, false);
@@ -507,7 +507,7 @@ impl Supervisor {
                 worth = if facts.is_held_news { Worth::All } else { Worth::AllOfAWarning };
                 let finished = Held::new(Hold::Finished, None);
                 let finished = Some(&finished).filter(|_| policy.memory().life == Life::Finished);
-                explain_to_terminal(&parts.settings, policy.memory(), finished.or(Held::longest(holds)));
+                explain_to_terminal(&parts.settings, &policy.memory(), finished.or(Held::longest(holds)));
                 ExitCode::LeftAlone
             }
         };
@@ -570,31 +570,6 @@ impl Supervisor {
     }
 }
 
-/// Whether a decision on this may be that something has taken too long. It is seen again by another look.
-fn may_be_late(seen: Seen) -> bool {
-    match seen {
-        Seen::Nothing
-        | Seen::Running { .. }
-        | Seen::Missing
-        | Seen::LeftNear
-        | Seen::Unknown
-        | Seen::Lost(_) => true,
-        Seen::Handed { .. }
-        | Seen::Died { .. }
-        | Seen::Ended(_)
-        | Seen::Started
-        | Seen::CommandEnded
-        | Seen::CommandRefused
-        | Seen::Probed(..)
-        | Seen::StageEnded { .. }
-        | Seen::Gone { .. }
-        | Seen::StopImpossible
-        | Seen::Request(_)
-        | Seen::WindowEnded(_)
-        | Seen::VersionDue(_) => false,
-    }
-}
-
 /// This instance, as the service manager is to see it.
 fn snapshot(record: &Store, holds: &[Held], goes_on: bool) -> Snapshot {
     let state = &record.state;
@@ -610,7 +585,7 @@ fn snapshot(record: &Store, holds: &[Held], goes_on: bool) -> Snapshot {
 }
 
 /// To somebody who wonders why nothing happens.
-fn explain_to_terminal(settings: &Settings, memory: Memory, held: Option<&Held>) {
+fn explain_to_terminal(settings: &Settings, memory: &Memory, held: Option<&Held>) {
     if !crate::log::is_terminal() {
         return;
     }

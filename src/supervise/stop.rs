@@ -66,7 +66,7 @@ impl Stops {
     /// Goes on with the stop of a watch before this one.
     pub(super) fn recall(stop: Option<Stopping>, noted: &[ProcessId]) -> Self {
         let process = stop.map(|stop| format!("pid {}", stop.process.pid)).unwrap_or_default();
-        let (id, began) = (stop.map(|stop| stop.process), stop.map_or_else(now, |stop| stop.since));
+        let (id, began) = (stop.map(|stop| stop.process), stop.map_or_else(now, |stop| stop.since.at));
         Stops { id, process, began, noted: noted.to_vec(), ..Stops::default() }
     }
 

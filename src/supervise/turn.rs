@@ -33,14 +33,9 @@ impl Turn {
         now
     }
 
-    /// Whether any was lost that nobody has taken.
-    pub fn has_lost(&self) -> bool {
-        self.lost != Lost::default()
-    }
-
-    /// What was lost since this was asked last.
-    pub fn take_lost(&mut self) -> Lost {
-        std::mem::take(&mut self.lost)
+    /// What was lost since this was asked last, if any was.
+    pub fn take_lost(&mut self) -> Option<Lost> {
+        Some(std::mem::take(&mut self.lost)).filter(|lost| *lost != Lost::default())
     }
 }
 
@@ -86,9 +81,10 @@ mod tests {
     fn what_was_lost_is_told_once() {
         let mut turn = Turn::default();
         turn.begin(Duration::ZERO);
-        assert!(!turn.has_lost());
+        assert_eq!(turn.take_lost(), None);
         turn.began = Some((Time::ZERO, awake()));
         turn.begin(Duration::ZERO);
-        assert!(turn.has_lost() && turn.take_lost().slept > Duration::ZERO && !turn.has_lost());
+        assert!(turn.take_lost().is_some_and(|lost| lost.slept > Duration::ZERO));
+        assert_eq!(turn.take_lost(), None);
     }
 }

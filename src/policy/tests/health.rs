@@ -139,7 +139,7 @@ impl Machine {
             window: 0,
             version: 0,
             asked: None,
-            seen: Seen::VersionDue(0),
+            seen: Seen::Nothing,
             failures: (None, 0),
             healthy_since: None,
             proven: false,
@@ -223,7 +223,7 @@ impl Machine {
             (Fault::Outside(time), _) => {
                 self.until.outside = now + time;
                 self.window += 1;
-                self.pending.push(Seen::WindowEnded(Window { number: self.window, at: now }));
+                policy.end_window(Window { number: self.window, at: now });
             }
             (Fault::Forbid(time), _) => self.until.forbidden = now + time,
             (Fault::Free, _) => {
@@ -231,7 +231,10 @@ impl Machine {
             }
             (Fault::Busy(time), _) => self.until.busy = now + time,
             (Fault::NoPermission(time), _) => self.until.no_permission = now + time,
-            (Fault::Lose(lost), _) => self.pending.push(Seen::Lost(lost)),
+            (Fault::Lose(lost), _) => {
+                policy.lose(lost);
+                self.is_void = true;
+            }
             (Fault::Ask(request), _) => {
                 self.pending.push(Seen::Request(request));
             }
@@ -242,7 +245,7 @@ impl Machine {
             (Fault::Version | Fault::Rollback, _) => {
                 let is_next = matches!(fault, Fault::Version);
                 self.version = if is_next { self.version + 1 } else { self.version.saturating_sub(1) };
-                self.pending.push(Seen::VersionDue(self.version));
+                policy.use_version(self.version);
             }
             (Fault::NextWatch, _) => self.next_watch(policy),
             (
@@ -267,9 +270,10 @@ impl Machine {
         *policy = Policy::recall(self.limits, memory, self.command_until.map(|_| self.now));
         (self.followed, self.unexplained, self.probe, self.stage, self.asked) =
             (None, None, None, None, None);
-        self.pending = vec![Seen::VersionDue(self.version)];
+        self.pending = Vec::new();
+        policy.use_version(self.version);
         if self.now < self.until.outside {
-            self.pending.push(Seen::WindowEnded(Window { number: self.window, at: self.now }));
+            policy.end_window(Window { number: self.window, at: self.now });
         }
     }
 
@@ -277,9 +281,7 @@ impl Machine {
     fn pass(&mut self, until: Time, policy: &mut Policy) -> Seen {
         loop {
             if !self.pending.is_empty() {
-                let seen = self.pending.remove(0);
-                self.is_void |= matches!(seen, Seen::Lost(_));
-                return seen;
+                return self.pending.remove(0);
             }
             if let Some(cause) = self.unexplained.take() {
                 let as_expected = matches!(cause, Cause::Finished | Cause::Stopped);

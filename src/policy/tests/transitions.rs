@@ -529,8 +529,9 @@ fn a_result_is_dropped_that_says_nothing_of_now() {
         policy
     };
     let mut policy = probing();
+    policy.lose(Lost { slept: ms(0), stalled: ms(60_000) });
     let rows = [
-        (70_000, Seen::Lost(Lost { slept: ms(0), stalled: ms(60_000) }), Action::Look, None, None),
+        (70_000, Seen::Nothing, Action::Look, None, None),
         (70_000, running(0), wait(71_000), None, None),
         (70_001, unhealthy(0), wait(71_001), None, None),
         (80_001, running(0), Action::Probe(id(0)), None, None),
@@ -988,39 +989,50 @@ fn what_an_attempt_left_running_near_is_not_started_twice() {
 
 #[test]
 fn time_that_is_lost_is_given_back() {
-    let lost = |slept, stalled| Seen::Lost(Lost { slept: ms(slept), stalled: ms(stalled) });
+    let lost = |slept, stalled| Lost { slept: ms(slept), stalled: ms(stalled) };
     let start = (0, Seen::Missing, Action::Start { attempt: 1 }, None, None);
     // The verdict: all of a sleep, and of what stalls the watch as much again as it has.
     for (lost, judged_at) in [(lost(60_000, 0), 65_000), (lost(0, 3000), 8000), (lost(0, 60_000), 10_000)] {
         let mut policy = Policy::new(LIMITS);
+        go("start", &mut policy, May::ALL, &[start, (1000, Seen::CommandEnded, Action::Look, None, None)]);
+        policy.lose(lost);
         let rows = [
-            start,
-            (1000, Seen::CommandEnded, Action::Look, None, None),
-            (2000, lost, Action::Look, None, None),
+            (2000, Seen::Nothing, Action::Look, None, None),
             (judged_at - 1, Seen::Missing, wait(judged_at), None, None),
             (judged_at, Seen::Missing, Action::Look, failed(1, Failure::Missing), None),
         ];
         go("verdict", &mut policy, May::ALL, &rows);
     }
     let mut policy = Policy::new(LIMITS);
+    go("start", &mut policy, May::ALL, &[start]);
+    policy.lose(lost(7000, 10_000));
     let rows = [
-        start,
-        (50_000, lost(7000, 10_000), Action::Look, None, None),
+        (50_000, Seen::Nothing, Action::Look, None, None),
         (116_999, Seen::Missing, wait(117_000), None, None),
         (117_000, Seen::Missing, Action::StopCommand, Some(News::Overran), None),
-        (120_000, lost(60_000, 0), wait(120_250), None, None),
-        (182_000, Seen::Nothing, Action::KillCommand, None, None),
     ];
     go("start timeout", &mut policy, May::ALL, &rows);
+    policy.lose(lost(60_000, 0));
+    let rows = [
+        (120_000, Seen::Nothing, wait(120_250), None, None),
+        (182_000, Seen::Nothing, Action::KillCommand, None, None),
+    ];
+    go("its end", &mut policy, May::ALL, &rows);
     let mut policy = Policy::new(LIMITS);
     let rows = [
         (0, running(0), wait(1000), FOUND, None),
         (1000, Seen::Request(Request::Stop), Action::Look, None, None),
         (1000, running(0), stop_by(0, StopBy::Signal), None, None),
-        (2000, lost(3_600_000, 0), Action::Look, None, None),
+    ];
+    go("stop", &mut policy, May::ALL, &rows);
+    policy.lose(lost(3_600_000, 0));
+    let rows = [
         (3_602_000, running(0), wait(3_602_250), None, None),
         (3_631_000, running(0), Action::Kill(id(0)), None, None),
-        (3_640_000, lost(0, 500_000), Action::Look, None, None),
+    ];
+    go("its timeout", &mut policy, May::ALL, &rows);
+    policy.lose(lost(0, 500_000));
+    let rows = [
         (3_690_999, running(0), wait(3_691_000), None, None),
         (
             3_691_000,
@@ -1030,7 +1042,11 @@ fn time_that_is_lost_is_given_back() {
             not_done(StillThere),
         ),
     ];
-    go("stop timeout", &mut policy, May::ALL, &rows);
+    go("the last timeout", &mut policy, May::ALL, &rows);
+    // A look that took long tells no less: another would take as long.
+    let mut policy = Policy::new(LIMITS);
+    policy.lose(lost(0, 2000));
+    go("a slow look", &mut policy, May::ALL, &[start]);
 }
 
 #[test]
@@ -1186,69 +1202,67 @@ fn never_is_once_it_has_run() {
 
 #[test]
 fn when_its_hours_are_over_it_is_stopped_once() {
-    let over = Seen::WindowEnded(Window { number: 7, at: ms(5000) });
+    let over = |at| Window { number: 7, at: ms(at) };
     let up = (0, running(0), wait(1000), FOUND, None);
     let mut policy = Policy::new(LIMITS);
+    go("in them", &mut policy, OUTSIDE_HOURS, &[up]);
+    policy.end_window(over(5000));
     let rows = [
-        up,
-        (5000, over, Action::Look, None, None),
+        (5000, Seen::Nothing, Action::Look, None, None),
         (5000, running(0), stop_by(0, StopBy::Signal), None, None),
         (5100, gone(0), Action::Look, stopped(Why::Hours), None),
         (5100, Seen::Missing, wait(6100), None, None),
         (6100, Seen::Missing, wait(7100), None, None),
         // Somebody starts it.
         (8000, running(7500), wait(9000), BACK, None),
-        (9000, over, Action::Look, None, None),
-        (9000, running(7500), wait(10_000), None, None),
     ];
     go("once", &mut policy, OUTSIDE_HOURS, &rows);
+    policy.end_window(over(5000));
+    go("again", &mut policy, OUTSIDE_HOURS, &[(9000, running(7500), wait(10_000), None, None)]);
     assert_eq!(policy.memory().window_stopped, Some(7));
     let mut next = Policy::recall(LIMITS, policy.memory(), None);
-    let rows = [(20_000, over, Action::Look, None, None), (20_000, running(0), wait(21_000), FOUND, None)];
-    go("next watch", &mut next, OUTSIDE_HOURS, &rows);
+    next.end_window(over(5000));
+    go("next watch", &mut next, OUTSIDE_HOURS, &[(20_000, running(0), wait(21_000), FOUND, None)]);
     // A pause that ends in the next hours: it is their process.
     let mut policy = Policy::new(LIMITS);
-    go(
-        "paused",
-        &mut policy,
-        May::NOTHING,
-        &[up, (5000, over, Action::Look, None, None), (5000, running(0), wait(6000), None, None)],
-    );
+    go("before", &mut policy, May::NOTHING, &[up]);
+    policy.end_window(over(5000));
+    go("paused", &mut policy, May::NOTHING, &[(5000, running(0), wait(6000), None, None)]);
     go("hours again", &mut policy, May::ALL, &[(50_000, running(0), wait(51_000), None, None)]);
     go("over", &mut policy, OUTSIDE_HOURS, &[(60_000, running(0), wait(61_000), None, None)]);
     // Nor is what was started after them theirs, and hours that a clock has still to end are not over.
-    let over = |at| Seen::WindowEnded(Window { number: 7, at: ms(at) });
+    let mut policy = Policy::new(LIMITS);
+    policy.end_window(over(5000));
+    go("not theirs", &mut policy, OUTSIDE_HOURS, &[(8000, running(7000), wait(9000), FOUND, None)]);
+    policy.end_window(over(8001));
     let rows = [
-        (8000, running(7000), wait(9000), FOUND, None),
-        (8000, over(5000), Action::Look, None, None),
-        (8000, running(7000), wait(9000), None, None),
-        (8000, over(8001), Action::Look, None, None),
         (8000, running(7000), wait(9000), None, None),
         (8001, running(7000), stop_by(7000, StopBy::Signal), None, None),
     ];
-    go("not yet", &mut Policy::new(LIMITS), OUTSIDE_HOURS, &rows);
+    go("not yet", &mut policy, OUTSIDE_HOURS, &rows);
 }
 
 #[test]
 fn another_version_is_a_stop_and_a_start_once() {
     let mut policy = Policy::new(LIMITS);
-    let start = |at: u64, version| {
+    policy.use_version(1);
+    let start = |at: u64| {
         [
-            (at, Seen::VersionDue(version), Action::Look, None, None),
+            (at, Seen::Nothing, Action::Look, None, None),
             (at, Seen::Missing, Action::Start { attempt: 1 }, None, None),
             (at, Seen::CommandEnded, Action::Look, None, None),
             (at + 5000, running(at + 5), wait(at + 6000), Some(News::Succeeded { attempt: 1 }), None),
         ]
     };
-    go("first", &mut policy, May::ALL, &start(0, 1));
-    let held =
-        [(9000, Seen::VersionDue(2), Action::Look, None, None), (9000, running(5), wait(10_000), None, None)];
-    go("held", &mut policy, OUTSIDE_HOURS, &held);
+    go("first", &mut policy, May::ALL, &start(0));
+    policy.use_version(2);
+    go("held", &mut policy, OUTSIDE_HOURS, &[(9000, running(5), wait(10_000), None, None)]);
     assert_eq!((policy.memory().version, policy.memory().ours), (Some(1), Some(id(5))));
     // The next watch knows.
     let mut policy = Policy::recall(LIMITS, policy.memory(), None);
+    policy.use_version(2);
     let rows = [
-        (10_000, Seen::VersionDue(2), Action::Look, None, None),
+        (10_000, Seen::Nothing, Action::Look, None, None),
         (10_000, running(5), stop_by(5, StopBy::Signal), FOUND, None),
         (10_000, gone(5), Action::Look, stopped(Why::Version), None),
         (10_000, Seen::Missing, Action::Start { attempt: 1 }, None, None),
@@ -1259,26 +1273,25 @@ fn another_version_is_a_stop_and_a_start_once() {
     go("another", &mut policy, May::ALL, &rows);
     // What somebody else has started is of no version.
     let mut policy = Policy::new(LIMITS);
-    let rows = [
-        (0, Seen::VersionDue(1), Action::Look, None, None),
-        (0, running(0), wait(1000), FOUND, None),
-        (1000, Seen::VersionDue(2), Action::Look, None, None),
-        (1000, running(0), wait(2000), None, None),
-    ];
-    go("not ours", &mut policy, May::ALL, &rows);
+    policy.use_version(1);
+    go("not ours", &mut policy, May::ALL, &[(0, running(0), wait(1000), FOUND, None)]);
+    policy.use_version(2);
+    go("nor now", &mut policy, May::ALL, &[(1000, running(0), wait(2000), None, None)]);
     // Nor is what somebody has started in place of ours.
     let mut policy = Policy::new(LIMITS);
-    go("ours", &mut policy, May::ALL, &start(0, 1));
+    policy.use_version(1);
+    go("ours", &mut policy, May::ALL, &start(0));
     let rows = [
         (90_000, died(90_000, 5), wait(93_000), None, None),
         (90_500, running(90_400), wait(91_500), BACK, None),
-        (91_000, Seen::VersionDue(2), Action::Look, None, None),
-        (91_000, running(90_400), wait(92_000), None, None),
     ];
     go("theirs", &mut policy, May::ALL, &rows);
+    policy.use_version(2);
+    go("theirs still", &mut policy, May::ALL, &[(91_000, running(90_400), wait(92_000), None, None)]);
     // What comes of an attempt is not what came of the one before.
     let mut policy = Policy::new(LIMITS);
-    go("ours", &mut policy, May::ALL, &start(0, 1));
+    policy.use_version(1);
+    go("ours", &mut policy, May::ALL, &start(0));
     let rows = [
         (90_000, died(90_000, 5), wait(93_000), None, None),
         (93_000, Seen::Nothing, Action::Look, None, None),
@@ -1308,8 +1321,7 @@ fn a_state_file_of_an_older_version_is_read() {
 
 #[test]
 fn what_was_to_be_killed_is_killed_by_the_next_watch_however_late() {
-    let stage =
-        |stage| Stopping { process: id(0), why: Why::Request, stage, since: ms(10_000), then: Then::Start };
+    let stage = |stage| Stopping::new(id(0), Why::Request, stage, ms(10_000), Then::Start);
     for (was, kill) in [(Stage::Left, false), (Stage::LeftKilled, true)] {
         let memory = Memory { stopping: Some(stage(was)), ..Memory::default() };
         let mut policy = Policy::recall(LIMITS, memory, None);
