@@ -612,3 +612,23 @@ fn from_cron_a_resumed_watch_begins_again() {
     scene.wait_for("attempt 1 succeeded");
     watchdog.terminate();
 }
+
+/// As cron would mail it each minute.
+#[test]
+fn a_recovery_that_cannot_be_written_down_is_not_told_by_each_run() {
+    let scene = Scene::new();
+    let Some(private) = unshare(&scene, &["--mount"]) else {
+        return skip("no mount namespace can be made here");
+    };
+    let line = || scene.watchdog().flag("--once").with("--max-fail-count", "1");
+    assert_eq!(line().with("--start-command", "false").run().code(), Some(1), "{}", scene.story());
+    scene.start_actor(&["sleep"]);
+    let read_only = "cd $HERE && mount --bind state state && mount -o remount,bind,ro state && exec \"$@\"";
+    let private: Vec<_> = private.iter().map(String::as_str).chain(["sh", "-c", read_only, "sh"]).collect();
+    for _ in 0..2 {
+        let said = line().with("--start-command", "false").through(&private).run();
+        assert_eq!((said.code(), &*said.stderr), (Some(0), ""), "{said}");
+    }
+    let said = line().with("--start-command", "false").run();
+    assert!(said.code() == Some(0) && said.stderr.contains("running again"), "{said}");
+}

@@ -478,7 +478,13 @@ impl Supervisor {
         let mut worth = Worth::All;
         let exit = match outcome {
             Outcome::Running { started } => {
+                // What it found running, each run would tell anew if the state cannot be written.
+                let is_told_again =
+                    |record: &mut Store| facts.missing_since.is_none() && record.write().is_err();
                 match followed.as_ref().map(Handle::info) {
+                    _ if (started || parts.record.state.told) && is_told_again(&mut parts.record) => {
+                        worth = Worth::Warnings;
+                    }
                     Some(process) if parts.record.state.told => parts.emit(AttemptEvent::Recovered(process)),
                     Some(process) if started => {
                         let took =
