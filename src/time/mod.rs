@@ -93,20 +93,30 @@ impl WallClock {
     }
 }
 
-/// When the clock on the wall shows this, or has shown it. What is left out when it is set forward, and what comes twice
-/// when it is set back, is the earlier of what it may be.
+/// When the clock on the wall shows this, or has shown it: first, if that comes twice when it is set back. What is left
+/// out when it is set forward is the moment of that.
 pub fn when(local: NaiveDateTime) -> Time {
-    fn earliest<Z: TimeZone>(zone: &Z, local: NaiveDateTime) -> Option<DateTime<Utc>> {
-        let hour = TimeDelta::hours(1);
-        let skipped = || Some(zone.from_local_datetime(&local.checked_add_signed(hour)?).earliest()? - hour);
-        zone.from_local_datetime(&local).earliest().or_else(skipped).map(|at| at.to_utc())
-    }
-    let at = in_zone(|| earliest(&Local, local)).flatten().unwrap_or_else(|| local.and_utc());
+    let shows = |at: DateTime<Utc>| at.with_timezone(&Local).naive_local();
+    let once = || Local.from_local_datetime(&local).earliest().map(|at| at.to_utc());
+    let at = in_zone(|| once().or_else(|| jumps_over(local, shows)));
+    let at = at.flatten().unwrap_or_else(|| local.and_utc());
     let ahead = at.signed_duration_since(Utc::now());
     match ahead.to_std() {
         Ok(ahead) => now().saturating_add(ahead),
         Err(_) => now().saturating_sub(ahead.abs().to_std().unwrap_or_default()),
     }
+}
+
+/// When a clock that `shows` the local time is set forward over this one; to the second.
+fn jumps_over(local: NaiveDateTime, shows: impl Fn(DateTime<Utc>) -> NaiveDateTime) -> Option<DateTime<Utc>> {
+    let days = TimeDelta::days(2);
+    let utc = local.and_utc();
+    let (mut before, mut after) = (utc.checked_sub_signed(days)?, utc.checked_add_signed(days)?);
+    while after - before > TimeDelta::seconds(1) {
+        let middle = before + (after - before) / 2;
+        if shows(middle) > local { after = middle } else { before = middle }
+    }
+    Some(before)
 }
 
 /// What `act` makes of the local time zone, where that can be told: chrono panics on some, and waits for ever for others.
@@ -151,6 +161,19 @@ mod tests {
         }
         assert_eq!(when(NaiveDateTime::MIN), Time::ZERO);
         assert!(when(NaiveDateTime::MAX) > now());
+    }
+
+    #[test]
+    fn a_time_that_no_clock_shows_is_when_the_clock_is_set_forward_over_it() {
+        let date = |text: &str| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S").unwrap();
+        // In Berlin, from 02:00 to 03:00.
+        let set = date("2026-03-29 01:00:00").and_utc();
+        let berlin = |at: DateTime<Utc>| at.naive_utc() + TimeDelta::hours(if at < set { 1 } else { 2 });
+        for left_out in ["02:00:00", "02:30:00", "02:59:58"] {
+            let found = jumps_over(date(&format!("2026-03-29 {left_out}")), berlin).unwrap();
+            assert!((set - found).abs() <= TimeDelta::seconds(1), "{left_out}: {found}");
+        }
+        assert_eq!(jumps_over(NaiveDateTime::MIN, berlin), None);
     }
 
     #[test]
