@@ -272,6 +272,21 @@ fn a_textfile_is_for_all_and_replaced_as_a_whole() {
     assert_eq!(fs::read_to_string(precious).unwrap(), "precious");
 }
 
+/// What is redirected into a file of a full disk is not taken for all there is.
+#[test]
+fn what_cannot_be_written_is_an_error() {
+    let scene = Scene::new();
+    scene.start_actor(&["sleep"]);
+    assert_eq!(scene.watchdog().flag("--once").run().code(), Some(0));
+    for (form, status) in [("--prometheus", 1), ("--json", 4), ("--nagios", 3)] {
+        let through = ["sh", "-c", "exec \"$@\" >/dev/full", "sh"];
+        let ended = scene.say_through(&through, &["status", form, scene.name()]);
+        assert_eq!(ended.code(), Some(status), "{form}: {ended}");
+        let why = "watchdog: cannot write to standard output: No space left on device (os error 28)\n";
+        assert_eq!(ended.stderr, why, "{form}");
+    }
+}
+
 /// A counter that begins at 3 has never risen.
 #[test]
 fn what_is_configured_is_there_from_the_beginning() {

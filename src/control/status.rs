@@ -9,7 +9,7 @@ use super::watch;
 use crate::exit::ExitCode;
 use crate::fs::{Dir, Trust, WaitFor};
 use crate::input::cli::{Form, Which};
-use crate::log::{Stderr, cannot_tell, print};
+use crate::log::{Stderr, cannot_tell, deliver};
 use crate::process::scan::{Proc, Unknown};
 use crate::render::{json, nagios, prometheus, status_table};
 use crate::report::snapshot::{Live, Remark, Snapshot, Status, Watcher};
@@ -41,16 +41,19 @@ pub fn status(which: &Which, form: &Form, user: &User, stderr: &mut Stderr) -> R
         (Err(wrong), Form::Nagios) => for_nagios(nagios::unknown(&wrong.join("; "))),
         (shown, _) => shown?,
     };
-    let Form::Textfile(file) = form else {
-        print(&text);
-        return Ok(exit);
+    let (written, to) = match form {
+        Form::Textfile(file) => (replace(Path::new(file), &text), format!("--textfile {}", quoted(file))),
+        _ => (deliver(&text), "to standard output".to_owned()),
     };
-    Ok(match replace(Path::new(file), &text) {
-        Ok(()) => exit,
-        Err(error) => {
-            let path = quoted(file);
-            stderr.complain(&format!("cannot write --textfile {path}: {error}"));
-            ExitCode::NotDone
+    Ok(match (written, exit) {
+        (Ok(()), exit) => exit,
+        (Err(error), exit) => {
+            stderr.complain(&format!("cannot write {to}: {error}"));
+            match exit {
+                ExitCode::Lsb(_) => ExitCode::Lsb(4),
+                ExitCode::Nagios(_) => ExitCode::Nagios(3),
+                _ => ExitCode::NotDone,
+            }
         }
     })
 }

@@ -32,9 +32,21 @@ pub fn start(file: LogFile, stderr: Stderr) {
     let _ = CombinedLogger::init(loggers);
 }
 
-/// Prints on standard output, which may be a pipe that is closed early.
+/// Prints on standard output what nobody is told of if it is lost.
 pub fn print(text: &str) {
-    let _ = io::stdout().write_all(text.as_bytes());
+    let _ = deliver(text);
+}
+
+/// Prints on standard output.
+///
+/// # Errors
+/// It could not be written. Who closes a pipe early has enough.
+pub fn deliver(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// What became of a record in the file: the two places share it.
