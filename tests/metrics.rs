@@ -171,7 +171,7 @@ fn probes_and_stops_are_counted() {
     let before = probes();
     scene.wait_until("some probes fail", || (probes() > before + 4).then_some(()));
     shows(&scene, &[("process_healthy", Some(0.))]);
-    nagios(&scene, &[], 2, r"CRITICAL - NAME \(pid \d+\) is unhealthy for .*");
+    nagios(&scene, &[], 2, r"CRITICAL - NAME \(pid \d+\) is unhealthy, has run for .*");
     fs::remove_file(scene.path("broken")).unwrap();
     shows(&scene, &[("process_healthy", Some(1.))]);
     assert_eq!(scene.say(&["restart", scene.name()]).code(), Some(0));

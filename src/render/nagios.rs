@@ -131,7 +131,9 @@ fn what_it_is(at: &Snapshot) -> String {
     match (&at.process, at.status) {
         (Some(process), Status::Running) => format!("{} (pid {}) runs{since}", at.name, process.pid),
         (Some(process), status) => {
-            format!("{} (pid {}) is {}{since}", at.name, process.pid, status_table::status(status))
+            // How long it has run is not how long it has been unhealthy.
+            let has_run = if status == Status::Starting || since.is_empty() { "" } else { ", has run" };
+            format!("{} (pid {}) is {}{has_run}{since}", at.name, process.pid, status_table::status(status))
         }
         (None, status) => format!("{} is {}{since}", at.name, status_table::status(status)),
     }
@@ -183,9 +185,9 @@ mod tests {
         for (at, status, said) in [
             (well(Status::Running), 0, "OK - web (pid 1234567) runs for 23h 59m, 0 restarts | "),
             (well(Status::Starting), 1, "WARNING - web (pid 1234567) is starting for 23h 59m, 0 restarts | "),
-            (well(Status::Suspended), 1, "WARNING - web (pid 1234567) is suspended"),
-            (well(Status::Stopping), 1, "WARNING - web (pid 1234567) is stopping"),
-            (well(Status::Unhealthy), 2, "CRITICAL - web (pid 1234567) is unhealthy"),
+            (well(Status::Suspended), 1, "WARNING - web (pid 1234567) is suspended, has run for 23h 59m"),
+            (well(Status::Stopping), 1, "WARNING - web (pid 1234567) is stopping, has run for"),
+            (well(Status::Unhealthy), 2, "CRITICAL - web (pid 1234567) is unhealthy, has run for"),
             (
                 watched_by(Watcher::Nobody, well(Status::Running)),
                 1,

@@ -9,9 +9,15 @@ use crate::time::Time;
 
 /// In one line, with times of the clock, which `by_the_clock` tells: a time from now would grow stale.
 pub fn line(snapshot: &Snapshot, by_the_clock: impl Fn(Time) -> String) -> String {
-    let since = snapshot.since.map(|since| format!(" since {}", by_the_clock(since))).unwrap_or_default();
+    let from = |words: &str| {
+        snapshot.since.map(|since| format!("{words} {}", by_the_clock(since))).unwrap_or_default()
+    };
+    let since = from(" since");
     let mut text = match (&snapshot.process, snapshot.status) {
         (Some(process), status) => {
+            // Since when it has run is not since when it has been unhealthy.
+            let is_same = matches!(status, Status::Running | Status::Starting);
+            let since = if is_same { since } else { from(", started") };
             format!("{}: {} (pid {}){since}", status_table::status(status), process.name, process.pid)
         }
         (None, Status::Unknown) => format!("cannot tell{since} whether it is running"),
