@@ -72,6 +72,7 @@ fn what_ends_as_expected_is_left_alone_and_all_else_is_started() {
         if is_expected {
             is_left_alone(&scene, 1);
             scene.wait_for(&format!("^INFO {} .*; finished, unless it is back in 300ms$", scene.name()));
+            assert_eq!(scene.state()["deaths_ms"], json!([]), "no reason for flapping");
         } else {
             scene.wait_replaced(pid);
             assert_eq!(scene.count(FINISHED), 0, "{part} {signal:?}: {}", scene.story());

@@ -204,12 +204,12 @@ impl Store {
         }
     }
 
-    /// The process ended. How often it died lately. What may have been a launcher is forgotten when the
-    /// process is seen after it.
-    pub fn ended(&mut self, end: &Termination, may_be_launcher: bool) -> Tally {
+    /// The process ended. How often it died lately: an end that `was_wanted` is none. What may have been a launcher is
+    /// forgotten when the process is seen after it.
+    pub fn ended(&mut self, end: &Termination, may_be_launcher: bool, was_wanted: bool) -> Tally {
         let State { last_exit, deaths, counters, .. } = &self.state;
         self.before_launcher = may_be_launcher.then(|| (last_exit.clone(), deaths.clone(), counters.deaths));
-        let tally = self.state.died(end);
+        let tally = self.state.died(end, was_wanted);
         if may_be_launcher {
             return Tally::default();
         }
@@ -312,10 +312,10 @@ impl Store {
 
 impl State {
     /// The process ended so. How often it died lately.
-    fn died(&mut self, end: &Termination) -> Tally {
+    fn died(&mut self, end: &Termination, was_wanted: bool) -> Tally {
         self.last_exit = Some(LastExit::of(end));
         self.counters.deaths.add(end);
-        self.deaths.add(end.cause(), end.at)
+        if was_wanted { Tally::default() } else { self.deaths.add(end.cause(), end.at) }
     }
 }
 
@@ -350,7 +350,7 @@ fn next(
     let out_of_memory = state.oom_kills.since(proc.root());
     let (at, exit) = (now(), Exit::Untold);
     let end = Termination { pid, name, started, at, exit, memory: None, out_of_memory };
-    let deaths = state.died(&end);
+    let deaths = state.died(&end, false);
     state.ever_seen = true;
     (state, Some((end, deaths)))
 }
@@ -582,7 +582,7 @@ mod tests {
         };
         let process = ProcessInfo::of_test(8, "x", Signature::new(0, b"x"));
         for (is_seen, finished) in [(true, 0), (false, 1), (false, 2)] {
-            record.ended(&launcher(7), true);
+            record.ended(&launcher(7), true, false);
             if is_seen {
                 record.sees(Sight::Running, Some(&process), Time::from_secs(2));
             }

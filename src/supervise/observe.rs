@@ -350,7 +350,8 @@ impl Supervisor {
             predecessor.since = since;
             self.parts.record.lost(predecessor);
         }
-        let deaths = self.parts.record.ended(&end, is_launcher && cause == Cause::Finished);
+        let was_wanted = ended.as_expected && self.policy.finishes(ended);
+        let deaths = self.parts.record.ended(&end, is_launcher && cause == Cause::Finished, was_wanted);
         let now = now();
         self.look_for_holds(true);
         let then = match (self.policy.delay_after(cause, end.ran()), self.policy.verdict()) {
