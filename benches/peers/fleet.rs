@@ -3,9 +3,9 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::machine::{Group, Machine};
+use crate::machine::{Arrival, Group, Machine};
 use crate::quiet::{Memory, cpu_per_second};
-use crate::watchers::Watcher;
+use crate::watchers::{Watcher, text};
 use crate::{Plan, Result, say};
 
 /// How long an instance may take for its start, with as many others.
@@ -31,12 +31,12 @@ pub fn measure(machine: &Machine, watchers: &[&'static Watcher], plan: &Plan) ->
             say(&format!("{instances} instances: {}", watcher.name));
             let names: Vec<_> = (0..instances).map(|number| watcher.process_name(number)).collect();
             // Else starting them one after the other would take as long as the rest.
-            let (_watched, mut pids) =
-                if watcher.takes_up { start(machine, watcher, &names)? } else { (None, Vec::new()) };
+            let started = if watcher.takes_up { Some(start(machine, watcher, &names)?) } else { None };
             let group = watcher.watch(machine, &names)?;
-            if !watcher.takes_up {
-                pids.extend(machine.await_all(&names)?.iter().map(|arrival| arrival.pid));
-            }
+            let pids = match &started {
+                Some((_, arrivals)) => pids(arrivals),
+                None => pids(&machine.await_all(&names)?),
+            };
             // Each begins with a look through /proc.
             let settle = plan.settle + FIRST_LOOK * u32::try_from(instances)?;
             let cpu = cpu_per_second(&group, settle, plan.window)?;
@@ -48,15 +48,18 @@ pub fn measure(machine: &Machine, watchers: &[&'static Watcher], plan: &Plan) ->
     Ok(rows)
 }
 
-/// Starts the processes themselves.
-pub fn start(machine: &Machine, watcher: &Watcher, names: &[String]) -> Result<(Option<Group>, Vec<i32>)> {
+fn pids(arrivals: &[Arrival]) -> Vec<i32> {
+    arrivals.iter().map(|arrival| arrival.pid).collect()
+}
+
+/// Starts the processes themselves, as children of process 1: monit takes a zombie for one that runs.
+pub fn start(machine: &Machine, watcher: &Watcher, names: &[String]) -> Result<(Group, Vec<Arrival>)> {
     let mut group = machine.group(&format!("{}-watched", watcher.short))?;
     for name in names {
-        let words = machine.start_words(name)?;
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]);
+        let mut command = Command::new("/bin/sh");
+        command.arg("-c").arg(format!("{} &", text(&machine.start_words(name)?)));
         group.spawn(&command)?;
     }
-    let pids = machine.await_all(names)?.iter().map(|arrival| arrival.pid).collect();
-    Ok((Some(group), pids))
+    group.wait()?;
+    Ok((group, machine.await_all(names)?))
 }

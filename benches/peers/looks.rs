@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::machine::Machine;
 use crate::stats::Summary;
-use crate::watchers::find_program;
+use crate::watchers::{BUILD, STATIC_BUILD, find_program};
 use crate::{Plan, Result, say};
 use procfs::process::all_processes;
 use watchdog::parts::{Criteria, Extent, Pattern, Proc, Tasks};
@@ -31,6 +31,8 @@ pub enum Way {
     Procfs,
     /// `watchdog --once`, from its start to its end.
     Once,
+    /// The same, of the static build.
+    OnceStatic,
     /// `pgrep -x`, from its start to its end.
     Pgrep,
     /// `true`, from its start to its end: what any program takes.
@@ -38,7 +40,8 @@ pub enum Way {
 }
 
 impl Way {
-    const ALL: [Way; 7] = [Way::Scan, Way::Pass, Way::C, Way::Procfs, Way::Once, Way::Pgrep, Way::Nothing];
+    const ALL: [Way; 8] =
+        [Way::Scan, Way::Pass, Way::C, Way::Procfs, Way::Once, Way::OnceStatic, Way::Pgrep, Way::Nothing];
 
     /// Its name in the tables.
     pub fn name(self) -> &'static str {
@@ -48,6 +51,7 @@ impl Way {
             Way::C => "C program, `/proc/PID/comm` and nothing else",
             Way::Procfs => "procfs crate, `all_processes()` and `stat()`",
             Way::Once => "`watchdog --once`, the whole run",
+            Way::OnceStatic => "`watchdog --once`, static, the whole run",
             Way::Pgrep => "`pgrep -x NAME`, the whole run",
             Way::Nothing => "`true`, the whole run",
         }
@@ -124,13 +128,9 @@ impl<'a> Looker<'a> {
                 found(way, 1, count)?;
                 time
             }
-            Way::Once => {
-                let (state, log) = (self.machine.folder("state")?, self.machine.folder("log")?);
-                let mut once = Command::new(&self.machine.watchdog);
-                once.args(["--once", "--no-input", "--exact", "--process-name", NAME]);
-                once.args(["--start-command", "false", "--state-dir"]).arg(state).arg("--log-dir").arg(log);
-                whole_run(way, &mut once)?
-            }
+            Way::Once => self.once(way, BUILD)?,
+            Way::OnceStatic if self.machine.path(STATIC_BUILD).exists() => self.once(way, STATIC_BUILD)?,
+            Way::OnceStatic => return Ok(None),
             Way::Pgrep => match find_program("pgrep") {
                 Some(pgrep) => whole_run(way, Command::new(pgrep).args(["-x", NAME]))?,
                 None => return Ok(None),
@@ -147,6 +147,14 @@ impl<'a> Looker<'a> {
         let time = began.elapsed();
         found(way, count, matches.counting.len())?;
         Ok(time)
+    }
+
+    fn once(&self, way: Way, build: &str) -> Result<Duration> {
+        let (state, log) = (self.machine.folder("state")?, self.machine.folder("log")?);
+        let mut once = Command::new(self.machine.path(build));
+        once.args(["--once", "--no-input", "--exact", "--process-name", NAME]);
+        once.args(["--start-command", "false", "--state-dir"]).arg(state).arg("--log-dir").arg(log);
+        whole_run(way, &mut once)
     }
 
     fn look_in_c(&mut self) -> Result<Duration> {

@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -70,8 +71,6 @@ pub struct Machine {
     folder: TempDir,
     /// How many [`Machine::fresh_folder`] has made.
     folders: Cell<usize>,
-    /// The program.
-    pub watchdog: PathBuf,
     /// Where the watched processes say that they are there.
     pub socket: UnixDatagram,
     /// The port of a server that answers each HTTP request.
@@ -105,8 +104,9 @@ pub struct Arrival {
 }
 
 impl Machine {
-    /// Builds the small programs of this directory, and makes ready the rest.
-    pub fn new(watchdog: &Path) -> Result<Self> {
+    /// Builds the small programs of this directory, and makes ready the rest. `builds` are the program, each with
+    /// the name that it has here.
+    pub fn new(builds: &[(&str, &Path)]) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         // What the watchers write is on a disk nowhere: /run, where it belongs, is a tmpfs too.
         run(Command::new("mount").args(["-t", "tmpfs", "-o", "mode=755", "none"]).arg(folder.path()))?;
@@ -118,12 +118,14 @@ impl Machine {
         let compile = ["--edition=2024", "-O", "-C", "strip=symbols", "-o"];
         let (program, source) = (folder.path().join("wake-rs"), sources.join("wake.rs"));
         run(Command::new("rustc").args(compile).arg(program).arg(source))?;
+        for (name, file) in builds {
+            symlink(file.canonicalize()?, folder.path().join(name))?;
+        }
         let groups = folder.path().join(GROUPS);
         fs::create_dir(&groups)?;
         run(Command::new("mount").args(["-t", "cgroup2", "none"]).arg(&groups))?;
         let socket = UnixDatagram::bind(folder.path().join("socket"))?;
-        let (watchdog, port) = (watchdog.canonicalize()?, serve()?);
-        Ok(Machine { folder, folders: Cell::new(0), watchdog, socket, port })
+        Ok(Machine { folder, folders: Cell::new(0), socket, port: serve()? })
     }
 
     /// A file or directory of this run.
@@ -263,6 +265,14 @@ impl Group {
         Ok(())
     }
 
+    /// Waits until what was started has ended.
+    pub fn wait(&mut self) -> Result<()> {
+        for child in &mut self.children {
+            child.wait()?;
+        }
+        Ok(())
+    }
+
     /// What was started in it by [`Group::spawn`].
     pub fn spawned(&self) -> Vec<i32> {
         self.children.iter().map(number).collect()
@@ -287,9 +297,7 @@ impl Drop for Group {
         let until = Instant::now() + PATIENCE;
         let mut kill = || -> Result<()> {
             fs::write(self.folder.join("cgroup.kill"), "1")?;
-            for child in &mut self.children {
-                child.wait()?;
-            }
+            self.wait()?;
             while fs::remove_dir(&self.folder).is_err() && Instant::now() < until {
                 std::thread::sleep(Duration::from_millis(1));
             }

@@ -2,8 +2,8 @@
 //! it and runs it; the tables come out as Markdown.
 //!
 //! The data goes one way: the [`watchers`] are started in the directory and control groups of a [`machine`],
-//! [`deaths`], [`quiet`], [`looks`], [`fleet`] and [`reading`] measure them into rows, and [`report`] makes tables of
-//! the rows and holds them against the [`targets`].
+//! [`deaths`], [`quiet`], [`looks`], [`fleet`], [`reading`], [`memory`] and [`random`] measure them into rows, and
+//! [`report`] makes tables of the rows and holds them against the [`targets`].
 
 // A measurement that goes wrong ends with a panic.
 #![allow(clippy::indexing_slicing, clippy::string_slice)]
@@ -12,7 +12,9 @@ mod deaths;
 mod fleet;
 mod looks;
 mod machine;
+mod memory;
 mod quiet;
+mod random;
 mod reading;
 mod report;
 mod stats;
@@ -51,6 +53,9 @@ struct Options {
     /// The program, which `benches/peers/run` has built
     #[arg(long, hide = true)]
     watchdog: Option<PathBuf>,
+    /// The same as one file that needs no libraries
+    #[arg(long, hide = true)]
+    static_build: Option<PathBuf>,
     /// What cargo says to everything that it runs as a benchmark
     #[arg(long, hide = true)]
     bench: bool,
@@ -71,6 +76,10 @@ enum Subject {
     Fleet,
     /// How long it takes to be told of them
     Reading,
+    /// Memory after many deaths
+    Memory,
+    /// Many instances whose processes are killed at random
+    Random,
 }
 
 /// How much is measured.
@@ -96,6 +105,15 @@ struct Plan {
     looks: usize,
     /// Instances.
     fleets: Vec<usize>,
+    /// Deaths between two readings of memory.
+    deaths_in_all: usize,
+    /// Instances whose processes are killed at random.
+    random_instances: usize,
+    /// For how long they are.
+    random: Duration,
+    /// A process that has not come while none came for so long does not come. monit waits 30 s for one that has died
+    /// as soon as it was started.
+    silence: Duration,
 }
 
 impl Plan {
@@ -111,21 +129,29 @@ impl Plan {
             probing: Duration::from_secs(40),
             looks: 50,
             fleets: vec![1, 100, 1_000],
+            deaths_in_all: 20_000,
+            random_instances: 1_000,
+            random: Duration::from_secs(600),
+            silence: Duration::from_secs(40),
         }
     }
 
     fn quick() -> Self {
         Plan {
             processes: vec![70, 500],
-            deaths: 8,
-            deaths_later: 3,
+            deaths: 4,
+            deaths_later: 2,
             beside: 2,
-            settle: Duration::from_secs(1),
-            window: Duration::from_secs(1),
-            counting: Duration::from_secs(1),
-            probing: Duration::from_secs(2),
+            settle: Duration::from_millis(500),
+            window: Duration::from_millis(500),
+            counting: Duration::from_millis(500),
+            probing: Duration::from_secs(1),
             looks: 5,
             fleets: vec![1, 10],
+            deaths_in_all: 50,
+            random_instances: 10,
+            random: Duration::from_secs(5),
+            silence: Duration::from_secs(3),
         }
     }
 }
@@ -154,7 +180,9 @@ fn measure(options: &Options, watchdog: &Path) -> Result<()> {
         plan.processes.clone_from(processes);
     }
     let measures = |subject| options.only.as_ref().is_none_or(|only| only.contains(&subject));
-    let machine = Machine::new(watchdog)?;
+    let static_build = options.static_build.as_deref().map(|file| (watchers::STATIC_BUILD, file));
+    let builds: Vec<_> = [(watchers::BUILD, watchdog)].into_iter().chain(static_build).collect();
+    let machine = Machine::new(&builds)?;
     let watchers = watchers::that_are_here(&machine, &watchers::ALL);
     let mut results = Results::new(&machine, &watchers)?;
     for &processes in &plan.processes {
@@ -179,6 +207,14 @@ fn measure(options: &Options, watchdog: &Path) -> Result<()> {
     if measures(Subject::Reading) {
         let watchers = watchers::that_are_here(&machine, &watchers::READ);
         results.reading = reading::measure(&machine, &watchers, &plan)?;
+    }
+    if measures(Subject::Memory) {
+        let watchers = watchers::that_are_here(&machine, &watchers::DYING);
+        results.memory = memory::measure(&machine, &watchers, &plan)?;
+    }
+    if measures(Subject::Random) {
+        let watchers = watchers::that_are_here(&machine, &watchers::RANDOM);
+        results.random = random::measure(&machine, &watchers, &plan)?;
     }
     let text = report::text(&results);
     io::stdout().write_all(text.as_bytes())?;

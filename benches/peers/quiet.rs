@@ -80,7 +80,7 @@ pub fn cpu_per_second(group: &Group, settle: Duration, window: Duration) -> Resu
 }
 
 /// Counts what these processes, and children of theirs that are yet to come, do.
-fn count(pids: &[i32], time: Duration) -> Option<Counts> {
+pub fn count(pids: &[i32], time: Duration) -> Option<Counts> {
     let pids = pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let output = Command::new(find_program("perf")?)
         .args(["stat", "-x", ",", "-e", "raw_syscalls:sys_enter", "-e", "sched:sched_switch"])

@@ -1,6 +1,6 @@
 //! How long it takes to be told how many instances are: `status` in its forms, and `monit summary` of as many checks.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::fleet::{FIRST_LOOK, start};
 use crate::machine::Machine;
 use crate::stats::Summary;
-use crate::watchers::{OURS, Watcher};
+use crate::watchers::{BUILD, OURS, Watcher};
 use crate::{Plan, Result, say};
 
 /// The time of one command.
@@ -56,7 +56,7 @@ fn commands(watcher: &Watcher) -> &'static [&'static str] {
 fn run(machine: &Machine, words: &str, last: &str) -> Result<Duration> {
     let mut words = words.split(' ');
     let is_monit = words.next() == Some("monit");
-    let mut command = Command::new(if is_monit { Path::new("monit") } else { &machine.watchdog });
+    let mut command = Command::new(if is_monit { PathBuf::from("monit") } else { machine.path(BUILD) });
     command.args(words);
     if is_monit {
         command.arg("-c").arg(machine.path("monitrc"));

@@ -10,7 +10,7 @@ use crate::looks::Way;
 use crate::machine::{Machine, run};
 use crate::stats::Summary;
 use crate::watchers::{Notice, OURS, Watcher};
-use crate::{Result, deaths, fleet, looks, quiet, reading, targets};
+use crate::{Result, deaths, fleet, looks, memory, quiet, random, reading, targets};
 
 /// Between these two lines docs/measured.md has the tables.
 const MARKS: [&str; 2] =
@@ -34,6 +34,10 @@ pub struct Results {
     pub fleet: Vec<fleet::Row>,
     /// See there.
     pub reading: Vec<reading::Row>,
+    /// See there.
+    pub memory: Vec<memory::Row>,
+    /// See there.
+    pub random: Vec<random::Row>,
 }
 
 /// A watcher's program, as it is installed.
@@ -63,6 +67,8 @@ impl Results {
             looks: Vec::new(),
             fleet: Vec::new(),
             reading: Vec::new(),
+            memory: Vec::new(),
+            random: Vec::new(),
         })
     }
 }
@@ -126,6 +132,8 @@ pub fn text(results: &Results) -> String {
         looks(results),
         fleet(results),
         reading(results),
+        memory(results),
+        random(results),
     ]) {
         text += &table.markdown();
     }
@@ -187,12 +195,13 @@ fn deaths(results: &Results) -> Table {
         cells.extend(times(&row.start_command));
         cells.extend(times(&row.process));
         cells.push(ratio(row.process.median, ours.map(|ours| ours.process.median)));
+        cells.push(row.calls.map_or("-".to_owned(), |calls| format!("{calls:.0}")));
         cells
     };
     Table {
         heading:
             "**Restart.** Milliseconds from `kill -9` to the start command's program (S) and to the process \
-                  under its name (P)."
+                  under its name (P); system calls for one of these, children included."
                 .to_owned(),
         columns: vec![
             "processes",
@@ -207,6 +216,7 @@ fn deaths(results: &Results) -> Table {
             "P p99",
             "P max",
             "ratio",
+            "system calls",
         ],
         rows: results.deaths.iter().map(row).collect(),
     }
@@ -305,6 +315,78 @@ fn reading(results: &Results) -> Table {
             .to_owned(),
         columns: vec!["watched", "by", "min", "median", "max", "ratio"],
         rows: results.reading.iter().map(row).collect(),
+    }
+}
+
+fn memory(results: &Results) -> Table {
+    let row = |row: &memory::Row| {
+        let mut cells = vec![row.watcher.name.to_owned(), row.watcher.configured.to_owned()];
+        cells.extend([number(row.deaths), number(row.noticed), format!("{:.0}", row.took.as_secs_f64())]);
+        cells.extend(row.memory.map(kilobytes));
+        cells
+    };
+    let first = results.memory.first().map(|row| number(row.first)).unwrap_or_default();
+    Table {
+        heading: format!(
+            "**After many deaths.** Private anonymous memory in kB: after the start, after the first {first} deaths, \
+             and after all of them. Both side by side."
+        ),
+        columns: vec![
+            "watcher",
+            "configured",
+            "deaths",
+            "noticed",
+            "took, s",
+            "at first",
+            "early",
+            "in the end",
+        ],
+        rows: results.memory.iter().map(row).collect(),
+    }
+}
+
+fn random(results: &Results) -> Table {
+    let row = |row: &random::Row| {
+        let ours = results.random.iter().find(|it| it.watcher.name == OURS);
+        let mut cells = vec![
+            number(row.instances),
+            row.watcher.name.to_owned(),
+            row.watcher.configured.to_owned(),
+            number(row.back.count + row.missed),
+            number(row.missed),
+            number(row.twice),
+        ];
+        cells.extend([row.back.median, row.back.p99, row.back.max].map(milliseconds));
+        for cpu in [|row: &random::Row| row.quiet, |row: &random::Row| row.cpu] {
+            cells.extend([microseconds(cpu(row)), ratio(cpu(row), ours.map(cpu))]);
+        }
+        cells.extend([kilobytes(row.memory.anonymous), kilobytes(row.memory.pss)]);
+        cells
+    };
+    Table {
+        heading: "**Killed at random.** So many processes watched at once, and one after the other killed, at random. \
+                  Each death is to bring one process. Milliseconds from `kill -9` to the process; CPU time in each \
+                  second without deaths and with them, and memory, of all instances together. monit is one instance \
+                  with as many checks."
+            .to_owned(),
+        columns: vec![
+            "watched",
+            "watcher",
+            "configured",
+            "deaths",
+            "missed",
+            "twice",
+            "median",
+            "p99",
+            "max",
+            "CPU, quiet, µs",
+            "ratio",
+            "CPU, µs",
+            "ratio",
+            "private anonymous, kB",
+            "PSS, kB",
+        ],
+        rows: results.random.iter().map(row).collect(),
     }
 }
 

@@ -50,14 +50,25 @@ const PLAIN: Watcher = Watcher {
     name: OURS,
     short: "ours",
     package: None,
-    program: "watchdog",
+    program: BUILD,
     notice: Notice::AtOnce,
     configured: "`--exact --restart-delay 0 --restart-wait-interval 1s`, interval 1 s; the start command puts \
                  the process into the background, so that it is process 1's child",
     costs: true,
     is_for_many: true,
     takes_up: true,
-    commands: |machine, names| ours(machine, names, false, |words| format!("{words} &")),
+    commands: |machine, names| ours(machine, names, BUILD),
+};
+
+/// The same as one file that needs no libraries.
+const STATIC: Watcher = Watcher {
+    name: OURS_STATIC,
+    short: "static",
+    program: STATIC_BUILD,
+    configured: "the same, built by `packaging/build-static`",
+    is_for_many: false,
+    commands: |machine, names| ours(machine, names, STATIC_BUILD),
+    ..PLAIN
 };
 
 /// monit, as most have it.
@@ -75,31 +86,25 @@ const POLLING: Watcher = Watcher {
 };
 
 /// The first is ours, to which the others are compared.
-pub const ALL: [Watcher; 10] = [
+pub const ALL: [Watcher; 11] = [
     PLAIN,
+    STATIC,
     Watcher {
         name: OURS_BY_PID_FILE,
         short: "byfile",
-        package: None,
-        program: "watchdog",
-        notice: Notice::AtOnce,
-        configured: "the same with `--pid-file`, which the process writes",
-        costs: true,
+        configured: "as the first, with `--pid-file`, which the process writes",
         is_for_many: false,
-        takes_up: true,
-        commands: |machine, names| ours(machine, names, true, |words| format!("{words} &")),
+        commands: by_pid_file,
+        ..PLAIN
     },
     Watcher {
         name: "watchdog, as the parent",
         short: "parent",
-        package: None,
-        program: "watchdog",
-        notice: Notice::AtOnce,
-        configured: "without a file; the start command becomes the process (`exec`)",
+        configured: "as the first, but the start command becomes the process (`exec`)",
         costs: false,
         is_for_many: false,
-        takes_up: true,
-        commands: |machine, names| ours(machine, names, false, |words| format!("exec {words}")),
+        commands: |machine, names| starting(machine, names, BUILD, |words| format!("exec {words}"), "1s"),
+        ..PLAIN
     },
     Watcher {
         name: RUNSV,
@@ -183,28 +188,28 @@ pub const PROBING: [Watcher; 5] = [
         name: "watchdog, `tcp://`",
         short: "tcp",
         configured: "`--probe tcp://127.0.0.1:PORT`, every 10 s",
-        commands: |machine, names| probing(machine, names, "tcp"),
+        commands: |machine, names| probing(machine, names, 1, "tcp"),
         ..PLAIN
     },
     Watcher {
         name: "monit, port",
         short: "monitt",
         configured: "besides, `check host … every 10 cycles`, `if failed port PORT`",
-        commands: |machine, names| monit_probing(machine, names, "type tcp"),
+        commands: |machine, names| monit_probing(machine, names, 1, "type tcp"),
         ..POLLING
     },
     Watcher {
         name: "watchdog, `http://`",
         short: "http",
         configured: "`--probe http://127.0.0.1:PORT`, every 10 s",
-        commands: |machine, names| probing(machine, names, "http"),
+        commands: |machine, names| probing(machine, names, 1, "http"),
         ..PLAIN
     },
     Watcher {
         name: "monit, HTTP",
         short: "monith",
         configured: "the same with `protocol http`",
-        commands: |machine, names| monit_probing(machine, names, "protocol http"),
+        commands: |machine, names| monit_probing(machine, names, 1, "protocol http"),
         ..POLLING
     },
 ];
@@ -225,8 +230,45 @@ pub const READ: [Watcher; 2] = [
     },
 ];
 
+/// Whose memory is measured after many deaths: they come as fast as attempts may follow each other.
+pub const DYING: [Watcher; 2] = [
+    Watcher {
+        short: "dying",
+        configured: "`--restart-wait-interval 10ms --health-check-interval 10ms --max-fail-count unlimited`",
+        commands: |machine, names| dying(machine, names, BUILD),
+        ..PLAIN
+    },
+    Watcher {
+        short: "dyings",
+        configured: "the same, static",
+        commands: |machine, names| dying(machine, names, STATIC_BUILD),
+        ..STATIC
+    },
+];
+
+/// Whose processes are killed at random. One in ten has a server that is probed besides.
+pub const RANDOM: [Watcher; 2] = [
+    Watcher {
+        short: "random",
+        configured: "one in ten with `--probe tcp://127.0.0.1:PORT`",
+        commands: |machine, names| probing(machine, names, 10, "tcp"),
+        ..PLAIN
+    },
+    Watcher {
+        short: "monitr",
+        configured: "for one in ten `check host … every 10 cycles`, `if failed port PORT`",
+        commands: |machine, names| monit_probing(machine, names, 10, "type tcp"),
+        ..POLLING
+    },
+];
+
+/// The program, as it is built usually and as one file, by the names that it has on a [`Machine`].
+pub const BUILD: &str = "watchdog";
+pub const STATIC_BUILD: &str = "watchdog-static";
+
 /// The names that the targets are about.
 pub const OURS: &str = "watchdog";
+pub const OURS_STATIC: &str = "watchdog, static";
 pub const OURS_BY_PID_FILE: &str = "watchdog, by pid file";
 pub const RUNSV: &str = "runsv";
 pub const RESTARTD: &str = "restartd";
@@ -253,10 +295,9 @@ impl Watcher {
 
     /// Its file.
     pub fn file(&self, machine: &Machine) -> Option<PathBuf> {
-        match (self.package, self.notice) {
-            (Some(_), _) => find_program(self.program),
-            (None, Notice::Never) => Some(machine.path(self.program)),
-            (None, _) => Some(machine.watchdog.clone()),
+        match self.package {
+            Some(_) => find_program(self.program),
+            None => Some(machine.path(self.program)).filter(|file| file.exists()),
         }
     }
 }
@@ -266,7 +307,7 @@ pub fn that_are_here(machine: &Machine, all: &'static [Watcher]) -> Vec<&'static
     let is_here = |watcher: &&Watcher| {
         let is_here = watcher.file(machine).is_some();
         if !is_here {
-            say(&format!("{} is not installed, and left out", watcher.name));
+            say(&format!("{} is not here, and left out", watcher.name));
         }
         is_here
     };
@@ -281,35 +322,54 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
 }
 
 /// The words as a shell takes them. There is nothing to quote in the paths of a run.
-fn text(words: &[PathBuf]) -> String {
+pub fn text(words: &[PathBuf]) -> String {
     words.iter().map(|word| word.display().to_string()).collect::<Vec<_>>().join(" ")
 }
 
-fn ours(
+fn ours(machine: &Machine, names: &[String], build: &str) -> Result<Vec<Command>> {
+    starting(machine, names, build, |words| format!("{words} &"), "1s")
+}
+
+fn starting(
     machine: &Machine,
     names: &[String],
-    is_by_file: bool,
+    build: &str,
     start: fn(String) -> String,
+    wait: &str,
 ) -> Result<Vec<Command>> {
     let (state, log) = (machine.fresh_folder("state")?, machine.fresh_folder("log")?);
     let watch = |name: &String| -> Result<Command> {
-        let mut command = Command::new(&machine.watchdog);
+        let mut command = Command::new(machine.path(build));
         command.args(["--no-input", "--exact", "--process-name", name, "--start-command"]);
-        let words = machine.start_words(name)?;
-        command.arg(start(text(&words)));
-        if is_by_file {
-            command.arg("--pid-file").arg(&words[3]);
-        }
-        command.args(["--restart-delay", "0", "--restart-wait-interval", "1s"]);
+        command.arg(start(text(&machine.start_words(name)?)));
+        command.args(["--restart-delay", "0", "--restart-wait-interval", wait]);
         command.arg("--state-dir").arg(&state).arg("--log-dir").arg(&log);
         Ok(command)
     };
     names.iter().map(watch).collect()
 }
 
-fn probing(machine: &Machine, names: &[String], scheme: &str) -> Result<Vec<Command>> {
-    let mut commands = ours(machine, names, false, |words| format!("{words} &"))?;
+fn by_pid_file(machine: &Machine, names: &[String]) -> Result<Vec<Command>> {
+    let mut commands = ours(machine, names, BUILD)?;
+    for (command, name) in commands.iter_mut().zip(names) {
+        let [_, _, _, file] = machine.start_words(name)?;
+        command.arg("--pid-file").arg(file);
+    }
+    Ok(commands)
+}
+
+fn dying(machine: &Machine, names: &[String], build: &str) -> Result<Vec<Command>> {
+    let mut commands = starting(machine, names, build, |words| format!("{words} &"), "10ms")?;
     for command in &mut commands {
+        command.args(["--health-check-interval", "10ms", "--max-fail-count", "unlimited"]);
+    }
+    Ok(commands)
+}
+
+/// Each `nth` of them probes the server.
+fn probing(machine: &Machine, names: &[String], nth: usize, scheme: &str) -> Result<Vec<Command>> {
+    let mut commands = ours(machine, names, BUILD)?;
+    for command in commands.iter_mut().step_by(nth) {
         command.arg(format!("--probe={scheme}://127.0.0.1:{}", machine.port));
     }
     Ok(commands)
@@ -347,12 +407,17 @@ fn monit(machine: &Machine, names: &[String]) -> Result<Vec<Command>> {
     monit_with(machine, names, "")
 }
 
-fn monit_probing(machine: &Machine, names: &[String], test: &str) -> Result<Vec<Command>> {
-    let check = format!(
-        "check host server with address 127.0.0.1 every 10 cycles\n  if failed port {} {test} then alert\n",
-        machine.port
-    );
-    monit_with(machine, names, &check)
+/// For each `nth` of them, the server is checked.
+fn monit_probing(machine: &Machine, names: &[String], nth: usize, test: &str) -> Result<Vec<Command>> {
+    let mut checks = String::new();
+    for name in names.iter().step_by(nth) {
+        writeln!(
+            checks,
+            "check host server-{name} with address 127.0.0.1 every 10 cycles\n  if failed port {} {test} then alert",
+            machine.port
+        )?;
+    }
+    monit_with(machine, names, &checks)
 }
 
 fn monit_with(machine: &Machine, names: &[String], more: &str) -> Result<Vec<Command>> {
