@@ -2,7 +2,6 @@
 
 use std::io;
 use std::ops::RangeInclusive;
-use std::os::fd::BorrowedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitStatus};
@@ -78,11 +77,6 @@ impl Probe {
 
     pub fn process(&self) -> ProcessId {
         self.process
-    }
-
-    /// What becomes readable while it writes.
-    pub fn output_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.task.output_fd()
     }
 
     /// It was killed a while ago and is still there.

@@ -1,7 +1,6 @@
 //! Whether the process works: its probes, and what is told of them.
 
 use std::mem;
-use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 
 use crate::hold;
@@ -40,11 +39,6 @@ pub(super) struct Health {
 }
 
 impl Health {
-    /// What becomes readable while the probe writes.
-    pub(super) fn output_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.probe.as_ref().and_then(Probe::output_fd)
-    }
-
     pub(super) fn tasks(&mut self) -> impl Iterator<Item = &mut Task> {
         self.probe.iter_mut().map(Probe::task).chain(&mut self.killed)
     }

@@ -29,7 +29,7 @@ impl Supervisor {
             self.holds.extend(of_the_calendar(settings, WallClock::now(), started));
         }
         if would_start {
-            self.holds.extend(self.shutdown.hold(now()));
+            self.holds.extend(self.questions.shutdown.hold(now()));
         }
         if would_start && self.holds.is_empty() {
             let dependency = self.dependency();
@@ -72,9 +72,7 @@ impl Supervisor {
             if settings.criteria.start_command != it.start_command {
                 it.start_command
                     .clone_into(&mut Rc::make_mut(&mut self.parts.settings).criteria.start_command);
-                if let Some(doubts) = self.doubts.take() {
-                    doubts.withdraw();
-                }
+                self.questions.withdraw_doubts();
             }
             let told = self.calendar.version.replace(it.number);
             if told != Some(it.number) {

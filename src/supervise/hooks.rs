@@ -2,7 +2,6 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -62,11 +61,6 @@ pub(super) struct Hooks {
 impl Hooks {
     pub(super) fn task(&mut self) -> Option<&mut Task> {
         self.task.as_mut()
-    }
-
-    /// What becomes readable while the hook writes.
-    pub(super) fn output_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.task.as_ref().and_then(Task::output_fd)
     }
 
     /// When there is something to do, if nothing happens before.
@@ -234,7 +228,7 @@ impl Supervisor {
         }
         let settings = Rc::clone(&self.parts.settings);
         let (Some(hook), Some(report)) = (&settings.hook, self.hooks.owed.next()) else { return };
-        let login = self.login.get_or_insert_with(|| Login::look_up(now));
+        let login = self.questions.login.get_or_insert_with(|| Login::look_up(now));
         match run(hook, report, &settings, &self.parts.directory, login.added(), now) {
             Ok(task) => {
                 self.hooks.refused = false;

@@ -16,7 +16,6 @@ mod start;
 pub mod start_command;
 mod stop;
 mod turn;
-mod unit;
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -95,8 +94,6 @@ pub struct Parts {
     pub ended_unseen: Option<Termination>,
     /// Who is told how the watch is, while it looks too.
     pub service_manager: Rc<RefCell<ServiceManager>>,
-    /// What it runs in.
-    pub unit: Unit,
     /// Where start commands run: where this program was started, while it works in `/` itself.
     pub directory: PathBuf,
     /// Nothing that was counted before holds.
@@ -130,19 +127,13 @@ pub struct Supervisor {
     /// How many checks there were since the size of the output log was tested.
     checks: u32,
     chores_done: Time,
-    /// What is doubtful about the start command, once that is asked.
-    doubts: Option<Doubts>,
-    /// Who start commands run as, once that is asked.
-    login: Option<Login>,
-    /// Whom `run_as` means, once that is asked.
-    account: Option<Account>,
+    questions: Questions,
     turn: Turn,
     /// What the service manager was shown last.
     shown: Option<Snapshot>,
     /// What held it when a start was last considered.
     holds: Vec<Held>,
     calendar: Calendar,
-    shutdown: Shutdown,
     facts: Facts,
     health: Health,
     stops: Stops,
@@ -150,17 +141,42 @@ pub struct Supervisor {
     hooks: Hooks,
 }
 
+/// What is asked of others, and not waited for.
+struct Questions {
+    /// What the watch runs in.
+    unit: Unit,
+    /// What is doubtful about the start command, once that is asked.
+    doubts: Option<Doubts>,
+    /// Who start commands run as, once that is asked.
+    login: Option<Login>,
+    /// Whom `run_as` means, once that is asked.
+    account: Option<Account>,
+    shutdown: Shutdown,
+}
+
+impl Questions {
+    /// Those that have no answer yet.
+    fn tasks(&mut self) -> impl Iterator<Item = &mut Task> {
+        let doubts = self.doubts.as_mut().and_then(Doubts::question);
+        let login = self.login.as_mut().and_then(Login::question);
+        let account = self.account.as_mut().and_then(Account::question);
+        let others = doubts.into_iter().chain(login).chain(account);
+        self.unit.question().into_iter().chain(self.shutdown.question()).chain(others)
+    }
+
+    /// The start command is another.
+    fn withdraw_doubts(&mut self) {
+        if let Some(doubts) = self.doubts.take() {
+            doubts.withdraw();
+        }
+    }
+}
+
 /// A process that has died, and how is not known yet: nobody has waited for it.
 struct Dying {
     followed: Handle,
     at: Time,
     out_of_memory: Option<OutOfMemory>,
-}
-
-/// What ended a wait.
-enum Woken {
-    By(Seen),
-    ToEnd(ExitCode),
 }
 
 impl Supervisor {
@@ -203,14 +219,17 @@ impl Supervisor {
             near_misses_due: false,
             checks: 0,
             chores_done: Time::ZERO,
-            doubts: None,
-            login: None,
-            account: None,
+            questions: Questions {
+                unit: Unit::own(parts.proc.root(), parts.settings.limits.once),
+                doubts: None,
+                login: None,
+                account: None,
+                shutdown: Shutdown::default(),
+            },
             turn: Turn::default(),
             shown: None,
             holds: Vec::new(),
             calendar: Calendar::default(),
-            shutdown: Shutdown::default(),
             facts,
             health: Health::default(),
             stops: Stops::recall(memory.stopping, &parts.record.state.noted),
@@ -246,62 +265,65 @@ impl Supervisor {
             if let Some(answer) = decision.answer {
                 self.answer(answer);
             }
-            seen = match decision.action {
-                Action::Wait(until) => match self.wait(until) {
-                    Woken::By(seen) => seen,
-                    Woken::ToEnd(exit) => {
-                        self.finish(Worth::All, false);
-                        return exit;
-                    }
-                },
-                Action::Look => match self.look_up_user() {
-                    Ok(()) => {
-                        self.read_keywords();
-                        self.test_output_if_due();
-                        self.heed_calendar();
-                        self.look()
-                    }
-                    Err(exit) => {
-                        self.finish(Worth::All, false);
-                        return exit;
-                    }
-                },
-                Action::Start { attempt } => self.start(attempt),
-                Action::StopCommand => self.with_command(StartCommand::terminate),
-                Action::KillCommand => self.with_command(StartCommand::kill),
-                Action::Probe(process) => self.probe(process),
-                Action::EndProbe => self.end_probe(),
-                Action::Evidence(_) | Action::StopBy(..) | Action::Kill(_) | Action::EndLeft { .. } => {
-                    self.stop(decision.action)
-                }
+            let next = match decision.action {
+                Action::Wait(until) => self.wait(until),
+                Action::Look => self.look_up_user().map(|()| {
+                    self.read_keywords();
+                    self.test_output_if_due();
+                    self.heed_calendar();
+                    self.look()
+                }),
+                Action::Start { attempt } => Ok(self.start(attempt)),
+                Action::StopCommand => Ok(self.with_command(StartCommand::terminate)),
+                Action::KillCommand => Ok(self.with_command(StartCommand::kill)),
+                Action::Probe(process) => Ok(self.probe(process)),
+                Action::EndProbe => Ok(self.end_probe()),
+                Action::Evidence(process) => Ok(self.gather_evidence(process)),
+                Action::StopBy(process, by) => Ok(self.stop_by(process, by)),
+                Action::Kill(process) => Ok(self.kill_process(process)),
+                Action::EndLeft { kill } => Ok(self.end_left(kill)),
                 Action::End(outcome) => return self.end(outcome),
             };
+            match next {
+                Ok(next) => seen = next,
+                Err(exit) => {
+                    self.finish(Worth::All, false);
+                    return exit;
+                }
+            }
         }
     }
 
     /// Waits until something happens that is to be decided about, or it is `until`.
-    fn wait(&mut self, until: Time) -> Woken {
-        self.keep();
+    ///
+    /// # Errors
+    /// A signal ends the watch.
+    fn wait(&mut self, until: Time) -> Result<Seen, ExitCode> {
+        self.write_down();
+        // Which takes a while, on a machine with thousands.
+        if self.name_near_misses_if_due() {
+            self.write_down();
+        }
         loop {
             self.tend_hook();
             self.doubt_unit();
             self.doubt_start_command();
             self.hear_of_users();
-            self.shutdown.hear(now());
+            self.questions.shutdown.hear(now());
             // Children first: what is waited for here may be what is followed.
             let ended = self.command_ended().or_else(|| self.how_it_died()).or_else(|| self.probe_ended());
             if let Some(seen) = ended.or_else(|| self.stage_ended()) {
-                return Woken::By(seen);
+                return Ok(seen);
             }
             let patience = self.dying.as_ref().map_or(until, |dying| dying.at + REAP_PATIENCE);
             let ready = self.poll(until.min(patience));
             if ready.contains(&Token::Signals) {
-                if let Some(woken) = self.heed_signals() {
-                    return woken;
+                if let Some(seen) = self.heed_signals()? {
+                    return Ok(seen);
                 }
             }
             if let Some(followed) = self.followed.take_if(|_| ready.contains(&Token::Process)) {
-                return Woken::By(self.died(followed));
+                return Ok(self.died(followed));
             }
             let now = now();
             if now >= until {
@@ -316,20 +338,12 @@ impl Supervisor {
                 // Where there are no pidfds, nobody can be sure to wake this watch and no other process.
                 let is_deaf = self.followed.as_ref().is_none_or(|followed| followed.pidfd().is_none());
                 let request = if is_deaf { self.request() } else { None };
-                return Woken::By(request.unwrap_or(Seen::Nothing));
+                return Ok(request.unwrap_or(Seen::Nothing));
             }
         }
     }
 
     /// Says and writes down what has changed.
-    fn keep(&mut self) {
-        self.write_down();
-        // Which takes a while, on a machine with thousands.
-        if self.name_near_misses_if_due() {
-            self.write_down();
-        }
-    }
-
     fn write_down(&mut self) {
         let memory = self.policy.memory();
         // The state is that of who has the lock.
@@ -350,30 +364,32 @@ impl Supervisor {
     }
 
     fn test_output_if_due(&mut self) {
-        self.checks += 1;
-        if self.checks >= CHECKS_OF_OUTPUT {
-            self.checks = 0;
+        self.checks = (self.checks + 1) % CHECKS_OF_OUTPUT;
+        if self.checks == 0 {
             self.keep_output_to_limit();
         }
     }
 
-    fn heed_signals(&mut self) -> Option<Woken> {
-        let mut woken = None;
+    fn heed_signals(&mut self) -> Result<Option<Seen>, ExitCode> {
+        let mut seen = None;
         for signal in self.parts.signals.pending() {
             match signal {
                 libc::SIGCHLD => {
                     self.child_changed = true;
                     self.reap();
                 }
-                libc::SIGTERM | libc::SIGINT => return Some(Woken::ToEnd(self.end_by(signal))),
-                libc::SIGHUP if self.parts.has_terminal => return Some(Woken::ToEnd(self.end_by(signal))),
-                libc::SIGHUP => woken = Some(self.reload()),
+                libc::SIGTERM | libc::SIGINT => return Err(self.end_by(signal)),
+                libc::SIGHUP if self.parts.has_terminal => return Err(self.end_by(signal)),
+                libc::SIGHUP => {
+                    self.reload();
+                    seen = Some(Seen::Nothing);
+                }
                 libc::SIGUSR1 => {
-                    if let Some(request) = self.request() {
-                        woken = Some(Woken::By(request));
+                    seen = self.request();
+                    if seen.is_some() {
                         continue;
                     }
-                    let seen = self.look();
+                    seen = Some(self.look());
                     self.refresh_signature();
                     self.look_after_files();
                     let is_unknown = self.parts.record.state.sight == Sight::Unknown;
@@ -384,17 +400,16 @@ impl Supervisor {
                         None if is_unknown => Look::Unknown,
                         None => Look::Missing,
                     }));
-                    woken = Some(Woken::By(seen));
                 }
                 _ => {}
             }
         }
-        woken
+        Ok(seen)
     }
 
     /// Reads the configuration again. The logs need nothing: each record finds out by itself whether its
     /// file is still the one that is open.
-    fn reload(&mut self) -> Woken {
+    fn reload(&mut self) {
         self.parts.service_manager.borrow_mut().reloading();
         // The start command may have become the process, which is to be left to itself.
         let watched = Rc::clone(&self.parts.settings);
@@ -441,14 +456,11 @@ impl Supervisor {
                 self.parts.emit(WatchEvent::Reloaded(&settings));
                 doubt_settings(&settings, &mut self.parts.record, &mut self.parts.report);
                 self.parts.settings = settings;
-                if let Some(doubts) = self.doubts.take() {
-                    doubts.withdraw();
-                }
+                self.questions.withdraw_doubts();
             }
             Err(wrong) => self.parts.emit(WatchEvent::ReloadRefused(&wrong)),
         }
         self.parts.service_manager.borrow_mut().ready();
-        Woken::By(Seen::Nothing)
     }
 
     /// Asks anew for a user that was not known, as early in a boot.
@@ -524,7 +536,7 @@ impl Supervisor {
     /// The last thing of a watch; if it `waits`, but for the hook.
     fn finish(mut self: Box<Self>, worth: Worth, waits: bool) {
         self.end_probe();
-        self.shutdown.question().into_iter().for_each(Task::kill);
+        self.questions.shutdown.question().into_iter().for_each(Task::kill);
         let is_alone = self.is_alone();
         if is_alone {
             self.keep_output_to_limit();

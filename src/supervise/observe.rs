@@ -200,7 +200,7 @@ impl Supervisor {
             parts.record.state.ever_seen = true;
         }
         parts.emit(Event::Over(Notice::Finished));
-        self.shutdown.forget();
+        self.questions.shutdown.forget();
         parts.record.note_signature(followed.info());
         parts.record.state.oom_kills.clone_from(followed.oom_kills());
         if !parts.settings.limits.once && parts.record.state.told {
@@ -365,7 +365,7 @@ impl Supervisor {
         };
         // Whoever has stopped it may be the machine that shuts down.
         if let (Then::Start(_), Cause::Finished | Cause::Stopped | Cause::Unknown) = (&then, cause) {
-            self.shutdown.ask(now);
+            self.questions.shutdown.ask(now);
         }
         // The kernel will not change meanwhile.
         let explains =

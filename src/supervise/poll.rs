@@ -7,15 +7,11 @@ use nix::sys::signal::{Signal, raise};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use super::Supervisor;
 use super::start_command::StartCommand;
-use super::{Parts, Supervisor};
-use crate::hold::shutdown::Shutdown;
 use crate::process::handle::Handle;
-use crate::settings::doubts::Doubts;
 use crate::state::lock::Lock;
-use crate::supervise::service_unit::Unit;
 use crate::task::Task;
-use crate::task::account::{Account, Login};
 use crate::time::{Time, now};
 
 /// Without memory to wait with, the watch goes on at this interval.
@@ -95,13 +91,10 @@ impl Supervisor {
         poll.add(Token::Process, followed.and_then(Handle::pidfd));
         poll.add(Token::Reaped, self.dying.as_ref().and_then(|dying| dying.followed.pidfd()));
         poll.add(Token::Adopted, self.command.as_ref().and_then(StartCommand::pidfd));
-        let Supervisor { parts: Parts { unit, .. }, doubts, login, account, shutdown, .. } = self;
-        for question in questions(unit, doubts, login, account, shutdown) {
-            poll.add(Token::Output, question.output_fd());
+        let tasks = self.questions.tasks().chain(self.health.tasks()).chain(self.stops.tasks());
+        for task in tasks.chain(self.hooks.task()) {
+            poll.add(Token::Output, task.output_fd());
         }
-        poll.add(Token::Output, self.health.output_fd());
-        poll.add(Token::Output, self.stops.evidence().and_then(Task::output_fd));
-        poll.add(Token::Output, self.hooks.output_fd());
         poll.add(Token::Contender, self.parts.lock.as_ref().and_then(Lock::descriptor));
         self.turn.begin(time);
         let ready = poll.wait(time);
@@ -149,10 +142,8 @@ impl Supervisor {
     /// All tasks at work.
     pub(super) fn tasks(&mut self) -> Vec<&mut Task> {
         let command = self.command.as_mut().and_then(StartCommand::task);
-        let Supervisor { parts: Parts { unit, .. }, doubts, login, account, shutdown, .. } = self;
-        let questions = questions(unit, doubts, login, account, shutdown);
         let others = self.health.tasks().chain(self.stops.tasks()).chain(self.hooks.task());
-        command.into_iter().chain(questions).chain(others).collect()
+        command.into_iter().chain(self.questions.tasks()).chain(others).collect()
     }
 
     /// Reaps a child that could not be waited for when it had read; as process 1 whatever falls to it. What was followed
@@ -165,18 +156,4 @@ impl Supervisor {
             }
         }
     }
-}
-
-/// The tasks that were asked something.
-fn questions<'a>(
-    unit: &'a mut Unit,
-    doubts: &'a mut Option<Doubts>,
-    login: &'a mut Option<Login>,
-    account: &'a mut Option<Account>,
-    shutdown: &'a mut Shutdown,
-) -> impl Iterator<Item = &'a mut Task> {
-    let doubts = doubts.as_mut().and_then(Doubts::question);
-    let users = login.as_mut().and_then(Login::question).into_iter();
-    let users = users.chain(account.as_mut().and_then(Account::question));
-    unit.question().into_iter().chain(shutdown.question()).chain(doubts).chain(users)
 }

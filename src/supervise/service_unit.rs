@@ -7,9 +7,13 @@ use std::time::Duration;
 
 use crate::process::ProcessInfo;
 use crate::process::cgroup::{ControlGroups, last_part};
+use crate::report::event::Lasting;
+use crate::report::log_lines::Worth;
+use crate::state::said::Notice;
+use crate::supervise::Supervisor;
 use crate::sys::Pid;
 use crate::task::{Output, Task, environment};
-use crate::time::Time;
+use crate::time::{Time, now};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -104,6 +108,38 @@ impl Unit {
         match &mut self.question {
             Question::Asked { systemctl, .. } => Some(systemctl),
             Question::None | Question::Endless | Question::Answered => None,
+        }
+    }
+}
+
+impl Supervisor {
+    /// A `--once` run has started the process: whether it outlives the run is a question to be asked, but
+    /// for those who have been told.
+    pub(super) fn ask_what_becomes_of_it(&mut self) {
+        let Supervisor { parts, questions, .. } = self;
+        let is_to_be_asked =
+            parts.settings.limits.once && parts.record.state.said.last(Notice::Unit).is_none();
+        if let Some(followed) = self.followed.as_ref().filter(|_| is_to_be_asked) {
+            let name = parts.settings.name.to_string();
+            questions.unit.ask_about(parts.proc.root(), followed.info(), &name, now());
+        }
+    }
+
+    /// Says what is known by now.
+    pub(super) fn doubt_unit(&mut self) {
+        if let Some(doubt) = self.questions.unit.doubt(now()) {
+            self.parts.emit(Lasting::Doubt(Notice::Unit, &doubt));
+            self.parts.report.flush(Worth::All);
+        }
+    }
+
+    /// The last time to say it, and worth a moment.
+    pub(super) fn wait_for_doubt(&mut self) {
+        if let Some(deadline) = self.questions.unit.question().and_then(|task| task.deadline()) {
+            self.wait_for(deadline, |watch| {
+                watch.doubt_unit();
+                watch.questions.unit.question().is_none()
+            });
         }
     }
 }

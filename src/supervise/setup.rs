@@ -27,7 +27,6 @@ use crate::state::{Files, Origin, Sight, followed_by_others};
 use crate::supervise::admission::{self, Admission, Facts, Forgets, Other, is_resumed};
 use crate::supervise::events::{doubt_settings, emit};
 use crate::supervise::poll::pause;
-use crate::supervise::service_unit::Unit;
 use crate::supervise::signals::{self, Signals};
 use crate::supervise::{Parts, Reload, Supervisor};
 use crate::sys::{self, PROC};
@@ -100,7 +99,6 @@ fn prepare(settings: Settings, reload: Reload, stderr: &mut Stderr) -> Result<Bo
         report,
         ended_unseen: found.ended.map(|(end, _)| end),
         service_manager,
-        unit: Unit::own(proc.root(), settings.limits.once),
         directory: leave_directory(),
         has_terminal: admission::has_terminal(),
         settings,

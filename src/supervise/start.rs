@@ -112,30 +112,33 @@ impl Supervisor {
             }
         });
         let profile = &self.parts.settings.profile;
-        let login = self.login.get_or_insert_with(|| Login::look_up(now()));
-        let account = self.account.as_ref();
+        let login = self.questions.login.get_or_insert_with(|| Login::look_up(now()));
+        let account = self.questions.account.as_ref();
         Surroundings { directory: &self.parts.directory, added: login.added(), profile, account }
     }
 
     /// Asks whom `run_as` means, unless that was asked, and does `then` what is to be done about it.
     pub(super) fn ask_for_user(&mut self, then: fn(&mut Account)) {
         let run_as = self.parts.settings.profile.run_as.as_ref();
-        self.account =
-            self.account.take().filter(|account| run_as.is_some_and(|run_as| account.is_of(run_as)));
+        self.questions.account = self
+            .questions
+            .account
+            .take()
+            .filter(|account| run_as.is_some_and(|run_as| account.is_of(run_as)));
         if let Some(run_as) = run_as {
-            then(self.account.get_or_insert_with(|| Account::look_up(run_as, now())));
+            then(self.questions.account.get_or_insert_with(|| Account::look_up(run_as, now())));
         }
     }
 
     /// What is to be known before a start command runs: what is doubtful about it, who it runs as, and whether
     /// all is there that it is given.
     fn prepare_start(&mut self) {
-        self.login.get_or_insert_with(|| Login::look_up(now()));
+        self.questions.login.get_or_insert_with(|| Login::look_up(now()));
         // The groups of a user may be others by now.
         self.ask_for_user(|account| account.ask_again(now()));
         self.wait_for(now() + LONGEST_PREPARATION, |watch| {
-            let is_known = watch.login.as_mut().is_none_or(|login| login.is_known(now()))
-                && watch.account.as_mut().is_none_or(|account| account.is_known(now()));
+            let is_known = watch.questions.login.as_mut().is_none_or(|login| login.is_known(now()))
+                && watch.questions.account.as_mut().is_none_or(|account| account.is_known(now()));
             watch.tell_doubts() && is_known
         });
         match File::open(NULL) {
@@ -155,8 +158,8 @@ impl Supervisor {
 
     /// Takes what was asked about users, and is answered.
     pub(super) fn hear_of_users(&mut self) {
-        self.login.as_mut().map(|login| login.is_known(now()));
-        self.account.as_mut().map(|account| account.is_known(now()));
+        self.questions.login.as_mut().map(|login| login.is_known(now()));
+        self.questions.account.as_mut().map(|account| account.is_known(now()));
     }
 
     /// Tells what is doubtful about the start command in time, but for a run that perhaps never needs it.
@@ -172,18 +175,18 @@ impl Supervisor {
     fn tell_doubts(&mut self) -> bool {
         let Parts { settings, directory, .. } = &self.parts;
         let start_command = &settings.criteria.start_command;
-        if self.doubts.is_none() {
+        if self.questions.doubts.is_none() {
             let place = Place::new(&settings.profile, directory);
             let doubt = program::doubt("start command", start_command, &place);
             let of_others = settings.doubt_other_programs(directory);
-            self.doubts = Some(Doubts::begin(start_command, &place, now()));
+            self.questions.doubts = Some(Doubts::begin(start_command, &place, now()));
             self.parts.emit(Event::of_doubt(Notice::Program, doubt.as_deref()));
             self.parts.emit(Event::of_doubt(Notice::OtherPrograms, of_others.as_deref()));
         }
-        if let Some(doubt) = self.doubts.as_mut().and_then(|doubts| doubts.answer(now())) {
+        if let Some(doubt) = self.questions.doubts.as_mut().and_then(|doubts| doubts.answer(now())) {
             self.parts.emit(Event::of_doubt(Notice::StartCommand, doubt.as_deref()));
         }
-        self.doubts.as_ref().is_none_or(Doubts::is_answered)
+        self.questions.doubts.as_ref().is_none_or(Doubts::is_answered)
     }
 
     pub(super) fn with_command(&mut self, act: fn(&mut StartCommand)) -> Seen {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
-use crate::policy::{Action, News, Seen, Stage, StopBy, Stopping, Why};
+use crate::policy::{News, Seen, Stage, StopBy, Stopping, Why};
 use crate::probe::evidence;
 use crate::process::ProcessId;
 use crate::process::handle::{Handle, ProcessFd};
@@ -82,10 +82,6 @@ impl Stops {
         self.evidence.iter_mut().chain(&mut self.command)
     }
 
-    pub(super) fn evidence(&self) -> Option<&Task> {
-        self.evidence.as_ref()
-    }
-
     /// Why the process was stopped that is started now.
     pub(super) fn why(&self) -> Option<Why> {
         self.why
@@ -120,31 +116,10 @@ impl Supervisor {
         self.stopping().filter(|stop| stop.process == process && stop.stage != Stage::Evidence)
     }
 
-    /// Carries out a part of a stop. It is written down before, so that the next watch can go on with it.
-    pub(super) fn stop(&mut self, action: Action) -> Seen {
-        if let Action::StopBy(process, _) | Action::Kill(process) = action {
-            self.begin_stage(process);
-        }
+    /// Puts down what can be learnt of a hang, if the process can be stopped just now. Each part of a stop is written down
+    /// before it is carried out, so that the next watch can go on with it.
+    pub(super) fn gather_evidence(&mut self, process: ProcessId) -> Seen {
         self.write_down();
-        match action {
-            Action::Evidence(process) => self.gather_evidence(process),
-            Action::StopBy(process, by) => self.stop_by(process, by),
-            Action::Kill(process) => self.kill_process(process),
-            Action::EndLeft { kill } => self.end_left(kill),
-            // No part of a stop.
-            Action::Wait(_)
-            | Action::Look
-            | Action::Start { .. }
-            | Action::StopCommand
-            | Action::KillCommand
-            | Action::Probe(_)
-            | Action::EndProbe
-            | Action::End(_) => Seen::Nothing,
-        }
-    }
-
-    /// Puts down what can be learnt of a hang, if the process can be stopped just now.
-    fn gather_evidence(&mut self, process: ProcessId) -> Seen {
         let Some(followed) = self.follows(process) else { return Seen::Nothing };
         let is_signalled = matches!(followed.send(0), Some(Ok(()) | Err(Errno::SRCH)));
         if !is_signalled && self.parts.settings.stop_command.is_none() {
@@ -203,31 +178,32 @@ impl Supervisor {
         self.followed.as_ref().filter(|it| id(it.info()) == process)
     }
 
-    /// A stage begins: what descends from the process by now is noted.
-    fn begin_stage(&mut self, process: ProcessId) {
+    /// A stage begins: what descends from the process by now is noted. What is seen instead, if the process is gone by
+    /// now.
+    fn begin_stage(&mut self, process: ProcessId) -> Option<Seen> {
         let now = now();
         let until = now + self.stage_length();
         if let Some(slot) = &mut self.stops.slot {
             slot.until = until;
         }
         let sessions = self.own_tasks().others;
-        let Some(followed) = self.followed.as_ref().filter(|it| id(it.info()) == process) else { return };
-        self.stops.begin(followed, now);
-        for id in self.parts.proc.descendants(process.pid, &sessions) {
-            if !self.stops.noted.contains(&id) {
-                self.stops.noted.push(id);
+        if let Some(followed) = self.followed.as_ref().filter(|it| id(it.info()) == process) {
+            self.stops.begin(followed, now);
+            for id in self.parts.proc.descendants(process.pid, &sessions) {
+                if !self.stops.noted.contains(&id) {
+                    self.stops.noted.push(id);
+                }
             }
+            self.parts.record.notes(&self.stops.noted);
         }
-        self.parts.record.notes(&self.stops.noted);
+        self.write_down();
+        self.was_gone().or_else(|| self.follows(process).is_none().then_some(Seen::Nothing))
     }
 
     /// Asks the process to end.
-    fn stop_by(&mut self, process: ProcessId, by: StopBy) -> Seen {
-        if let Some(seen) = self.was_gone() {
+    pub(super) fn stop_by(&mut self, process: ProcessId, by: StopBy) -> Seen {
+        if let Some(seen) = self.begin_stage(process) {
             return seen;
-        }
-        if self.follows(process).is_none() {
-            return Seen::Nothing;
         }
         let why = self.stop_of(process).map_or(Why::Request, |stop| stop.why);
         match by {
@@ -250,12 +226,9 @@ impl Supervisor {
     }
 
     /// Kills the process.
-    fn kill_process(&mut self, process: ProcessId) -> Seen {
-        if let Some(seen) = self.was_gone() {
+    pub(super) fn kill_process(&mut self, process: ProcessId) -> Seen {
+        if let Some(seen) = self.begin_stage(process) {
             return seen;
-        }
-        if self.follows(process).is_none() {
-            return Seen::Nothing;
         }
         let (process, after) = (&self.stops.process, self.stage_length());
         self.parts.emit(StopEvent::Kill { process, after });
@@ -293,7 +266,8 @@ impl Supervisor {
     }
 
     /// Ends what the process left behind: what was noted and is still the same.
-    fn end_left(&mut self, kill: bool) -> Seen {
+    pub(super) fn end_left(&mut self, kill: bool) -> Seen {
+        self.write_down();
         if self.stops.left.is_empty() {
             let Parts { proc, settings, open_pidfd, .. } = &self.parts;
             let is_mixed = settings.limits.kill_mode == KillMode::Mixed;
