@@ -1,7 +1,7 @@
 //! A start: the attempt, its verdict, and what enough failures come to.
 
 use super::health::pause;
-use super::state::{CountedBy, DownCause, Policy, Sight, State};
+use super::state::{DownCause, Policy, Sight, State};
 use super::{Action, Answer, DEFAULT_RETRY, Decision, Ended, FIRST_LOOK, Failure, News, NotDone, Outcome};
 use super::{Request, SETTLE, Since, Still, Then};
 use crate::process::ProcessId;
@@ -162,7 +162,7 @@ impl Policy {
         }
         self.memory.failures = self.memory.failures.saturating_add(1);
         let failures = self.memory.failures;
-        let may_give_up = self.has_started || self.counted_by == CountedBy::Ours;
+        let may_give_up = self.has_started || self.is_of_series;
         let Some(_) = self.limits.max_fail_count.filter(|max| may_give_up && failures >= *max) else {
             // One more of its own is enough.
             let most = self.limits.max_fail_count.map(|max| max.saturating_sub(1));

@@ -100,7 +100,8 @@ pub struct Policy {
     pub(super) command_ended: Option<Time>,
     /// There was an attempt in this run.
     pub(super) has_started: bool,
-    pub(super) counted_by: CountedBy,
+    /// What is remembered is of this run's series.
+    pub(super) is_of_series: bool,
     /// What is allowed now.
     pub(super) may: May,
     /// The process has run, where that matters.
@@ -115,15 +116,6 @@ pub struct Policy {
     pub(super) answer: Option<Answer>,
 }
 
-/// Whose failures are remembered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum CountedBy {
-    /// Those of this run's series.
-    Ours,
-    /// Those of other runs.
-    Others,
-}
-
 impl Policy {
     /// A watch that begins, with nothing known.
     pub fn new(limits: Limits) -> Self {
@@ -134,7 +126,7 @@ impl Policy {
             command: None,
             command_ended: None,
             has_started: false,
-            counted_by: CountedBy::Ours,
+            is_of_series: true,
             may: May::ALL,
             has_run: false,
             version_due: None,
@@ -243,7 +235,7 @@ impl Policy {
 
     /// What is remembered is of another series of runs: nothing is given up because of that alone.
     pub fn begin_series(&mut self) {
-        self.counted_by = CountedBy::Others;
+        self.is_of_series = false;
     }
 
     /// What was followed and counted is forgotten, for another process is watched from here on, or none. Two
@@ -254,7 +246,7 @@ impl Policy {
             command_ended: self.command_ended,
             memory: Memory { last_attempt: self.memory.last_attempt, ..Memory::default() },
             has_started: self.has_started,
-            counted_by: self.counted_by,
+            is_of_series: self.is_of_series,
             may: self.may,
             version_due: self.version_due,
             asked: self.asked,

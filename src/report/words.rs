@@ -1,6 +1,7 @@
 //! How processes, times and ends are put into words.
 
 use crate::text::{plural, span};
+use crate::time::by_the_clock;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -58,6 +59,12 @@ pub fn held(Held { hold, detail, .. }: &Held) -> String {
         (Hold::Finished, _) => "finished".to_owned(),
         (Hold::Shutdown, _) => "held by the shutdown of the machine".to_owned(),
     }
+}
+
+/// What holds it, and until when if that is known.
+pub fn held_until(holds: &Held) -> String {
+    let until = holds.until.map(|until| format!(" until {}", by_the_clock(until)));
+    held(holds) + &until.unwrap_or_default()
 }
 
 /// How a process died.

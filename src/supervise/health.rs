@@ -24,8 +24,8 @@ use crate::time::now;
 #[derive(Debug, Default)]
 pub(super) struct Health {
     probe: Option<Probe>,
-    /// The probe is of a process or of settings that are no more.
-    is_void: bool,
+    /// The probe before the next one is of settings that are no more.
+    pub(super) is_void: bool,
     /// A probe that was killed, until it has ended.
     killed: Option<Task>,
     /// What the last probe found.
@@ -43,11 +43,6 @@ impl Health {
         self.probe.iter_mut().map(Probe::task).chain(&mut self.killed)
     }
 
-    /// The probe was of other settings, or of another process.
-    pub(super) fn void(&mut self) {
-        self.is_void = self.probe.is_some();
-    }
-
     fn kill_probe(&mut self) {
         if let Some(probe) = self.probe.take() {
             self.killed = Some(probe.end());
@@ -62,7 +57,7 @@ impl Supervisor {
         let is_missing = seen == Seen::Missing;
         let is_attended =
             self.parts.settings.limits.has_probe || self.stopping().is_some() || self.heeds_calendar();
-        if self.followed.is_some() && !is_missing && !is_attended && !self.requests.are_pending() {
+        if self.followed.is_some() && !is_missing && !is_attended && self.requests.taken.is_none() {
             return May::ALL;
         }
         let would_start = is_missing && self.policy.memory().life != Life::Finished;

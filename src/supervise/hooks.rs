@@ -38,14 +38,14 @@ const QUOTED: usize = 3;
 /// What the loop knows of the hook.
 #[derive(Debug, Default)]
 pub(super) struct Hooks {
-    owed: Owed,
+    pub(super) owed: Owed,
     /// As it was written last.
     written: Owed,
     /// Whether this run may tell, once that is asked.
     telling: Option<Telling>,
     /// What was heard while another run tells, and whether something held the instance then.
     kept: Vec<(Heard, bool)>,
-    task: Option<Task>,
+    pub(super) task: Option<Task>,
     /// What could not be done is tried again then.
     again: Option<Time>,
     /// There was no room for a hook.
@@ -59,10 +59,6 @@ pub(super) struct Hooks {
 }
 
 impl Hooks {
-    pub(super) fn task(&mut self) -> Option<&mut Task> {
-        self.task.as_mut()
-    }
-
     /// When there is something to do, if nothing happens before.
     pub(super) fn due(&self) -> Option<Time> {
         self.owed.due().into_iter().chain(self.again).min()
@@ -74,11 +70,6 @@ impl Hooks {
             Some(Telling::Here(_)) => self.left,
             Some(Telling::Busy | Telling::Nowhere) | None => hook_at_work(files),
         }
-    }
-
-    /// Another process is watched from here on.
-    pub(super) fn forget(&mut self) {
-        self.owed.forget();
     }
 
     fn has_told_all(&self) -> bool {

@@ -434,7 +434,7 @@ impl Supervisor {
                 let settings = Rc::new(settings);
                 self.policy.limit(settings.limits);
                 if settings.probe != self.parts.settings.probe {
-                    self.health.void();
+                    self.health.is_void = true;
                     self.policy.begin_other_probe(now());
                 }
                 if is_other(&settings) {
@@ -444,7 +444,7 @@ impl Supervisor {
                         self.parts.emit(ProcessEvent::LetGo(followed.info()));
                     }
                     self.let_go();
-                    self.hooks.forget();
+                    self.hooks.owed.forget();
                     self.policy.begin_anew();
                     self.parts.record.state.said = Said::default();
                     self.facts = Facts { has_looked: self.facts.has_looked, ..Facts::default() };
@@ -501,7 +501,7 @@ impl Supervisor {
                     Some(process) if started => {
                         let took =
                             facts.missing_since.map_or(Duration::ZERO, |since| now().saturating_sub(since));
-                        let (ended, stopped) = (parts.ended_unseen.take(), stops.why());
+                        let (ended, stopped) = (parts.ended_unseen.take(), stops.why);
                         parts.emit(AttemptEvent::Restarted { process, ended: ended.as_ref(), stopped, took });
                     }
                     _ if started => {}
@@ -607,28 +607,23 @@ fn explain_to_terminal(settings: &Settings, memory: &Memory, held: Option<&Held>
     if !crate::log::is_terminal() {
         return;
     }
-    let (name, resume) = (&settings.name, settings.order("resume"));
-    let text = match (memory.gave_up_until, held) {
+    let resume = settings.order("resume");
+    let rest = match (memory.gave_up_until, held) {
         (Some(until), _) => format!(
-            "watchdog: {name} is not running; gave up after {} {}, trying again in {}; to try now: {resume}\n",
+            "; gave up after {} {}, trying again in {}; to try now: {resume}",
             memory.failures,
             plural(memory.failures, "failure"),
             span(until.saturating_sub(now())),
         ),
         (None, Some(Held { hold: Hold::Paused | Hold::Upgrading, .. })) => {
-            format!("watchdog: {name} is not running, and paused; to end the pause: {resume}\n")
+            format!(", and paused; to end the pause: {resume}")
         }
         (None, Some(held @ Held { hold: Hold::Stopped | Hold::Finished, .. })) => {
-            let start = settings.order("start");
-            format!("watchdog: {name} is not running; {}; to start it: {start}\n", words::held(held))
+            format!("; {}; to start it: {}", words::held(held), settings.order("start"))
         }
-        (None, Some(held)) => {
-            let until = held.until.map(|until| format!(" until {}", by_the_clock(until))).unwrap_or_default();
-            format!("watchdog: {name} is not running; {}{until}\n", words::held(held))
-        }
-        (None, None) => {
-            format!("watchdog: {name} is not running; the watchdog that holds its lock takes care of it\n")
-        }
+        (None, Some(held)) => format!("; {}", words::held_until(held)),
+        (None, None) => "; the watchdog that holds its lock takes care of it".to_owned(),
     };
+    let text = format!("watchdog: {} is not running{rest}\n", settings.name);
     crate::log::Stderr::new(Verbosity::Warnings).write_text(&text);
 }

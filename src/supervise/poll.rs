@@ -92,7 +92,7 @@ impl Supervisor {
         poll.add(Token::Reaped, self.dying.as_ref().and_then(|dying| dying.followed.pidfd()));
         poll.add(Token::Adopted, self.command.as_ref().and_then(StartCommand::pidfd));
         let tasks = self.questions.tasks().chain(self.health.tasks()).chain(self.stops.tasks());
-        for task in tasks.chain(self.hooks.task()) {
+        for task in tasks.chain(&mut self.hooks.task) {
             poll.add(Token::Output, task.output_fd());
         }
         poll.add(Token::Contender, self.parts.lock.as_ref().and_then(Lock::descriptor));
@@ -142,7 +142,7 @@ impl Supervisor {
     /// All tasks at work.
     pub(super) fn tasks(&mut self) -> Vec<&mut Task> {
         let command = self.command.as_mut().and_then(StartCommand::task);
-        let others = self.health.tasks().chain(self.stops.tasks()).chain(self.hooks.task());
+        let others = self.health.tasks().chain(self.stops.tasks()).chain(&mut self.hooks.task);
         command.into_iter().chain(self.questions.tasks()).chain(others).collect()
     }
 

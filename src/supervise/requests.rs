@@ -7,10 +7,9 @@ use crate::probe::evidence;
 use crate::process::cgroup::{ControlGroups, last_part};
 use crate::process::handle::Handle;
 use crate::report::event::WatchEvent;
-use crate::report::words::held;
+use crate::report::words::held_until;
 use crate::state::request::{Reply, TakenRequest};
 use crate::supervise::Supervisor;
-use crate::time::by_the_clock;
 
 /// What whoever asks is told beyond what it may all take.
 const MARGIN: Duration = Duration::from_secs(10);
@@ -18,15 +17,8 @@ const MARGIN: Duration = Duration::from_secs(10);
 /// The request that was taken, and the one before it as long as that has no answer.
 #[derive(Debug, Default)]
 pub(super) struct Requests {
-    taken: Option<TakenRequest>,
+    pub(super) taken: Option<TakenRequest>,
     superseded: Option<TakenRequest>,
-}
-
-impl Requests {
-    /// Somebody waits for an answer.
-    pub(super) fn are_pending(&self) -> bool {
-        self.taken.is_some()
-    }
 }
 
 impl Supervisor {
@@ -64,8 +56,7 @@ impl Supervisor {
         match why {
             NotDone::Held => {
                 let first = self.holds.first()?;
-                let until = first.until.map(|until| format!(" until {}", by_the_clock(until)));
-                Some(format!("it is {}{}", held(first), until.unwrap_or_default()))
+                Some(format!("it is {}", held_until(first)))
             }
             NotDone::StillThere => {
                 let process = self.followed.as_ref().map(Handle::info)?;

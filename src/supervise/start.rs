@@ -226,7 +226,7 @@ impl Supervisor {
     /// Whether a shell that stayed with the process says no more than how that ended a moment ago.
     fn is_echo(&mut self, status: ExitStatus) -> bool {
         let just_now = |at: Time| now().saturating_sub(at) < REAP_PATIENCE;
-        if self.stops.has_just_ended(now()) {
+        if self.stops.ended.is_some_and(just_now) {
             return true;
         }
         match &mut self.dying {

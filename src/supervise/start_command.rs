@@ -38,9 +38,7 @@ pub struct StartRecord {
     /// The attempt, by its time.
     pub attempt: Time,
     /// The command's process.
-    pub pid: Pid,
-    /// When that began.
-    pub began: Time,
+    pub process: ProcessId,
 }
 
 impl StartRecord {
@@ -53,8 +51,8 @@ impl StartRecord {
         }
         let attempt = Time::from_millis(words.next()?.parse().ok()?);
         let pid = words.next()?.parse().ok()?;
-        let began = Time::from_millis(words.next()?.parse().ok()?);
-        Some(StartRecord { attempt, pid, began })
+        let started = Time::from_millis(words.next()?.parse().ok()?);
+        Some(StartRecord { attempt, process: ProcessId { pid, started } })
     }
 }
 
@@ -84,11 +82,10 @@ impl StartCommand {
     /// `noted` itself is. To be asked with the instance's lock held: between fork and exec, the command
     /// holds it too.
     pub fn adopt(noted: StartRecord, proc: &Proc) -> Option<Self> {
-        let StartRecord { pid, began, .. } = noted;
-        let held = ProcessFd::open(proc, ProcessId { pid, started: began }, open_pidfd).ok()??;
+        let held = ProcessFd::open(proc, noted.process, open_pidfd).ok()??;
         let is_it = held.is_session_leader();
         let process = Process::Adopted { held, is_terminating: false };
-        is_it.then_some(StartCommand { process, began, output_from: None })
+        is_it.then_some(StartCommand { process, began: noted.process.started, output_from: None })
     }
 
     /// The shell's number, which is also its session's and its process group's.
@@ -148,22 +145,20 @@ impl StartCommand {
 
     /// Asks its process group to end.
     pub fn terminate(&mut self) {
-        if let Process::Adopted { is_terminating, .. } = &mut self.process {
-            *is_terminating = true;
-            self.signal(libc::SIGTERM);
-        } else if let Some(task) = self.task() {
-            task.terminate();
+        match &mut self.process {
+            Process::Own(task) => return task.terminate(),
+            Process::Adopted { is_terminating, .. } => *is_terminating = true,
         }
+        self.signal(libc::SIGTERM);
     }
 
     /// Kills its process group. What hangs even then is waited for no longer than it hangs itself.
     pub fn kill(&mut self) {
-        if let Process::Adopted { is_terminating, .. } = &mut self.process {
-            *is_terminating = false;
-            self.signal(libc::SIGKILL);
-        } else if let Some(task) = self.task() {
-            task.kill();
+        match &mut self.process {
+            Process::Own(task) => return task.kill(),
+            Process::Adopted { is_terminating, .. } => *is_terminating = false,
         }
+        self.signal(libc::SIGKILL);
     }
 
     /// Sends a signal to its process group.

@@ -17,7 +17,7 @@ use crate::report::health::{HealthEvent, StopEvent};
 use crate::report::words::ambiguity;
 use crate::settings::KillMode;
 use crate::supervise::observe::id;
-use crate::supervise::{Parts, REAP_PATIENCE, Supervisor};
+use crate::supervise::{Parts, Supervisor};
 use crate::task::{self, CommandEnd, Output, Task};
 use crate::time::{Time, now};
 
@@ -46,11 +46,11 @@ pub(super) struct Stops {
     /// What it left behind that is being ended.
     left: Vec<ProcessFd>,
     /// When the last one that was stopped was gone.
-    ended: Option<Time>,
+    pub(super) ended: Option<Time>,
     /// It has not been found since.
     is_over: bool,
     /// Why that was.
-    why: Option<Why>,
+    pub(super) why: Option<Why>,
     slot: Option<Slot>,
 }
 
@@ -80,16 +80,6 @@ impl Stops {
 
     pub(super) fn tasks(&mut self) -> impl Iterator<Item = &mut Task> {
         self.evidence.iter_mut().chain(&mut self.command)
-    }
-
-    /// Why the process was stopped that is started now.
-    pub(super) fn why(&self) -> Option<Why> {
-        self.why
-    }
-
-    /// What was stopped is gone since a moment.
-    pub(super) fn has_just_ended(&self, now: Time) -> bool {
-        self.ended.is_some_and(|ended| now.saturating_sub(ended) < REAP_PATIENCE)
     }
 
     /// What is news of a process that was stopped: somebody else has started it.
