@@ -258,12 +258,10 @@ impl Policy {
                 self.memory.failures = 0;
                 self.start(now)
             }
-            Seen::Missing if self.limits.once => Action::End(Outcome::LeftAlone).into(),
-            Seen::Missing => {
-                let check = now + self.limits.health_check_interval;
-                Action::Wait(until.filter(|until| *until > now).map_or(check, |until| until.min(check)))
-                    .into()
-            }
+            Seen::Missing => match until.filter(|until| *until > now && !self.limits.once) {
+                Some(until) => Action::Wait(until.min(self.check_at(now))).into(),
+                None => self.end_or_check(now, Outcome::LeftAlone),
+            },
             Seen::Unknown | Seen::LeftNear => self.cannot_tell(now),
             Seen::Nothing | Seen::Request(_) => Action::Look.into(),
             Seen::Died { .. }
@@ -280,7 +278,7 @@ impl Policy {
 
     /// A look could not tell, and no attempt is being judged.
     pub(super) fn cannot_tell(&self, now: Time) -> Decision {
-        if self.limits.once { Action::End(Outcome::Unknown).into() } else { self.next_check(now) }
+        self.end_or_check(now, Outcome::Unknown)
     }
 
     /// The process runs, and no attempt of ours is being judged.
@@ -364,9 +362,7 @@ impl Policy {
         self.has_run = false;
         self.state = State::Finished;
         self.reply(Answer::Done);
-        let action =
-            if self.limits.once { Action::End(Outcome::LeftAlone) } else { self.next_check(now).action };
-        action.with(News::Finished)
+        self.end_or_check(now, Outcome::LeftAlone).with(News::Finished)
     }
 
     pub(super) fn delay(&self, cause: Cause) -> Duration {
@@ -377,9 +373,17 @@ impl Policy {
     }
 
     pub(super) fn next_check(&self, now: Time) -> Decision {
+        Action::Wait(self.check_at(now)).into()
+    }
+
+    pub(super) fn check_at(&self, now: Time) -> Time {
         let pause = self.limits.health_check_interval;
         // Somebody waits.
-        let pause = if self.asked.is_some() { pause.min(END_LOOK) } else { pause };
-        Action::Wait(now + pause).into()
+        now + if self.asked.is_some() { pause.min(END_LOOK) } else { pause }
+    }
+
+    /// With `--once`, that is how it ends.
+    pub(super) fn end_or_check(&self, now: Time, outcome: Outcome) -> Decision {
+        if self.limits.once { Action::End(outcome).into() } else { self.next_check(now) }
     }
 }

@@ -74,12 +74,8 @@ impl Policy {
     /// The next look, or the next probe if that comes first.
     pub(super) fn watch_on(&self, now: Time, up: Up) -> Decision {
         let comes = self.limits.has_probe && self.may.probe && up.still == Still::No && up.due > now;
-        match self.next_check(now).action {
-            Action::Wait(check) if comes && up.probing == Probing::No => {
-                Action::Wait(check.min(up.due)).into()
-            }
-            action => action.into(),
-        }
+        let check = self.check_at(now);
+        Action::Wait(if comes && up.probing == Probing::No { check.min(up.due) } else { check }).into()
     }
 
     pub(super) fn end_probe(&mut self, now: Time, up: Up) -> Decision {

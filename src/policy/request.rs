@@ -73,15 +73,12 @@ impl Policy {
             }
             self.reply(Answer::Done);
             self.memory.on_probation = false;
-            if self.limits.once {
-                return Action::End(Outcome::LeftAlone).into();
-            }
             // A finished one stays so, and one that was given up.
             if let State::Fresh | State::Down { .. } = self.state {
                 let until = now + self.limits.health_check_interval;
                 self.state = State::Down { until, cause: DownCause::Known };
             }
-            return self.next_check(now);
+            return self.end_or_check(now, Outcome::LeftAlone);
         }
         if self.may_start() {
             self.memory = self.memory.without_failures();

@@ -158,7 +158,7 @@ impl Policy {
         self.memory.on_probation = false;
         if is_held {
             self.state = State::Down { until, cause: DownCause::Known };
-            return look_or_wait(now, until).action.with(News::Undone);
+            return look_or_wait(now, until).with(News::Undone);
         }
         self.memory.failures = self.memory.failures.saturating_add(1);
         let failures = self.memory.failures;
@@ -168,8 +168,7 @@ impl Policy {
             let most = self.limits.max_fail_count.map(|max| max.saturating_sub(1));
             self.memory.failures = most.map_or(failures, |most| failures.min(most));
             self.state = State::Down { until, cause: DownCause::Known };
-            let action = if now >= until { Action::Look } else { Action::Wait(until) };
-            return action.with(News::Failed { failures, why });
+            return look_or_wait(now, until).with(News::Failed { failures, why });
         };
         let pause = pause(self.limits.retry_after.unwrap_or(DEFAULT_RETRY), self.memory.rounds);
         self.memory.rounds = self.memory.rounds.saturating_add(1);

@@ -181,8 +181,7 @@ impl Policy {
         if now >= ends || stop.is_overdue {
             return self.next_stage(now, stop);
         }
-        let Decision { action, .. } = self.next_check(now);
-        if let Action::Wait(check) = action { Action::Wait(check.min(ends)).into() } else { action.into() }
+        Action::Wait(self.check_at(now).min(ends)).into()
     }
 
     fn length(&self, stage: Stage) -> Duration {
@@ -229,12 +228,8 @@ impl Policy {
     fn overdue(&mut self, now: Time, stop: Stopping) -> Decision {
         self.refuse(NotDone::StillThere);
         self.state = State::Stopping(Stopping { is_overdue: true, ..stop });
-        let action = if self.limits.once {
-            Action::End(Outcome::Running { started: false })
-        } else {
-            self.next_check(now).action
-        };
-        if stop.is_overdue { action.into() } else { action.with(News::StopFailed { why: stop.why }) }
+        let decision = self.end_or_check(now, Outcome::Running { started: false });
+        if stop.is_overdue { decision } else { decision.with(News::StopFailed { why: stop.why }) }
     }
 
     /// The stop is over, and the process left as it is: nothing may be done to it any more, or can be.
