@@ -22,7 +22,6 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub fn run(check: &OsStr, timeout: Option<&OsStr>) -> Result<ExitCode, Failure> {
     let time = time("timeout", timeout).map_err(|it| it.to_string());
     let read = text(check)
-        .map_err(settings::Wrong::from)
         .and_then(Builtin::read)
         .map_err(|it| format!("probe '{}': {}; {}", escaped(&check.to_string_lossy()), it.what, it.instead));
     match (read, time) {

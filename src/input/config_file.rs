@@ -17,7 +17,8 @@ use crate::settings::dirs::{SYSTEM_CONFIG, User};
 use crate::settings::given::{Given, OFF, ON, Source, Spot};
 use crate::settings::name::{Name, name};
 use crate::settings::table::{Form, Place, Row, row, settings};
-use crate::settings::{SettingError, Settings, check, template, values};
+use crate::settings::values::Table;
+use crate::settings::{SettingError, Settings, Wrong, check, template, values};
 use crate::sys::PROC;
 use crate::text::{escaped, quoted};
 
@@ -100,7 +101,7 @@ pub fn fill(given: &mut Given, at: &OsStr, user: &User) -> Result<(), Vec<Compla
     let (path, instance) = template::file(&asked);
     let called = asked.file_stem().and_then(OsStr::to_str).unwrap_or_default();
     given.instance = match (name(called), instance) {
-        (Err((what, instead)), Some(_)) => {
+        (Err(Wrong { what, instead }), Some(_)) => {
             return Err(vec![format!("--config '{}': {what}; {instead}", escaped(&at.to_string_lossy()))]);
         }
         (called, _) => called.ok(),
@@ -381,7 +382,7 @@ fn add_included(given: &mut Given, Entry { row, value, spot }: Entry) -> Result<
     };
     check(row.key, &value, |value| (row.field.read)(&mut Settings::default(), value))
         .map_err(|wrong| (Some(spot), SettingError { place: Some(place), ..wrong }.to_string()))?;
-    let fields = |table| values::text(table).and_then(values::table).unwrap_or_default();
+    let fields = |table| values::text(table).and_then(values::parts::<Table>).unwrap_or_default();
     let (own, mut all) = (fields(own), fields(&value));
     all.extend(own);
     given.change(row.key, |_| values::as_json(&all).into());

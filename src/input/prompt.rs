@@ -74,7 +74,9 @@ pub fn ask(
         };
         let remark = match row.key {
             "process_name" => Some(look_up(&settings.criteria)),
-            "start_command" => doubt(&settings.criteria.start_command).map(|doubt| escaped(&doubt)),
+            "start_command" => {
+                settings.start_command.as_deref().and_then(&doubt).map(|doubt| escaped(&doubt))
+            }
             _ => None,
         };
         if let Some(remark) = remark {
@@ -250,6 +252,8 @@ mod tests {
     #[test]
     fn no_byte_is_too_odd() {
         let (result, _) = ask_with(&[], b"\xff\xfe\n", false);
-        assert!(matches!(result, Err(Unanswered::Wrong(SettingError { what, .. })) if what == "not UTF-8"));
+        assert!(
+            matches!(result, Err(Unanswered::Wrong(SettingError { wrong, .. })) if wrong.what == "not UTF-8")
+        );
     }
 }

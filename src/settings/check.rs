@@ -4,8 +4,8 @@ use std::fmt;
 use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 
-use crate::settings::Wrong;
 use crate::settings::values::command;
+use crate::settings::{self, Reading};
 use crate::text::{escaped, is_control};
 
 /// The port of `http://` where none is given.
@@ -55,12 +55,10 @@ pub struct Server {
 
 impl Check {
     /// Reads the value of `--probe`.
-    pub fn read(text: &str) -> Result<Self, Wrong> {
-        if text.trim().is_empty() {
-            return wrong("tests nothing", "give a command, such as 'redis-cli ping', or http://127.0.0.1/");
-        }
+    pub fn read(text: &str) -> Reading<Self> {
+        const INSTEAD: &str = "give a command, such as 'redis-cli ping', or http://127.0.0.1/";
         let Some((scheme, rest)) = url(text.trim()) else {
-            return Ok(Check::Command(command(text)?));
+            return command(text, "tests nothing", INSTEAD).map(Check::Command);
         };
         let after_slashes = match rest.strip_prefix("//") {
             None if ["http", "tcp"].contains(&scheme.as_str()) => {
@@ -85,7 +83,7 @@ impl Check {
 
 impl Builtin {
     /// Reads what `watchdog probe` is given.
-    pub fn read(text: &str) -> Result<Self, Wrong> {
+    pub fn read(text: &str) -> Reading<Self> {
         match Check::read(text)? {
             Check::Builtin(check) => Ok(check),
             Check::Command(_) => wrong("is no built-in check", KINDS),
@@ -94,8 +92,8 @@ impl Builtin {
 }
 
 /// Both quote what was typed.
-fn wrong<T>(what: impl AsRef<str>, instead: impl AsRef<str>) -> Result<T, Wrong> {
-    Err(Wrong { what: escaped(what.as_ref()), instead: escaped(instead.as_ref()) })
+fn wrong<T>(what: impl AsRef<str>, instead: impl AsRef<str>) -> Reading<T> {
+    settings::wrong(escaped(what.as_ref()), escaped(instead.as_ref()))
 }
 
 /// Scheme and rest of what nobody means as a command.
@@ -108,7 +106,7 @@ fn url(text: &str) -> Option<(String, &str)> {
     (is_known || is_scheme && rest.starts_with("//")).then_some((scheme, rest))
 }
 
-fn http(rest: &str) -> Result<Builtin, Wrong> {
+fn http(rest: &str) -> Reading<Builtin> {
     let (server, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let server = self::server("http", server, Some(HTTP))?;
     let plain = encoded(path.split('#').next().unwrap_or(path));
@@ -121,7 +119,7 @@ fn http(rest: &str) -> Result<Builtin, Wrong> {
     wrong("has a #, a space or another character that is not sent as it is", format!("type {check}"))
 }
 
-fn tcp(rest: &str) -> Result<Builtin, Wrong> {
+fn tcp(rest: &str) -> Reading<Builtin> {
     let (server, path) = rest.split_once('/').unwrap_or((rest, ""));
     let check = Builtin::Tcp(self::server("tcp", server, None)?);
     if path.is_empty() {
@@ -131,7 +129,7 @@ fn tcp(rest: &str) -> Result<Builtin, Wrong> {
 }
 
 /// Reads `HOST[:PORT]`.
-fn server(scheme: &str, text: &str, default: Option<u16>) -> Result<Server, Wrong> {
+fn server(scheme: &str, text: &str, default: Option<u16>) -> Reading<Server> {
     if let Some((_, server)) = text.rsplit_once('@') {
         let command = "give a command that logs in, such as curl -fsS -u USER:PASSWORD URL";
         let instead = format!("type {scheme}://{server}, or {command}");
@@ -166,7 +164,7 @@ fn host(text: &str) -> Option<String> {
     (is_plain && (1..=LONGEST_HOST).contains(&text.len())).then(|| text.to_ascii_lowercase())
 }
 
-fn path(scheme: &str, text: &str, longest: usize) -> Result<PathBuf, Wrong> {
+fn path(scheme: &str, text: &str, longest: usize) -> Reading<PathBuf> {
     if !text.starts_with('/') {
         let instead = format!("give the whole path, such as {scheme}:/run/NAME");
         return wrong("has a path that does not begin with /", instead);
@@ -230,6 +228,7 @@ impl fmt::Display for Server {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Wrong;
     use proptest::prelude::*;
 
     #[test]
@@ -273,7 +272,7 @@ mod tests {
         ] {
             assert_eq!(Check::read(text), Ok(Check::Command(text.to_owned())));
             let instead = "give http://HOST/PATH, tcp://HOST:PORT, unix:/PATH or file:/PATH";
-            assert_eq!(Builtin::read(text), Err(("is no built-in check".to_owned(), instead).into()));
+            assert_eq!(Builtin::read(text), settings::wrong("is no built-in check", instead));
         }
         assert_eq!(Builtin::read("file:/x"), Ok(Builtin::File("/x".into())));
     }

@@ -25,9 +25,8 @@ impl Settings {
         let default = self.defaults();
         let mut line = format!("v{VERSION}");
         for row in table::ROWS.iter().filter(|row| row.decides) {
-            let value = (row.field.show)(self);
-            if value != (row.field.show)(&default) {
-                let _ = write!(line, " {}=\"{}\"", row.key, value.escape_default());
+            if self.differs(row, &default) {
+                let _ = write!(line, " {}=\"{}\"", row.key, (row.field.show)(self).escape_default());
             }
         }
         line

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::settings::pattern::{Extent, Pattern};
-use crate::settings::values::{Reading, list, pattern};
+use crate::settings::values::{command, list, pattern};
+use crate::settings::{Reading, wrong};
 
 /// A kind of event, as a hook sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -40,104 +41,95 @@ pub struct HookEvents(Vec<HookEvent>);
 
 impl Default for HookEvents {
     fn default() -> Self {
-        HookEvents(CHOICE.into_iter().take(5).collect())
+        HookEvents(NAMES.into_iter().take(5).map(|(event, _)| event).collect())
     }
 }
 
 impl HookEvents {
     /// Whether the hook is run on these.
     pub fn contain(&self, event: HookEvent) -> bool {
-        matches!(event, HookEvent::Keyword | HookEvent::Test) || self.0.contains(&event)
+        event.is_always_told() || self.0.contains(&event)
     }
 }
 
-/// Those that can be chosen; the first five are the usual ones.
-const CHOICE: [HookEvent; 9] = [
-    HookEvent::Died,
-    HookEvent::GaveUp,
-    HookEvent::Recovered,
-    HookEvent::Unhealthy,
-    HookEvent::StopFailed,
-    HookEvent::Started,
-    HookEvent::Failed,
-    HookEvent::Healthy,
-    HookEvent::Stopped,
+/// Their names: those of `hook_events` and of `WATCHDOG_EVENT`. The first five are the usual ones.
+const NAMES: [(HookEvent, &str); 11] = [
+    (HookEvent::Died, "died"),
+    (HookEvent::GaveUp, "gave-up"),
+    (HookEvent::Recovered, "recovered"),
+    (HookEvent::Unhealthy, "unhealthy"),
+    (HookEvent::StopFailed, "stop-failed"),
+    (HookEvent::Started, "started"),
+    (HookEvent::Failed, "failed"),
+    (HookEvent::Healthy, "healthy"),
+    (HookEvent::Stopped, "stopped"),
+    (HookEvent::Keyword, "keyword"),
+    (HookEvent::Test, "test"),
 ];
-const INSTEAD: &str =
-    "give some of: died, gave-up, recovered, unhealthy, stop-failed, started, failed, healthy, stopped";
 
 impl HookEvent {
-    /// Its name: that of `hook_events` and of `WATCHDOG_EVENT`.
     pub fn name(self) -> &'static str {
-        match self {
-            HookEvent::Died => "died",
-            HookEvent::GaveUp => "gave-up",
-            HookEvent::Recovered => "recovered",
-            HookEvent::Unhealthy => "unhealthy",
-            HookEvent::StopFailed => "stop-failed",
-            HookEvent::Started => "started",
-            HookEvent::Failed => "failed",
-            HookEvent::Healthy => "healthy",
-            HookEvent::Stopped => "stopped",
-            HookEvent::Keyword => "keyword",
-            HookEvent::Test => "test",
-        }
+        NAMES.iter().find(|(event, _)| *event == self).map_or("", |(_, name)| name)
+    }
+
+    /// Whether nobody can choose it: it has a setting, or a command, of its own.
+    fn is_always_told(self) -> bool {
+        matches!(self, HookEvent::Keyword | HookEvent::Test)
     }
 }
 
-/// Reads the kinds of events that a hook is run on.
-pub fn events(text: &str) -> Reading<HookEvents> {
-    let names = list(text)?;
-    if names.is_empty() {
-        return Err(("would report nothing".into(), INSTEAD));
-    }
+/// Reads a hook.
+pub fn hook(text: &str) -> Reading<String> {
+    const EXAMPLE: &str = "give a shell command, such as '/usr/share/process-watchdog/hooks/mail root'";
+    command(text, "would tell nobody", EXAMPLE)
+}
+
+/// Reads the kinds of events that the `hook` is run on.
+pub fn events(hook: Option<&String>, text: &str) -> Reading<HookEvents> {
+    const INSTEAD: &str =
+        "give some of: died, gave-up, recovered, unhealthy, stop-failed, started, failed, healthy, stopped";
     let mut events = Vec::new();
-    for name in names {
-        if name == HookEvent::Keyword.name() {
-            return Err((
-                "'keyword' is always reported, if there is an output_pattern".into(),
-                "leave it out",
-            ));
-        }
-        let distance = |event: &HookEvent| strsim::damerau_levenshtein(event.name(), &name);
-        let nearest = CHOICE.into_iter().min_by_key(distance);
-        match nearest.map(|event| (distance(&event), event)) {
-            Some((0, event)) => events.push(event),
-            Some((slips, event)) if slips * 3 <= event.name().len() => {
-                let what = format!("'{name}' is no event; did you mean '{}'?", event.name());
-                return Err((what, INSTEAD));
+    for typed in for_a_hook(hook, text)? {
+        let choice = NAMES.into_iter().filter(|(event, _)| !event.is_always_told());
+        let choice = choice.map(|(event, name)| (strsim::damerau_levenshtein(name, &typed), event, name));
+        match choice.min_by_key(|(slips, ..)| *slips) {
+            _ if typed == HookEvent::Keyword.name() => {
+                return wrong("'keyword' is always reported, if there is an output_pattern", "leave it out");
             }
-            _ => return Err((format!("'{name}' is no event"), INSTEAD)),
+            Some((0, event, _)) => events.push(event),
+            Some((slips, _, name)) if slips * 3 <= name.len() => {
+                return wrong(format!("'{typed}' is no event; did you mean '{name}'?"), INSTEAD);
+            }
+            _ => return wrong(format!("'{typed}' is no event"), INSTEAD),
         }
+    }
+    if events.is_empty() {
+        return wrong("would report nothing", INSTEAD);
     }
     events.sort_unstable();
     events.dedup();
     Ok(HookEvents(events))
 }
 
-/// What is for a hook alone is of no use without one.
-pub fn is_there(hook: Option<&String>) -> Reading<()> {
-    match hook {
-        Some(_) => Ok(()),
-        None => {
-            Err(("there is no hook to report to".into(), "add one, such as hook = \"logger -t watchdog\""))
-        }
-    }
-}
-
-/// Reads what lines of the output log are to match.
-pub fn patterns(text: &str) -> Reading<Vec<Pattern>> {
-    let patterns = list(text)?;
+/// Reads what lines of the output log the `hook` is told of.
+pub fn patterns(hook: Option<&String>, text: &str) -> Reading<Vec<Pattern>> {
+    let patterns = for_a_hook(hook, text)?;
     if patterns.is_empty() {
-        return Err(("would match nothing".into(), "give a pattern, such as 'ERROR|FATAL', or leave it out"));
+        return wrong("would match nothing", "give a pattern, such as 'ERROR|FATAL', or leave it out");
     }
-    let read = |text: &String| {
-        if text.trim().is_empty() {
-            return Err(("matches every line".into(), "give a word of those that matter, such as ERROR"));
-        }
-        pattern(text, Extent::Part)
+    let read = |text: &String| match text.trim() {
+        "" => wrong("matches every line", "give a word of those that matter, such as ERROR"),
+        _ => pattern(text, Extent::Part),
     };
     patterns.iter().map(read).collect()
+}
+
+/// A list that is of no use without a hook.
+fn for_a_hook(hook: Option<&String>, text: &str) -> Reading<Vec<String>> {
+    if hook.is_none() {
+        return wrong("there is no hook to report to", "add one, such as hook = \"logger -t watchdog\"");
+    }
+    list(text)
 }
 
 #[cfg(test)]
@@ -146,9 +138,10 @@ mod tests {
 
     #[test]
     fn events_are_known_by_their_names() {
-        let all: Vec<_> = CHOICE.iter().map(|event| event.name()).collect();
-        let read = |names: &[&str]| events(&serde_json::to_string(names).unwrap());
-        assert_eq!(read(&all), Ok(HookEvents(CHOICE.to_vec())));
+        let hook = "mail".to_owned();
+        let read = |names: &[&str]| events(Some(&hook), &serde_json::to_string(names).unwrap());
+        let (choice, names): (Vec<_>, Vec<_>) = NAMES.into_iter().take(9).unzip();
+        assert_eq!(read(&names), Ok(HookEvents(choice)));
         assert_eq!(
             read(&["stopped", "died", "died"]),
             Ok(HookEvents(vec![HookEvent::Died, HookEvent::Stopped]))
@@ -160,21 +153,22 @@ mod tests {
             ("test", "'test' is no event"),
             ("keyword", "'keyword' is always reported, if there is an output_pattern"),
         ] {
-            assert_eq!(read(&[name]).unwrap_err().0, what);
+            assert_eq!(read(&[name]).unwrap_err().what, what);
         }
         assert!(read(&[]).is_err());
-        for event in CHOICE {
-            assert_eq!(serde_json::to_string(&event).unwrap(), format!("\"{}\"", event.name()));
+        for (event, name) in NAMES {
+            assert_eq!(serde_json::to_string(&event).unwrap(), format!("\"{name}\""));
         }
     }
 
     #[test]
     fn patterns_match_something_and_not_everything() {
-        let read = |list: &[&str]| patterns(&serde_json::to_string(list).unwrap());
+        let hook = "mail".to_owned();
+        let read = |list: &[&str]| patterns(Some(&hook), &serde_json::to_string(list).unwrap());
         assert!(read(&["ERROR|FATAL", "out of memory"]).unwrap().iter().any(|it| it.matches(b"a FATAL x")));
         for (wrong, what) in [(&[][..], "would match nothing"), (&["x", " "], "matches every line")] {
-            assert_eq!(read(wrong).unwrap_err().0, what);
+            assert_eq!(read(wrong).unwrap_err().what, what);
         }
-        assert!(read(&["("]).unwrap_err().0.starts_with("not a regular expression"));
+        assert!(read(&["("]).unwrap_err().what.starts_with("not a regular expression"));
     }
 }

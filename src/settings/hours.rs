@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::settings::values::{Reading, as_json, list};
+use crate::settings::values::list;
+use crate::settings::{Reading, wrong};
 
 /// Seconds of a day.
 pub const DAY: u32 = 24 * 3600;
@@ -22,23 +23,13 @@ pub struct Window {
 
 /// Reads a list of windows, such as `mon-fri 08:00-18:00`.
 pub fn windows(text: &str) -> Reading<Vec<Window>> {
-    let windows = list(text)?.iter().map(|window| read(window)).collect::<Reading<Vec<_>>>()?;
-    if windows.is_empty() {
-        return Err(("it would never run".into(), "give a window, such as \"mon-fri 08:00-18:00\""));
+    match list(text)?.as_slice() {
+        [] => wrong("it would never run", "give a window, such as \"mon-fri 08:00-18:00\""),
+        windows => windows.iter().map(|window| read(window)).collect(),
     }
-    Ok(windows)
-}
-
-/// The windows as they could be given.
-pub fn shown(windows: &[Window]) -> String {
-    if windows.is_empty() {
-        return "none".to_owned();
-    }
-    as_json(&windows.iter().map(ToString::to_string).collect::<Vec<_>>())
 }
 
 fn read(text: &str) -> Reading<Window> {
-    const INSTEAD: &str = "give days, hours, or both, such as \"mon-fri 08:00-18:00\"";
     let is_of_hours = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit()) || word.contains(':');
     // As people type it: `mon, wed 08:00 - 18:00`.
     let trimmed = |text: &str, at: &str| text.split(at).map(str::trim).collect::<Vec<_>>().join(at);
@@ -47,13 +38,15 @@ fn read(text: &str) -> Reading<Window> {
     let (from, to) = match hours.as_slice() {
         [] => (0, DAY),
         [hours] => read_hours(hours)?,
-        _ => return Err((format!("'{text}' has hours twice"), "put each window into a text of its own")),
+        _ => return wrong(format!("'{text}' has hours twice"), "put each window into a text of its own"),
     };
     let days = match days.as_slice() {
-        [] if hours.is_empty() => return Err(("a window is empty".into(), INSTEAD)),
+        [] if hours.is_empty() => {
+            return wrong("a window is empty", "give days, hours, or both, such as \"mon-fri 08:00-18:00\"");
+        }
         [] => EACH_DAY,
         [days] => read_days(days)?,
-        _ => return Err((format!("'{text}' has days twice"), "put commas between days, such as mon,wed")),
+        _ => return wrong(format!("'{text}' has days twice"), "put commas between days, such as mon,wed"),
     };
     Ok(Window { days, from, to })
 }
@@ -73,10 +66,9 @@ fn read_days(text: &str) -> Reading<[bool; 7]> {
 }
 
 fn day(text: &str) -> Reading<usize> {
-    let typed = text.to_ascii_lowercase();
-    DAYS.iter().position(|day| *day == typed).ok_or_else(|| {
-        (format!("'{text}' is no day"), "give mon, tue, wed, thu, fri, sat or sun, as in mon-fri or mon,wed")
-    })
+    const INSTEAD: &str = "give mon, tue, wed, thu, fri, sat or sun, as in mon-fri or mon,wed";
+    let day = DAYS.iter().position(|day| text.eq_ignore_ascii_case(day));
+    day.map_or_else(|| wrong(format!("'{text}' is no day"), INSTEAD), Ok)
 }
 
 fn read_hours(text: &str) -> Reading<(u32, u32)> {
@@ -85,61 +77,54 @@ fn read_hours(text: &str) -> Reading<(u32, u32)> {
         None => (time_of_day(text)?, None),
     };
     match to {
-        None => Err((format!("'{text}' has no end"), "give both, such as 22:00-06:00")),
-        Some(_) if from == DAY => Err((format!("'{text}' begins at its day's end"), "give 00:00 instead")),
-        Some(to) if to == from => Err((
+        None => wrong(format!("'{text}' has no end"), "give both, such as 22:00-06:00"),
+        Some(_) if from == DAY => wrong(format!("'{text}' begins at its day's end"), "give 00:00 instead"),
+        Some(to) if to == from => wrong(
             format!("'{text}' begins when it ends"),
             "leave the hours out for whole days, or give a window such as 08:00-18:00",
-        )),
+        ),
         Some(to) => Ok((from, to)),
     }
 }
 
 /// Hours and minutes, and seconds perhaps.
 fn time_of_day(text: &str) -> Reading<u32> {
-    let part = |text: &str, least: usize, most: u32| {
+    let number = |text: &str, least: usize, most: u32| {
         let is_number = (least..=2).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
-        text.parse::<u32>().ok().filter(|part| is_number && *part <= most)
+        text.parse::<u32>().ok().filter(|number| is_number && *number <= most)
     };
-    let mut parts = text.split(':');
-    let (hours, minutes) =
-        (parts.next().and_then(|it| part(it, 1, 24)), parts.next().and_then(|it| part(it, 2, 59)));
-    let seconds = parts.next().map_or(Some(0), |it| part(it, 2, 59));
-    let time = match (hours, minutes, seconds, parts.next()) {
-        (Some(hours), Some(minutes), Some(seconds), None) => Some(hours * 3600 + minutes * 60 + seconds),
-        _ => None,
+    let time = match *text.split(':').collect::<Vec<_>>().as_slice() {
+        [hours, minutes] => (number(hours, 1, 24), number(minutes, 2, 59), Some(0)),
+        [hours, minutes, seconds] => (number(hours, 1, 24), number(minutes, 2, 59), number(seconds, 2, 59)),
+        _ => (None, None, None),
     };
-    time.filter(|time| *time <= DAY).ok_or_else(|| {
-        (format!("'{text}' is no time of day"), "give hours and minutes, 00:00 to 24:00, such as 08:00-18:00")
-    })
+    match time {
+        (Some(hours), Some(minutes), Some(seconds)) if hours < 24 || minutes + seconds == 0 => {
+            Ok(hours * 3600 + minutes * 60 + seconds)
+        }
+        _ => wrong(
+            format!("'{text}' is no time of day"),
+            "give hours and minutes, 00:00 to 24:00, such as 08:00-18:00",
+        ),
+    }
 }
 
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let has_hours = (self.from, self.to) != (0, DAY);
-        if self.days != EACH_DAY || !has_hours {
-            let is_on = |day: usize| self.days.get(day) == Some(&true);
-            let starts = (0..7).filter(|day| is_on(*day) && (*day == 0 || !is_on(day - 1)));
-            let parts: Vec<_> = starts
-                .map(|first| {
-                    let last = (first..7).take_while(|day| is_on(*day)).last().unwrap_or(first);
-                    let name = |day: usize| DAYS.get(day).copied().unwrap_or_default();
-                    if first == last {
-                        name(first).to_owned()
-                    } else {
-                        format!("{}-{}", name(first), name(last))
-                    }
-                })
-                .collect();
-            f.write_str(&parts.join(","))?;
+        let is_on = |day: usize| self.days.get(day) == Some(&true);
+        let name = |day: usize| DAYS.get(day).copied().unwrap_or_default();
+        let starts = (0..7).filter(|day| is_on(*day) && (*day == 0 || !is_on(day - 1)));
+        let parts = starts.map(|first| match (first..7).take_while(|day| is_on(*day)).last() {
+            Some(last) if last > first => format!("{}-{}", name(first), name(last)),
+            _ => name(first).to_owned(),
+        });
+        let days = parts.collect::<Vec<_>>().join(",");
+        let (from, to) = (clock(self.from), clock(self.to));
+        match (self.days == EACH_DAY, (self.from, self.to) == (0, DAY)) {
+            (_, true) => f.write_str(&days),
+            (true, false) => write!(f, "{from}-{to}"),
+            (false, false) => write!(f, "{days} {from}-{to}"),
         }
-        if has_hours {
-            if self.days != EACH_DAY {
-                f.write_str(" ")?;
-            }
-            write!(f, "{}-{}", clock(self.from), clock(self.to))?;
-        }
-        Ok(())
     }
 }
 
@@ -152,6 +137,8 @@ fn clock(time: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Wrong;
+    use crate::settings::values::{as_json, listed};
 
     #[test]
     fn windows_have_days_hours_or_both() {
@@ -169,7 +156,7 @@ mod tests {
         ] {
             let read = windows(&as_json(&[text])).unwrap();
             let again = as_json(&[shown]);
-            assert_eq!((super::shown(&read), windows(&again)), (again, Ok(read)), "{text}");
+            assert_eq!((listed(&read), windows(&again)), (again, Ok(read)), "{text}");
         }
     }
 
@@ -200,9 +187,9 @@ mod tests {
             ("08:00-12:00 13:00-18:00", "'08:00-12:00 13:00-18:00' has hours twice; put each window"),
             (" ", "a window is empty; give days, hours, or both"),
         ] {
-            let (what, instead) = windows(&as_json(&[text])).unwrap_err();
+            let Wrong { what, instead } = windows(&as_json(&[text])).unwrap_err();
             assert!(format!("{what}; {instead}").starts_with(says), "{text}: {what}; {instead}");
         }
-        assert_eq!(windows("[]").unwrap_err().0, "it would never run");
+        assert_eq!(windows("[]").unwrap_err().what, "it would never run");
     }
 }

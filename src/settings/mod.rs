@@ -31,6 +31,7 @@ use crate::settings::name::Name;
 use crate::settings::pattern::Pattern;
 use crate::settings::program::Place;
 use crate::settings::table::{Form, ROWS, Row, Unset};
+use crate::settings::values::Table;
 use crate::settings::versions::Version;
 use crate::task::Profile;
 use crate::text::{escaped, quoted};
@@ -245,10 +246,12 @@ pub struct Wrong {
     pub instead: String,
 }
 
-impl From<(String, &str)> for Wrong {
-    fn from((what, instead): (String, &str)) -> Self {
-        Wrong { what, instead: instead.to_owned() }
-    }
+/// A value, or what is wrong with it.
+pub type Reading<T> = Result<T, Wrong>;
+
+/// No value: what is wrong, and what to type instead.
+pub fn wrong<T>(what: impl Into<String>, instead: impl Into<String>) -> Reading<T> {
+    Err(Wrong { what: what.into(), instead: instead.into() })
 }
 
 /// A setting that is wrong.
@@ -260,10 +263,8 @@ pub struct SettingError {
     pub place: Option<String>,
     /// Its value, if there is one.
     pub value: Option<String>,
-    /// What is wrong with it.
-    pub what: String,
-    /// What to type instead.
-    pub instead: String,
+    /// Why.
+    pub wrong: Wrong,
 }
 
 impl fmt::Display for SettingError {
@@ -275,32 +276,24 @@ impl fmt::Display for SettingError {
         if let Some(value) = self.value.as_ref().filter(|value| value.len() <= LONGEST_VALUE) {
             write!(f, " '{}'", escaped(value))?;
         }
-        write!(f, ": {}; {}", self.what, self.instead)
+        write!(f, ": {}; {}", self.wrong.what, self.wrong.instead)
     }
 }
 
 impl SettingError {
-    fn new(key: &'static str, value: &OsStr, Wrong { what, instead }: Wrong) -> Self {
-        let value = Some(value.to_string_lossy().into_owned());
-        SettingError { key, place: None, value, what, instead }
+    fn new(key: &'static str, value: Option<&OsStr>, what: &str, instead: &str) -> Self {
+        let wrong = Wrong { what: what.to_owned(), instead: instead.to_owned() };
+        SettingError { key, place: None, value: value.map(|value| value.to_string_lossy().into()), wrong }
     }
 
     /// A setting of a file that does not go with what else there is.
     pub fn unfit(key: &'static str, given: &Given, what: &str, instead: &str) -> Self {
-        let value = given.value(key).map(|value| value.to_string_lossy().into_owned());
-        SettingError {
-            key,
-            place: given.place(key),
-            value,
-            what: what.to_owned(),
-            instead: instead.to_owned(),
-        }
+        SettingError { place: given.place(key), ..Self::new(key, given.value(key), what, instead) }
     }
 
     /// A setting that was not given and has to be.
     pub fn missing(key: &'static str, what: &str, example: &str) -> Self {
-        let instead = format!("add it, for example: {} {example}", table::option(key));
-        SettingError { key, place: None, value: None, what: what.to_owned(), instead }
+        Self::new(key, None, what, &format!("add it, for example: {} {example}", table::option(key)))
     }
 }
 
@@ -320,14 +313,16 @@ impl Settings {
             Check::Command(command) => Some(command),
             Check::Builtin(_) => None,
         });
-        let stop = self.stop_command.as_ref();
-        let others = [("probe", probe, &given), ("stop command", stop, &given)];
-        // That is a doubt of its own.
-        let others = others.into_iter().filter(|_| given.doubt().is_none());
-        let hook = ("hook", self.hook.as_ref(), &here);
-        let doubt =
-            |(what, command, place): (&str, Option<&String>, &Place)| program::doubt(what, command?, place);
-        let doubts: Vec<_> = others.chain([hook]).filter_map(doubt).collect();
+        // That nothing can run in its directory is a doubt of its own.
+        let of_others = |_: &&String| given.doubt().is_none();
+        let doubts: Vec<_> = [
+            ("probe", probe.filter(of_others), &given),
+            ("stop command", self.stop_command.as_ref().filter(of_others), &given),
+            ("hook", self.hook.as_ref(), &here),
+        ]
+        .into_iter()
+        .filter_map(|(what, command, place)| program::doubt(what, command?, place))
+        .collect();
         (!doubts.is_empty()).then(|| doubts.join("; "))
     }
 
@@ -356,15 +351,20 @@ impl Settings {
         }
         let mut wrong: Vec<_> =
             values.into_iter().filter_map(|row| settings.take(row, given.value(row.key)).err()).collect();
-        if given.lacks("start_command") {
-            let first = versions::first(&settings.versions).map(|first| first.start_command.clone());
-            // If the versions are wrong, nobody knows whether they have one.
-            if first.is_some() || wrong.iter().any(|wrong| wrong.key == "version") {
-                settings.criteria.start_command = first.unwrap_or_default();
-                wrong.retain(|wrong| wrong.key != "start_command");
-            }
+        let first = versions::first(&settings.versions).map(|version| version.start_command.clone());
+        // If the versions are wrong, nobody knows whether they have one.
+        let may_have_one = first.is_some() || wrong.iter().any(|wrong| wrong.key == "version");
+        if may_have_one && given.lacks("start_command") {
+            wrong.retain(|wrong| wrong.key != "start_command");
         }
-        if given.value("name").is_none() {
+        settings.criteria.start_command = settings.start_command.clone().or(first).unwrap_or_default();
+        settings.limits.has_probe = settings.probe.is_some();
+        settings.limits.has_stop_command = settings.stop_command.is_some();
+        settings.gives_stop_timeout = !given.lacks("stop_timeout");
+        if !given.lacks("state_dir") {
+            (settings.dirs.old_state, settings.dirs.is_usual) = (None, false);
+        }
+        if given.lacks("name") {
             // An instance with a file of its own is called as the file is.
             let from_pattern = || Name::from_pattern(settings.criteria.pattern.text());
             settings.name = given.instance.clone().unwrap_or_else(from_pattern);
@@ -373,7 +373,6 @@ impl Settings {
             let (what, instead) = ("it cannot wait for itself", "remove its own name");
             wrong.push(SettingError::unfit("depends_on", given, what, instead));
         }
-        settings.gives_stop_timeout = given.value("stop_timeout").is_some();
         settings.doubt.clone_from(&given.doubt);
         (settings, wrong)
     }
@@ -383,14 +382,15 @@ impl Settings {
     /// # Errors
     /// It is wrong, or missing.
     pub fn take(&mut self, row: &Row, given: Option<&OsStr>) -> Result<(), SettingError> {
-        match (given, row.unset) {
-            (Some(given), _) => check(row.key, given, |given| (row.field.read)(self, given)),
-            (None, Unset::Is(default)) => {
-                check(row.key, default.as_ref(), |given| (row.field.read)(self, given))
+        let value = match (given, row.unset) {
+            (Some(given), _) => given,
+            (None, Unset::Is(default)) => default.as_ref(),
+            (None, Unset::Required(example)) => {
+                return Err(SettingError::missing(row.key, "missing", example));
             }
-            (None, Unset::Required(example)) => Err(SettingError::missing(row.key, "missing", example)),
-            (None, Unset::Nothing(..) | Unset::Derived(_)) => Ok(()),
-        }
+            (None, Unset::Nothing(..) | Unset::Derived(_)) => return Ok(()),
+        };
+        check(row.key, value, |value| (row.field.read)(self, value))
     }
 
     /// What decides, `process_name 'x', health_check_interval 1s`: when a start comes, and all else that is not as
@@ -398,26 +398,23 @@ impl Settings {
     pub fn for_the_log(&self) -> String {
         let default = self.defaults();
         let shown = ROWS.iter().filter(|row| row.decides).filter_map(|row| {
-            let mut value = (row.field.show)(self);
-            // Values may be secrets.
-            if let (Form::Table, Ok(table)) = (row.form, values::table(&value)) {
-                value = table.into_keys().collect::<Vec<_>>().join(" ");
-            }
             let is_always_shown = matches!(row.unset, Unset::Is(_)) && row.is_of_starts();
-            match row.unset {
-                Unset::Required(_) if value.is_empty() => None,
-                Unset::Required(_) => Some(format!("{} '{value}'", row.key)),
-                _ if is_always_shown || self.differs(row, &default) => Some(format!("{} {value}", row.key)),
-                _ => None,
+            if !is_always_shown && !self.differs(row, &default) {
+                return None;
             }
+            let value = (row.field.show)(self);
+            // The values of a table may be secrets.
+            let names = values::parts::<Table>(&value).ok().filter(|_| row.form == Form::Table);
+            let value = names.map_or(value, |table| table.into_keys().collect::<Vec<_>>().join(" "));
+            let quote = if matches!(row.unset, Unset::Required(_)) { "'" } else { "" };
+            Some(format!("{} {quote}{value}{quote}", row.key))
         });
         shown.collect::<Vec<_>>().join(", ")
     }
 
-    /// Whether a setting is not as by default; what is required has none.
+    /// Whether a setting is not as by default.
     fn differs(&self, row: &Row, default: &Settings) -> bool {
-        let show = row.field.show;
-        matches!(row.unset, Unset::Required(_)) || show(self) != show(default)
+        (row.field.show)(self) != (row.field.show)(default)
     }
 
     /// The settings where nothing is given.
@@ -429,12 +426,11 @@ impl Settings {
     pub fn in_force(&self, given: &Given, all: bool) -> Vec<Vec<String>> {
         let default = self.defaults();
         let is_shown = |row: &&Row| match row.unset {
-            _ if all && !matches!(row.unset, Unset::Required(_)) => true,
             // What these are by default depends on others.
-            Unset::Derived(_) => given.value(row.key).is_some(),
-            // Where versions have it.
-            Unset::Required(_) if given.lacks(row.key) => false,
-            _ => self.differs(row, &default),
+            Unset::Derived(_) => all || given.value(row.key).is_some(),
+            // Where versions have it, it is nothing.
+            Unset::Required(_) => self.differs(row, &default),
+            Unset::Is(_) | Unset::Nothing(..) => all || self.differs(row, &default),
         };
         let value = |row: &Row| match given.value(row.key) {
             // It is carried as a list of texts.
@@ -451,12 +447,12 @@ impl Settings {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn check<'a, T, W: Into<Wrong>>(
+pub fn check<'a, T>(
     key: &'static str,
     given: &'a OsStr,
-    read: impl FnOnce(&'a OsStr) -> Result<T, W>,
+    read: impl FnOnce(&'a OsStr) -> Reading<T>,
 ) -> Result<T, SettingError> {
-    read(given).map_err(|wrong| SettingError::new(key, given, wrong.into()))
+    read(given).map_err(|it| SettingError::new(key, Some(given), &it.what, &it.instead))
 }
 
 #[cfg(test)]

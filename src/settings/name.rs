@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::settings::{Reading, wrong};
+
 /// The longest name: with the longest ending, `.output.log.1000`, it is still a file's name.
 const LONGEST_NAME: usize = 64;
 
@@ -35,21 +37,15 @@ impl Name {
 ///
 /// # Errors
 /// It would not do as the beginning of a file's name.
-pub fn name(text: &str) -> Result<Name, (String, &'static str)> {
+pub fn name(text: &str) -> Reading<Name> {
     const INSTEAD: &str = "use letters, digits and . _ @ : - only, such as docker or web@2";
-    if text.is_empty() {
-        return Err(("empty".into(), INSTEAD));
+    match text.chars().find(|c| !is_fit(*c)) {
+        _ if text.is_empty() => wrong("empty", INSTEAD),
+        _ if text.len() > LONGEST_NAME => wrong("longer than 64 characters", INSTEAD),
+        Some(unfit) => wrong(format!("{unfit:?} is not allowed in a name"), INSTEAD),
+        None if text.starts_with(['.', '-']) => wrong("starts with a dot or a dash", INSTEAD),
+        None => Ok(Name(text.to_owned())),
     }
-    if text.len() > LONGEST_NAME {
-        return Err(("longer than 64 characters".into(), INSTEAD));
-    }
-    if let Some(unfit) = text.chars().find(|c| !is_fit(*c)) {
-        return Err((format!("{unfit:?} is not allowed in a name"), INSTEAD));
-    }
-    if text.starts_with(['.', '-']) {
-        return Err(("starts with a dot or a dash".into(), INSTEAD));
-    }
-    Ok(Name(text.to_owned()))
 }
 
 fn is_fit(c: char) -> bool {

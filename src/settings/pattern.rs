@@ -49,6 +49,13 @@ impl fmt::Display for PatternError {
     }
 }
 
+/// The pattern as it was given.
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 impl Pattern {
     pub fn new(text: &str, extent: Extent) -> Result<Self, PatternError> {
         let is_literal = !text.contains(|c: char| c.is_ascii_punctuation() && !"-_:@/,".contains(c));
@@ -135,14 +142,8 @@ fn build(text: &str, deepest: u32) -> Result<Regex, regex_lite::Error> {
 
 /// The pattern that finds this text.
 pub fn literal(text: &str) -> String {
-    let mut pattern = String::with_capacity(text.len());
-    for c in text.chars() {
-        if r"\.+*?()|[]{}^$".contains(c) {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    pattern
+    let escape = |c| r"\.+*?()|[]{}^$".contains(c).then_some('\\');
+    text.chars().flat_map(|c| escape(c).into_iter().chain([c])).collect()
 }
 
 /// A name as `pgrep` sees it in a UTF-8 locale: control characters and bytes that are no UTF-8 become

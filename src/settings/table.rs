@@ -1,9 +1,7 @@
 //! The table of settings: an option is one row. The command line, the configuration file, the defaults, the
 //! questions, the list of `--dry-run`, the fingerprint, the manual pages and the completions come from it.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::path::PathBuf;
 
 use clap::ValueHint;
 
@@ -11,18 +9,17 @@ use self::Unset::{Derived, Is, Nothing, Required};
 use crate::settings::check::Check;
 use crate::settings::given::OFF;
 use crate::settings::hook;
-use crate::settings::hours::{self, windows};
+use crate::settings::hours::windows;
 use crate::settings::name::{self, Name};
 use crate::settings::pattern::{Extent, Pattern};
 use crate::settings::values::{
-    self, as_json, autorestart, count, env, exact, exit_codes, failures, folder, interval, is_early_in_boot,
-    kill_mode, list, log_files, log_size, names, namespace, on_or_off, on_unhealthy, or, outside_hours,
-    pattern, pid_file, run_as, signal, start_command, start_period, stop_command, stop_signal, stop_timeout,
-    text, time, umask, user, working_directory,
+    Table, as_json, command, count, env, exact, exit_codes, failures, folder, interval, is_early_in_boot,
+    list, listed, log_files, log_size, names, on_or_off, or, path, pattern, pid_file, run_as, signal,
+    start_command, start_period, stop_signal, stop_timeout, text, time, umask, user, working_directory,
 };
 use crate::settings::versions::{self, versions};
 use crate::settings::{
-    Autorestart, KillMode, Limits, Namespace, OnUnhealthy, OutsideHours, Settings, Subject, Verbosity, Wrong,
+    Autorestart, KillMode, Namespace, OnUnhealthy, OutsideHours, Reading, Settings, Subject, Verbosity, wrong,
 };
 use crate::task::account::RunAs;
 
@@ -61,7 +58,7 @@ pub struct Row {
 /// What an option sets.
 pub struct Field {
     /// Reads a value into the settings; a flag is given to be on.
-    pub read: fn(&mut Settings, &OsStr) -> Result<(), Wrong>,
+    pub read: fn(&mut Settings, &OsStr) -> Reading<()>,
     /// The value in force, as it could be typed: one text for all that mean the same.
     pub show: fn(&Settings) -> String,
 }
@@ -126,24 +123,60 @@ const TELL: &str = "Telling people";
 const RUN: &str = "Running";
 const LOGS: &str = "Logs";
 
-const fn takes(name: &'static str, range: &'static str, hint: ValueHint) -> Takes {
-    Takes { name, range, hint }
+const fn takes(name: &'static str, range: &'static str) -> Option<Takes> {
+    hinted(name, range, ValueHint::Unknown)
 }
-const NAME: Takes = takes("NAME", "text", ValueHint::Unknown);
-const INTERVAL: Takes = takes("TIME", "time, 10ms to 365d", ValueHint::Unknown);
-const DELAY: Takes = takes("TIME", "time, 0 to 365d", ValueHint::Unknown);
-const COMMAND: Takes = takes("COMMAND", "text", ValueHint::CommandString);
-const FOLDER: Takes = takes("DIR", "text", ValueHint::DirPath);
+
+#[expect(clippy::unnecessary_wraps)] // as a row has it
+const fn hinted(name: &'static str, range: &'static str, hint: ValueHint) -> Option<Takes> {
+    Some(Takes { name, range, hint })
+}
+
+const NAME: Option<Takes> = takes("NAME", "text");
+const INTERVAL: Option<Takes> = takes("TIME", "time, 10ms to 365d");
+const DELAY: Option<Takes> = takes("TIME", "time, 0 to 365d");
+const COMMAND: Option<Takes> = hinted("COMMAND", "text", ValueHint::CommandString);
+const FOLDER: Option<Takes> = hinted("DIR", "text", ValueHint::DirPath);
+const NONE: Unset = Nothing("none", None);
 
 macro_rules! field {
-    // Of what is typed or written.
-    ($($field:ident).+, $read:expr, $show:expr) => {
+    // Of what is given, where other settings matter too.
+    ($($field:ident).+, |$settings:ident, $given:ident| $read:expr, $show:expr) => {
         Field {
-            read: |settings, given| {
-                settings.$($field).+ = $read(text(given)?)?;
+            read: |$settings, $given| {
+                $settings.$($field).+ = $read;
                 Ok(())
             },
             show: |settings| $show(&settings.$($field).+),
+        }
+    };
+    // Of a text.
+    ($($field:ident).+, $read:expr, $show:expr) => {
+        field!($($field).+, |settings, given| $read(text(given)?)?, $show)
+    };
+    // Of a text, where there may be none.
+    ($($field:ident).+ or none, $read:expr, $show:expr) => {
+        Field {
+            read: |settings, given| {
+                settings.$($field).+ = Some($read(text(given)?)?);
+                Ok(())
+            },
+            show: |settings| or(settings.$($field).+.as_ref().map($show), "none"),
+        }
+    };
+    // Of one of a few words.
+    ($($field:ident).+: $($word:literal = $value:path),+; $what:literal, $instead:literal) => {
+        Field {
+            read: |settings, given| {
+                settings.$($field).+ = match text(given)? {
+                    $($word => $value,)+
+                    _ => return wrong($what, $instead),
+                };
+                Ok(())
+            },
+            show: |settings| match settings.$($field).+ {
+                $($value => $word.to_owned(),)+
+            },
         }
     };
     // Of a flag.
@@ -165,7 +198,7 @@ const USER: Field = Field {
         let found = user(text);
         let is_early = found.is_err() && is_early_in_boot();
         settings.criteria.unknown_user = is_early.then(|| text.to_owned());
-        settings.criteria.user = if is_early { None } else { found? };
+        settings.criteria.user = if is_early { None } else { Some(found?) };
         Ok(())
     },
     show: |Settings { criteria, .. }| {
@@ -197,19 +230,11 @@ const ROW: Row = Row {
 /// Each option, in the order in which they are shown and asked for.
 #[rustfmt::skip] // a table is read in columns
 pub static ROWS: &[Row] = &[
-    Row { key: "process_name", group: WATCH, letter: Some('p'), takes: Some(NAME), unset: Required("docker"),
+    Row { key: "process_name", group: WATCH, letter: Some('p'), unset: Required("docker"), takes: NAME,
+        example: "\"^nginx$\"", question: Some("Process name"), brief: "Process name, a regular expression",
         help: "Process name: a regular expression that may match any part of the name, as in pgrep",
-        brief: "Process name, a regular expression",
         more: "Upper and lower case differ. Which processes count: rules 1 to 7 of `watchdog`(1).",
-        example: "\"^nginx$\"", question: Some("Process name"),
-        field: Field {
-            read: |settings, given| {
-                let it = &mut settings.criteria.pattern;
-                *it = pattern(text(given)?, it.extent)?;
-                Ok(())
-            },
-            show: |settings| settings.criteria.pattern.text().to_owned(),
-        }, ..ROW },
+        field: field!(criteria.pattern, |it, given| pattern(text(given)?, it.criteria.pattern.extent)?, Pattern::to_string), ..ROW },
     Row { key: "exact", group: WATCH, letter: Some('x'),
         help: "Match the whole name, not a part of it",
         field: field!(criteria.pattern.extent = Extent::Whole), ..ROW },
@@ -218,317 +243,237 @@ pub static ROWS: &[Row] = &[
         more: "The arguments are joined by blanks.",
         field: field!(criteria.subject = Subject::CommandLine), ..ROW },
     Row { key: "user", group: WATCH, letter: Some('u'), unset: Nothing("any", None),
-        takes: Some(takes("USER", "text, or number", ValueHint::Username)), example: "\"www-data\"",
+        takes: hinted("USER", "text, or number", ValueHint::Username), example: "\"www-data\"",
         help: "Count only processes of this effective user (name or number)",
         field: USER, ..ROW },
-    Row { key: "pid_namespace", group: WATCH, unset: Is("own"),
-        takes: Some(takes("own|any", "`\"own\"` or `\"any\"`", ValueHint::Unknown)), example: "\"any\"",
+    Row { key: "pid_namespace", group: WATCH, unset: Is("own"), takes: takes("own|any", "`\"own\"` or `\"any\"`"),
+        example: "\"any\"",
         help: "own: only processes of this machine or container; any: those in its containers too",
         more: "With `own`, a container's process does not stand in for the machine's.",
-        field: field!(criteria.namespace, namespace, |it: &Namespace| match it {
-            Namespace::Own => "own".to_owned(),
-            Namespace::Any => "any".to_owned(),
-        }), ..ROW },
-    Row { key: "pid_file", group: WATCH, unset: Nothing("none", None), example: "\"/run/nginx.pid\"",
-        takes: Some(takes("FILE", "text", ValueHint::FilePath)),
+        field: field!(criteria.namespace: "own" = Namespace::Own, "any" = Namespace::Any; "unknown", "give own or any"), ..ROW },
+    Row { key: "pid_file", group: WATCH, unset: NONE, takes: hinted("FILE", "text", ValueHint::FilePath),
+        example: "\"/run/nginx.pid\"",
         help: "Count only the process whose pid is in this file",
         more: "It has to match too: a number alone may be another process's by now. Cannot be combined with \
             `--pid-namespace any`.",
-        field: Field {
-            read: |Settings { criteria, .. }, given| {
-                criteria.pid_file = pid_file(given, criteria.namespace)?;
-                Ok(())
-            },
-            show: |settings| or(settings.criteria.pid_file.as_ref().map(|path| path.display()), "none"),
-        }, ..ROW },
+        field: field!(criteria.pid_file, |it, given| pid_file(given, it.criteria.namespace)?,
+            |it: &Option<_>| or(it.as_deref().map(path), "none")), ..ROW },
     Row { key: "start_command", group: START, letter: Some('s'), unset: Required("'service docker start'"),
-        takes: Some(COMMAND), example: "\"service nginx start\"",
-        help: "Command that starts the process, run by /bin/sh -c", question: Some("Start command"),
+        takes: COMMAND, example: "\"service nginx start\"", question: Some("Start command"),
         brief: "Command that starts the process",
+        help: "Command that starts the process, run by /bin/sh -c",
         more: "It may return, or stay and be the process itself.",
-        field: Field {
-            read: |settings, given| {
-                settings.criteria.start_command = start_command(text(given)?)?;
-                settings.start_command = Some(settings.criteria.start_command.clone());
-                Ok(())
-            },
-            show: |settings| or(settings.start_command.as_ref(), ""),
-        }, ..ROW },
-    Row { key: "start_timeout", group: START, takes: Some(INTERVAL), unset: Is("100s"), example: "\"3m\"",
+        field: field!(start_command, |text| start_command(text).map(Some), |it: &Option<_>| or(it.as_ref(), "")), ..ROW },
+    Row { key: "start_timeout", group: START, unset: Is("100s"), takes: INTERVAL, example: "\"3m\"",
         help: "Longest time that the command may run while the process is missing",
         more: "Then the command's process group is ended, and the attempt has failed.",
         field: field!(limits.start_timeout, interval, exact), ..ROW },
-    Row { key: "env", group: START, place: Place::File, form: Form::Table, unset: Nothing("none", None),
-        takes: Some(takes("TABLE", "table of texts", ValueHint::Unknown)), example: "{ LANG = \"C.UTF-8\" }",
+    Row { key: "env", group: START, place: Place::File, form: Form::Table, unset: NONE,
+        takes: takes("TABLE", "table of texts"), example: "{ LANG = \"C.UTF-8\" }",
         help: "Environment variables of the start command, the stop command and the probe",
         more: "Values are literal: no `$` and no `%` is expanded. What begins with `WATCHDOG_`, and what systemd says to \
             the watchdog\nalone, cannot be set. The log has the names alone.",
-        field: field!(profile.env, env, |it: &BTreeMap<_, _>| or((!it.is_empty()).then(|| as_json(it)), "none")),
-        ..ROW },
-    Row { key: "working_directory", group: START, place: Place::File, unset: Nothing("none", None),
-        takes: Some(takes("DIR", "text", ValueHint::DirPath)), example: "\"/srv/app\"",
+        field: field!(profile.env, env, |it: &Table| or((!it.is_empty()).then(|| as_json(it)), "none")), ..ROW },
+    Row { key: "working_directory", group: START, place: Place::File, unset: NONE,
+        takes: hinted("DIR", "text", ValueHint::DirPath), example: "\"/srv/app\"",
         help: "Directory in which they run",
         more: "If it cannot be entered, the start has failed. Without it they run where the watchdog was started.",
-        field: field!(profile.directory, working_directory,
-            |it: &Option<PathBuf>| or(it.as_ref().map(|it| it.display()), "none")), ..ROW },
-    Row { key: "umask", group: START, place: Place::File, unset: Nothing("none", None),
-        takes: Some(takes("MASK", "text of three or four octal digits", ValueHint::Unknown)), example: "\"027\"",
+        field: field!(profile.directory or none, working_directory, |it| path(it)), ..ROW },
+    Row { key: "umask", group: START, place: Place::File, unset: NONE,
+        takes: takes("MASK", "text of three or four octal digits"), example: "\"027\"",
         help: "Permissions that files which they make do not get",
-        field: field!(profile.umask, umask, |it: &Option<u32>| or(it.map(|it| format!("{it:03o}")), "none")), ..ROW },
-    Row { key: "run_as", group: START, place: Place::File, unset: Nothing("none", None),
-        takes: Some(takes("USER[:GROUP]", "text", ValueHint::Username)), example: "\"daemon:daemon\"",
+        field: field!(profile.umask or none, umask, |it| format!("{it:03o}")), ..ROW },
+    Row { key: "run_as", group: START, place: Place::File, unset: NONE,
+        takes: hinted("USER[:GROUP]", "text", ValueHint::Username), example: "\"daemon:daemon\"",
         help: "User, and perhaps group, that they run as; for root's watchdog",
         more: "With the user's groups, `HOME`, `USER`, `LOGNAME` and `SHELL`. `user` is something else: it says whose \
             processes\ncount.",
-        field: field!(profile.run_as, run_as, |it: &Option<RunAs>| or(it.as_ref(), "none")), ..ROW },
-    Row { key: "health_check_interval", group: WHEN, letter: Some('i'), takes: Some(INTERVAL), unset: Is("1s"),
-        help: "Time between two checks", brief: "Time between two checks", question: Some("Health check interval"), example: "\"10s\"",
+        field: field!(profile.run_as or none, run_as, RunAs::to_string), ..ROW },
+    Row { key: "health_check_interval", group: WHEN, letter: Some('i'), unset: Is("1s"), takes: INTERVAL,
+        example: "\"10s\"", question: Some("Health check interval"), brief: "Time between two checks",
+        help: "Time between two checks",
         more: "A death is noticed at once, whatever the interval, on Linux 5.3 and newer.",
         field: field!(limits.health_check_interval, interval, exact), ..ROW },
-    Row { key: "restart_wait_interval", group: WHEN, letter: Some('w'), takes: Some(INTERVAL), unset: Is("5s"),
-        help: "Time from the start command until the attempt is judged", question: Some("Restart wait interval"),
-        brief: "Judge a start after this time",
-        more: "An attempt is judged once, then; the next one follows no earlier.", example: "\"15s\"",
+    Row { key: "restart_wait_interval", group: WHEN, letter: Some('w'), unset: Is("5s"), takes: INTERVAL,
+        example: "\"15s\"", question: Some("Restart wait interval"), brief: "Judge a start after this time",
+        help: "Time from the start command until the attempt is judged",
+        more: "An attempt is judged once, then; the next one follows no earlier.",
         field: field!(limits.restart_wait_interval, interval, exact), ..ROW },
-    Row { key: "max_fail_count", group: WHEN, letter: Some('m'), unset: Is("3"), question: Some("Max fail count"),
-        takes: Some(takes("N", "number, 1 to 1000000, or `\"unlimited\"`", ValueHint::Unknown)), example: "5",
-        help: "Give up after this many failed attempts in a row: 1 or more, or 'unlimited'",
+    Row { key: "max_fail_count", group: WHEN, letter: Some('m'), unset: Is("3"),
+        takes: takes("N", "number, 1 to 1000000, or `\"unlimited\"`"), example: "5", question: Some("Max fail count"),
         brief: "Give up after N failures in a row",
+        help: "Give up after this many failed attempts in a row: 1 or more, or 'unlimited'",
         more: "`unlimited` cannot be combined with `--once`.",
-        field: Field {
-            read: |settings, given| {
-                let Limits { max_fail_count, once, .. } = &mut settings.limits;
-                *max_fail_count = count(text(given)?, *once)?;
-                Ok(())
-            },
-            show: |settings| or(settings.limits.max_fail_count, "unlimited"),
-        }, ..ROW },
-    Row { key: "stable_after", group: WHEN, takes: Some(DELAY), unset: Is("60s"), example: "\"5m\"",
+        field: field!(limits.max_fail_count, |it, given| count(text(given)?, it.limits.once)?,
+            |it: &Option<u32>| or(*it, "unlimited")), ..ROW },
+    Row { key: "stable_after", group: WHEN, unset: Is("60s"), takes: DELAY, example: "\"5m\"",
         help: "Forget failures when the process has run for this time",
         more: "With 0, each attempt that succeeds forgets them.",
         field: field!(limits.stable_after, time, exact), ..ROW },
-    Row { key: "restart_delay", group: WHEN, takes: Some(DELAY), unset: Is("100ms"), example: "\"1s\"",
+    Row { key: "restart_delay", group: WHEN, unset: Is("100ms"), takes: DELAY, example: "\"1s\"",
         help: "Wait before restarting after a crash or a kill",
         field: field!(limits.restart_delay, time, exact), ..ROW },
-    Row { key: "after_stop", group: WHEN, takes: Some(DELAY), unset: Is("3s"), example: "\"30s\"",
+    Row { key: "after_stop", group: WHEN, unset: Is("3s"), takes: DELAY, example: "\"30s\"",
         help: "Wait before restarting after a deliberate stop or an unknown cause",
         more: "Somebody may be restarting it: a stop on purpose is status 0, SIGTERM, SIGINT or SIGHUP.",
         field: field!(limits.after_stop, time, exact), ..ROW },
     // `--once` always has later rounds: each run is one.
-    Row { key: "retry_after", group: WHEN, takes: Some(INTERVAL), example: "\"10m\"",
-        unset: Nothing("none; 10m with --once", Some("exit instead; 10m with --once")),
+    Row { key: "retry_after", group: WHEN,
+        unset: Nothing("none; 10m with --once", Some("exit instead; 10m with --once")), takes: INTERVAL,
+        example: "\"10m\"",
         help: "Try again this long after giving up, doubling up to 1h",
         more: "With `--once` it is 10 minutes if not given.",
-        field: field!(limits.retry_after, |text| interval(text).map(Some),
-            |it: &Option<_>| or(it.as_ref().map(exact), "none")), ..ROW },
-    Row { key: "active_hours", group: WHETHER, place: Place::File, form: Form::List, unset: Nothing("none", None),
-        takes: Some(takes("WINDOWS", "a list of texts: days, hours, or both", ValueHint::Unknown)),
+        field: field!(limits.retry_after or none, interval, exact), ..ROW },
+    Row { key: "active_hours", group: WHETHER, place: Place::File, form: Form::List, unset: NONE,
+        takes: takes("WINDOWS", "a list of texts: days, hours, or both"), example: "[\"mon-fri 08:00-18:00\"]",
         help: "Hours in which it should run: outside of them it is not started",
         more: "Days are `mon`, `mon-fri`, `mon,wed`; hours `08:00-18:00`. A window over midnight belongs to the day on \
             which it began.\nLocal time counts.",
-        example: "[\"mon-fri 08:00-18:00\"]",
-        field: field!(active_hours, windows, |it: &Vec<_>| hours::shown(it)), ..ROW },
-    Row { key: "outside_hours", group: WHETHER, place: Place::File, unset: Is("leave"), example: "\"stop\"",
-        takes: Some(takes("leave|stop", "`\"leave\"` or `\"stop\"`", ValueHint::Unknown)),
+        field: field!(active_hours, windows, listed), ..ROW },
+    Row { key: "outside_hours", group: WHETHER, place: Place::File, unset: Is("leave"),
+        takes: takes("leave|stop", "`\"leave\"` or `\"stop\"`"), example: "\"stop\"",
         help: "What to do when a window of `active_hours` ends: leave it running, or stop it once",
-        field: field!(outside_hours, outside_hours, |it: &OutsideHours| match it {
-            OutsideHours::Leave => "leave".to_owned(),
-            OutsideHours::Stop => "stop".to_owned(),
-        }), ..ROW },
-    Row { key: "version", group: WHETHER, place: Place::File, form: Form::Tables, unset: Nothing("none", None),
-        takes: Some(takes("VERSIONS", "tables, each `[[version]]`", ValueHint::Unknown)),
+        field: field!(outside_hours: "leave" = OutsideHours::Leave, "stop" = OutsideHours::Stop;
+            "is neither", "give leave or stop"), ..ROW },
+    Row { key: "version", group: WHETHER, place: Place::File, form: Form::Tables, unset: NONE,
+        takes: takes("VERSIONS", "tables, each `[[version]]`"),
+        example: "[{ apply_on = 2027-01-31T08:00:00, start_command = \"service nginx start\" }]",
         help: "Versions of the start command, each from its date on",
         more: "A version has `apply_on` (a local date and time), `start_command`, and perhaps `fake = true`, which \
             takes it back. The newest\nthat is due gives the start command. When another comes into force, the \
             process is stopped and started.",
-        example: "[{ apply_on = 2027-01-31T08:00:00, start_command = \"service nginx start\" }]",
-        field: field!(versions, versions, |it: &Vec<_>| versions::shown(it)), ..ROW },
-    Row { key: "autorestart", group: WHETHER, place: Place::File, unset: Is("always"), example: "\"unexpected\"",
-        takes: Some(takes("always|unexpected|never", "`\"always\"`, `\"unexpected\"` or `\"never\"`", ValueHint::Unknown)),
+        field: field!(versions, versions, versions::shown), ..ROW },
+    Row { key: "autorestart", group: WHETHER, place: Place::File, unset: Is("always"),
+        takes: takes("always|unexpected|never", "`\"always\"`, `\"unexpected\"` or `\"never\"`"),
+        example: "\"unexpected\"",
         help: "Whether it is started again when it has ended",
         more: "unexpected: not if it ended with one of `exit_codes`, or by SIGTERM, SIGINT or SIGHUP. never: not once it \
             has run.\nThen it is left alone until somebody starts it, or a reboot. They cannot be combined with `--once`.",
-        field: field!(limits.autorestart, autorestart, |it: &Autorestart| match it {
-            Autorestart::Always => "always".to_owned(),
-            Autorestart::Unexpected => "unexpected".to_owned(),
-            Autorestart::Never => "never".to_owned(),
-        }), ..ROW },
+        field: field!(limits.autorestart: "always" = Autorestart::Always, "unexpected" = Autorestart::Unexpected,
+            "never" = Autorestart::Never; "is none of the three", "give always, unexpected or never"), ..ROW },
     Row { key: "exit_codes", group: WHETHER, place: Place::File, form: Form::List, unset: Is("[0]"),
-        takes: Some(takes("CODES", "list of numbers, 0 to 255", ValueHint::Unknown)), example: "[0, 3]",
+        takes: takes("CODES", "list of numbers, 0 to 255"), example: "[0, 3]",
         help: "Statuses with which it ends as expected, for `autorestart`",
-        field: field!(exit_codes, exit_codes, |it: &BTreeSet<u8>| as_json(it)), ..ROW },
-    Row { key: "depends_on", group: WHETHER, place: Place::File, form: Form::List, unset: Nothing("none", None),
-        takes: Some(takes("NAMES", "list of texts", ValueHint::Unknown)), example: "[\"db\"]",
+        field: field!(exit_codes, exit_codes, as_json), ..ROW },
+    Row { key: "depends_on", group: WHETHER, place: Place::File, form: Form::List, unset: NONE,
+        takes: takes("NAMES", "list of texts"), example: "[\"db\"]",
         help: "Watchdogs whose processes have to run, and to be healthy, before it is started",
         more: "One that has finished will do. After five minutes it is started anyway. It is not stopped or restarted \
             for what\nhappens to them later.",
-        field: field!(depends_on, names, |it: &Vec<Name>| match it.as_slice() {
-            [] => "none".to_owned(),
-            names => as_json(&names.iter().map(Name::to_string).collect::<Vec<_>>()),
-        }), ..ROW },
-    Row { key: "probe", group: HEALTH, unset: Nothing("none", None), example: "\"http://127.0.0.1/\"",
-        brief: "Test whether it works: command or http://",
-        takes: Some(takes("CHECK", "text", ValueHint::CommandString)),
+        field: field!(depends_on, names, listed), ..ROW },
+    Row { key: "probe", group: HEALTH, unset: NONE, takes: hinted("CHECK", "text", ValueHint::CommandString),
+        example: "\"http://127.0.0.1/\"", brief: "Test whether it works: command or http://",
         help: "Test of whether it works: a command, http://HOST[:PORT]/PATH, tcp://HOST:PORT, unix:/PATH or file:/PATH",
         more: "A command says with status 0 that it works, and with 75, 126 or 127 that it cannot tell. `http://` wants \
             a status from\n200 to 399. For a hung server too the kernel accepts connections, which is all that `tcp://` \
             and `unix:` want. A\nfile has to change from one test to the next.",
-        field: Field {
-            read: |settings, given| {
-                settings.probe = Some(Check::read(text(given)?)?);
-                settings.limits.has_probe = true;
-                Ok(())
-            },
-            show: |settings| or(settings.probe.as_ref(), "none"),
-        }, ..ROW },
-    Row { key: "probe_interval", group: HEALTH, takes: Some(INTERVAL), unset: Is("10s"), example: "\"30s\"",
+        field: field!(probe or none, Check::read, Check::to_string), ..ROW },
+    Row { key: "probe_interval", group: HEALTH, unset: Is("10s"), takes: INTERVAL, example: "\"30s\"",
         help: "Time from the end of a probe to the next",
         field: field!(limits.probe_interval, interval, exact), ..ROW },
-    Row { key: "probe_timeout", group: HEALTH, takes: Some(INTERVAL), unset: Is("10s"), example: "\"2s\"",
+    Row { key: "probe_timeout", group: HEALTH, unset: Is("10s"), takes: INTERVAL, example: "\"2s\"",
         help: "How long a probe may take; then it is killed, and has failed",
         field: field!(probe_timeout, interval, exact), ..ROW },
-    Row { key: "probe_start_period", group: HEALTH, unset: Is("60s"), example: "\"5m\"",
-        takes: Some(takes("TIME", "time, 0 to 1d", ValueHint::Unknown)),
+    Row { key: "probe_start_period", group: HEALTH, unset: Is("60s"), takes: takes("TIME", "time, 0 to 1d"),
+        example: "\"5m\"",
         help: "How long after its start failures do not count, unless a probe has succeeded",
         field: field!(limits.probe_start_period, start_period, exact), ..ROW },
-    Row { key: "probe_failures", group: HEALTH, unset: Is("3"), example: "5",
-        takes: Some(takes("N", "number, 1 to 1000000", ValueHint::Unknown)),
+    Row { key: "probe_failures", group: HEALTH, unset: Is("3"), takes: takes("N", "number, 1 to 1000000"),
+        example: "5",
         help: "Failed probes in a row after which it is unhealthy",
         field: field!(limits.probe_failures, failures, u32::to_string), ..ROW },
-    Row { key: "on_unhealthy", group: HEALTH, unset: Is("restart"), example: "\"warn\"",
-        takes: Some(takes("restart|warn", "`\"restart\"` or `\"warn\"`", ValueHint::Unknown)),
+    Row { key: "on_unhealthy", group: HEALTH, unset: Is("restart"),
+        takes: takes("restart|warn", "`\"restart\"` or `\"warn\"`"), example: "\"warn\"",
         help: "What to do then: stop it and start it, or only say so",
-        field: field!(limits.on_unhealthy, on_unhealthy, |it: &OnUnhealthy| match it {
-            OnUnhealthy::Restart => "restart".to_owned(),
-            OnUnhealthy::Warn => "warn".to_owned(),
-        }), ..ROW },
-    Row { key: "stop_command", group: STOP, takes: Some(COMMAND), unset: Nothing("none", None),
-        help: "Command that stops it, run by /bin/sh -c", example: "\"service nginx stop\"",
+        field: field!(limits.on_unhealthy: "restart" = OnUnhealthy::Restart, "warn" = OnUnhealthy::Warn;
+            "is neither", "give restart or warn"), ..ROW },
+    Row { key: "stop_command", group: STOP, unset: NONE, takes: COMMAND, example: "\"service nginx stop\"",
+        help: "Command that stops it, run by /bin/sh -c",
         more: "If it fails, hangs or does nothing, the signal follows.",
-        field: Field {
-            read: |settings, given| {
-                settings.stop_command = stop_command(text(given)?)?;
-                settings.limits.has_stop_command = true;
-                Ok(())
-            },
-            show: |settings| or(settings.stop_command.as_ref(), "none"),
-        }, ..ROW },
-    Row { key: "stop_signal", group: STOP, unset: Is("TERM"), example: "\"QUIT\"",
-        takes: Some(takes("SIGNAL", "text, or number", ValueHint::Unknown)),
+        field: field!(stop_command or none,
+            |text| command(text, "would stop nothing", "give a shell command, such as 'service docker stop'"), String::clone), ..ROW },
+    Row { key: "stop_signal", group: STOP, unset: Is("TERM"), takes: takes("SIGNAL", "text, or number"),
+        example: "\"QUIT\"",
         help: "Signal that ends it, by name or number",
         field: field!(stop_signal, stop_signal, signal), ..ROW },
-    Row { key: "stop_timeout", group: STOP, unset: Is("30s"), example: "\"never\"",
-        takes: Some(takes("TIME", "time, 10ms to 365d, or `\"never\"`", ValueHint::Unknown)),
+    Row { key: "stop_timeout", group: STOP, unset: Is("30s"),
+        takes: takes("TIME", "time, 10ms to 365d, or `\"never\"`"), example: "\"never\"",
         help: "How long the command and the signal have, each, before it is killed; or 'never'",
         more: "With `never`, for databases, it is not killed, and the command has 30s.",
         field: field!(limits.stop_timeout, stop_timeout,
             |it: &Option<_>| or(it.as_ref().map(exact), "never")), ..ROW },
-    Row { key: "kill_mode", group: STOP, unset: Is("process"), example: "\"mixed\"",
-        takes: Some(takes("process|mixed", "`\"process\"` or `\"mixed\"`", ValueHint::Unknown)),
+    Row { key: "kill_mode", group: STOP, unset: Is("process"),
+        takes: takes("process|mixed", "`\"process\"` or `\"mixed\"`"), example: "\"mixed\"",
         help: "What is ended when it is gone: nothing more, or all its descendants",
         more: "If it had to be killed, those of its descendants that never called exec(2), such as workers, are ended \
             in both modes.",
-        field: field!(limits.kill_mode, kill_mode, |it: &KillMode| match it {
-            KillMode::Process => "process".to_owned(),
-            KillMode::Mixed => "mixed".to_owned(),
-        }), ..ROW },
-    Row { key: "hook", group: TELL, takes: Some(COMMAND), unset: Nothing("none", None), decides: false,
-        help: "Command that is run when something happens, to tell people", brief: "Run this when it dies, and when it is back",
+        field: field!(limits.kill_mode: "process" = KillMode::Process, "mixed" = KillMode::Mixed;
+            "is neither", "give process or mixed"), ..ROW },
+    Row { key: "hook", group: TELL, decides: false, unset: NONE, takes: COMMAND,
         example: "\"/usr/share/process-watchdog/hooks/mail root\"",
+        brief: "Run this when it dies, and when it is back",
+        help: "Command that is run when something happens, to tell people",
         more: "It gets the event in its environment, and a message on its standard input. `watchdog test-hook` tries it.",
-        field: field!(hook, values::hook, |it: &Option<_>| or(it.as_ref(), "none")), ..ROW },
+        field: field!(hook or none, hook::hook, String::clone), ..ROW },
     Row { key: "hook_events", group: TELL, place: Place::File, form: Form::List, decides: false,
-        unset: Nothing(USUAL_EVENTS, Some(USUAL_EVENTS)),
-        takes: Some(takes("EVENTS", "list of events", ValueHint::Unknown)),
-        help: "What the hook is run on", example: r#"["gave-up", "recovered"]"#,
+        unset: Nothing(USUAL_EVENTS, Some(USUAL_EVENTS)), takes: takes("EVENTS", "list of events"),
+        example: r#"["gave-up", "recovered"]"#,
+        help: "What the hook is run on",
         more: "Also possible: `started`, `failed`, `healthy`, `stopped`.",
-        field: Field {
-            read: |settings, given| {
-                hook::is_there(settings.hook.as_ref())?;
-                settings.hook_events = hook::events(text(given)?)?;
-                Ok(())
-            },
-            show: |settings| as_json(&settings.hook_events),
-        }, ..ROW },
-    Row { key: "output_pattern", group: TELL, place: Place::File, form: Form::List, decides: false,
-        unset: Nothing("none", None), takes: Some(takes("PATTERNS", "list of regular expressions", ValueHint::Unknown)),
+        field: field!(hook_events, |it, given| hook::events(it.hook.as_ref(), text(given)?)?, as_json), ..ROW },
+    Row { key: "output_pattern", group: TELL, place: Place::File, form: Form::List, decides: false, unset: NONE,
+        takes: takes("PATTERNS", "list of regular expressions"), example: r#"["ERROR|FATAL"]"#,
         help: "Run the hook for new lines of the output log that match one of these",
-        example: r#"["ERROR|FATAL"]"#, more: "Each is a regular expression. A line counts when it is complete.",
-        field: Field {
-            read: |settings, given| {
-                hook::is_there(settings.hook.as_ref())?;
-                settings.output_pattern = hook::patterns(text(given)?)?;
-                Ok(())
-            },
-            show: |settings| match &settings.output_pattern[..] {
-                [] => "none".to_owned(),
-                patterns => as_json(&patterns.iter().map(Pattern::text).collect::<Vec<_>>()),
-            },
-        }, ..ROW },
+        more: "Each is a regular expression. A line counts when it is complete.",
+        field: field!(output_pattern, |it, given| hook::patterns(it.hook.as_ref(), text(given)?)?, listed), ..ROW },
     Row { key: "config", group: RUN, letter: Some('c'), place: Place::CommandLine, decides: false,
-        takes: Some(takes("FILE", "text", ValueHint::FilePath)),
+        takes: hinted("FILE", "text", ValueHint::FilePath), brief: "Configuration file, or its name",
         help: "Configuration file: a path, or a name for /etc/watchdog/NAME.toml",
-        brief: "Configuration file, or its name",
         more: "A name with a `/` in it, or with `.toml` at its end, is a path. For other users than root a name is \
             looked for in\n`~/.config/watchdog` first. See `watchdog.toml`(5).", ..ROW },
-    Row { key: "include", group: RUN, place: Place::File, form: Form::List, decides: false,
-        takes: Some(takes("FILES", "list of texts", ValueHint::FilePath)), unset: Derived("none"),
-        help: "Files whose settings count where this file does not have them", example: "[\"common.inc\"]",
+    Row { key: "include", group: RUN, place: Place::File, form: Form::List, decides: false, unset: Derived("none"),
+        takes: hinted("FILES", "list of texts", ValueHint::FilePath), example: "[\"common.inc\"]",
+        help: "Files whose settings count where this file does not have them",
         more: "A path is relative to this file. Of several files, the later one takes precedence. Tables are merged. An \
             included\nfile cannot include others.",
-        field: Field {
-            read: |_, given| Ok(list(text(given)?).map(drop)?),
-            show: |_| "none".to_owned(),
-        }, ..ROW },
-    Row { key: "name", group: RUN, takes: Some(NAME), unset: Derived("made from the process name"), decides: false,
-        help: "Name of this watchdog and its files", example: "\"web@2\"",
+        field: Field { read: |_, given| list(text(given)?).map(drop), show: |_| "none".to_owned() }, ..ROW },
+    Row { key: "name", group: RUN, decides: false, unset: Derived("made from the process name"), takes: NAME,
+        example: "\"web@2\"",
+        help: "Name of this watchdog and its files",
         more: "Up to 64 letters, digits and `. _ @ : -`, not beginning with a dot or a dash. With a configuration \
             file, the\ndefault is the file's name without `.toml`.",
-        field: field!(name, name::name, name::Name::to_string), ..ROW },
-    Row { key: "once", group: RUN,
+        field: field!(name, name::name, Name::to_string), ..ROW },
+    Row { key: "once", group: RUN, brief: "Check once and exit, for cron",
         help: "Check once, start the process if it is missing, and exit; for cron and timers",
-        brief: "Check once and exit, for cron",
         more: "What was seen, and a give-up, are remembered until the next run.",
         field: field!(limits.once = true), ..ROW },
     Row { key: "dry_run", group: RUN, place: Place::CommandLine, decides: false,
-        help: "Show what it would do, and do nothing", brief: "Show what it would do, and do nothing",
+        brief: "Show what it would do, and do nothing",
+        help: "Show what it would do, and do nothing",
         more: "It shows the settings and where each comes from (in a terminal, those that differ from their defaults), what matches, what nearly does and why not, \
             and what the\nsame line would do here and now: a process that is paused or given up is not started, nor \
             one whose watchdog is running.\nStatus 0: the process is running; 1: it is not; 3: unknown. In a pipe, \
-            each line is a kind\n(`setting`, `match`, `near`, `environment`, `warning`, `would`) and its fields, with tabs between.",
-        ..ROW },
+            each line is a kind\n(`setting`, `match`, `near`, `environment`, `warning`, `would`) and its fields, with tabs between.", ..ROW },
     Row { key: "no_input", group: RUN, decides: false,
         help: "Never ask; refuse if something required is missing",
         more: "Status 2 then names all that is missing.", ..ROW },
-    Row { key: "state_dir", group: RUN, takes: Some(FOLDER), decides: false, example: "\"/run/watchdog\"",
-        unset: Derived("/run/watchdog, for ordinary users ~/.local/state/watchdog"),
+    Row { key: "state_dir", group: RUN, decides: false,
+        unset: Derived("/run/watchdog, for ordinary users ~/.local/state/watchdog"), takes: FOLDER,
+        example: "\"/run/watchdog\"",
         help: "Directory of lock and state",
         more: "Give the same directory to `status`, `pause`, `resume` and `clean`.",
-        field: Field {
-            read: |settings, given| {
-                settings.dirs.state = folder(given, "give a directory, such as /run/watchdog")?;
-                (settings.dirs.old_state, settings.dirs.is_usual) = (None, false);
-                Ok(())
-            },
-            show: |settings| settings.dirs.state.display().to_string(),
-        }, ..ROW },
-    Row { key: "log_dir", group: LOGS, takes: Some(FOLDER), decides: false, example: "\"/var/log/watchdog\"",
-        unset: Derived("/var/log/watchdog, for ordinary users ~/.local/state/watchdog"),
+        field: field!(dirs.state, |_it, given| folder(given, "give a directory, such as /run/watchdog")?, path), ..ROW },
+    Row { key: "log_dir", group: LOGS, decides: false,
+        unset: Derived("/var/log/watchdog, for ordinary users ~/.local/state/watchdog"), takes: FOLDER,
+        example: "\"/var/log/watchdog\"",
         help: "Directory of the logs",
-        field: Field {
-            read: |settings, given| {
-                settings.dirs.logs = folder(given, "give a directory, such as /var/log/watchdog")?;
-                Ok(())
-            },
-            show: |settings| settings.dirs.logs.display().to_string(),
-        }, ..ROW },
-    Row { key: "log_max_size", group: LOGS, unset: Is("1MiB"), example: "\"10MiB\"",
-        takes: Some(takes("SIZE", "size, 4KiB to 1TiB", ValueHint::Unknown)),
+        field: field!(dirs.logs, |_it, given| folder(given, "give a directory, such as /var/log/watchdog")?, path), ..ROW },
+    Row { key: "log_max_size", group: LOGS, unset: Is("1MiB"), takes: takes("SIZE", "size, 4KiB to 1TiB"),
+        example: "\"10MiB\"",
         help: "Rotate a log at this size",
         more: "This is for the log and for the output log, each.",
         field: field!(log_max_size, log_size, u64::to_string), ..ROW },
-    Row { key: "log_max_files", group: LOGS, unset: Is("5"), example: "10",
-        takes: Some(takes("N", "number, 0 to 1000", ValueHint::Unknown)),
+    Row { key: "log_max_files", group: LOGS, unset: Is("5"), takes: takes("N", "number, 0 to 1000"), example: "10",
         help: "Keep this many older logs",
         field: field!(log_max_files, log_files, usize::to_string), ..ROW },
     Row { key: "verbose", group: LOGS, letter: Some('v'), place: Place::Letter, decides: false,

@@ -1,11 +1,12 @@
 //! Versions of the start command, each from a date on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime};
 
 use crate::settings::given::{OFF, ON};
-use crate::settings::values::{Reading, as_json, start_command, tables};
+use crate::settings::values::{Table, as_json, parts, start_command};
+use crate::settings::{Reading, wrong};
 
 /// A start command from a date on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub fn number(date: NaiveDateTime) -> u64 {
 /// The date that a number of a version stands for, as it could be given.
 pub fn date(number: u64) -> Option<String> {
     let seconds = i64::try_from(number).ok().filter(|seconds| *seconds > 0)?;
-    Some(shown_date(chrono::DateTime::from_timestamp(seconds, 0)?.naive_utc()))
+    Some(shown_date(DateTime::from_timestamp(seconds, 0)?.naive_utc()))
 }
 
 fn shown_date(date: NaiveDateTime) -> String {
@@ -46,14 +47,15 @@ fn shown_date(date: NaiveDateTime) -> String {
 
 /// Reads the tables of versions.
 pub fn versions(text: &str) -> Reading<Vec<Version>> {
-    let mut versions = tables(text)?.iter().map(read).collect::<Reading<Vec<_>>>()?;
+    let mut versions = parts::<Vec<_>>(text)?.iter().map(read).collect::<Reading<Vec<_>>>()?;
     versions.sort_by_key(Version::number);
-    let mut dates = BTreeSet::new();
-    if let Some(twice) = versions.iter().find(|version| !dates.insert(version.number())) {
-        let what = format!("two versions apply on {}", shown_date(twice.apply_on));
-        return Err((what, "give each another date, or remove one"));
+    match versions.windows(2).find(|pair| matches!(pair, [one, other] if one.number() == other.number())) {
+        Some([twice, _]) => {
+            let what = format!("two versions apply on {}", shown_date(twice.apply_on));
+            wrong(what, "give each another date, or remove one")
+        }
+        _ => Ok(versions),
     }
-    Ok(versions)
 }
 
 /// The versions as they could be given, as JSON.
@@ -62,41 +64,37 @@ pub fn shown(versions: &[Version]) -> String {
         return "none".to_owned();
     }
     let table = |version: &Version| {
-        let fake = version.is_fake.then(|| ("fake", ON.to_owned()));
-        let fields =
-            [("apply_on", shown_date(version.apply_on)), ("start_command", version.start_command.clone())];
+        let mut fields = BTreeMap::from([("apply_on", shown_date(version.apply_on))]);
         // A fake needs no command.
-        let fields = fields.into_iter().filter(|(_, value)| !value.is_empty());
-        fields.chain(fake).collect::<BTreeMap<_, _>>()
+        let command = Some(version.start_command.clone()).filter(|command| !command.is_empty());
+        fields.extend(command.map(|command| ("start_command", command)));
+        fields.extend(version.is_fake.then(|| ("fake", ON.to_owned())));
+        fields
     };
     as_json(&versions.iter().map(table).collect::<Vec<_>>())
 }
 
-fn read(table: &BTreeMap<String, String>) -> Reading<Version> {
-    const FIELDS: &str = "a version has apply_on, start_command and fake";
-    if let Some(other) =
-        table.keys().find(|key| !["apply_on", "start_command", "fake"].contains(&key.as_str()))
-    {
-        return Err((format!("a version cannot have '{other}'"), FIELDS));
+fn read(table: &Table) -> Reading<Version> {
+    let is_other = |key: &&String| !["apply_on", "start_command", "fake"].contains(&key.as_str());
+    if let Some(other) = table.keys().find(is_other) {
+        let what = format!("a version cannot have '{other}'");
+        return wrong(what, "a version has apply_on, start_command and fake");
     }
     let Some(apply_on) = table.get("apply_on") else {
-        return Err((
-            "a version has no apply_on".into(),
-            "give its date, such as apply_on = 2027-01-31T08:00:00",
-        ));
+        return wrong("a version has no apply_on", "give its date, such as apply_on = 2027-01-31T08:00:00");
     };
     let apply_on = read_date(apply_on)?;
     let is_fake = match table.get("fake").map(String::as_str) {
         None | Some(OFF) => false,
         Some(ON) => true,
-        Some(other) => return Err((format!("fake is '{other}'"), "give true or false")),
+        Some(other) => return wrong(format!("fake is '{other}'"), "give true or false"),
     };
     let start_command = match table.get("start_command") {
         Some(command) => start_command(command)?,
         None if is_fake => String::new(),
         None => {
             let what = format!("the version of {} has no start_command", shown_date(apply_on));
-            return Err((what, "give a shell command, such as 'service docker start'"));
+            return wrong(what, "give a shell command, such as 'service docker start'");
         }
     };
     Ok(Version { apply_on, start_command, is_fake })
@@ -105,22 +103,23 @@ fn read(table: &BTreeMap<String, String>) -> Reading<Version> {
 /// A local date, with or without a time.
 fn read_date(text: &str) -> Reading<NaiveDateTime> {
     const INSTEAD: &str = "give a local date and time, such as 2027-01-31T08:00:00";
-    let text = text.trim();
-    let formats = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"];
-    let moment = formats.iter().find_map(|format| NaiveDateTime::parse_from_str(text, format).ok());
+    let (text, iso) = (text.trim(), text.trim().replace(' ', "T"));
+    let formats = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M"];
+    let moment = formats.iter().find_map(|format| NaiveDateTime::parse_from_str(&iso, format).ok());
     let date = || NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().map(|date| date.and_time(NaiveTime::MIN));
     match moment.or_else(date) {
         Some(date) => Ok(date),
-        None if chrono::DateTime::parse_from_rfc3339(&text.replace(' ', "T")).is_ok() => {
-            Err((format!("apply_on '{text}' has an offset, and the machine's own time counts"), INSTEAD))
+        None if DateTime::parse_from_rfc3339(&iso).is_ok() => {
+            wrong(format!("apply_on '{text}' has an offset, and the machine's own time counts"), INSTEAD)
         }
-        None => Err((format!("apply_on '{text}' is no date"), INSTEAD)),
+        None => wrong(format!("apply_on '{text}' is no date"), INSTEAD),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Wrong;
 
     fn table(fields: &[(&str, &str)]) -> String {
         as_json(&[fields.iter().copied().collect::<BTreeMap<_, _>>()])
@@ -182,7 +181,7 @@ mod tests {
             ),
             (dated("2027-01-31 08:00:00+01:00"), "apply_on '2027-01-31 08:00:00+01:00' has an offset"),
         ] {
-            let (what, instead) = versions(&text).unwrap_err();
+            let Wrong { what, instead } = versions(&text).unwrap_err();
             assert!(format!("{what}; {instead}").starts_with(says), "{text}: {what}; {instead}");
         }
     }

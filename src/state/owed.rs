@@ -426,7 +426,7 @@ mod tests {
         }
 
         fn wanting(names: &str) -> Self {
-            Teller { wanted: events(names).unwrap(), ..Teller::new() }
+            Teller { wanted: events(Some(&String::new()), names).unwrap(), ..Teller::new() }
         }
 
         /// At this second, this is heard; what was due before has been done by then.
@@ -610,7 +610,8 @@ mod tests {
 
     #[test]
     fn sixteen_wait_and_the_end_of_it_all_is_never_dropped() {
-        let (mut owed, wanted) = (Owed::default(), events(r#"["gave-up","recovered","died"]"#).unwrap());
+        let (mut owed, wanted) =
+            (Owed::default(), events(Some(&String::new()), r#"["gave-up","recovered","died"]"#).unwrap());
         let mut dropped = 0;
         for hour in 0..30_u64 {
             let at = Time::from_secs(hour * 3600);
