@@ -18,9 +18,9 @@ use crate::process::ProcessInfo;
 use crate::process::scan::{Candidate, Matches, Proc, Tasks, Unknown};
 use crate::render::table;
 use crate::report::words::{ambiguity, held, list, user_name, why_not};
-use crate::settings::doubts::{self, Doubts};
+use crate::settings::doubts::Doubts;
 use crate::settings::program::{self, Place};
-use crate::settings::{Settings, versions};
+use crate::settings::{Settings, shell, versions};
 use crate::state::{Files, State, followed_by_others, store};
 use crate::supervise::admission::{Admission, Facts, Forgets, Other, is_resumed};
 use crate::supervise::start_command::{StartCommand, StartRecord};
@@ -89,7 +89,7 @@ fn not_passed_on(settings: &Settings) -> Option<String> {
         (run_as.is_some(), "run_as"),
     ];
     let given: Vec<_> = given.into_iter().filter_map(|(is_given, key)| is_given.then_some(key)).collect();
-    let by = doubts::messenger(&settings.criteria.start_command).filter(|_| !given.is_empty())?;
+    let by = shell::messenger(&settings.criteria.start_command).filter(|_| !given.is_empty())?;
     let (given, do_not) = (given.join(", "), if given.len() == 1 { "does" } else { "do" });
     Some(format!(
         "{given} {do_not} not reach what {by} starts; set that where {by} has it from, such as the unit"

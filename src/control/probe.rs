@@ -7,7 +7,6 @@ use super::{Failure, time};
 use crate::exit::ExitCode;
 use crate::log::print;
 use crate::probe::builtin;
-use crate::settings;
 use crate::settings::check::Builtin;
 use crate::settings::values::text;
 use crate::text::escaped;

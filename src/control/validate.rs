@@ -91,7 +91,7 @@ fn read(asked: &Path, user: &User) -> Report {
         Err(wrong) => report.wrong = wrong,
         Ok(Err(wrong)) => {
             let is_doubtful = |it: &&SettingError| {
-                it.value.is_some() && OF_MACHINE.contains(&it.key) && it.what != NO_RUN_AS
+                it.value.is_some() && OF_MACHINE.contains(&it.key) && it.wrong.what != NO_RUN_AS
             };
             let (doubtful, wrong): (Vec<_>, Vec<_>) = wrong.iter().partition(is_doubtful);
             report.warnings.extend(doubtful.into_iter().map(SettingError::to_string));

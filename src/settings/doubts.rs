@@ -1,33 +1,18 @@
 //! What the shell, or the kernel, would say of a start command, known before it is needed.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::settings::executable;
-use crate::settings::program::{self, Place, is_variable};
+use crate::settings::program::Place;
+use crate::settings::shell::{BOTH, command_words};
 use crate::task::{self, Ended, Output, Task};
 use crate::time::Time;
 
 /// How long the shell may take.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Words of bash and ksh that /bin/sh may not know.
-const FOREIGN: [&str; 12] = [
-    "source",
-    "[[",
-    "disown",
-    "declare",
-    "typeset",
-    "let",
-    "pushd",
-    "popd",
-    "shopt",
-    "mapfile",
-    "readarray",
-    "builtin",
-];
-/// An operator of theirs. In a shell without it, it is a `&` and a `>`.
-const BOTH: &str = "&>";
-/// After these, a command follows.
-const BEFORE_COMMAND: [&str; 10] = ["if", "then", "else", "elif", "while", "until", "do", "!", "{", "time"];
+const FOREIGN: &str = "source [[ disown declare typeset let pushd popd shopt mapfile readarray builtin";
 /// Reads its first argument without running it, and says with status 2 what is wrong with that; else which of its
 /// other arguments this shell does not know.
 const QUESTION: &str = "said=$(/bin/sh -n -c \"$1\" 2>&1) || { printf '%s' \"${said%%\n*}\"; exit 2; }\n\
@@ -50,8 +35,7 @@ pub struct Doubts {
 
 impl Doubts {
     pub fn begin(start_command: &str, place: &Place, now: Time) -> Self {
-        let file = program::file(start_command, place);
-        let of_program = file.and_then(|file| executable::doubt(&file, place));
+        let of_program = place.file(start_command).and_then(|file| executable::doubt(&file, place));
         let mut shell = task::shell(QUESTION);
         shell.args(["sh", start_command]).args(foreign_words(start_command));
         // Files that a shell would read first.
@@ -114,118 +98,15 @@ fn of_shell(status: Option<i32>, output: &str) -> Option<String> {
     }
 }
 
-/// Something of a command line, as far as it matters here.
-#[derive(Debug, PartialEq, Eq)]
-enum Token {
-    /// What is quoted or expanded in it is a `\`, which is in no word that is looked for.
-    Word(String),
-    /// A command may begin after it.
-    Separator,
-    /// `&>`
-    Both,
-    Redirection,
-}
-
 /// The words of other shells in `text`, where it is certain that they are.
 fn foreign_words(text: &str) -> Vec<&'static str> {
     // What follows may be a document, a pattern, or a name that they were given here.
-    if text.contains("<<") || text.contains("()") || text.contains("( )") {
+    if ["<<", "()", "( )"].iter().any(|odd| text.contains(odd)) {
         return Vec::new();
     }
-    let known = |word: &str| FOREIGN.into_iter().chain([BOTH]).find(|known| *known == word);
-    let mut found: Vec<_> = command_words(text).iter().filter_map(|word| known(word)).collect();
-    found.sort_unstable();
-    found.dedup();
-    found
-}
-
-/// The words of `text` that a shell takes for commands, and [`BOTH`]; up to where that is not certain any more.
-fn command_words(text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut is_command = true;
-    let mut rest = text;
-    while let Some((token, after)) = token(rest) {
-        rest = after;
-        match token {
-            Token::Word(word) if is_command => {
-                if matches!(word.as_str(), "case" | "alias") {
-                    break;
-                }
-                let is_assignment = word.split_once('=').is_some_and(|(name, _)| is_variable(name));
-                is_command = is_assignment || BEFORE_COMMAND.contains(&word.as_str());
-                found.push(word);
-            }
-            Token::Word(_) => {}
-            Token::Separator => is_command = true,
-            // What follows is a file.
-            Token::Redirection => is_command = false,
-            Token::Both => {
-                is_command = false;
-                found.push(BOTH.to_owned());
-            }
-        }
-    }
-    found
-}
-
-/// The program in `start_command` that has something started by others, who know nothing of how it runs itself.
-pub fn messenger(start_command: &str) -> Option<String> {
-    let is_it = |word: &String| {
-        let name = word.rsplit('/').next().unwrap_or_default();
-        ["service", "systemctl", "systemd-run", "invoke-rc.d"].contains(&name)
-    };
-    command_words(start_command).into_iter().find(is_it)
-}
-
-/// The first token of `text`, and what follows it.
-fn token(text: &str) -> Option<(Token, &str)> {
-    let text = text.trim_start_matches([' ', '\t']);
-    let operators = [("&>", Token::Both), (">&", Token::Redirection), ("<&", Token::Redirection)];
-    for (operator, token) in operators {
-        if let Some(after) = text.strip_prefix(operator) {
-            return Some((token, after));
-        }
-    }
-    let first = text.chars().next()?;
-    let after = text.get(first.len_utf8()..)?;
-    match first {
-        '\n' | ';' | '&' | '|' | '(' => Some((Token::Separator, after)),
-        '<' | '>' | ')' => Some((Token::Redirection, after)),
-        '#' => Some((Token::Separator, after.split_once('\n').unwrap_or_default().1)),
-        _ => word(text),
-    }
-}
-
-/// The word that `text` begins with, and what follows it.
-fn word(text: &str) -> Option<(Token, &str)> {
-    let mut word = String::new();
-    let mut chars = text.char_indices();
-    while let Some((at, c)) = chars.next() {
-        match c {
-            ' ' | '\t' | '\n' | ';' | '&' | '|' | '(' | ')' | '<' | '>' => {
-                return Some((Token::Word(word), text.get(at..)?));
-            }
-            // A line that goes on in the next one.
-            '\\' if chars.as_str().starts_with('\n') => drop(chars.next()),
-            '\\' => {
-                chars.next();
-                word.push('\\');
-            }
-            '\'' | '"' => {
-                let mut is_escaped = false;
-                let is_end = |(_, next): (usize, char)| {
-                    let is_end = next == c && !is_escaped;
-                    is_escaped = c == '"' && next == '\\' && !is_escaped;
-                    is_end
-                };
-                chars.position(is_end);
-                word.push('\\');
-            }
-            '$' | '`' => word.push('\\'),
-            c => word.push(c),
-        }
-    }
-    Some((Token::Word(word), ""))
+    let words = command_words(text);
+    let known: BTreeSet<_> = FOREIGN.split(' ').chain([BOTH]).collect();
+    known.into_iter().filter(|known| words.iter().any(|word| word == known)).collect()
 }
 
 #[cfg(test)]

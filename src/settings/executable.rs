@@ -1,14 +1,14 @@
 //! Why the kernel will not execute a file that is there and executable. It says `not found` of all of this.
 
 use std::ffi::OsStr;
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rustix::fs::OFlags;
 
-use crate::settings::program::Place;
+use crate::settings::program::{Place, is_missing};
 use crate::text::quoted;
 
 /// How much of a file is read: more than the kernel does for `#!`, and where linkers put the loader's name.
@@ -19,16 +19,14 @@ const LOADER: usize = 3;
 /// Why the file at `path` cannot be executed, where that is certain.
 pub fn doubt(path: &Path, place: &Place) -> Option<String> {
     let head = head(path)?;
-    if let Some(script_head) = head.strip_prefix(b"#!") {
-        return script(path, script_head.split(|byte| *byte == b'\n').next()?, place);
-    }
-    let loader = Path::new(OsStr::from_bytes(loader(&head)?));
-    let (shown, name) = (path.display(), loader.display());
-    is_missing(loader).then(|| {
-        format!(
-            "{shown} needs the loader {name}, which does not exist; install it, or a build for this system"
-        )
-    })
+    let doubt = if let Some(script_head) = head.strip_prefix(b"#!") {
+        script(path, script_head.split(|byte| *byte == b'\n').next()?, place)?
+    } else {
+        let loader = Path::new(OsStr::from_bytes(loader(&head)?));
+        let name = Some(loader.display()).filter(|_| is_missing(loader))?;
+        format!("needs the loader {name}, which does not exist; install it, or a build for this system")
+    };
+    Some(format!("{} {doubt}", path.display()))
 }
 
 /// The first bytes of a file that may be anybody's.
@@ -42,34 +40,25 @@ fn head(path: &Path) -> Option<Vec<u8>> {
 
 /// What is wrong with the first `line` of a script, after its `#!`.
 fn script(path: &Path, line: &[u8], place: &Place) -> Option<String> {
-    let shown = path.display();
     if line.ends_with(b"\r") {
         let file = quoted(path.as_os_str());
         return Some(format!(
-            "{shown} has Windows line ends, so that its interpreter is not found; convert it: sed -i 's/\\r$//' {file}"
+            "has Windows line ends, so that its interpreter is not found; convert it: sed -i 's/\\r$//' {file}"
         ));
     }
     let mut words = line.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty());
     let interpreter = Path::new(OsStr::from_bytes(words.next()?));
-    if is_missing(&place.folder().join(interpreter)) {
-        let interpreter = interpreter.display();
-        return Some(format!(
-            "{shown} needs {interpreter}, which does not exist; install it, or correct the first line of {shown}"
-        ));
-    }
-    // What env(1) is to find, unless it is told more.
-    let name = OsStr::from_bytes(words.next().filter(|_| interpreter.ends_with("env"))?).to_str()?;
-    let is_name = !name.starts_with('-') && !name.contains('=');
-    (is_name && place.find(name).is_none()).then(|| {
-        format!(
-            "{shown} needs '{name}', which is not in PATH; install it, or correct the first line of {shown}"
-        )
-    })
-}
-
-fn is_missing(path: &Path) -> bool {
-    let is_missing = |kind| matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory);
-    path.metadata().is_err_and(|error| is_missing(error.kind()))
+    let missing = if is_missing(&place.at(interpreter)) {
+        format!("{}, which does not exist", interpreter.display())
+    } else {
+        // What env(1) is to find, unless it is told more.
+        let name = OsStr::from_bytes(words.next().filter(|_| interpreter.ends_with("env"))?).to_str()?;
+        if name.starts_with('-') || name.contains('=') || place.find(name).is_some() {
+            return None;
+        }
+        format!("'{name}', which is not in PATH")
+    };
+    Some(format!("needs {missing}; install it, or correct the first line of {}", path.display()))
 }
 
 /// The loader that a program names (elf(5)), if it begins with `head` and is of a machine that counts as most do.

@@ -11,6 +11,7 @@ pub mod hours;
 pub mod name;
 pub mod pattern;
 pub mod program;
+pub mod shell;
 pub mod table;
 pub mod template;
 pub mod values;

@@ -1,23 +1,17 @@
 //! The program that a start command begins with, and whether there is one.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, StatVfsMountFlags, accessat, statvfs};
 use rustix::io::Errno;
 
+use crate::settings::shell::first_program;
 use crate::task::Profile;
 use crate::task::environment::complete_path;
 use crate::text::quoted;
 
-/// What a shell does itself: its reserved words and builtins (POSIX.1-2024 XCU 2.4, 1.7 and 2.15; dash(1),
-/// bash(1)).
-const SHELLS_OWN: &str = "! { } case do done elif else esac fi for if in then until while function select time coproc [[ . : \
-    [ alias bg bind break builtin caller cd chdir command compgen complete compopt continue declare \
-    dirs disown echo enable eval exec exit export false fc fg getopts hash help history jobs kill let \
-    local logout mapfile popd printf pushd pwd read readarray readonly return set shift shopt source \
-    suspend test times trap true type typeset ulimit umask unalias unset wait";
 /// A name that is so many slips of the finger from another may be meant for it.
 const MOST_SLIPS: usize = 2;
 const NOT_EXECUTABLE: &str = "is not executable";
@@ -42,13 +36,21 @@ impl Place {
         }
     }
 
-    pub(super) fn folder(&self) -> &Path {
-        &self.folder
+    /// A file that is named there.
+    pub(super) fn at(&self, file: &Path) -> PathBuf {
+        self.folder.join(file)
     }
 
-    /// The file of a program that is in PATH.
+    /// The file of a program that is in PATH, in which an empty directory is the one where it runs.
     pub(super) fn find(&self, program: &str) -> Option<PathBuf> {
-        find_in(&self.path, program, &self.folder)
+        let mut files = std::env::split_paths(&self.path).map(|folder| self.at(&folder).join(program));
+        files.find(|file| cannot_run(file).is_none())
+    }
+
+    /// The file that a shell would execute for the program that `start_command` begins with.
+    pub(super) fn file(&self, start_command: &str) -> Option<PathBuf> {
+        let program = first_program(start_command)?;
+        if program.contains('/') { Some(self.at(program.as_ref())) } else { self.find(&program) }
     }
 
     /// Why nothing can run there, where that is certain.
@@ -62,52 +64,37 @@ impl Place {
         };
         self.is_given.then(|| format!("working_directory: {} {why}", self.folder.display()))
     }
+
+    /// Why the program that a `command` begins with cannot be run.
+    fn doubt_program(&self, command: &str) -> Option<String> {
+        let program = first_program(command)?;
+        if program.contains('/') {
+            let why = cannot_run(&self.at(program.as_ref()))?;
+            let remedy =
+                format!("; run chmod +x {}, or put its interpreter in front", quoted(program.as_ref()));
+            let remedy = if why == NOT_EXECUTABLE { remedy.as_str() } else { "" };
+            return Some(format!("{program} {why}{remedy}"));
+        }
+        if self.find(&program).is_some() {
+            return None;
+        }
+        let distance = |name: &str| strsim::damerau_levenshtein(name, &program);
+        let near = std::env::split_paths(&self.path)
+            .flat_map(|folder| self.at(&folder).read_dir().into_iter().flatten().flatten())
+            .filter_map(|file| Some((file.path(), file.file_name().into_string().ok()?)))
+            .filter(|(_, name)| distance(name) <= MOST_SLIPS.min(name.len() / 3))
+            .filter(|(path, _)| cannot_run(path).is_none())
+            .min_by_key(|(_, name)| distance(name));
+        let meant = near.map(|(_, name)| format!("; did you mean '{name}'?")).unwrap_or_default();
+        Some(format!("'{program}' not found in PATH ({}){meant}", self.path.to_string_lossy()))
+    }
 }
 
 /// Why the program that a `command` begins with cannot be run, where that is certain. Nothing is said of what only
 /// a shell could tell. It is the command that is called `what`.
 pub fn doubt(what: &str, command: &str, place: &Place) -> Option<String> {
-    let doubt = || doubt_in(command, &place.path, &place.folder);
-    place.doubt().or_else(|| doubt().map(|doubt| format!("{what}: {doubt}")))
-}
-
-/// The file that a shell would execute for the program that `start_command` begins with.
-pub(super) fn file(start_command: &str, place: &Place) -> Option<PathBuf> {
-    let program = first_program(start_command)?;
-    if program.contains('/') { Some(place.folder.join(program)) } else { place.find(&program) }
-}
-
-fn find_in(path: &OsStr, program: &str, folder: &Path) -> Option<PathBuf> {
-    // An empty one is where it runs.
-    std::env::split_paths(path)
-        .map(|at| folder.join(at).join(program))
-        .find(|file| cannot_run(file).is_none())
-}
-
-fn doubt_in(command: &str, path: &OsStr, folder: &Path) -> Option<String> {
-    let program = first_program(command)?;
-    if program.contains('/') {
-        let why = cannot_run(&folder.join(&program))?;
-        let instead = if why == NOT_EXECUTABLE {
-            format!("; run chmod +x {}, or put its interpreter in front", quoted(program.as_ref()))
-        } else {
-            String::new()
-        };
-        return Some(format!("{program} {why}{instead}"));
-    }
-    if find_in(path, &program, folder).is_some() {
-        return None;
-    }
-    let folders = std::env::split_paths(path).map(|at| folder.join(at));
-    let distance = |name: &str| strsim::damerau_levenshtein(name, &program);
-    let files = folders.flat_map(|folder| folder.read_dir().into_iter().flatten().flatten());
-    let near = files
-        .filter_map(|file| Some((file.path(), file.file_name().into_string().ok()?)))
-        .filter(|(_, name)| distance(name) <= MOST_SLIPS.min(name.len() / 3))
-        .filter(|(path, _)| cannot_run(path).is_none())
-        .min_by_key(|(_, name)| distance(name));
-    let meant = near.map(|(_, name)| format!("; did you mean '{name}'?")).unwrap_or_default();
-    Some(format!("'{program}' not found in PATH ({}){meant}", path.to_string_lossy()))
+    let of_program = || place.doubt_program(command).map(|doubt| format!("{what}: {doubt}"));
+    place.doubt().or_else(of_program)
 }
 
 /// Why the file at `path` cannot be run, as far as anybody may know.
@@ -119,72 +106,14 @@ fn cannot_run(path: &Path) -> Option<&'static str> {
             Some("is on a file system that is mounted noexec; put its interpreter in front, or move it")
         }
         Ok(_) => Some(NOT_EXECUTABLE),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            Some("does not exist")
-        }
-        Err(_) => None,
+        Err(_) => is_missing(path).then_some("does not exist"),
     }
 }
 
-/// The program that a shell would run first, where that needs no shell to tell: after assignments and an
-/// `exec`, a word that is plain or quoted.
-fn first_program(text: &str) -> Option<String> {
-    let mut rest = text.trim_start();
-    let mut may_exec = true;
-    loop {
-        let (word, is_quoted, after) = first_word(rest)?;
-        let is_last = after.trim_start_matches([' ', '\t']).is_empty();
-        match word.split_once('=') {
-            Some((name, _)) if is_variable(name) => {
-                // With another PATH it may be somewhere else.
-                if name == "PATH" || is_last {
-                    return None;
-                }
-            }
-            _ if word == "exec" && may_exec && !is_quoted => may_exec = false,
-            _ if SHELLS_OWN.split(' ').any(|own| own == word) || word.starts_with('-') || word.is_empty() => {
-                return None;
-            }
-            _ => return Some(word),
-        }
-        rest = after.strip_prefix([' ', '\t'])?.trim_start_matches([' ', '\t']);
-    }
-}
-
-/// The first word, whether it is quoted, and what follows. `None` for what is no word, or one that only a
-/// shell can read.
-fn first_word(text: &str) -> Option<(String, bool, &str)> {
-    let mut word = String::new();
-    let mut is_quoted = false;
-    let mut chars = text.char_indices();
-    while let Some((at, c)) = chars.next() {
-        let from_here = text.get(at..)?;
-        match c {
-            '\'' | '"' => {
-                is_quoted = true;
-                let (quoted, _) = from_here.strip_prefix(c)?.split_once(c)?;
-                if c == '"' && quoted.contains(['$', '`', '\\']) {
-                    return None;
-                }
-                word.push_str(quoted);
-                chars.nth(quoted.chars().count());
-            }
-            ' ' | '\t' | '\n' | ';' | '&' | '|' if at > 0 => return Some((word, is_quoted, from_here)),
-            // Between digits and > stands a descriptor.
-            '<' | '>' if !word.chars().all(|c| c.is_ascii_digit()) => {
-                return Some((word, is_quoted, from_here));
-            }
-            c if c.is_alphanumeric() || "_-./+:@%,=^".contains(c) => word.push(c),
-            _ => return None,
-        }
-    }
-    (!word.is_empty()).then_some((word, is_quoted, ""))
-}
-
-pub(super) fn is_variable(name: &str) -> bool {
-    !name.is_empty()
-        && !name.starts_with(|c: char| c.is_ascii_digit())
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+/// Whether it is certain that there is no file at `path`.
+pub(super) fn is_missing(path: &Path) -> bool {
+    let is_missing = |kind| matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory);
+    path.metadata().is_err_and(|error| is_missing(error.kind()))
 }
 
 #[cfg(test)]
@@ -192,59 +121,6 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-
-    #[test]
-    fn the_program_is_what_a_shell_would_run_first() {
-        for (text, program) in [
-            ("service docker start", Some("service")),
-            ("  /opt/x/run.sh&", Some("/opt/x/run.sh")),
-            ("exec /opt/app --port 80", Some("/opt/app")),
-            ("A=1 B='two words' exec app", Some("app")),
-            ("'/opt/my app/run' --now", Some("/opt/my app/run")),
-            ("\"/opt/my app/run\"", Some("/opt/my app/run")),
-            ("app>/dev/null 2>&1", Some("app")),
-            ("app|tee x", Some("app")),
-            ("app;true", Some("app")),
-            ("app\nother", Some("app")),
-            ("ä.ö", Some("ä.ö")),
-            ("systemd-run --unit=x y", Some("systemd-run")),
-        ] {
-            assert_eq!(first_program(text).as_deref(), program, "{text}");
-        }
-        for text in [
-            "",
-            "#app",
-            "$APP start",
-            "`app`",
-            "(app)",
-            "{ app; }",
-            "! app",
-            "if app; then x; fi",
-            "cd /opt && ./app",
-            "PATH=/opt/bin app",
-            "A=$(x) app",
-            "A=1",
-            "A=1; app",
-            "exec -a x app",
-            ". ./app",
-            "2>x app",
-            ">x app",
-            "f() { app; }",
-            "a*b",
-            "~/app",
-            "app\\ x",
-            "'app",
-            "\"$APP\"",
-            "test -e x || app",
-            "a[1]=2",
-            "exec",
-            "&& app",
-            "''",
-            "kill 1",
-        ] {
-            assert_eq!(first_program(text), None, "{text}");
-        }
-    }
 
     #[test]
     fn what_cannot_be_run_is_doubted() {
@@ -255,7 +131,8 @@ mod tests {
             std::fs::set_permissions(folder.path().join(name), PermissionsExt::from_mode(mode)).unwrap();
         }
         let path = OsString::from(format!("/nowhere:{here}"));
-        let doubt = |text: &str| doubt_in(text, &path, Path::new("")).unwrap_or_default();
+        let place = Place { folder: PathBuf::new(), is_given: false, path: path.clone() };
+        let doubt = |text: &str| place.doubt_program(text).unwrap_or_default();
         for text in ["dockerd", "$X", &format!("{here}/dockerd"), "true"] {
             assert_eq!(doubt(text), "");
         }
