@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 use serde_json::Value as Json;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeArray, DeTable, DeValue};
 
 use crate::fs::{Writable, absolute};
 use crate::input::suggest::meant;
 use crate::settings::dirs::{SYSTEM_CONFIG, User};
-use crate::settings::given::{Given, OFF, ON, Source, Spot};
+use crate::settings::given::{Given, Source, Spot};
 use crate::settings::name::{Name, name};
 use crate::settings::table::{Form, Place, Row, row, settings};
 use crate::settings::values::Table;
@@ -47,6 +47,13 @@ struct Entry {
     spot: Spot,
 }
 
+impl Entry {
+    /// The files that it names, if it is of those to include.
+    fn files(&self) -> Vec<String> {
+        values::text(&self.value).and_then(values::list).unwrap_or_default()
+    }
+}
+
 /// The path that `--config` means: a bare name is that of an instance.
 pub fn path(given: &OsStr, user: &User) -> PathBuf {
     if is_bare(given) { of(given, user) } else { user.path(given) }
@@ -70,12 +77,16 @@ fn is_bare(given: &OsStr) -> bool {
     !given.is_empty() && !is_path
 }
 
+/// What the configuration files in `folder` are called, without their ending.
+fn stems(folder: &Path) -> impl Iterator<Item = String> {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    files.filter_map(|file| Some(file.file_name().to_str()?.strip_suffix(".toml")?.to_owned()))
+}
+
 /// The instances that there are configuration files of in `folder`.
 pub fn names(folder: &Path) -> Vec<Name> {
-    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let files = files.filter(|file| file.path().is_file() && !template::is_template(&file.path()));
-    let names = files.filter_map(|file| name(file.file_name().to_str()?.strip_suffix(".toml")?).ok());
-    let mut names: Vec<_> = names.collect();
+    let is_one = |stem: &String| !stem.ends_with('@') && folder.join(format!("{stem}.toml")).is_file();
+    let mut names: Vec<_> = stems(folder).filter(is_one).filter_map(|stem| name(&stem).ok()).collect();
     names.sort_by_key(Name::to_string);
     names
 }
@@ -92,11 +103,8 @@ pub fn fill(given: &mut Given, at: &OsStr, user: &User) -> Result<(), Vec<Compla
     if template::is_template(&asked) {
         let instance = at.to_string_lossy().replace("@.toml", "@1.toml");
         let instance = if is_bare(at) { format!("{instance}1") } else { instance };
-        let instance = escaped(&quoted(instance.as_ref()));
-        return Err(vec![format!(
-            "{}: a template; give an instance of it, such as {instance}",
-            asked.display()
-        )]);
+        let instead = format!("give an instance of it, such as {}", escaped(&quoted(instance.as_ref())));
+        return Err(vec![format!("{}: a template; {instead}", asked.display())]);
     }
     let (path, instance) = template::file(&asked);
     let called = asked.file_stem().and_then(OsStr::to_str).unwrap_or_default();
@@ -106,11 +114,11 @@ pub fn fill(given: &mut Given, at: &OsStr, user: &User) -> Result<(), Vec<Compla
         }
         (called, _) => called.ok(),
     };
-    let nearest = |wrong: Complaint| wrong + &nearest(at, &path, user).unwrap_or_default();
-    load(given, &path, instance, user).map_err(|wrong| match <[Complaint; 1]>::try_from(wrong) {
-        Ok([wrong]) if given.files.is_empty() => vec![nearest(wrong)],
-        Ok([wrong]) => vec![wrong],
-        Err(wrong) => wrong,
+    load(given, &path, instance, user).map_err(|wrong| {
+        // Of a file that was read, no other was meant.
+        let nearest = if given.files.is_empty() { nearest(at, &path, user) } else { None };
+        let nearest = nearest.unwrap_or_default();
+        wrong.into_iter().map(|wrong| wrong + &nearest).collect()
     })
 }
 
@@ -142,19 +150,18 @@ fn read_trusted(path: &Path, user: &User) -> Result<(String, Option<String>), St
 /// # Errors
 /// It is another user's, or everybody's; unless this is process 1, whose volumes may be.
 fn doubt(path: &Path, file: &File) -> Result<Option<String>, String> {
-    let by = |path: &Path, is_sticky: bool, about: &Metadata| {
+    let target = std::fs::read_link(Path::new(PROC).join(format!("self/fd/{}", file.as_raw_fd())));
+    let folders = [Some(path), target.as_deref().ok()].into_iter().flatten().filter_map(Path::parent);
+    let folders = folders.filter_map(|folder| Some((folder, folder.metadata().ok()?, true)));
+    let itself = file.metadata().ok().map(|about| (path, about, false));
+    let doubts = itself.into_iter().chain(folders).filter_map(|(path, about, is_folder)| {
+        // Nobody can replace what is root's in one that is sticky.
+        let is_sticky = is_folder && about.mode() & 0o1000 != 0;
         let by = Writable::of(about.uid(), about.gid(), about.mode(), is_sticky)?;
         let why = format!("others can decide what root runs: {} is {}", path.display(), by.remedy(path));
         Some((matches!(by, Writable::Group(_)), why))
-    };
-    let target = std::fs::read_link(Path::new(PROC).join(format!("self/fd/{}", file.as_raw_fd())));
-    let folders = [Some(path), target.as_deref().ok()].into_iter().flatten().filter_map(Path::parent);
-    let folders = folders.filter_map(|folder| {
-        // Nobody can replace what is root's in one that is sticky.
-        folder.metadata().ok().and_then(|about| by(folder, about.mode() & 0o1000 != 0, &about))
     });
-    let itself = file.metadata().ok().and_then(|about| by(path, false, &about));
-    match itself.into_iter().chain(folders).min_by_key(|(is_doubt, _)| *is_doubt) {
+    match doubts.min_by_key(|(is_doubt, _)| *is_doubt) {
         Some((false, why)) if std::process::id() != 1 => Err(why),
         worst => Ok(worst.map(|(_, why)| why)),
     }
@@ -167,9 +174,7 @@ fn nearest(given: &OsStr, at: &Path, user: &User) -> Option<String> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     // Other users than root may mean one of root's.
     let others = is_bare(given).then_some(Path::new(SYSTEM_CONFIG));
-    let files = [Some(folder), others].into_iter().flatten().flat_map(std::fs::read_dir).flatten().flatten();
-    let names = files.filter_map(|file| file.file_name().into_string().ok());
-    let names = names.filter_map(|name| Some(name.strip_suffix(".toml")?.to_owned()));
+    let names = [Some(folder), others].into_iter().flatten().flat_map(stems);
     // A bare name with its ending would be a path.
     let instead = |name: &str| {
         if is_bare(given) { name.into() } else { at.with_file_name(format!("{name}.toml")).into_os_string() }
@@ -225,12 +230,16 @@ pub fn read(
     user: &User,
 ) -> Result<(), Vec<Complaint>> {
     given.files = vec![path.to_owned()];
-    let (own, mut wrong) = entries(given, text, instance).map_err(|none| shortened(none, path))?;
-    let included = included(given, &own, user, &mut wrong);
+    let mut reader = Reader { given, user, wrong: Vec::new() };
+    let Some(own) = reader.entries(text, instance) else { return Err(shortened(reader.wrong, path)) };
+    let included = reader.included(&own);
     for entry in own {
-        given.add(entry.row.key, entry.value, Source::File(entry.spot));
+        reader.given.add(entry.row.key, entry.value, Source::File(entry.spot));
     }
-    wrong.extend(included.into_iter().filter_map(|entry| add_included(given, entry).err()));
+    for entry in included {
+        reader.add_included(entry);
+    }
+    let Reader { given, mut wrong, .. } = reader;
     if wrong.is_empty() {
         return Ok(());
     }
@@ -242,126 +251,135 @@ pub fn read(
     Err(shortened(wrong, path))
 }
 
-/// What the last one of the files says, and what is wrong with it.
-///
-/// # Errors
-/// It is no TOML.
-fn entries(
-    given: &Given,
-    text: &str,
-    instance: Option<&str>,
-) -> Result<(Vec<Entry>, Vec<Placed>), Vec<Placed>> {
-    let file = given.files.len().saturating_sub(1);
-    let line_ends: Vec<_> = text.match_indices('\n').map(|(at, _)| at).collect();
-    let line_of = |at: usize| line_ends.partition_point(|end| *end < at) + 1;
-    let placed = |line: usize, what: String| {
-        let spot = Spot { file, line };
-        (Some(spot), format!("{}: {what}", given.shown(spot)))
-    };
-    let (table, errors) = DeTable::parse_recoverable(text);
-    let mut errors: Vec<_> = errors
-        .iter()
-        .map(|error| {
+/// What reads a file and those that it includes.
+struct Reader<'a> {
+    given: &'a mut Given,
+    user: &'a User,
+    wrong: Vec<Placed>,
+}
+
+impl Reader<'_> {
+    fn complain(&mut self, spot: Spot, what: &str) {
+        self.wrong.push((Some(spot), format!("{}: {what}", self.given.shown(spot))));
+    }
+
+    /// What the last one of the files says, unless it is no TOML.
+    fn entries(&mut self, text: &str, instance: Option<&str>) -> Option<Vec<Entry>> {
+        let file = self.given.files.len().saturating_sub(1);
+        let line_ends: Vec<_> = text.match_indices('\n').map(|(at, _)| at).collect();
+        let line_of = |at: usize| line_ends.partition_point(|end| *end < at) + 1;
+        let (table, errors) = DeTable::parse_recoverable(text);
+        let errors = errors.iter().map(|error| {
             let start = error.span().map_or(0, |span| span.start);
             let line = line_of(start);
             let line_start = line_ends.get(line.wrapping_sub(2)).map_or(0, |end| end + 1);
             let unquoted = text.get(line_start..start).and_then(|key| unquoted(key, text.get(start..)?));
             (line, unquoted.is_none(), unquoted.unwrap_or_else(|| syntax(error.message())))
-        })
-        .collect();
-    // What else is wrong with a line mostly follows from its first mistake.
-    errors.sort();
-    errors.dedup_by_key(|(line, ..)| *line);
-    if !errors.is_empty() {
-        return Err(errors.into_iter().map(|(line, _, what)| placed(line, what)).collect());
-    }
-    let (mut found, mut wrong) = (Vec::new(), Vec::new());
-    for (key, mut value) in table.into_inner() {
-        let line = line_of(key.span().start);
-        let (key, value) = (key.get_ref(), value.get_mut());
-        let Some(row) = settings().find(|row| row.key == key.as_ref()) else {
-            wrong.push(placed(line, unknown(key, value)));
-            continue;
-        };
-        let filled_in = instance.map_or(Ok(()), |instance| template::fill_in(value, instance));
-        match filled_in.and_then(|()| written(row, value)) {
-            Ok(value) => found.push(Entry { row, value, spot: Spot { file, line } }),
-            Err(what) => wrong.push(placed(line, format!("{key}: {what}"))),
-        }
-    }
-    Ok((found, wrong))
-}
-
-/// What the files say that are included, in the order in which it counts.
-fn included(given: &mut Given, own: &[Entry], user: &User, wrong: &mut Vec<Placed>) -> Vec<Entry> {
-    let Some(include) = own.iter().find(|entry| entry.row.key == INCLUDE) else { return Vec::new() };
-    let mut all = Vec::new();
-    for asked in values::text(&include.value).and_then(values::list).unwrap_or_default() {
-        match included_file(given, &asked, user) {
-            Ok((found, complaints)) => {
-                all.push(found);
-                wrong.extend(complaints);
+        });
+        // What else is wrong with a line mostly follows from its first mistake.
+        let mut errors: Vec<_> = errors.collect();
+        errors.sort();
+        errors.dedup_by_key(|(line, ..)| *line);
+        if !errors.is_empty() {
+            for (line, _, what) in errors {
+                self.complain(Spot { file, line }, &what);
             }
-            Err(what) => {
-                let complaint = format!("{}: {INCLUDE}: {}", given.shown(include.spot), escaped(&what));
-                wrong.push((Some(include.spot), complaint));
+            return None;
+        }
+        let mut found = Vec::new();
+        for (key, mut value) in table.into_inner() {
+            let spot = Spot { file, line: line_of(key.span().start) };
+            let (key, value) = (key.get_ref(), value.get_mut());
+            let Some(row) = settings().find(|row| row.key == key.as_ref()) else {
+                self.complain(spot, &unknown(key, value));
+                continue;
+            };
+            let filled_in = instance.map_or(Ok(()), |instance| template::fill_in(value, instance));
+            match filled_in.and_then(|()| written(row, value)) {
+                Ok(value) => found.push(Entry { row, value, spot }),
+                Err(what) => self.complain(spot, &format!("{key}: {what}")),
             }
         }
+        Some(found)
     }
-    // As the file's own settings win, so do those of what it includes later.
-    all.into_iter().rev().flatten().collect()
-}
 
-/// What one of them says, and what is wrong with it.
-///
-/// # Errors
-/// It is not to be included.
-fn included_file(given: &mut Given, asked: &str, user: &User) -> Result<(Vec<Entry>, Vec<Placed>), String> {
-    let first = given.files.first().cloned().unwrap_or_default();
-    let beside = |file: &Path, asked: &str| {
-        absolute(asked.as_ref(), &user.home, file.parent().unwrap_or(Path::new(".")))
-    };
-    let path = beside(&first, asked);
-    let shown = path.display();
-    if template::is_template(&path) {
-        return Err(format!(
-            "{shown} is a template, of which --config takes instances; include another file"
-        ));
+    /// What the files say that are included, in the order in which it counts.
+    fn included(&mut self, own: &[Entry]) -> Vec<Entry> {
+        let Some(include) = own.iter().find(|entry| entry.row.key == INCLUDE) else { return Vec::new() };
+        let mut all = Vec::new();
+        for asked in include.files() {
+            match self.included_file(&asked) {
+                Ok(found) => all.push(found),
+                Err(what) => self.complain(include.spot, &format!("{INCLUDE}: {}", escaped(&what))),
+            }
+        }
+        // As the file's own settings win, so do those of what it includes later.
+        all.into_iter().rev().flatten().collect()
     }
-    if is_same(&first, &path) {
-        return Err(format!("a circle: {0} \u{2192} {0}; remove it", called(&first)));
-    }
-    if given.files.iter().any(|file| is_same(file, &path)) {
-        return Err(format!("{shown} is included twice; remove one"));
-    }
-    let (text, doubt) = read_trusted(&path, user).map_err(|what| {
-        let instead = if path.exists() { "" } else { "; write it, or remove it here" };
-        format!("{shown}{what}{instead}")
-    })?;
-    given.doubt = given.doubt.take().or(doubt);
-    given.files.push(path.clone());
-    let (mut found, mut wrong) = entries(given, &text, None).unwrap_or_else(|none| (Vec::new(), none));
-    let deeper = found.iter().position(|entry| entry.row.key == INCLUDE).map(|at| found.remove(at));
-    if let Some(Entry { value, spot, .. }) = deeper {
-        let asked = values::text(&value).and_then(values::list).unwrap_or_default();
-        let mut to = asked.iter().map(|asked| beside(&path, asked));
-        let back = to.find(|to| [&first, &path].iter().any(|file| is_same(file, to)));
-        let what = match back {
-            Some(to) => format!(
-                "a circle: {} \u{2192} {} \u{2192} {}; remove it",
-                called(&first),
-                called(&path),
-                called(&to)
-            ),
-            None => format!("an included file cannot include others; name them in {}", first.display()),
+
+    /// What one of them says.
+    ///
+    /// # Errors
+    /// It is not to be included.
+    fn included_file(&mut self, asked: &str) -> Result<Vec<Entry>, String> {
+        let home = &self.user.home;
+        let beside = |file: &Path, asked: &str| {
+            absolute(asked.as_ref(), home, file.parent().unwrap_or(Path::new(".")))
         };
-        wrong.push((Some(spot), escaped(&format!("{}: {INCLUDE}: {what}", given.shown(spot)))));
+        let first = self.given.files.first().cloned().unwrap_or_default();
+        let path = beside(&first, asked);
+        let shown = path.display();
+        if template::is_template(&path) {
+            let instead = "of which --config takes instances; include another file";
+            return Err(format!("{shown} is a template, {instead}"));
+        }
+        if is_same(&first, &path) {
+            return Err(circle([&first, &first]));
+        }
+        if self.given.files.iter().any(|file| is_same(file, &path)) {
+            return Err(format!("{shown} is included twice; remove one"));
+        }
+        let (text, doubt) = read_trusted(&path, self.user).map_err(|what| {
+            let instead = if path.exists() { "" } else { "; write it, or remove it here" };
+            format!("{shown}{what}{instead}")
+        })?;
+        self.given.doubt = self.given.doubt.take().or(doubt);
+        self.given.files.push(path.clone());
+        let mut found = self.entries(&text, None).unwrap_or_default();
+        if let Some(at) = found.iter().position(|entry| entry.row.key == INCLUDE) {
+            let deeper = found.remove(at);
+            let mut to = deeper.files().into_iter().map(|asked| beside(&path, &asked));
+            let what = match to.find(|to| is_same(&first, to) || is_same(&path, to)) {
+                Some(back) => circle([&first, &path, &back]),
+                None => format!("an included file cannot include others; name them in {}", first.display()),
+            };
+            self.complain(deeper.spot, &format!("{INCLUDE}: {}", escaped(&what)));
+        }
+        Ok(found)
     }
-    Ok((found, wrong))
+
+    /// Adds a setting of a file that is included where there is none; to a table, the fields that it has not got.
+    fn add_included(&mut self, Entry { row, value, spot }: Entry) {
+        let Some(own) = self.given.value(row.key).filter(|_| row.form == Form::Table) else {
+            return self.given.add(row.key, value, Source::File(spot));
+        };
+        // Of all of it together, nobody could tell where the fault is.
+        if let Err(wrong) = check(row.key, &value, |value| (row.field.read)(&mut Settings::default(), value))
+        {
+            let wrong = SettingError { place: Some(self.given.shown(spot)), ..wrong };
+            return self.wrong.push((Some(spot), wrong.to_string()));
+        }
+        let fields = |table| values::text(table).and_then(values::parts::<Table>).unwrap_or_default();
+        let mut all = fields(&value);
+        all.extend(fields(own));
+        self.given.change(row.key, |_| values::as_json(&all).into());
+    }
 }
 
-fn called(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+/// That these files include each other.
+fn circle<const N: usize>(files: [&Path; N]) -> String {
+    let called = files.map(|file| file.file_name().unwrap_or_default().to_string_lossy());
+    format!("a circle: {}; remove it", called.join(" \u{2192} "))
 }
 
 /// Whether two paths lead to one file.
@@ -370,35 +388,12 @@ fn is_same(one: &Path, other: &Path) -> bool {
     id(one).is_ok_and(|one| id(other).is_ok_and(|other| one == other))
 }
 
-/// Adds a setting of a file that is included where there is none; to a table, the fields that it has not got.
-///
-/// # Errors
-/// A table that is wrong: of all of it together, nobody could tell where the fault is.
-fn add_included(given: &mut Given, Entry { row, value, spot }: Entry) -> Result<(), Placed> {
-    let place = given.shown(spot);
-    let Some(own) = given.value(row.key).filter(|_| row.form == Form::Table) else {
-        given.add(row.key, value, Source::File(spot));
-        return Ok(());
-    };
-    check(row.key, &value, |value| (row.field.read)(&mut Settings::default(), value))
-        .map_err(|wrong| (Some(spot), SettingError { place: Some(place), ..wrong }.to_string()))?;
-    let fields = |table| values::text(table).and_then(values::parts::<Table>).unwrap_or_default();
-    let (own, mut all) = (fields(own), fields(&value));
-    all.extend(own);
-    given.change(row.key, |_| values::as_json(&all).into());
-    Ok(())
-}
-
 /// What is wrong with a line that is no TOML.
 fn syntax(said: &str) -> String {
-    // As in "\.": patterns are full of them.
-    let hint = match said {
-        _ if said.contains("escape") => "; in single quotes a backslash is literal",
-        // As in a umask.
-        _ if said.contains("leading zero") => "; put it in quotes",
-        _ => "",
-    };
-    format!("{said}{hint}")
+    // As in "\.": patterns are full of them; and as in a umask.
+    let hints = [("escape", "in single quotes a backslash is literal"), ("leading zero", "put it in quotes")];
+    let hint = hints.iter().find(|(word, _)| said.contains(word));
+    hint.map_or_else(|| said.to_owned(), |(_, hint)| format!("{said}; {hint}"))
 }
 
 fn shortened(placed: Vec<Placed>, path: &Path) -> Vec<Complaint> {
@@ -443,74 +438,72 @@ fn unquoted(key: &str, value: &str) -> Option<String> {
 
 /// The value of a setting as it could be typed.
 fn written(row: &Row, value: &DeValue) -> Result<OsString, String> {
-    match value {
-        DeValue::Boolean(is_on) if row.is_flag() => Ok(if *is_on { ON } else { OFF }.into()),
-        other if row.is_flag() => Err(format!("{} does not fit; give true or false", a_kind(other))),
-        // What a program is to find there is not for us to choose.
-        DeValue::Table(table) if row.form == Form::Table => {
-            let flag = table.iter().find(|(_, value)| matches!(value.get_ref(), DeValue::Boolean(_)));
-            let flag = flag.map(|(key, _)| {
-                format!("{}: true or false does not fit; give a text in quotes", key.get_ref())
+    let as_in = |what: String| format!("{what}, as in {} = {}", row.key, row.example);
+    match (row.form, value) {
+        (_, DeValue::Boolean(is_on)) if row.is_flag() => Ok(values::on_or_off(*is_on).into()),
+        _ if row.is_flag() => unfit(value, "true or false"),
+        (Form::Text, DeValue::Boolean(_) | DeValue::Datetime(_)) => unfit(value, TEXT),
+        (Form::Text, DeValue::Integer(number)) if number.radix() != 10 => {
+            Err(as_in("only decimal numbers fit; give a text in quotes".to_owned()))
+        }
+        (Form::Text, _) => text(value).map(OsString::from),
+        (form, _) => {
+            let odd = value.as_table().filter(|_| form == Form::Table).and_then(|table| {
+                table.iter().find_map(|(key, value)| no_variable(key.get_ref(), value.get_ref()))
             });
-            let fields = strayed(table).or(flag).map_or_else(|| structured(row.form, value), Err);
-            Ok(fields.map_err(|what| as_in(row, &what))?.to_string().into())
+            let json = odd.map_or_else(|| structured(form, value), Err).map_err(as_in)?;
+            Ok(json.to_string().into())
         }
-        other if row.form != Form::Text => {
-            Ok(structured(row.form, other).map_err(|what| as_in(row, &what))?.to_string().into())
-        }
-        DeValue::String(text) => Ok(text.as_ref().into()),
-        DeValue::Integer(number) if number.radix() == 10 => Ok(number.as_str().replace('_', "").into()),
-        DeValue::Float(number) => Ok(number.as_str().replace('_', "").into()),
-        DeValue::Integer(_) => Err(as_in(row, "only decimal numbers fit; give a text in quotes")),
-        other => Err(format!("{} does not fit; give a text in quotes or a number", a_kind(other))),
     }
 }
 
-/// A setting that stands after the head of the table would be a variable there, and nobody would miss it.
-fn strayed(table: &DeTable) -> Option<String> {
-    let key = table.keys().find(|key| settings().any(|row| row.key == key.get_ref().as_ref()))?.get_ref();
-    Some(format!(
-        "{key} is a setting, and no variable: write it above the table; a variable of that name is for the start command"
-    ))
+/// Why a field of the table of variables is none. What a program is to find there is not for us to choose; and a
+/// setting that stands after the head of the table would be a variable there, and nobody would miss it.
+fn no_variable(key: &str, value: &DeValue) -> Option<String> {
+    if settings().any(|row| row.key == key) {
+        let instead = "write it above the table; a variable of that name is for the start command";
+        return Some(format!("{key} is a setting, and no variable: {instead}"));
+    }
+    let is_flag = matches!(value, DeValue::Boolean(_));
+    is_flag.then(|| format!("{key}: true or false does not fit; give a text in quotes"))
 }
 
-fn as_in(row: &Row, what: &str) -> String {
-    format!("{what}, as in {} = {}", row.key, row.example)
+const TEXT: &str = "a text in quotes or a number";
+
+fn unfit<T>(value: &DeValue, wanted: &str) -> Result<T, String> {
+    Err(format!("{} does not fit; give {wanted}", a_kind(value)))
+}
+
+/// A text, or a number as it would be typed.
+fn text(value: &DeValue) -> Result<String, String> {
+    match value {
+        DeValue::String(text) => Ok(text.to_string()),
+        DeValue::Integer(number) if number.radix() == 10 => Ok(number.as_str().to_owned()),
+        DeValue::Float(number) => Ok(number.as_str().to_owned()),
+        _ => unfit(value, TEXT),
+    }
 }
 
 /// A value that has parts, as JSON. What is no list where one is wanted is a list of itself.
 fn structured(form: Form, value: &DeValue) -> Result<Json, String> {
-    let wrong = |wanted: &str| Err(format!("{} does not fit; give {wanted}", a_kind(value)));
-    let fields = |table: &DeTable, form| {
-        let fields = table.iter().map(|(key, value)| {
-            let key = key.get_ref().to_string();
-            let field = structured(form, value.get_ref()).map_err(|what| format!("{key}: {what}"))?;
-            Ok((key, field))
-        });
-        fields.collect::<Result<_, String>>().map(Json::Object)
-    };
+    let each = |items: &DeArray, form| items.iter().map(|item| structured(form, item.get_ref())).collect();
     match (form, value) {
-        (Form::Text, DeValue::String(text)) => Ok(text.as_ref().into()),
-        (Form::Text, DeValue::Integer(number)) if number.radix() == 10 => {
-            Ok(number.as_str().replace('_', "").into())
-        }
-        (Form::Text, DeValue::Float(number)) => Ok(number.as_str().replace('_', "").into()),
-        (Form::Text, DeValue::Boolean(is_on)) => Ok(if *is_on { ON } else { OFF }.into()),
+        (Form::Text, DeValue::Boolean(is_on)) => Ok(values::on_or_off(*is_on).into()),
         (Form::Text, DeValue::Datetime(moment)) => Ok(moment.to_string().into()),
-        (Form::Text, _) => wrong("a text in quotes or a number"),
-        (Form::List, DeValue::Array(items)) => {
-            let items = items.iter().map(|item| structured(Form::Text, item.get_ref()));
-            items.collect::<Result<_, _>>().map(Json::Array)
+        (Form::Text, _) => text(value).map(Json::from),
+        (Form::List, DeValue::Table(_)) => unfit(value, "a list"),
+        (Form::List, DeValue::Array(items)) => each(items, Form::Text),
+        (Form::List, item) => Ok(vec![structured(Form::Text, item)?].into()),
+        (Form::Tables, DeValue::Array(items)) => each(items, Form::Table),
+        (Form::Tables, _) => unfit(value, "a list of tables"),
+        (Form::Table, DeValue::Table(table)) => {
+            let fields = table.iter().map(|(key, value)| {
+                let field = structured(Form::Text, value.get_ref());
+                Ok((key.get_ref().to_string(), field.map_err(|what| format!("{}: {what}", key.get_ref()))?))
+            });
+            fields.collect::<Result<_, _>>().map(Json::Object)
         }
-        (Form::List, DeValue::Table(_)) => wrong("a list"),
-        (Form::List, item) => Ok(Json::Array(vec![structured(Form::Text, item)?])),
-        (Form::Table, DeValue::Table(table)) => fields(table, Form::Text),
-        (Form::Table, _) => wrong("a table"),
-        (Form::Tables, DeValue::Array(items)) => {
-            let items = items.iter().map(|item| structured(Form::Table, item.get_ref()));
-            items.collect::<Result<_, _>>().map(Json::Array)
-        }
-        (Form::Tables, _) => wrong("a list of tables"),
+        (Form::Table, _) => unfit(value, "a table"),
     }
 }
 
@@ -535,9 +528,7 @@ fn unknown(key: &str, value: &DeValue) -> String {
     let typed = if typed == "environment" { "env".to_owned() } else { typed };
     let instead = match meant(&typed, settings().map(|row| row.key)) {
         Some(nearest) => format!("did you mean {nearest}?"),
-        None if matches!(value, DeValue::Table(_)) => {
-            "remove the [section], settings stand at the top".to_owned()
-        }
+        None if value.is_table() => "remove the [section], settings stand at the top".to_owned(),
         None => "the settings are the long options that --help shows, with _ for -".to_owned(),
     };
     format!("unknown setting '{}'; {instead}", escaped(&shown))
