@@ -59,7 +59,7 @@ fn read(stderr: &mut Stderr) -> Result<Box<Job>, ExitCode> {
     }
     let typed = Cli::parse(&words).map_err(|other| suggest::answer(&other, &words, &user, stderr))?;
     if let Some(command) = &typed.command {
-        return Err(control::run(command, &user, stderr));
+        return Err(control::run(command, &words, &user, stderr));
     }
     match resolve::read(typed.given, &user, stderr) {
         Ok(job) if job.given.is_on("dry_run") => Err(dry_run::run(&job, stderr)),

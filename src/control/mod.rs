@@ -3,6 +3,8 @@
 use std::ffi::OsStr;
 use std::time::Duration;
 
+use std::ffi::OsString;
+
 use crate::exit::ExitCode;
 use crate::input::cli::{Command, brief_help};
 use crate::input::suggest::long_dash;
@@ -60,8 +62,8 @@ fn tell(what: &str) {
 }
 
 /// Carries out a command.
-pub fn run(command: &Command, user: &User, stderr: &mut Stderr) -> ExitCode {
-    if let Some(instead) = command.names().iter().find_map(|name| long_dash(&name.to_string_lossy())) {
+pub fn run(command: &Command, words: &[OsString], user: &User, stderr: &mut Stderr) -> ExitCode {
+    if let Some(instead) = words.iter().find_map(|word| long_dash(&word.to_string_lossy())) {
         stderr.complain(&instead);
         return ExitCode::Usage;
     }

@@ -175,8 +175,7 @@ const HELP: &str = "brief-help";
 pub fn brief_help() -> String {
     let rows = options().filter(|row| !row.brief.is_empty());
     let arguments = rows.map(|row| {
-        let default =
-            if let Unset::Is(default) = row.unset { format!(" [{default}]") } else { String::new() };
+        let default = if let Unset::Is(default) = row.unset { &format!(" [{default}]") } else { "" };
         argument(row).help(format!("{}{default}", row.brief)).help_heading(None)
     });
     clap::Command::new("watchdog")
@@ -222,12 +221,12 @@ fn flag(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).help(help).action(ArgAction::SetTrue)
 }
 
-fn values(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).value_parser(ValueParser::os_string()).help(help)
+fn values(name: &'static str, takes: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).value_parser(ValueParser::os_string()).value_name(takes).help(help)
 }
 
 fn time(name: &'static str, help: &'static str) -> Arg {
-    values(name, help).long(name).value_name("TIME").allow_hyphen_values(true)
+    values(name, "TIME", help).long(name).allow_hyphen_values(true)
 }
 
 fn command(name: &'static str, about: &'static str) -> clap::Command {
@@ -238,14 +237,13 @@ fn command(name: &'static str, about: &'static str) -> clap::Command {
 
 /// A command for any watchdogs, or for `all`.
 fn of_any(name: &'static str, about: &'static str, all: &'static str) -> clap::Command {
-    let names =
-        values("names", "Names of watchdogs, as 'watchdog status' shows them; or globs, such as 'web-*'");
-    let which = [names.value_name("NAMES").num_args(0..), flag("all", all).conflicts_with("names")];
+    const HELP: &str = "Names of watchdogs, as 'watchdog status' shows them; or globs, such as 'web-*'";
+    let names = values("names", "NAMES", HELP).num_args(0..);
     let state_dir = row("state_dir").map(|row| {
         let default = row.default_in_help().unwrap_or_default();
         argument(row).help_heading(None).help(format!("Directory of the state [default: {default}]"))
     });
-    command(name, about).args(which).args(state_dir)
+    command(name, about).args([names, flag("all", all).conflicts_with("names")]).args(state_dir)
 }
 
 /// A command that has to be told for which.
@@ -256,13 +254,19 @@ fn of_some(name: &'static str, about: &'static str) -> clap::Command {
 
 /// One that package managers give.
 fn of_upgrades(name: &'static str, about: &'static str) -> clap::Command {
-    let upgrade =
-        flag("upgrade", "All watchdogs, for a package upgrade; separate from pauses that people make");
-    of_some(name, about).arg(upgrade).mut_group("which", |group| group.arg("upgrade"))
+    const HELP: &str = "All watchdogs, for a package upgrade; separate from pauses that people make";
+    of_some(name, about).arg(flag("upgrade", HELP)).mut_group("which", |group| group.arg("upgrade"))
 }
 
-fn commands() -> Vec<clap::Command> {
-    vec![
+fn commands() -> [clap::Command; 11] {
+    let file = |name, takes, help| values(name, takes, help).value_hint(ValueHint::FilePath);
+    let textfile = file(TEXTFILE, "FILE", "Write the metrics to FILE, for node_exporter").long(TEXTFILE);
+    let lines = values("lines", "N", "Number of lines [default: 10]").short('n').long("lines");
+    let check =
+        values("check", "CHECK", "http://HOST[:PORT]/PATH, tcp://HOST:PORT, unix:/PATH or file:/PATH");
+    let files = file("files", "FILE", "Configurations, by file or by name [default: all]").num_args(0..);
+    let config = file("config", "NAME", "Configuration file: a path, or a name as with --config");
+    [
         of_any(
             "status",
             "Show each watchdog and its process",
@@ -273,19 +277,12 @@ fn commands() -> Vec<clap::Command> {
             flag(WATCH, "Draw it again each second"),
             flag(NAGIOS, "Print one line for Nagios, and end with its status"),
             flag(PROMETHEUS, "Print metrics for Prometheus"),
-            values(TEXTFILE, "Write the metrics to FILE, for node_exporter")
-                .long(TEXTFILE)
-                .value_name("FILE")
-                .value_hint(ValueHint::FilePath),
+            textfile,
         ])
         .group(ArgGroup::new("form").args([JSON, WATCH, NAGIOS, PROMETHEUS, TEXTFILE])),
         of_some("logs", "Show the end of the log").args([
             flag("follow", "Show what is written from now on too").short('f'),
-            values("lines", "Number of lines [default: 10]")
-                .short('n')
-                .long("lines")
-                .value_name("N")
-                .allow_hyphen_values(true),
+            lines.allow_hyphen_values(true),
             flag("output", "Show what start commands write instead"),
         ]),
         of_some("start", "Start a process now; end a pause or a stop"),
@@ -297,27 +294,13 @@ fn commands() -> Vec<clap::Command> {
         of_some("clean", "Remove what is left of a watchdog that nobody runs")
             .arg(flag("logs", "Remove its logs too"))
             .args(row("log_dir").map(|row| argument(row).help_heading(None).requires("logs"))),
-        command("validate", "Say what is wrong with configurations").arg(
-            values("files", "Configurations, by file or by name [default: all]")
-                .value_name("FILE")
-                .num_args(0..)
-                .value_hint(ValueHint::FilePath),
-        ),
+        command("validate", "Say what is wrong with configurations").arg(files),
         command("probe", "Run a built-in check")
             .hide(true)
-            .arg(
-                values("check", "http://HOST[:PORT]/PATH, tcp://HOST:PORT, unix:/PATH or file:/PATH")
-                    .required(true)
-                    .value_name("CHECK")
-                    .value_hint(ValueHint::Url),
-            )
+            .arg(check.required(true).value_hint(ValueHint::Url))
             .arg(time("timeout", "Longest time that it may take [default: 10s]")),
-        command("test-hook", "Run the hook of a configuration file with a test event").arg(
-            values("config", "Configuration file: a path, or a name as with --config")
-                .required(true)
-                .value_name("NAME")
-                .value_hint(ValueHint::FilePath),
-        ),
+        command("test-hook", "Run the hook of a configuration file with a test event")
+            .arg(config.required(true)),
     ]
 }
 
@@ -349,53 +332,30 @@ impl Cli {
 }
 
 impl Command {
-    /// The watchdogs that it names.
-    pub fn names(&self) -> &[OsString] {
-        match self {
-            Command::Help => &[],
-            Command::Status { which, .. }
-            | Command::Pause { which, .. }
-            | Command::Resume { which }
-            | Command::Ask { which, .. }
-            | Command::Logs(Logs { which, .. })
-            | Command::Clean(Clean { which, .. }) => &which.names,
-            Command::Validate { files } => files,
-            Command::Probe { check, .. } => std::slice::from_ref(check),
-            Command::TestHook { config } => std::slice::from_ref(config),
-        }
-    }
-
     fn read(name: &str, mut typed: ArgMatches) -> Option<Self> {
-        if name == "validate" {
-            let files = typed.remove_many("files").map(Iterator::collect).unwrap_or_default();
-            return Some(Command::Validate { files });
-        }
-        if name == "probe" {
-            let (check, timeout) = (typed.remove_one("check")?, typed.remove_one("timeout"));
-            return Some(Command::Probe { check, timeout });
-        }
-        if name == "test-hook" {
-            return Some(Command::TestHook { config: typed.remove_one("config")? });
-        }
-        let place = StateDir { state_dir: typed.remove_one("state_dir") };
-        let names = typed.remove_many("names").map(Iterator::collect).unwrap_or_default();
+        let mut all = |id: &str| -> Vec<OsString> {
+            typed.try_remove_many(id).ok().flatten().map(Iterator::collect).unwrap_or_default()
+        };
+        let (names, files) = (all("names"), all("files"));
+        let mut one = |id: &str| -> Option<OsString> { typed.try_remove_one(id).ok().flatten() };
+        let place = StateDir { state_dir: one("state_dir") };
+        let (time, lines, log_dir) = (one("time"), one("lines"), one("log_dir"));
+        let (check, timeout, config) = (one("check"), one("timeout"), one("config"));
         let is_given = |flag| matches!(typed.try_get_one(flag), Ok(Some(true)));
         let which = Which { names, all: is_given("all"), upgrade: is_given("upgrade"), place };
+        let (follow, output, logs) = (is_given("follow"), is_given("output"), is_given("logs"));
         Some(match name {
             "status" => Command::Status { which, form: Form::read(&mut typed) },
-            "logs" => {
-                let (follow, output) = (is_given("follow"), is_given("output"));
-                Command::Logs(Logs { which, lines: typed.remove_one("lines"), follow, output })
-            }
+            "logs" => Command::Logs(Logs { which, lines, follow, output }),
             "start" => Command::Ask { request: Request::Start, which },
             "stop" => Command::Ask { request: Request::Stop, which },
             "restart" => Command::Ask { request: Request::Restart, which },
-            "pause" => Command::Pause { which, time: typed.remove_one("time") },
+            "pause" => Command::Pause { which, time },
             "resume" => Command::Resume { which },
-            "clean" => {
-                let logs = is_given("logs");
-                Command::Clean(Clean { which, logs, log_dir: typed.remove_one("log_dir") })
-            }
+            "clean" => Command::Clean(Clean { which, logs, log_dir }),
+            "validate" => Command::Validate { files },
+            "probe" => Command::Probe { check: check?, timeout },
+            "test-hook" => Command::TestHook { config: config? },
             _ => return None,
         })
     }

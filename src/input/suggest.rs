@@ -50,30 +50,26 @@ fn instead(other: &clap::Error, words: &[String], user: &User) -> Option<String>
             Some(instead_of(word, words, user))
         }
         (ErrorKind::UnknownArgument, _) => option.map(|option| instead_of_option(option, words)),
-        (ErrorKind::ArgumentConflict, _) => match (argument, text(ContextKind::PriorArg)) {
-            (given, again) if given == again => option.map(|option| format!("{option} is given twice")),
-            (_, other) => {
-                let mut both = [option, other].into_iter().flatten();
-                if both.any(|one| one.starts_with('[')) {
-                    let time = words.iter().find(|word| values::interval(word).is_ok());
-                    let for_time =
-                        time.map(|time| format!("; did you mean: watchdog pause --all --for {time}"));
-                    return Some(format!(
-                        "names and --all exclude each other{}",
-                        for_time.unwrap_or_default()
-                    ));
-                }
-                let other = other.unwrap_or_default().split(' ').next().unwrap_or_default();
-                Some(format!("{} and {other} exclude each other", option.unwrap_or_default()))
+        (ErrorKind::ArgumentConflict, _) if argument == text(ContextKind::PriorArg) => {
+            option.map(|option| format!("{option} is given twice"))
+        }
+        (ErrorKind::ArgumentConflict, _) => {
+            let other = text(ContextKind::PriorArg).and_then(|other| other.split(' ').next());
+            let both = [option, other].map(Option::unwrap_or_default);
+            if both.iter().any(|one| one.starts_with('[')) {
+                let time = words.iter().find(|word| values::interval(word).is_ok());
+                let instead = time.map(|time| format!("; did you mean: watchdog pause --all --for {time}"));
+                return Some(format!("names and --all exclude each other{}", instead.unwrap_or_default()));
             }
-        },
+            Some(format!("{} exclude each other", both.join(" and ")))
+        }
         (ErrorKind::InvalidValue, _) if text(ContextKind::InvalidValue) == Some("") => {
             let value = argument?.split_once('<').map_or("", |(_, value)| value.trim_end_matches('>'));
             Some(format!("{0} needs a value: {0} {value}", option?))
         }
         (ErrorKind::TooManyValues, _) => option.map(|option| format!("{option} takes no value")),
         (ErrorKind::MissingRequiredArgument, _) => {
-            let command = words.iter().find(|word| NEED_ONE.contains(&word.as_str()))?;
+            let command = words.iter().find(|word| definition().find_subcommand(word).is_some())?;
             Some(match command.as_str() {
                 "probe" => "which check? watchdog probe http://127.0.0.1/".to_owned(),
                 "test-hook" => "which watchdog? watchdog test-hook NAME".to_owned(),
@@ -95,10 +91,6 @@ pub fn meant<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Optio
     let near = known.filter(|(distance, _)| distance * 3 <= typed.chars().count());
     near.min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
 }
-
-/// The commands that need to be told of what.
-const NEED_ONE: [&str; 9] =
-    ["logs", "start", "stop", "restart", "pause", "resume", "clean", "probe", "test-hook"];
 
 /// What options are called by docker, podman and others, and what they are called here.
 const HABITS: [(&str, &str); 13] = [
@@ -172,69 +164,61 @@ pub fn long_dash(word: &str) -> Option<String> {
 /// What to type in place of a long option with one dash, which would be read as letters and a value.
 pub fn one_dash(words: &[OsString]) -> Option<String> {
     let words = words.iter().skip(1).take_while(|word| *word != "--");
-    let mut one_dash =
-        words.filter_map(|word| word.to_str()?.strip_prefix('-')).filter(|rest| rest.len() > 2);
-    one_dash.find_map(|rest| {
-        let long = rest.split_once('=').map_or(rest, |(long, _)| long);
-        let definition = definition();
-        let mut all = iter::once(&definition).chain(definition.get_subcommands());
-        let is_long = all.any(|command| command.get_arguments().any(|its| its.get_long() == Some(long)));
-        is_long.then(|| format!("'-{long}' has one dash and needs two; type: --{long}"))
-    })
+    let rest = words.filter_map(|word| word.to_str()?.strip_prefix('-')).filter(|rest| rest.len() > 2);
+    let mut long = rest.map(|rest| rest.split_once('=').map_or(rest, |(long, _)| long));
+    let definition = definition();
+    let all =
+        || iter::once(&definition).chain(definition.get_subcommands()).flat_map(clap::Command::get_arguments);
+    let long = long.find(|long| all().any(|its| its.get_long() == Some(long)))?;
+    Some(format!("'-{long}' has one dash and needs two; type: --{long}"))
 }
+
+/// What commands are called elsewhere, and what to type here for the watchdog NAME.
+const OTHER_COMMANDS: [(&str, &str); 15] = [
+    ("list ls ps show summary info", "did you mean: watchdog status"),
+    ("watch top", "did you mean: watchdog status --watch"),
+    ("tail tailf follow", "did you mean: watchdog logs -f NAME"),
+    ("check configtest", "did you mean: watchdog validate NAME"),
+    (
+        "reload reread update",
+        "to reload the configuration, send SIGHUP: systemctl reload watchdog@NAME, or kill -HUP PID (watchdog status \
+         shows it)",
+    ),
+    ("version", "did you mean: watchdog --version"),
+    ("forget", "to forget failures: watchdog resume NAME"),
+    ("unpause unhold monitor", "did you mean: watchdog resume NAME"),
+    ("hold unmonitor", "did you mean: watchdog pause NAME"),
+    ("kill shutdown quit", "did you mean: watchdog stop NAME"),
+    ("run add", "did you mean: watchdog --config NAME"),
+    ("enable", "type: systemctl enable --now watchdog@NAME"),
+    ("disable", "type: systemctl disable --now watchdog@NAME"),
+    ("hook notify", "did you mean: watchdog test-hook NAME"),
+    ("remove rm delete", "did you mean: watchdog clean NAME"),
+];
 
 /// What was meant by a stray word among the `words`, perhaps.
 fn instead_of(word: &str, words: &[String], user: &User) -> String {
     if let Some(instead) = long_dash(word).or_else(|| unquoted(word, words)) {
         return instead;
     }
-    let after = words.iter().skip_while(|other| *other != word).nth(1);
-    let name = after.filter(|next| !next.starts_with('-')).map_or("NAME", String::as_str);
-    let unknown = |instead: String| format!("unknown command '{word}'; {instead}");
-    match word {
-        "list" | "ls" | "ps" | "show" | "summary" | "info" => {
-            unknown("did you mean: watchdog status".to_owned())
-        }
-        "watch" | "top" => unknown("did you mean: watchdog status --watch".to_owned()),
-        "tail" | "tailf" | "follow" => unknown(format!("did you mean: watchdog logs -f {name}")),
-        "check" | "configtest" => {
-            let name = if name == "NAME" { String::new() } else { format!(" {name}") };
-            unknown(format!("did you mean: watchdog validate{name}"))
-        }
-        "reload" | "reread" | "update" => unknown(format!(
-            "to reload the configuration, send SIGHUP: systemctl reload watchdog@{name}, or kill -HUP PID (watchdog \
-             status shows it)"
-        )),
-        "version" => unknown("did you mean: watchdog --version".to_owned()),
-        "forget" => unknown(format!("to forget failures: watchdog resume {name}")),
-        "unpause" | "unhold" | "monitor" => unknown(format!("did you mean: watchdog resume {name}")),
-        "hold" | "unmonitor" => unknown(format!("did you mean: watchdog pause {name}")),
-        "kill" | "shutdown" | "quit" => unknown(format!("did you mean: watchdog stop {name}")),
-        "run" | "add" => unknown(format!("did you mean: watchdog --config {name}")),
-        "enable" | "disable" => unknown(format!("type: systemctl {word} --now watchdog@{name}")),
-        "hook" | "notify" => unknown(format!("did you mean: watchdog test-hook {name}")),
-        "remove" | "rm" | "delete" => unknown(format!("did you mean: watchdog clean {name}")),
-        _ => {
-            match meant(
-                &word.to_lowercase(),
-                [
-                    "status",
-                    "logs",
-                    "start",
-                    "stop",
-                    "restart",
-                    "pause",
-                    "resume",
-                    "clean",
-                    "validate",
-                    "test-hook",
-                ],
-            ) {
-                Some(command) if command == word => format!("put '{word}' first: watchdog {word} ..."),
-                Some(command) => unknown(format!("did you mean '{command}'?")),
-                None => stray_argument(word, user),
-            }
-        }
+    let unknown = |instead: &str| format!("unknown command '{word}'; {instead}");
+    if let Some((_, instead)) = OTHER_COMMANDS.iter().find(|(known, _)| known.split(' ').any(|it| it == word))
+    {
+        let after = words.iter().skip_while(|other| *other != word).nth(1);
+        let name = after.filter(|next| !next.starts_with('-'));
+        let instead = match name {
+            Some(name) => instead.replace("NAME", name),
+            // It needs none.
+            None => instead.replace("validate NAME", "validate"),
+        };
+        return unknown(&instead);
+    }
+    let definition = definition();
+    let commands = definition.get_subcommands().filter(|command| !command.is_hide_set());
+    match meant(&word.to_lowercase(), commands.map(clap::Command::get_name)) {
+        Some(command) if command == word => format!("put '{word}' first: watchdog {word} ..."),
+        Some(command) => unknown(&format!("did you mean '{command}'?")),
+        None => stray_argument(word, user),
     }
 }
 
