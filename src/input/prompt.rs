@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -16,15 +17,6 @@ use crate::text::escaped;
 
 /// The longest answer. A longer one is no answer.
 const LONGEST_ANSWER: u64 = 64 * 1024;
-
-/// Why there was no full set of answers.
-#[derive(Debug)]
-pub enum Unanswered {
-    /// The input ended, or could not be read.
-    EndOfInput,
-    /// An answer was wrong, and nobody is there to be asked again.
-    Wrong(SettingError),
-}
 
 /// Whether something required is missing, so that there is anything to ask.
 pub fn is_needed(given: &Given) -> bool {
@@ -41,7 +33,7 @@ fn is_open(row: &Row, given: &Given) -> bool {
 /// `doubt` what is odd about a start command.
 ///
 /// # Errors
-/// Not all was answered.
+/// An answer that is wrong, where nobody is there to be asked again; or all that is missing at the end of the input.
 pub fn ask(
     given: &mut Given,
     mut settings: Settings,
@@ -50,18 +42,19 @@ pub fn ask(
     can_answer_again: bool,
     look_up: impl Fn(&Criteria) -> String,
     doubt: impl Fn(&str) -> Option<String>,
-) -> Result<(), Unanswered> {
+) -> Result<(), Vec<SettingError>> {
     for row in ROWS {
         let Some(question) = row.question.filter(|_| is_open(row, given)) else { continue };
         let default = if let Unset::Is(default) = row.unset { Some(default) } else { None };
         let shown = default.map(|default| format!(" [{default}]")).unwrap_or_default();
         let answer = loop {
             say(to, &format!("{question}{shown}: "));
-            let answer = read_line(&mut answers).ok_or(Unanswered::EndOfInput)?;
-            if !can_answer_again {
+            let answer = read_line(&mut answers);
+            if answer.is_none() || !can_answer_again {
                 // Nobody has typed the end of this line.
                 say(to, "\n");
             }
+            let answer = answer.ok_or_else(|| unanswered(given))?;
             let answer = match default {
                 Some(default) if answer.is_empty() => default.into(),
                 _ => answer,
@@ -69,7 +62,7 @@ pub fn ask(
             match settings.take(row, Some(&answer)) {
                 Ok(()) => break answer,
                 Err(wrong) if can_answer_again => say(to, &format!("  {wrong}\n")),
-                Err(wrong) => return Err(Unanswered::Wrong(wrong)),
+                Err(wrong) => return Err(vec![wrong]),
             }
         };
         let remark = match row.key {
@@ -88,13 +81,12 @@ pub fn ask(
 }
 
 /// What was asked for and not answered: what is required, if that is missing; the rest has defaults.
-pub fn unanswered(given: &Given) -> Vec<SettingError> {
+fn unanswered(given: &Given) -> Vec<SettingError> {
     let is_required = is_needed(given);
     let asked = ROWS.iter().filter(|row| row.question.is_some() && is_open(row, given));
-    let asked = asked.filter(|row| !is_required || matches!(row.unset, Unset::Required(_)));
     let missing = asked.filter_map(|row| match row.unset {
         Unset::Required(example) => Some(SettingError::missing(row.key, "missing", example)),
-        Unset::Is(default) => Some(SettingError::missing(row.key, "not answered", default)),
+        Unset::Is(default) if !is_required => Some(SettingError::missing(row.key, "not answered", default)),
         _ => None,
     });
     missing.collect()
@@ -157,19 +149,11 @@ fn say(to: &mut impl Write, text: &str) {
 
 /// A line without its end and the blanks around it. `None` at the end of the input.
 fn read_line(answers: &mut impl BufRead) -> Option<OsString> {
-    use std::os::unix::ffi::OsStringExt;
     let mut line = Vec::new();
-    loop {
-        match answers.by_ref().take(LONGEST_ANSWER).read_until(b'\n', &mut line) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // The last line may come without its end, as from printf.
-            Ok(length) if line.ends_with(b"\n") || (length == 0 && !line.is_empty()) => {
-                return Some(OsString::from_vec(line.trim_ascii().to_vec()));
-            }
-            Ok(length) if length > 0 && (line.len() as u64) < LONGEST_ANSWER => {}
-            _ => return None,
-        }
-    }
+    let length = answers.take(LONGEST_ANSWER).read_until(b'\n', &mut line).ok()?;
+    // The last line may come without its end, as from printf.
+    let is_whole = line.ends_with(b"\n") || (1..LONGEST_ANSWER).contains(&(length as u64));
+    is_whole.then(|| OsString::from_vec(line.trim_ascii().to_vec()))
 }
 
 #[cfg(test)]
@@ -178,7 +162,7 @@ mod tests {
     use crate::input::cli::Cli;
     use crate::settings::dirs::{Dirs, User};
 
-    fn ask_with(line: &[&str], answers: &[u8], again: bool) -> (Result<String, Unanswered>, String) {
+    fn ask_with(line: &[&str], answers: &[u8], again: bool) -> (Result<String, Vec<SettingError>>, String) {
         let mut given = Cli::parse([&["watchdog"], line].concat()).unwrap().given;
         let (settings, _) = Settings::read(&given, Dirs::of(&User::current()));
         let mut said = Vec::new();
@@ -232,28 +216,28 @@ mod tests {
         assert!(said.contains("--process-name 'a(': not a regular expression"), "{said}");
         let (line, _) = ask_with(&[], b"docker\nx\n-1\n1\n\n\n", false);
         assert!(
-            matches!(line, Err(Unanswered::Wrong(SettingError { key: "health_check_interval", .. }))),
+            line.as_ref()
+                .is_err_and(|wrong| wrong[0].key == "health_check_interval" && wrong[0].value.is_some()),
             "{line:?}"
         );
     }
 
     #[test]
     fn the_end_of_the_input_is_no_answer() {
+        let are_missing = |wrong: &[SettingError]| wrong.iter().all(|wrong| wrong.value.is_none());
         for answers in ["", "docker", "docker\n", "docker\nx\n\n\n"] {
             let (line, _) = ask_with(&[], answers.as_bytes(), false);
-            assert!(matches!(line, Err(Unanswered::EndOfInput)), "{answers:?}: {line:?}");
+            assert!(line.as_ref().is_err_and(|it| are_missing(it)), "{answers:?}: {line:?}");
         }
         let (line, _) = ask_with(&[], b"docker\nx\n\n\n4", false);
         assert!(line.unwrap().ends_with("--max-fail-count 4"));
         let (line, _) = ask_with(&[], "x".repeat(100_000).as_bytes(), true);
-        assert!(matches!(line, Err(Unanswered::EndOfInput)));
+        assert!(line.is_err_and(|it| are_missing(&it)));
     }
 
     #[test]
     fn no_byte_is_too_odd() {
         let (result, _) = ask_with(&[], b"\xff\xfe\n", false);
-        assert!(
-            matches!(result, Err(Unanswered::Wrong(SettingError { wrong, .. })) if wrong.what == "not UTF-8")
-        );
+        assert_eq!(result.unwrap_err()[0].wrong.what, "not UTF-8");
     }
 }

@@ -4,8 +4,7 @@ use std::io::{self, BufReader, IsTerminal};
 use std::path::Path;
 
 use crate::fs::absolute;
-use crate::input::config_file;
-use crate::input::prompt::{self, Unanswered};
+use crate::input::{config_file, prompt};
 use crate::log::Stderr;
 use crate::process::scan::Proc;
 use crate::settings::dirs::{Dirs, User};
@@ -127,14 +126,9 @@ fn ask(given: &mut Given, user: &User, stderr: &mut Stderr) -> Result<(), Vec<St
         let program = program::doubt("start command", start_command, &place);
         program.or_else(|| Doubts::begin(start_command, &place, now()).wait(now()))
     };
-    match prompt::ask(given, settings, answers, stderr, at_terminal, look_up, doubt) {
-        Ok(()) => prompt::show_equivalent(given, stderr),
-        Err(Unanswered::EndOfInput) => {
-            stderr.write_text("\n");
-            return Err(said(&prompt::unanswered(given)));
-        }
-        Err(Unanswered::Wrong(wrong)) => return Err(vec![wrong.to_string()]),
-    }
+    prompt::ask(given, settings, answers, stderr, at_terminal, look_up, doubt)
+        .map_err(|wrong| said(&wrong))?;
+    prompt::show_equivalent(given, stderr);
     Ok(())
 }
 

@@ -60,19 +60,18 @@ impl Check {
         let Some((scheme, rest)) = url(text.trim()) else {
             return command(text, "tests nothing", INSTEAD).map(Check::Command);
         };
-        let after_slashes = match rest.strip_prefix("//") {
-            None if ["http", "tcp"].contains(&scheme.as_str()) => {
-                return wrong(format!("has no // after {scheme}:"), format!("type {scheme}://HOST:PORT"));
-            }
-            after => after.unwrap_or(rest),
-        };
+        let slashes = rest.strip_prefix("//");
+        let rest = slashes.unwrap_or(rest);
         match scheme.as_str() {
-            "http" => http(after_slashes),
-            "tcp" => tcp(after_slashes),
-            "unix" => path(&scheme, after_slashes, LONGEST_SOCKET).map(Builtin::Unix),
-            "file" => path(&scheme, after_slashes, usize::MAX).map(Builtin::File),
+            "http" | "tcp" if slashes.is_none() => {
+                wrong(format!("has no // after {scheme}:"), format!("type {scheme}://HOST:PORT"))
+            }
+            "http" => http(rest),
+            "tcp" => tcp(rest),
+            "unix" => path(&scheme, rest, LONGEST_SOCKET).map(Builtin::Unix),
+            "file" => path(&scheme, rest, usize::MAX).map(Builtin::File),
             "https" => {
-                let url = encoded(&format!("https://{after_slashes}"));
+                let url = encoded(&format!("https://{rest}"));
                 wrong("is not built in", format!("give the command curl -fsS -o /dev/null '{url}'"))
             }
             _ => wrong(format!("'{scheme}' is no kind of check"), KINDS),
@@ -165,21 +164,19 @@ fn host(text: &str) -> Option<String> {
 }
 
 fn path(scheme: &str, text: &str, longest: usize) -> Reading<PathBuf> {
-    if !text.starts_with('/') {
-        let instead = format!("give the whole path, such as {scheme}:/run/NAME");
-        return wrong("has a path that does not begin with /", instead);
+    match text {
+        _ if !text.starts_with('/') => {
+            let instead = format!("give the whole path, such as {scheme}:/run/NAME");
+            wrong("has a path that does not begin with /", instead)
+        }
+        _ if text.contains(is_control) => wrong("has a control character", "give a path without one"),
+        _ if text.len() > longest => {
+            let what = format!("has a path of more than {longest} bytes");
+            wrong(what, "give a shorter one, through a link")
+        }
+        // As it is shown, `//` would be of the scheme.
+        _ => Ok(Path::new("/").join(text.trim_start_matches('/'))),
     }
-    if text.contains(is_control) {
-        return wrong("has a control character", "give a path without one");
-    }
-    if text.len() > longest {
-        return wrong(
-            format!("has a path of more than {longest} bytes"),
-            "give a shorter one, through a link",
-        );
-    }
-    // As it is shown, `//` would be of the scheme.
-    Ok(Path::new("/").join(text.trim_start_matches('/')))
 }
 
 /// With what a URL does not hold as it is, and what ends a word for a shell, as `%XX`.

@@ -28,9 +28,7 @@ impl User {
     /// Whoever runs this process.
     pub fn current() -> Self {
         let uid = nix::unistd::geteuid();
-        let folder = |variable| {
-            std::env::var_os(variable).map(PathBuf::from).filter(|path: &PathBuf| path.is_absolute())
-        };
+        let folder = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let home = folder("HOME")
             .or_else(|| nix::unistd::User::from_uid(uid).ok().flatten().map(|user| user.dir))
             .unwrap_or_else(|| PathBuf::from("/"));

@@ -47,19 +47,17 @@ pub fn fill_in(value: &mut DeValue, instance: &str) -> Result<(), String> {
 }
 
 fn filled_in(text: &str, instance: &str) -> Result<String, String> {
-    let mut parts = text.split('%');
-    let mut filled = parts.next().unwrap_or_default().to_owned();
-    while let Some(part) = parts.next() {
-        match (part.strip_prefix('i'), part.chars().next()) {
-            (Some(rest), _) => filled.extend([instance, rest]),
-            // Between the two of `%%` there is nothing.
-            (None, None) if parts.clone().next().is_some() => {
-                filled.extend(["%", parts.next().unwrap_or_default()]);
-            }
-            (None, next) => {
+    let mut filled = String::new();
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        match if c == '%' { (c, rest.next()) } else { (c, None) } {
+            ('%', Some('i')) => filled.push_str(instance),
+            ('%', Some('%')) => filled.push('%'),
+            ('%', next) => {
                 let found: String = ['%'].into_iter().chain(next).collect();
                 return Err(format!("'{found}' in a template; write %i for the instance, and %% for %"));
             }
+            (c, _) => filled.push(c),
         }
     }
     Ok(filled)
