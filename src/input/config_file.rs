@@ -294,7 +294,11 @@ impl Reader<'_> {
                 self.complain(spot, &unknown(key, value));
                 continue;
             };
-            let filled_in = instance.map_or(Ok(()), |instance| template::fill_in(value, instance));
+            // In a pattern, too, the instance stands for itself: of what a name may have, a dot would not.
+            let is_pattern = ["process_name", "output_pattern"].contains(&row.key);
+            let literal =
+                |instance: &str| if is_pattern { instance.replace('.', r"\.") } else { instance.to_owned() };
+            let filled_in = instance.map_or(Ok(()), |instance| template::fill_in(value, &literal(instance)));
             match filled_in.and_then(|()| written(row, value)) {
                 Ok(value) => found.push(Entry { row, value, spot }),
                 Err(what) => self.complain(spot, &format!("{key}: {what}")),
@@ -709,6 +713,18 @@ mod tests {
             with_includes("exact = true\nstart_command = 'date +%F'", "", "").unwrap_err(),
             ["t@.toml:2: start_command: '%F' in a template; write %i for the instance, and %% for %"]
         );
+    }
+
+    #[test]
+    fn in_a_pattern_the_dots_of_an_instance_are_dots() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("w@.toml");
+        fs::write(&file, "process_name = '^w-%i.$'\nstart_command = 'run %i'\n").unwrap();
+        let mut given = Given::default();
+        fill(&mut given, folder.path().join("w@1.2.toml").as_os_str(), &User::default()).unwrap();
+        for (key, value) in [("process_name", r"^w-1\.2.$"), ("start_command", "run 1.2")] {
+            assert_eq!(given.value(key), Some(OsStr::new(value)), "{key}");
+        }
     }
 
     #[test]
