@@ -48,6 +48,11 @@ impl Report {
         self.facts.insert(name.to_owned(), value.to_string());
         self
     }
+
+    fn down_since(self, since: Time) -> Self {
+        let down = self.at.saturating_sub(since).as_secs();
+        self.with("DOWN_SECONDS", &down)
+    }
 }
 
 /// What is heard of the process, as far as people may have to be told.
@@ -142,6 +147,9 @@ pub struct Owed {
     ended: Option<Later>,
     /// How many events were not told since the last one that was.
     suppressed: u32,
+    /// What had to make room for others, until somebody says so.
+    #[serde(skip)]
+    pub dropped: Vec<HookEvent>,
     /// How many hooks have failed that no counter of the state has.
     pub failed: u32,
     /// The hook that is running.
@@ -162,50 +170,43 @@ pub struct Position {
 }
 
 impl Owed {
-    /// Takes up what was heard. What had to make room for it was dropped.
-    pub fn hear(&mut self, heard: Heard, wanted: &HookEvents, is_held: bool, now: Time) -> Option<HookEvent> {
+    /// Takes up what was heard.
+    pub fn hear(&mut self, heard: Heard, wanted: &HookEvents, is_held: bool, now: Time) {
         match heard {
-            Heard::More(count) => {
-                self.suppressed = self.suppressed.saturating_add(count);
-                None
-            }
-            Heard::Aside(_) if is_held => None,
+            Heard::More(count) => self.suppress(count),
+            Heard::Aside(_) if is_held => {}
             Heard::Aside(report) => self.tell_once(report, wanted, now),
             Heard::Fails(..) | Heard::Ended { .. } if is_held => {
                 self.ended = None;
                 self.later.take_if(|later| later.condition != Condition::Well);
-                None
             }
             Heard::Fails(condition, report) => self.fails(condition, report, wanted, now),
             Heard::Ended { until: due, report } => {
                 self.ended = Some(Later { due, condition: Condition::Down, report });
-                None
             }
             Heard::NotBack => {
-                let ended = self.ended.take()?;
-                self.fails(ended.condition, ended.report, wanted, now)
+                if let Some(Later { condition, report, .. }) = self.ended.take() {
+                    self.fails(condition, report, wanted, now);
+                }
             }
             Heard::Runs(report) => self.runs(report, wanted, is_held, now),
         }
     }
 
-    fn fails(&mut self, it: Condition, report: Report, wanted: &HookEvents, now: Time) -> Option<HookEvent> {
+    fn fails(&mut self, it: Condition, report: Report, wanted: &HookEvents, now: Time) {
         let since = *self.since.get_or_insert(report.at);
         if !wanted.contain(report.event) {
             self.void(|later| later == Condition::Well);
-            return None;
-        }
-        // Rounds between a give-up and its end are no news.
-        if (it, self.told) == (Condition::GivenUp, Condition::GivenUp) {
+        } else if (it, self.told) == (Condition::GivenUp, Condition::GivenUp) {
+            // Rounds between a give-up and its end are no news.
             self.void(|_| true);
-            self.suppressed = self.suppressed.saturating_add(1);
-            return None;
+            self.suppress(1);
+        } else {
+            self.tell_or_keep(report.down_since(since), it, now);
         }
-        let down = report.at.saturating_sub(since).as_secs();
-        self.tell_or_keep(report.with("DOWN_SECONDS", &down), it, now)
     }
 
-    fn runs(&mut self, report: Report, wanted: &HookEvents, is_held: bool, now: Time) -> Option<HookEvent> {
+    fn runs(&mut self, report: Report, wanted: &HookEvents, is_held: bool, now: Time) {
         if report.event != HookEvent::Healthy {
             self.ended = None;
         }
@@ -213,13 +214,13 @@ impl Owed {
         let is_over = self.told.is_ended_by(report.event);
         if is_over && wanted.contain(HookEvent::Recovered) {
             let since = self.since.take().unwrap_or(report.at);
-            let down = report.at.saturating_sub(since).as_secs();
-            let report = Report { event: HookEvent::Recovered, ..report }.with("DOWN_SECONDS", &down);
+            let report = Report { event: HookEvent::Recovered, ..report }.down_since(since);
             if is_held {
                 self.later = Some(Later { due: now + HELD, condition: Condition::Well, report });
-                return None;
+            } else {
+                self.tell_or_keep(report, Condition::Well, now);
             }
-            return self.tell_or_keep(report, Condition::Well, now);
+            return;
         }
         if is_over {
             self.told = Condition::Well;
@@ -228,43 +229,42 @@ impl Owed {
             self.since = None;
         }
         // Of what nobody knows, nobody is told the end.
-        if is_held || report.event == HookEvent::Recovered {
-            return None;
+        if !is_held && report.event != HookEvent::Recovered {
+            self.tell_once(report, wanted, now);
         }
-        self.tell_once(report, wanted, now)
+    }
+
+    fn suppress(&mut self, count: u32) {
+        self.suppressed = self.suppressed.saturating_add(count);
     }
 
     /// What was to be told later is not so any more.
     fn void(&mut self, is_over: impl Fn(Condition) -> bool) {
         if self.later.take_if(|later| is_over(later.condition)).is_some() {
-            self.suppressed = self.suppressed.saturating_add(1);
+            self.suppress(1);
         }
     }
 
-    fn tell_once(&mut self, report: Report, wanted: &HookEvents, now: Time) -> Option<HookEvent> {
-        if !wanted.contain(report.event) {
-            return None;
+    fn tell_once(&mut self, report: Report, wanted: &HookEvents, now: Time) {
+        if wanted.contain(report.event) && now >= self.may_be_told(report.event) {
+            self.tell(report, now);
+        } else if wanted.contain(report.event) {
+            self.suppress(1);
         }
-        if now >= self.may_be_told(report.event) {
-            return self.tell(report, now);
-        }
-        self.suppressed = self.suppressed.saturating_add(1);
-        None
     }
 
-    fn tell_or_keep(&mut self, report: Report, condition: Condition, now: Time) -> Option<HookEvent> {
+    fn tell_or_keep(&mut self, report: Report, condition: Condition, now: Time) {
         self.void(|_| true);
         let due = self.may_be_told(report.event);
+        let known = self.told.and(condition);
         if now >= due {
-            self.told = self.told.and(condition);
-            return self.tell(report, now);
-        }
-        if self.told.and(condition) == self.told {
-            self.suppressed = self.suppressed.saturating_add(1);
+            self.told = known;
+            self.tell(report, now);
+        } else if known == self.told {
+            self.suppress(1);
         } else {
             self.later = Some(Later { due, condition, report });
         }
-        None
     }
 
     /// When an event of this kind may be told again.
@@ -272,19 +272,18 @@ impl Owed {
         self.told_ms.get(&event).map_or(Time::ZERO, |told| Time::from_millis(*told) + WINDOW)
     }
 
-    fn tell(&mut self, report: Report, now: Time) -> Option<HookEvent> {
+    fn tell(&mut self, report: Report, now: Time) {
         self.told_ms.insert(report.event, millis::of(now));
         self.queue.push_back(report.with("SUPPRESSED", &std::mem::take(&mut self.suppressed)));
-        if self.queue.len() <= MOST_WAITING {
-            return None;
-        }
         let may_go = |report: &Report| !matches!(report.event, HookEvent::GaveUp | HookEvent::Recovered);
         // The first one is at the hook.
-        let at = self.queue.iter().skip(1).position(may_go)?;
-        let dropped = self.queue.remove(at + 1)?;
-        let missed = dropped.facts.get("SUPPRESSED").and_then(|count| count.parse().ok()).unwrap_or(0);
-        self.suppressed = self.suppressed.saturating_add(missed).saturating_add(1);
-        Some(dropped.event)
+        let at = self.queue.iter().skip(1).position(may_go).filter(|_| self.queue.len() > MOST_WAITING);
+        if let Some(dropped) = at.and_then(|at| self.queue.remove(at + 1)) {
+            let missed = dropped.facts.get("SUPPRESSED").and_then(|count| count.parse().ok());
+            self.suppress(missed.unwrap_or(0));
+            self.suppress(1);
+            self.dropped.push(dropped.event);
+        }
     }
 
     /// When there is something to do, if nothing happens before.
@@ -293,18 +292,19 @@ impl Owed {
     }
 
     /// Does what is due.
-    pub fn come_due(&mut self, wanted: &HookEvents, is_held: bool, now: Time) -> Option<HookEvent> {
+    pub fn come_due(&mut self, wanted: &HookEvents, is_held: bool, now: Time) {
         if let Some(Later { condition, report, .. }) = self.ended.take_if(|ended| now >= ended.due) {
-            return if is_held { None } else { self.fails(condition, report, wanted, now) };
+            if !is_held {
+                self.fails(condition, report, wanted, now);
+            }
+        } else if let Some(Later { condition, report, .. }) = self.later.take_if(|later| now >= later.due) {
+            if !is_held {
+                self.told = self.told.and(condition);
+                self.tell(report, now);
+            } else if condition == Condition::Well {
+                self.later = Some(Later { due: now + HELD, condition, report });
+            }
         }
-        let Later { condition, report, .. } = self.later.take_if(|later| now >= later.due)?;
-        if is_held {
-            let due = now + HELD;
-            self.later = (condition == Condition::Well).then_some(Later { due, condition, report });
-            return None;
-        }
-        self.told = self.told.and(condition);
-        self.tell(report, now)
     }
 
     /// The watch ends, and no other is certain to come: what is so is told now.
@@ -612,7 +612,6 @@ mod tests {
     fn sixteen_wait_and_the_end_of_it_all_is_never_dropped() {
         let (mut owed, wanted) =
             (Owed::default(), events(Some(&String::new()), r#"["gave-up","recovered","died"]"#).unwrap());
-        let mut dropped = 0;
         for hour in 0..30_u64 {
             let at = Time::from_secs(hour * 3600);
             let mut hear = |condition, event| {
@@ -620,7 +619,7 @@ mod tests {
                     Some(condition) => Heard::Fails(condition, report(hour * 3600, event)),
                     None => Heard::Runs(report(hour * 3600, event)),
                 };
-                dropped += usize::from(owed.hear(heard, &wanted, false, at).is_some());
+                owed.hear(heard, &wanted, false, at);
             };
             hear(Some(Condition::Down), HookEvent::Died);
             hear(Some(Condition::GivenUp), HookEvent::GaveUp);
@@ -629,7 +628,7 @@ mod tests {
         let count = |event| owed.queue.iter().filter(|report| report.event == event).count();
         assert_eq!((count(HookEvent::GaveUp), count(HookEvent::Recovered)), (30, 30));
         // The first one is at the hook.
-        assert_eq!((count(HookEvent::Died), dropped), (1, 29));
+        assert_eq!((count(HookEvent::Died), owed.dropped.len()), (1, 29));
     }
 
     #[test]
@@ -641,7 +640,7 @@ mod tests {
         let wanted = HookEvents::default();
         let dies = |owed: &mut Owed| {
             let heard = Heard::Fails(Condition::Down, report(5, HookEvent::Died).with("SIGNAL", "\u{1f600}"));
-            owed.hear(heard, &wanted, false, Time::from_secs(5))
+            owed.hear(heard, &wanted, false, Time::from_secs(5));
         };
         dies(&mut owed);
         telling.write(&owed).unwrap();

@@ -144,17 +144,16 @@ impl Supervisor {
         for _ in 0..if *is_last { 0 } else { std::mem::take(&mut owed.failed) } {
             self.parts.record.count(|counters| &mut counters.hook_failures);
         }
-        let mut dropped = Vec::new();
         for (mut heard, is_held) in std::mem::take(kept) {
             if let Some(report) = heard.report().filter(|report| owed.may_tell(report)) {
                 report.output = self.parts.output.end();
             }
-            dropped.extend(owed.hear(heard, wanted, is_held, now));
+            owed.hear(heard, wanted, is_held, now);
         }
         while is_due(owed) {
-            dropped.extend(owed.come_due(wanted, is_held, now));
+            owed.come_due(wanted, is_held, now);
         }
-        for event in dropped {
+        for event in std::mem::take(&mut owed.dropped) {
             self.parts.emit(HookFailure::Dropped(event));
         }
         true
