@@ -72,7 +72,7 @@ pub fn run(command: &Command, words: &[OsString], user: &User, stderr: &mut Stde
             print(&brief_help());
             Ok(ExitCode::Success)
         }
-        Command::Status { which, form } => status::status(which, form, user, stderr).map_err(Failure::from),
+        Command::Status { which, form } => status::status(which, form, user),
         Command::Logs(asked) => logs::show(asked, user, stderr),
         Command::Pause { which, time } => pause::pause(which, time.as_deref(), user, stderr),
         Command::Ask { request, which } => request::ask(*request, which, user, stderr),

@@ -1,12 +1,10 @@
 //! `start`, `stop` and `restart`: a request to the watchdog at work, or what can be done without one.
 
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Signal, pidfd_send_signal, test_kill_process};
 
@@ -28,6 +26,7 @@ use crate::settings::name::Name;
 use crate::settings::{Settings, template};
 use crate::state::request::{MadeRequest, Progress, Reply};
 use crate::state::{Files, State, Unread};
+use crate::supervise::poll::pause;
 use crate::sys::{PROC, Pid};
 use crate::text::span;
 use crate::time::{Time, boot_id, now};
@@ -134,7 +133,7 @@ impl Asker<'_> {
     }
 
     fn unwritten(&self, error: &io::Error) -> Failure {
-        refused(error, unwritten(self.files.folder(), error))
+        refused(error, unwritten(&self.files.folder, error))
     }
 
     /// What the watchdog answers; nothing if it ends without an answer.
@@ -146,8 +145,7 @@ impl Asker<'_> {
             let line = format!("its watchdog (pid {}) is another user's", watchdog.id().pid);
             return Err(Failure::new(ExitCode::NoPermission, line));
         }
-        let reply =
-            await_reply(&made, watchdog.pidfd(), Some(now() + TAKE_PATIENCE), || !watchdog.is_alive());
+        let reply = await_reply(&made, Some(now() + TAKE_PATIENCE), || !watchdog.is_alive());
         reply.map_err(|waited| {
             let (pid, waited) = (watchdog.id().pid, span(waited));
             failed(format!("its watchdog (pid {pid}) has not answered for {waited}, and is asked no longer"))
@@ -180,7 +178,7 @@ impl Asker<'_> {
         }
         let settings = resolve::of_file(&file, self.user)?;
         // One that says so is of another instance.
-        let is_ours = settings.name == *self.name && settings.dirs.state == self.files.folder();
+        let is_ours = settings.name == *self.name && settings.dirs.state == self.files.folder;
         Ok(is_ours.then_some((file, settings)))
     }
 
@@ -196,10 +194,8 @@ impl Asker<'_> {
         }
         let spawned = run.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
         let mut run: Child = spawned.map_err(|error| failed(format!("no run could be started: {error}")))?;
-        let pidfd = open_pidfd(Pid::try_from(run.id()).unwrap_or_default()).ok();
-        let pidfd = pidfd.as_ref().map(std::os::fd::AsFd::as_fd);
         let has_ended = || run.try_wait().is_ok_and(|status| status.is_some());
-        let reply = await_reply(&made, pidfd, None, has_ended).ok().flatten();
+        let reply = await_reply(&made, None, has_ended).ok().flatten();
         let status = run.wait().ok().and_then(|status| status.code());
         let reply = reply.unwrap_or_else(|| match (self.request, status) {
             (Request::Start, Some(0)) => Answer::Done.into(),
@@ -356,7 +352,6 @@ fn not_done(line: impl Into<String>) -> Outcome {
 /// It is past the `deadline`, and nobody has taken it, or has answered in the time that was said: after so long.
 fn await_reply(
     made: &MadeRequest,
-    pidfd: Option<BorrowedFd<'_>>,
     mut deadline: Option<Time>,
     mut has_ended: impl FnMut() -> bool,
 ) -> Result<Option<Reply>, Duration> {
@@ -377,7 +372,7 @@ fn await_reply(
         if deadline.is_some_and(|deadline| now() >= deadline) {
             return Err(now().saturating_sub(begin));
         }
-        wait(pidfd, LOOK_AGAIN);
+        pause(LOOK_AGAIN);
     }
 }
 
@@ -388,13 +383,7 @@ fn ends(process: &ProcessFd, within: Duration) -> bool {
         if now() >= deadline {
             return false;
         }
-        wait(process.pidfd(), LOOK_AGAIN);
+        pause(LOOK_AGAIN);
     }
     true
-}
-
-/// Waits for so long, or until a process ends.
-fn wait(pidfd: Option<BorrowedFd<'_>>, time: Duration) {
-    let mut ended: Vec<_> = pidfd.iter().map(|pidfd| PollFd::new(pidfd, PollFlags::IN)).collect();
-    let _ = poll(&mut ended, Timespec::try_from(time).ok().as_ref());
 }

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::instances::{Known, directories, known, select};
-use super::watch;
+use super::{Failure, watch};
 use crate::exit::ExitCode;
 use crate::fs::{Dir, Trust, WaitFor};
 use crate::input::cli::{Form, Which};
-use crate::log::{Stderr, cannot_tell, deliver};
+use crate::log::deliver;
 use crate::process::scan::{Proc, Unknown};
 use crate::render::{json, nagios, prometheus, status_table};
 use crate::report::snapshot::{Live, Remark, Snapshot, Status, Watcher};
@@ -25,36 +25,29 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// Prints what is asked for, or writes it to a file.
 ///
 /// # Errors
-/// Names of which nobody has heard.
-pub fn status(which: &Which, form: &Form, user: &User, stderr: &mut Stderr) -> Result<ExitCode, Vec<String>> {
+/// Names of which nobody has heard; or a file that cannot be written.
+pub(super) fn status(which: &Which, form: &Form, user: &User) -> Result<ExitCode, Failure> {
     let shown = match Proc::new(Path::new(PROC)) {
         Ok(proc) if *form == Form::Watch => return watch::run(which, user, &proc),
-        Ok(proc) => show(which, form, user, &proc),
-        Err(Unknown(why)) if *form == Form::Nagios => Ok(for_nagios(nagios::unknown(&why))),
-        Err(Unknown(why)) => {
-            cannot_tell(&why, stderr);
-            return Ok(ExitCode::Lsb(4));
-        }
+        Ok(proc) => show(which, form, user, &proc).map_err(Failure::from),
+        Err(Unknown(why)) => Err(Failure::new(ExitCode::Lsb(4), why)),
     };
     let (text, exit) = match (shown, form) {
         // It takes nothing else for an answer.
-        (Err(wrong), Form::Nagios) => for_nagios(nagios::unknown(&wrong.join("; "))),
+        (Err(wrong), Form::Nagios) => for_nagios(nagios::unknown(&wrong.lines.join("; "))),
         (shown, _) => shown?,
     };
     let (written, to) = match form {
         Form::Textfile(file) => (replace(Path::new(file), &text), format!("--textfile {}", quoted(file))),
         _ => (deliver(&text), "to standard output".to_owned()),
     };
-    Ok(match (written, exit) {
-        (Ok(()), exit) => exit,
-        (Err(error), exit) => {
-            stderr.complain(&format!("cannot write {to}: {error}"));
-            match exit {
-                ExitCode::Lsb(_) => ExitCode::Lsb(4),
-                ExitCode::Nagios(_) => ExitCode::Nagios(3),
-                _ => ExitCode::NotDone,
-            }
-        }
+    written.map(|()| exit).map_err(|error| {
+        let exit = match exit {
+            ExitCode::Lsb(_) => ExitCode::Lsb(4),
+            ExitCode::Nagios(_) => ExitCode::Nagios(3),
+            _ => ExitCode::NotDone,
+        };
+        Failure::new(exit, format!("cannot write {to}: {error}"))
     })
 }
 

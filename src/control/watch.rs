@@ -7,7 +7,7 @@ use libc::{SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGWINCH};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::tcgetwinsize;
 
-use super::status;
+use super::{Failure, status};
 use crate::exit::ExitCode;
 use crate::input::cli::Which;
 use crate::process::scan::Proc;
@@ -27,16 +27,15 @@ const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
 ///
 /// # Errors
 /// A name is not known, or there is no terminal.
-pub fn run(which: &Which, user: &User, proc: &Proc) -> Result<ExitCode, Vec<String>> {
+pub fn run(which: &Which, user: &User, proc: &Proc) -> Result<ExitCode, Failure> {
     let is_dumb = std::env::var_os("TERM").is_none_or(|kind| kind == "dumb");
     if is_dumb || !io::stdout().is_terminal() {
-        return Err(vec![
-            "--watch needs a terminal; elsewhere: watchdog status, or --json for scripts".to_owned(),
-        ]);
+        let line = "--watch needs a terminal; elsewhere: watchdog status, or --json for scripts";
+        return Err(Failure::new(ExitCode::Usage, line));
     }
     status::snapshots(which, false, user, proc)?;
     let mut signals = Signals::of(&[SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGWINCH])
-        .map_err(|error| vec![format!("signals cannot be caught: {error}")])?;
+        .map_err(|error| format!("signals cannot be caught: {error}"))?;
     let mut screen = Screen::enter();
     loop {
         let size = tcgetwinsize(rustix::stdio::stdout()).map_or((0, 0), |size| (size.ws_row, size.ws_col));

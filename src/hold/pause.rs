@@ -82,9 +82,8 @@ impl Files {
     /// What people have said: what is in force of it, or when they last said `resume`.
     fn said(&self, now: Time) -> (Vec<Held>, Option<Time>) {
         let (hold, resumed) = match self.pause() {
-            Ok(pause) if !self.is_of_this_boot(&pause.boot_id) => (None, None),
-            Ok(pause) if !pause.paused => (None, Some(pause.said_ms)),
-            Ok(pause) => {
+            Ok(Some(pause)) if !pause.paused => (None, Some(pause.said_ms)),
+            Ok(Some(pause)) => {
                 let hold = if pause.stopped { Hold::Stopped } else { Hold::Paused };
                 (pause.is_in_force(now).then_some(Held::new(hold, pause.until_ms)), None)
             }
@@ -92,8 +91,8 @@ impl Files {
             Err(Unread::Foreign(_)) => (Some(Held::new(Hold::Paused, None)), None),
             // With no descriptors left nothing could be started anyway.
             Err(Unread::Failed(error)) if is_shortage(&error) => (Some(Held::new(Hold::Paused, None)), None),
-            // No other file delays a start.
-            Err(Unread::None | Unread::Failed(_)) => (None, None),
+            // There is none, or a boot has ended it; and no other file delays a start.
+            Ok(None) | Err(_) => (None, None),
         };
         // Somebody who says `resume` during an upgrade means it.
         let is_newer = |upgrade: &Pause| resumed.is_none_or(|resumed| resumed < upgrade.said_ms);
@@ -102,23 +101,23 @@ impl Files {
         (hold.into_iter().chain(upgrade).collect(), resumed)
     }
 
-    /// The pause file that counts.
-    fn pause(&self) -> Result<Pause, Unread> {
-        let here = self.read(&self.file("pause"), |pause: &Pause| pause.version);
-        let old = self.before().and_then(|before| before.pause().ok());
-        match (here, old.filter(|old| self.is_of_this_boot(&old.boot_id))) {
-            (Err(Unread::None), Some(old)) => Ok(old),
-            (Ok(new), Some(old)) if !self.is_of_this_boot(&new.boot_id) || new.said_ms < old.said_ms => {
-                Ok(old)
-            }
-            (here, _) => here,
+    /// The pause file that counts, if there is one of this boot.
+    fn pause(&self) -> Result<Option<Pause>, Unread> {
+        let here = self.pause_in(&self.file("pause"))?;
+        let before = self.before().and_then(|before| before.pause().ok()).flatten();
+        Ok(before.into_iter().chain(here).max_by_key(|pause| pause.said_ms))
+    }
+
+    fn pause_in(&self, file: &str) -> Result<Option<Pause>, Unread> {
+        match self.read(file, |pause: &Pause| pause.version) {
+            Err(Unread::None) => Ok(None),
+            read => read.map(|pause| Some(pause).filter(|pause| self.is_of_this_boot(&pause.boot_id))),
         }
     }
 
     /// The pause while packages are upgraded. Nobody would end one that cannot be read, so that it is none.
     fn upgrade(&self, now: Time) -> Option<Pause> {
-        let here = self.read(UPGRADE, |pause: &Pause| pause.version).ok();
-        let here = here.filter(|pause| pause.is_in_force(now) && self.is_of_this_boot(&pause.boot_id));
+        let here = self.pause_in(UPGRADE).ok().flatten().filter(|pause| pause.is_in_force(now));
         here.or_else(|| self.before()?.upgrade(now))
     }
 
@@ -147,9 +146,7 @@ impl Files {
     /// # Errors
     /// It could not be written.
     pub fn end_holds_before(&self, then: Time) -> io::Result<()> {
-        let is_newer =
-            |pause: Pause| pause.paused && pause.said_ms >= then && self.is_of_this_boot(&pause.boot_id);
-        if self.pause().is_ok_and(is_newer) {
+        if self.pause().ok().flatten().is_some_and(|pause| pause.paused && pause.said_ms >= then) {
             return Ok(());
         }
         self.say(None, then)

@@ -143,7 +143,7 @@ impl Lock {
 
 /// Takes the lock of the file in the state directory. The watchdog that did not say that it ended, if any.
 fn in_file(files: &Files, settings: &str) -> Result<(InFile, Option<Pid>), NoLock> {
-    let (mut name, mut dir) = (files.file("lock"), Dir::make(files.folder(), files.trust())?);
+    let (mut name, mut dir) = (files.file("lock"), Dir::make(&files.folder, files.trust)?);
     for _ in 0..MOST_TRIES {
         // Mode 0600: whoever can open a file can lock it.
         let file = match dir.make_file(&name, OFlags::RDWR, 0o600) {
@@ -168,7 +168,7 @@ fn in_file(files: &Files, settings: &str) -> Result<(InFile, Option<Pid>), NoLoc
             let _ = note(&mut lock.file, files, settings);
             return Ok((lock, before.pid));
         }
-        (name, dir) = (lock.name, Dir::make(files.folder(), files.trust())?);
+        (name, dir) = (lock.name, Dir::make(&files.folder, files.trust)?);
     }
     Err(NoLock::Failed(Errno::AGAIN.into()))
 }
@@ -229,7 +229,7 @@ fn in_no_directory(files: &Files) -> Result<OwnedFd, NoLock> {
 /// Who holds the lock in the place where it was before there was one for each machine.
 pub fn holder_before(files: &Files) -> Option<Holder> {
     let before = files.before()?;
-    let dir = Dir::open(before.folder(), before.trust()).ok()?;
+    let dir = Dir::open(&before.folder, before.trust).ok()?;
     let file = dir.open_file(before.file("lock"), OFlags::RDONLY).ok()?;
     let is_held = flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK);
     is_held.then(|| Holder::read(&file))

@@ -189,10 +189,10 @@ pub enum Unread {
 /// The files of one instance in the state folder.
 #[derive(Debug, Clone)]
 pub struct Files {
-    folder: PathBuf,
+    pub folder: PathBuf,
     /// Where they were before there was a place for each machine.
     old: Option<PathBuf>,
-    trust: Trust,
+    pub trust: Trust,
     name: Name,
     boot_id: String,
     /// Why they are of no use, whatever they are.
@@ -231,10 +231,6 @@ impl Files {
     /// Makes nothing of them, since they are of no use.
     pub fn forget(&mut self, why: &'static str) {
         self.useless = Some(why);
-    }
-
-    pub(crate) fn trust(&self) -> Trust {
-        self.trust
     }
 
     /// Those in the place where they were before.
@@ -300,11 +296,6 @@ impl Files {
         let mut file = dir.new_file(&name, OFlags::WRONLY | OFlags::APPEND, 0o600)?;
         writeln!(file, "{} {}", self.boot_id(), attempt.as_millis())?;
         Ok(file)
-    }
-
-    /// Where they are.
-    pub fn folder(&self) -> &Path {
-        &self.folder
     }
 
     /// The boot that times belong to.

@@ -127,7 +127,7 @@ impl Parts {
             // Cron would mail it each minute, and nothing is amiss.
             Err(_) if *sight == Sight::Running && *begun_by == Some(Origin::Line) => {}
             Err(error) => {
-                let folder = self.record.files.folder().to_owned();
+                let folder = self.record.files.folder.clone();
                 self.emit(Lasting::StateUnwritable { folder: &folder, error: &error });
             }
         }

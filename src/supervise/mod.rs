@@ -7,7 +7,7 @@ mod holds;
 pub mod hooks;
 mod init;
 mod observe;
-mod poll;
+pub mod poll;
 mod requests;
 pub mod service_unit;
 pub mod setup;
@@ -599,7 +599,7 @@ fn snapshot(record: &Store, holds: &[Held], goes_on: bool) -> Snapshot {
     };
     // Of the others the state has the one that matters.
     let people: Vec<_> = holds.iter().filter(|held| held.hold.is_of_people()).cloned().collect();
-    Snapshot::new(state, record.files.folder().to_owned(), &live, now()).with(&people)
+    Snapshot::new(state, record.files.folder.clone(), &live, now()).with(&people)
 }
 
 /// To somebody who wonders why nothing happens.

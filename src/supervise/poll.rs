@@ -36,7 +36,7 @@ pub(super) enum Token {
 }
 
 /// Waits for so long, whatever happens: for what ends at once and tells nobody.
-pub(super) fn pause(time: Duration) {
+pub fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 

@@ -236,7 +236,7 @@ fn say_what_was_found(
     if found.in_turn {
         emit(Lasting::InTurn, record, report);
     }
-    let folder = record.files.folder().to_owned();
+    let folder = record.files.folder.clone();
     match lock {
         Ok(lock) => {
             emit(Event::Over(Notice::Lock), record, report);

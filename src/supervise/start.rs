@@ -43,7 +43,7 @@ impl Supervisor {
                 return false;
             }
             Err(error) => {
-                let folder = self.parts.record.files.folder().to_owned();
+                let folder = self.parts.record.files.folder.clone();
                 self.parts.emit(Lasting::NoLock { folder: &folder, error: &error });
             }
         }
