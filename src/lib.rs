@@ -76,12 +76,13 @@ fn read(stderr: &mut Stderr) -> Result<Box<Job>, ExitCode> {
 /// What tests, fuzz targets, benchmarks and the generator of the manual use. All else is private, so that the
 /// compiler tells what nobody uses.
 pub mod parts {
+    pub use crate::control::instances::Asked;
     pub use crate::control::status;
     pub use crate::exit::ExitCode;
     pub use crate::fs::Trust;
     pub use crate::hold::hours::{begins_next, ended_last, is_open};
     pub use crate::hold::versions::in_force;
-    pub use crate::input::cli::{Cli, Form, StateDir, Which, command_line, definition};
+    pub use crate::input::cli::{Cli, Form, Which, command_line, definition};
     pub use crate::input::config_file;
     pub use crate::log::output::OutputLog;
     pub use crate::policy::{

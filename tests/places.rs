@@ -356,12 +356,21 @@ fn what_was_kept_in_a_home_is_read_from_where_it_was() {
     // A pause.
     send(scene.wait_running(), SIGKILL);
     scene.wait_until("it is gone", || scene.all().is_empty().then_some(()));
-    let words = alice();
-    let mut pause = program(&words[0]);
-    pause.args(&words[1..]).args([WATCHDOG, "pause", scene.name(), "--state-dir"]).arg(&old);
-    assert_eq!(scene.spawn(pause, Captured::All).ends().code(), Some(0));
+    let say = |words: &[&str]| {
+        let alice = alice();
+        let mut command = program(&alice[0]);
+        command.args(&alice[1..]).arg(WATCHDOG).args(words).env("HOME", scene.path("home"));
+        scene.spawn(command, Captured::All).ends()
+    };
+    let place = ["--state-dir", old.to_str().unwrap()];
+    assert_eq!(say(&[&["pause", scene.name()][..], &place].concat()).code(), Some(0));
     let paused = after.clone().flag("--once").run();
     assert_eq!((paused.code(), scene.starts()), (Some(5), 1), "{paused}");
+    // A stop, which only a start ends.
+    assert_eq!(say(&[&["stop", scene.name()][..], &place].concat()).code(), Some(0));
+    let resumed = say(&["resume", scene.name()]);
+    assert_eq!(resumed.code(), Some(2), "{resumed}");
+    assert!(resumed.stderr.contains("it is stopped, not paused"), "{resumed}");
 }
 
 // Paths

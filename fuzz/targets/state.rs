@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use watchdog::parts::{
-    Action, Answer, ExitCode, Files, Form, Given, HookEvents, Life, Lock, May, Memory, Name, Policy, Proc,
-    Request, Seen, Settings, Sight, Source, StartCommand, StartRecord, State, StateDir, Store, Telling, User,
+    Action, Asked, Answer, ExitCode, Files, Form, Given, HookEvents, Life, Lock, May, Memory, Name, Policy, Proc,
+    Request, Seen, Settings, Sight, Source, StartCommand, StartRecord, State, Store, Telling, User,
     Which, boot_id, hook, is_control, name, now, status,
 };
 
@@ -207,10 +207,10 @@ fn recalled(place: &Place) {
 
 /// Whatever is in the directory, `status` shows it in lines that do nothing to a terminal.
 fn shown(place: &Place) {
-    let folder = StateDir { state_dir: Some(place.folder.path().into()) };
-    let which = Which { place: folder, ..Which::default() };
+    let which = Which { state_dir: Some(place.folder.path().into()), ..Which::default() };
+    let asked = Asked { which: &which, user: &place.user };
     for form in [Form::Table, Form::Json, Form::Prometheus, Form::Nagios] {
-        let (text, exit) = status::show(&which, &form, &place.user, &place.proc).unwrap();
+        let (text, exit) = status::show(asked, &form, &place.proc).unwrap();
         assert!(!text.chars().any(|c| c != '\n' && is_control(c)), "{text:?}");
         let lines = text.lines().count();
         let is_well_formed = match form {

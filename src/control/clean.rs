@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::Failure;
-use super::instances::{Known, before, each, known};
+use super::instances::{Asked, Known};
 use crate::exit::ExitCode;
 use crate::fs::{Dir, Trust};
 use crate::input::cli::Clean;
@@ -21,23 +21,23 @@ use crate::time::boot_id;
 /// The endings of an instance's files in the state directory. The lock comes last: until then it keeps others away.
 const STATE: [&str; 7] = ["json", "json.damaged", "pause", "start", "stuck", "hook", "lock"];
 
-pub fn clean(asked: &Clean, user: &User, stderr: &mut Stderr) -> Result<ExitCode, Failure> {
-    let Clean { which, logs, log_dir } = asked;
-    let place = &which.place;
-    if *logs && place.state_dir.is_some() && log_dir.is_none() {
+pub fn clean(what: &Clean, user: &User, stderr: &mut Stderr) -> Result<ExitCode, Failure> {
+    let Clean { which, logs, log_dir } = what;
+    let asked = Asked { which, user };
+    if *logs && which.state_dir.is_some() && log_dir.is_none() {
         let line = "--logs beside --state-dir needs --log-dir DIR: where are the logs?";
         return Err(Failure::new(ExitCode::Usage, line));
     }
     let usual = Dirs::of(user);
     let dirs = Dirs {
         logs: log_dir.as_ref().map_or(usual.logs, |given| user.path(given)),
-        state: user.state_folder(place.state_dir.as_ref()),
-        old_state: before(place, user),
+        state: asked.folder(),
+        old_state: asked.before(),
         ..usual
     };
     let logs_of =
         |name: &Name| if *logs { left_in(&dirs.logs, |file| is_log(file, name)) } else { Vec::new() };
-    let mut known = known(which, user);
+    let mut known = asked.known();
     for name in which.names.iter().filter_map(|asked| name(asked.to_str()?).ok()) {
         // After a boot, logs may be all that there is.
         if !logs_of(&name).is_empty() {
@@ -50,10 +50,9 @@ pub fn clean(asked: &Clean, user: &User, stderr: &mut Stderr) -> Result<ExitCode
             });
         }
     }
-    each(which, &known, &dirs.state, stderr, |Known { name, .. }| {
-        Ok(remove(name, &dirs, &logs_of(name))?.to_owned())
-    })
-    .map_err(|none| none.lines.into())
+    let removed =
+        asked.each(&known, stderr, |Known { name, .. }| Ok(remove(name, &dirs, &logs_of(name))?.to_owned()));
+    removed.map_err(|none| none.lines.into())
 }
 
 /// Removes the instance's state, and these `logs`. Says what was removed, or why nothing was.

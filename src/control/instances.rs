@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Failure, tell};
 use crate::exit::ExitCode;
-use crate::input::cli::{StateDir, Which};
+use crate::input::cli::Which;
 use crate::input::config_file;
 use crate::input::suggest::meant;
 use crate::log::Stderr;
@@ -42,121 +42,136 @@ impl Known {
     }
 }
 
-/// All watchdogs that the commands know: those of the user, and root's; and those of a template that are meant.
-pub fn known(which: &Which, user: &User) -> Vec<Known> {
-    let place = &which.place;
-    let (own, before) = (user.state_folder(place.state_dir.as_ref()), before(place, user));
-    let is_there = |name: &Name| template::is_there(&config_file::of(name.to_string().as_ref(), user));
-    let of = |folder: &PathBuf, name: Name, has_state| {
-        let before = before.clone().filter(|_| *folder == own);
-        let is_configured = is_there(&name);
-        Known { name, folder: folder.clone(), before, has_state, is_configured }
-    };
-    let mut known = Vec::new();
-    for folder in &directories(place, user) {
-        let mut names = state::names(folder);
-        names.extend(before.iter().filter(|_| *folder == own).flat_map(|before| state::names(before)));
-        names.sort_by_key(Name::to_string);
-        names.dedup();
-        known.extend(names.into_iter().map(|name| of(folder, name, true)));
+/// For which watchdogs a command is, and who gives it.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    pub which: &'a Which,
+    pub user: &'a User,
+}
+
+impl Asked<'_> {
+    /// The directory of the user's own states.
+    pub fn folder(self) -> PathBuf {
+        self.user.state_folder(self.which.state_dir.as_ref())
     }
-    // Where the state is elsewhere, it alone says which there are.
-    if place.state_dir.is_none() {
+
+    /// Where the states were before there was a place for each machine.
+    pub fn before(self) -> Option<PathBuf> {
+        Dirs::of(self.user).old_state.filter(|_| self.which.state_dir.is_none())
+    }
+
+    /// The directories in which states may be: the user's own, and root's, for all to see.
+    pub fn directories(self) -> Vec<PathBuf> {
+        let (own, roots) = (self.folder(), PathBuf::from(ROOTS_STATE));
+        if self.which.state_dir.is_some() || own == roots { vec![own] } else { vec![own, roots] }
+    }
+
+    /// What to type to say `command`, such as `start`, to the watchdog `name`.
+    pub fn order(self, command: &str, name: &Name) -> String {
+        let place = self.which.state_dir.as_ref().map(|folder| format!(" --state-dir {}", quoted(folder)));
+        escaped(&format!("watchdog {command} {name}{}", place.unwrap_or_default()))
+    }
+
+    /// All watchdogs that the commands know: those of the user, and root's; and those of a template that are meant.
+    pub fn known(self) -> Vec<Known> {
+        let Asked { which, user } = self;
+        let (own, before) = (self.folder(), self.before());
+        let is_there = |name: &Name| template::is_there(&config_file::of(name.to_string().as_ref(), user));
+        let of = |folder: &PathBuf, name: Name, has_state| {
+            let before = before.clone().filter(|_| *folder == own);
+            let is_configured = is_there(&name);
+            Known { name, folder: folder.clone(), before, has_state, is_configured }
+        };
+        let mut known = Vec::new();
+        for folder in &self.directories() {
+            let before = before.iter().filter(|_| *folder == own);
+            let names = state::names(before.chain([folder]));
+            known.extend(names.into_iter().map(|name| of(folder, name, true)));
+        }
+        // Where the state is elsewhere, it alone says which there are.
+        if which.state_dir.is_some() {
+            return known;
+        }
         let own_files = config_file::names(&user.config_folder()).into_iter().map(|name| (name, true));
         // Everybody may run what is configured there, and what root runs is root's.
         let system_files = config_file::names(Path::new(SYSTEM_CONFIG));
         let made = which.names.iter().filter_map(|asked| name(asked.to_str()?).ok()).filter(is_there);
-        for (name, is_own) in own_files.chain(system_files.into_iter().chain(made).map(|name| (name, false)))
-        {
-            let is_it = |it: &Known| it.name == name && (it.folder == own || !is_own);
-            if !known.iter().any(is_it) {
+        let others = system_files.into_iter().chain(made).map(|name| (name, false));
+        for (name, is_own) in own_files.chain(others) {
+            if !known.iter().any(|it| it.name == name && (it.folder == own || !is_own)) {
                 known.push(of(&own, name, false));
             }
         }
+        known
     }
-    known
-}
 
-/// Where the states were before there was a place for each machine.
-pub fn before(place: &StateDir, user: &User) -> Option<PathBuf> {
-    Dirs::of(user).old_state.filter(|_| place.state_dir.is_none())
-}
-
-/// The directories in which states may be: the user's own, and root's, for all to see.
-pub fn directories(place: &StateDir, user: &User) -> Vec<PathBuf> {
-    let own = user.state_folder(place.state_dir.as_ref());
-    let roots = PathBuf::from(ROOTS_STATE);
-    if place.state_dir.is_some() || own == roots { vec![own] } else { vec![own, roots] }
-}
-
-/// Does the same for each of the `known` that a command is for and whose state is in the `folder`, one after the other,
-/// and says what came of it.
-///
-/// # Errors
-/// As [`select`].
-pub fn each(
-    which: &Which,
-    known: &[Known],
-    folder: &Path,
-    stderr: &mut Stderr,
-    mut act: impl FnMut(&Known) -> Result<String, Failure>,
-) -> Result<ExitCode, Failure> {
-    let mut exits = Vec::new();
-    for known in select(which, known, Some(folder))? {
-        match act(known) {
-            Ok(done) => tell(&format!("{}: {done}", known.name)),
-            Err(Failure { exit, lines }) => {
-                for line in lines {
-                    stderr.complain(&format!("{}: {line}", known.name));
+    /// Does the same for each of the `known` that are meant and the user's own, one after the other, and says what
+    /// came of it.
+    ///
+    /// # Errors
+    /// As [`Asked::select`].
+    pub fn each(
+        self,
+        known: &[Known],
+        stderr: &mut Stderr,
+        mut act: impl FnMut(&Known) -> Result<String, Failure>,
+    ) -> Result<ExitCode, Failure> {
+        let mut exits = Vec::new();
+        for known in self.select(known, Some(&self.folder()))? {
+            match act(known) {
+                Ok(done) => tell(&format!("{}: {done}", known.name)),
+                Err(Failure { exit, lines }) => {
+                    for line in lines {
+                        stderr.complain(&format!("{}: {line}", known.name));
+                    }
+                    exits.push(exit);
                 }
-                exits.push(exit);
             }
         }
+        let by_weight = [ExitCode::NoPermission, ExitCode::Usage, ExitCode::NotDone];
+        Ok(by_weight.into_iter().find(|exit| exits.contains(exit)).unwrap_or(ExitCode::Success))
     }
-    let by_weight = [ExitCode::NoPermission, ExitCode::Usage, ExitCode::NotDone];
-    Ok(by_weight.into_iter().find(|exit| exits.contains(exit)).unwrap_or(ExitCode::Success))
-}
 
-/// Those of the `known` that a command is for, each once, in the order in which they are asked for: if there is a
-/// `folder`, only those whose state is there.
-///
-/// # Errors
-/// One is not known, or root's; or there is none. If all are root's, that is all that is missing.
-pub fn select<'a>(
-    which: &Which,
-    known: &'a [Known],
-    folder: Option<&Path>,
-) -> Result<Vec<&'a Known>, Failure> {
-    let is_ours = |known: &&Known| folder.is_none_or(|folder| known.folder == folder);
-    let (ours, roots): (Vec<_>, Vec<_>) = known.iter().partition(is_ours);
-    if which.all {
-        let looked = folder.map(|folder| format!(" (looked in {})", folder.display())).unwrap_or_default();
-        let none = || format!("no watchdog has run or is configured{looked}").into();
-        return if ours.is_empty() { Err(none()) } else { Ok(ours) };
-    }
-    let (mut selected, mut wrong, mut exit) = (Vec::new(), Vec::new(), ExitCode::NoPermission);
-    for asked in &which.names {
-        let glob = Glob::read(asked);
-        let is_meant = |known: &&Known| match &glob {
-            Some(glob) => glob.matches(&known.name),
-            None => known.is_called(asked),
-        };
-        let mut meant = ours.iter().copied().filter(is_meant).peekable();
-        if meant.peek().is_some() {
-            selected.extend(meant);
-        } else if roots.iter().any(is_meant) {
-            wrong.push(format!("'{}' is root's watchdog; run this command as root", asked.to_string_lossy()));
-        } else {
-            exit = ExitCode::Usage;
-            wrong.push(unheard_of(asked, glob.is_some(), &ours));
+    /// Those of the `known` that are meant, each once, in the order in which they are asked for: if there is a
+    /// `folder`, only those whose state is there.
+    ///
+    /// # Errors
+    /// One is not known, or root's; or there is none. If all are root's, that is all that is missing.
+    pub fn select<'a>(self, known: &'a [Known], folder: Option<&Path>) -> Result<Vec<&'a Known>, Failure> {
+        let is_ours = |known: &&Known| folder.is_none_or(|folder| known.folder == folder);
+        let (ours, roots): (Vec<_>, Vec<_>) = known.iter().partition(is_ours);
+        if self.which.all {
+            let looked = folder.map(|folder| format!(" (looked in {})", folder.display()));
+            let none = format!("no watchdog has run or is configured{}", looked.unwrap_or_default());
+            return if ours.is_empty() { Err(none.into()) } else { Ok(ours) };
         }
+        let (mut selected, mut lines, mut exit) = (Vec::new(), Vec::new(), ExitCode::NoPermission);
+        for asked in &self.which.names {
+            let glob = Glob::read(asked);
+            let is_meant = |known: &&Known| match &glob {
+                Some(glob) => glob.matches(&known.name),
+                None => known.is_called(asked),
+            };
+            let before = selected.len();
+            selected.extend(ours.iter().copied().filter(is_meant));
+            if selected.len() > before {
+                continue;
+            }
+            if roots.iter().any(is_meant) {
+                let asked = asked.to_string_lossy();
+                lines.push(format!("'{asked}' is root's watchdog; run this command as root"));
+            } else {
+                exit = ExitCode::Usage;
+                lines.push(unheard_of(asked, glob.is_some(), &ours));
+            }
+        }
+        if !lines.is_empty() {
+            return Err(Failure { exit, lines });
+        }
+        let mut seen = HashSet::new();
+        selected.retain(|known| seen.insert((known.name.to_string(), &known.folder)));
+        Ok(selected)
     }
-    if !wrong.is_empty() {
-        return Err(Failure { exit, lines: wrong });
-    }
-    let mut seen = HashSet::new();
-    selected.retain(|known| seen.insert((known.name.to_string(), &known.folder)));
-    Ok(selected)
 }
 
 /// What stands for several names, as in a shell. No name has its characters.
@@ -183,12 +198,6 @@ impl Glob {
     fn matches(&self, name: &Name) -> bool {
         self.0.as_ref().is_some_and(|pattern| pattern.matches(name.to_string().as_bytes()))
     }
-}
-
-/// What to type to say `command`, such as `start`, to the watchdog `name`.
-pub fn order(command: &str, name: &Name, place: &StateDir) -> String {
-    let place = place.state_dir.as_ref().map(|folder| format!(" --state-dir {}", quoted(folder)));
-    escaped(&format!("watchdog {command} {name}{}", place.unwrap_or_default()))
 }
 
 /// How many names a line has at most.

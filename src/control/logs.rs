@@ -10,7 +10,7 @@ use std::process::Command;
 use rustix::fs::OFlags;
 
 use super::Failure;
-use super::instances::{Known, known, order, select};
+use super::instances::{Asked, Known};
 use crate::exit::ExitCode;
 use crate::input::cli::Logs;
 use crate::input::{config_file, resolve};
@@ -25,20 +25,26 @@ use crate::time::boot_id;
 ///
 /// # Errors
 /// A name is not known, or a number is none.
-pub fn show(asked: &Logs, user: &User, stderr: &mut Stderr) -> Result<ExitCode, Failure> {
+pub fn show(what: &Logs, user: &User, stderr: &mut Stderr) -> Result<ExitCode, Failure> {
+    let Logs { which, lines, follow, output } = what;
+    let asked = Asked { which, user };
     let read = |given| settings::check("lines", given, |given| values::lines(values::text(given)?));
-    let lines = asked.lines.as_deref().map(read).transpose().map_err(|wrong| wrong.to_string())?;
-    let known = known(&asked.which, user);
+    let lines = lines.as_deref().map(read).transpose().map_err(|wrong| wrong.to_string())?;
+    let known = asked.known();
     let (mut logs, mut exit) = (Vec::new(), ExitCode::NotDone);
-    for known in select(&asked.which, &known, None).map_err(|none| none.lines)? {
-        let log = log_of(known, asked.output, user);
+    for known in asked.select(&known, None).map_err(|none| none.lines)? {
+        let log = log_of(known, *output, user);
         match openable(&log) {
             Ok(()) => logs.push(log),
             Err(error) => {
                 if error.kind() == io::ErrorKind::PermissionDenied {
                     exit = ExitCode::NoPermission;
                 }
-                stderr.complain(&format!("{}: {}", known.name, unreadable(&log, &error, known, asked)));
+                stderr.complain(&format!(
+                    "{}: {}",
+                    known.name,
+                    unreadable(&log, &error, *output, || asked.order("status", &known.name))
+                ));
             }
         }
     }
@@ -47,7 +53,7 @@ pub fn show(asked: &Logs, user: &User, stderr: &mut Stderr) -> Result<ExitCode, 
     }
     let mut tail = Command::new("tail");
     // By name: a log is moved away when it is too long, and the output log is cut.
-    tail.args(asked.follow.then_some("-F"));
+    tail.args(follow.then_some("-F"));
     tail.args(lines.map(|lines| format!("-n{lines}"))).arg("--").args(&logs);
     let error = tail.exec();
     let logs: Vec<_> = logs.iter().map(|log| quoted(log.as_os_str())).collect();
@@ -81,15 +87,14 @@ fn openable(log: &Path) -> io::Result<()> {
 }
 
 /// Why there is nothing to be seen of it, and what to do.
-fn unreadable(log: &Path, error: &io::Error, known: &Known, asked: &Logs) -> String {
+fn unreadable(log: &Path, error: &io::Error, is_output: bool, status: impl Fn() -> String) -> String {
     let log = log.display();
     match error.kind() {
-        io::ErrorKind::NotFound if asked.output => {
+        io::ErrorKind::NotFound if is_output => {
             format!("there is no {log}: no start command has run; the watchdog's own log is without --output")
         }
         io::ErrorKind::NotFound => {
-            let status = order("status", &known.name, &asked.which.place);
-            format!("there is no {log} yet; to see whether it is watched: {status}")
+            format!("there is no {log} yet; to see whether it is watched: {}", status())
         }
         io::ErrorKind::PermissionDenied => {
             format!(

@@ -1,10 +1,9 @@
 //! The commands.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
-use std::ffi::OsString;
-
+use self::instances::Asked;
 use crate::exit::ExitCode;
 use crate::input::cli::{Command, brief_help};
 use crate::input::suggest::long_dash;
@@ -16,7 +15,7 @@ use crate::time::now;
 
 mod clean;
 pub mod dry_run;
-mod instances;
+pub mod instances;
 mod logs;
 mod pause;
 mod probe;
@@ -27,7 +26,7 @@ mod validate;
 mod watch;
 
 /// Why a command has not done all that it was asked for, a line for each reason; and how it ends.
-struct Failure {
+pub struct Failure {
     exit: ExitCode,
     lines: Vec<String>,
 }
@@ -67,21 +66,22 @@ pub fn run(command: &Command, words: &[OsString], user: &User, stderr: &mut Stde
         stderr.complain(&instead);
         return ExitCode::Usage;
     }
+    let asked = |which| Asked { which, user };
     let done = match command {
         Command::Help => {
             print(&brief_help());
             Ok(ExitCode::Success)
         }
-        Command::Status { which, form } => status::status(which, form, user),
-        Command::Logs(asked) => logs::show(asked, user, stderr),
-        Command::Pause { which, time } => pause::pause(which, time.as_deref(), user, stderr),
-        Command::Ask { request, which } => request::ask(*request, which, user, stderr),
+        Command::Status { which, form } => status::status(asked(which), form),
+        Command::Logs(logs) => logs::show(logs, user, stderr),
+        Command::Pause { which, time } => pause::pause(asked(which), time.as_deref(), stderr),
+        Command::Ask { request, which } => request::ask(*request, asked(which), stderr),
         Command::TestHook { config } => test_hook::run(config, user, stderr),
         Command::Validate { files } => return validate::run(files, user, stderr),
         Command::Probe { check, timeout } => probe::run(check, timeout.as_deref()),
-        Command::Resume { which } if which.upgrade => pause::resume_after_upgrade(&which.place, user),
-        Command::Resume { which } => pause::say(which, None, now(), user, stderr),
-        Command::Clean(asked) => clean::clean(asked, user, stderr),
+        Command::Resume { which } if which.upgrade => pause::resume_after_upgrade(asked(which)),
+        Command::Resume { which } => pause::say(asked(which), None, now(), stderr),
+        Command::Clean(what) => clean::clean(what, user, stderr),
     };
     done.unwrap_or_else(|failure| {
         for line in &failure.lines {

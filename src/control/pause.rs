@@ -5,13 +5,12 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::time::Duration;
 
-use super::instances::{before, each, known, order};
+use super::instances::Asked;
 use super::{Failure, tell, time};
 use crate::exit::ExitCode;
 use crate::fs::Dir;
 use crate::hold::pause::{begin_upgrade, end_upgrade};
 use crate::hold::{Held, Hold};
-use crate::input::cli::{StateDir, Which};
 use crate::log::Stderr;
 use crate::policy::Life;
 use crate::settings::dirs::User;
@@ -20,20 +19,15 @@ use crate::sys::PROC;
 use crate::text::{escaped, quoted, span};
 use crate::time::{Time, boot_id, now};
 
-pub fn pause(
-    which: &Which,
-    given: Option<&OsStr>,
-    user: &User,
-    stderr: &mut Stderr,
-) -> Result<ExitCode, Failure> {
+pub fn pause(asked: Asked, given: Option<&OsStr>, stderr: &mut Stderr) -> Result<ExitCode, Failure> {
     let time = time("for", given).map_err(|wrong| wrong.to_string())?;
     let now = now();
     let until = time.map(|time| now + time);
-    if !which.upgrade {
-        if let Some(instead) = stray_time(which, time, user) {
+    if !asked.which.upgrade {
+        if let Some(instead) = stray_time(asked, time) {
             return Err(instead.into());
         }
-        return say(which, Some(&Held::new(Hold::Paused, until)), now, user, stderr);
+        return say(asked, Some(&Held::new(Hold::Paused, until)), now, stderr);
     }
     let (Some(until), Some(time)) = (until, time) else {
         return Err(Failure::new(
@@ -41,19 +35,20 @@ pub fn pause(
             "--upgrade needs --for TIME, such as --for 30m, so that the pause ends even if the upgrade is interrupted",
         ));
     };
-    let folder = user.state_folder(which.place.state_dir.as_ref());
+    let folder = asked.folder();
     begin_upgrade(&folder, &boot_id(Path::new(PROC)), until, now)
         .map_err(|error| format!("cannot write to {}: {error}", folder.display()))?;
-    warn_unheeded(&folder, user, stderr);
+    warn_unheeded(&folder, asked.user, stderr);
     tell_somebody(&format!("all watchdogs paused for {}", span(time)));
     Ok(ExitCode::Success)
 }
 
 /// What to type in place of a time behind the names.
-fn stray_time(which: &Which, given: Option<Duration>, user: &User) -> Option<String> {
-    let (last, names) = which.names.split_last().filter(|(_, names)| given.is_none() && !names.is_empty())?;
+fn stray_time(asked: Asked, given: Option<Duration>) -> Option<String> {
+    let (last, names) =
+        asked.which.names.split_last().filter(|(_, names)| given.is_none() && !names.is_empty())?;
     values::interval(last.to_str()?).ok()?;
-    let is_name = known(which, user).iter().any(|known| known.is_called(last));
+    let is_name = asked.known().iter().any(|known| known.is_called(last));
     let names: Vec<_> = names.iter().filter(|name| *name != "for").map(|name| quoted(name)).collect();
     let (names, time) = (names.join(" "), quoted(last));
     (!is_name).then(|| {
@@ -64,9 +59,8 @@ fn stray_time(which: &Which, given: Option<Duration>, user: &User) -> Option<Str
     })
 }
 
-pub fn resume_after_upgrade(place: &StateDir, user: &User) -> Result<ExitCode, Failure> {
-    let folder = user.state_folder(place.state_dir.as_ref());
-    for folder in [Some(folder), before(place, user)].into_iter().flatten() {
+pub fn resume_after_upgrade(asked: Asked) -> Result<ExitCode, Failure> {
+    for folder in [Some(asked.folder()), asked.before()].into_iter().flatten() {
         end_upgrade(&folder)
             .map_err(|error| format!("cannot end the pause in {}: {error}", folder.display()))?;
     }
@@ -90,19 +84,11 @@ fn warn_unheeded(folder: &Path, user: &User, stderr: &mut Stderr) {
 }
 
 /// Says to each of the instances that its process is to be left alone, or no longer.
-pub fn say(
-    which: &Which,
-    hold: Option<&Held>,
-    now: Time,
-    user: &User,
-    stderr: &mut Stderr,
-) -> Result<ExitCode, Failure> {
-    let (place, known) = (&which.place, known(which, user));
-    let folder = user.state_folder(place.state_dir.as_ref());
-    let boot_id = boot_id(Path::new(PROC));
-    let said = each(which, &known, &folder, stderr, |known| {
+pub fn say(asked: Asked, hold: Option<&Held>, now: Time, stderr: &mut Stderr) -> Result<ExitCode, Failure> {
+    let (folder, boot_id) = (asked.folder(), boot_id(Path::new(PROC)));
+    let said = asked.each(&asked.known(), stderr, |known| {
         let (name, files) = (&known.name, known.files(&boot_id));
-        let start = || order("start", name, place);
+        let start = || asked.order("start", name);
         if files.holds(now).iter().any(|held| held.hold == Hold::Stopped) {
             return Err(format!("it is stopped, not paused; to start it: {}", start()).into());
         }
@@ -110,7 +96,7 @@ pub fn say(
         let state = files.state_of_this_boot().ok().flatten();
         Ok(match hold.map(|held| held.until) {
             Some(Some(until)) => format!("paused for {}", span(until.saturating_sub(now))),
-            Some(None) => format!("paused until '{}' or a reboot", order("resume", name, place)),
+            Some(None) => format!("paused until '{}' or a reboot", asked.order("resume", name)),
             None if state.is_some_and(|state| state.memory.life == Life::Finished) => {
                 format!("resumed; failures forgotten; it has finished; to start it: {}", start())
             }
@@ -119,7 +105,7 @@ pub fn say(
     });
     let exit = said.map_err(|none| none.lines)?;
     if exit == ExitCode::Success {
-        warn_unheeded(&folder, user, stderr);
+        warn_unheeded(&folder, asked.user, stderr);
     }
     Ok(exit)
 }

@@ -9,11 +9,10 @@ use rustix::io::Errno;
 use rustix::process::{Signal, pidfd_send_signal, test_kill_process};
 
 use super::Failure;
-use super::instances::{each, known, order};
+use super::instances::Asked;
 use super::pause::unwritten;
 use crate::exit::ExitCode;
 use crate::hold::{Held, Hold};
-use crate::input::cli::{StateDir, Which};
 use crate::input::{config_file, resolve};
 use crate::log::Stderr;
 use crate::policy::{Answer, Life, NotDone, Request};
@@ -21,7 +20,6 @@ use crate::process::StoredProcess;
 use crate::process::handle::{ProcessFd, open_pidfd};
 use crate::process::scan::{Proc, Unknown};
 use crate::report::words::held as held_words;
-use crate::settings::dirs::User;
 use crate::settings::name::Name;
 use crate::settings::{Settings, template};
 use crate::state::request::{MadeRequest, Progress, Reply};
@@ -46,26 +44,24 @@ const MOST_ROUNDS: usize = 5;
 type Outcome = Result<String, Failure>;
 
 /// Asks for the same of each of the instances, one after the other, and says what came of it.
-pub fn ask(request: Request, which: &Which, user: &User, stderr: &mut Stderr) -> Result<ExitCode, Failure> {
+pub fn ask(request: Request, asked: Asked, stderr: &mut Stderr) -> Result<ExitCode, Failure> {
     let proc = Proc::new(Path::new(PROC)).map_err(|unknown| Failure::new(ExitCode::CannotTell, unknown.0))?;
-    let (place, boot_id) = (&which.place, boot_id(Path::new(PROC)));
-    let folder = user.state_folder(place.state_dir.as_ref());
-    each(which, &known(which, user), &folder, stderr, |known| {
+    let boot_id = boot_id(Path::new(PROC));
+    asked.each(&asked.known(), stderr, |known| {
         let (name, files) = (&known.name, known.files(&boot_id));
-        let is_named = which.names.contains(&name.to_string().into());
-        Asker { request, name, files, is_named, place, user, proc: &proc }.carry_out()
+        let is_named = asked.which.names.contains(&name.to_string().into());
+        Asker { request, asked, name, files, is_named, proc: &proc }.carry_out()
     })
 }
 
 /// Whoever asks for something of an instance.
 struct Asker<'a> {
     request: Request,
+    asked: Asked<'a>,
     name: &'a Name,
     files: Files,
     /// It was given by its name, and not with others.
     is_named: bool,
-    place: &'a StateDir,
-    user: &'a User,
     proc: &'a Proc,
 }
 
@@ -126,7 +122,7 @@ impl Asker<'_> {
             let command = if self.request == Request::Start { "start" } else { "restart" };
             return Err(failed(format!(
                 "nothing was done, since packages are being upgraded; '{}' does it all the same",
-                order(command, self.name, self.place)
+                self.asked.order(command, self.name)
             )));
         }
         Ok(())
@@ -172,11 +168,11 @@ impl Asker<'_> {
 
     /// The configuration file of this instance, if there is one.
     fn configuration(&self) -> Result<Option<(PathBuf, Settings)>, Failure> {
-        let file = config_file::of(self.name.to_string().as_ref(), self.user);
+        let file = config_file::of(self.name.to_string().as_ref(), self.asked.user);
         if !template::is_there(&file) {
             return Ok(None);
         }
-        let settings = resolve::of_file(&file, self.user)?;
+        let settings = resolve::of_file(&file, self.asked.user)?;
         // One that says so is of another instance.
         let is_ours = settings.name == *self.name && settings.dirs.state == self.files.folder;
         Ok(is_ours.then_some((file, settings)))
@@ -221,7 +217,7 @@ impl Asker<'_> {
             };
             return not_done(format!(
                 "{what} and there is no configuration file of it: start its watchdog, or write {}",
-                self.user.config_folder().join(format!("{}.toml", self.name)).display()
+                self.asked.user.config_folder().join(format!("{}.toml", self.name)).display()
             ));
         }
         // Such a run knows nothing of this request.
@@ -273,7 +269,7 @@ impl Asker<'_> {
 
     fn outcome(&self, Reply { answer, detail }: Reply, watchdog: Option<Pid>) -> Outcome {
         let detail = detail.map(|detail| format!("; {detail}")).unwrap_or_default();
-        let stays = || format!("until '{}' or a boot", order("start", self.name, self.place));
+        let stays = || format!("until '{}' or a boot", self.asked.order("start", self.name));
         match (answer, self.request) {
             (Answer::Done, Request::Stop) => {
                 let watchdog = watchdog.map(|pid| format!("; the watchdog itself (pid {pid}) keeps running"));

@@ -4,16 +4,15 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use super::instances::{Known, directories, known, select};
+use super::instances::{Asked, Known};
 use super::{Failure, watch};
 use crate::exit::ExitCode;
 use crate::fs::{Dir, Trust, WaitFor};
-use crate::input::cli::{Form, Which};
+use crate::input::cli::Form;
 use crate::log::deliver;
 use crate::process::scan::{Proc, Unknown};
 use crate::render::{json, nagios, prometheus, status_table};
 use crate::report::snapshot::{Live, Remark, Snapshot, Status, Watcher};
-use crate::settings::dirs::User;
 use crate::state::{Files, State, Unread};
 use crate::sys::PROC;
 use crate::text::{escaped, quoted};
@@ -26,10 +25,10 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 ///
 /// # Errors
 /// Names of which nobody has heard; or a file that cannot be written.
-pub(super) fn status(which: &Which, form: &Form, user: &User) -> Result<ExitCode, Failure> {
+pub(super) fn status(asked: Asked, form: &Form) -> Result<ExitCode, Failure> {
     let shown = match Proc::new(Path::new(PROC)) {
-        Ok(proc) if *form == Form::Watch => return watch::run(which, user, &proc),
-        Ok(proc) => show(which, form, user, &proc).map_err(Failure::from),
+        Ok(proc) if *form == Form::Watch => return watch::run(asked, &proc),
+        Ok(proc) => show(asked, form, &proc).map_err(Failure::from),
         Err(Unknown(why)) => Err(Failure::new(ExitCode::Lsb(4), why)),
     };
     let (text, exit) = match (shown, form) {
@@ -71,14 +70,14 @@ fn for_nagios((line, status): (String, u8)) -> (String, ExitCode) {
 ///
 /// # Errors
 /// Names of which nobody has heard.
-pub fn show(which: &Which, form: &Form, user: &User, proc: &Proc) -> Result<(String, ExitCode), Vec<String>> {
+pub fn show(asked: Asked, form: &Form, proc: &Proc) -> Result<(String, ExitCode), Vec<String>> {
     // People are not interested in what has never run; who watches a fleet misses it.
     let is_fleet = !matches!(form, Form::Table | Form::Watch | Form::Json);
-    let snapshots = snapshots(which, is_fleet, user, proc)?;
+    let snapshots = snapshots(asked, is_fleet, proc)?;
     Ok(match form {
         Form::Table | Form::Watch if snapshots.is_empty() => {
             let folders: Vec<_> =
-                directories(&which.place, user).iter().map(|folder| folder.display().to_string()).collect();
+                asked.directories().iter().map(|folder| folder.display().to_string()).collect();
             let text = format!("no watchdog has run lately (looked in {})\n", escaped(&folders.join(" or ")));
             (text, lsb(&snapshots))
         }
@@ -107,20 +106,15 @@ fn lsb(snapshots: &[Snapshot]) -> ExitCode {
 ///
 /// # Errors
 /// Names of which nobody has heard.
-pub fn snapshots(
-    which: &Which,
-    has_unrun: bool,
-    user: &User,
-    proc: &Proc,
-) -> Result<Vec<Snapshot>, Vec<String>> {
+pub fn snapshots(asked: Asked, has_unrun: bool, proc: &Proc) -> Result<Vec<Snapshot>, Vec<String>> {
     let boot_id = boot_id(proc.root());
-    let known = known(which, user);
-    let wanted = if which.names.is_empty() {
+    let known = asked.known();
+    let wanted = if asked.which.names.is_empty() {
         let is_wanted =
-            |known: &&Known| which.all || (known.has_state || has_unrun) && !is_over(known, &boot_id);
+            |known: &&Known| asked.which.all || (known.has_state || has_unrun) && !is_over(known, &boot_id);
         known.iter().filter(is_wanted).collect()
     } else {
-        select(which, &known, None).map_err(|none| none.lines)?
+        asked.select(&known, None).map_err(|none| none.lines)?
     };
     Ok(wanted.iter().map(|known| snapshot(known, &boot_id, proc)).collect())
 }

@@ -7,12 +7,11 @@ use libc::{SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGWINCH};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::tcgetwinsize;
 
+use super::instances::Asked;
 use super::{Failure, status};
 use crate::exit::ExitCode;
-use crate::input::cli::Which;
 use crate::process::scan::Proc;
 use crate::render::screen;
-use crate::settings::dirs::User;
 use crate::supervise::signals::Signals;
 use crate::time::{SecondsFormat, local};
 
@@ -27,20 +26,20 @@ const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
 ///
 /// # Errors
 /// A name is not known, or there is no terminal.
-pub fn run(which: &Which, user: &User, proc: &Proc) -> Result<ExitCode, Failure> {
+pub fn run(asked: Asked, proc: &Proc) -> Result<ExitCode, Failure> {
     let is_dumb = std::env::var_os("TERM").is_none_or(|kind| kind == "dumb");
     if is_dumb || !io::stdout().is_terminal() {
         let line = "--watch needs a terminal; elsewhere: watchdog status, or --json for scripts";
         return Err(Failure::new(ExitCode::Usage, line));
     }
-    status::snapshots(which, false, user, proc)?;
+    status::snapshots(asked, false, proc)?;
     let mut signals = Signals::of(&[SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGWINCH])
         .map_err(|error| format!("signals cannot be caught: {error}"))?;
     let mut screen = Screen::enter();
     loop {
         let size = tcgetwinsize(rustix::stdio::stdout()).map_or((0, 0), |size| (size.ws_row, size.ws_col));
         let time = local(SystemTime::now(), SecondsFormat::Secs);
-        let frame = status::snapshots(which, false, user, proc).map(|all| screen::frame(all, size, &time));
+        let frame = status::snapshots(asked, false, proc).map(|all| screen::frame(all, size, &time));
         if write(&frame.unwrap_or_else(|wrong| screen::over(&wrong))).is_err() {
             return Ok(ExitCode::Success);
         }

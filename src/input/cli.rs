@@ -99,8 +99,8 @@ pub struct Which {
     pub all: bool,
     /// Every one, while packages are upgraded.
     pub upgrade: bool,
-    /// Where their state is.
-    pub place: StateDir,
+    /// The directory of their state, if it is not the usual one.
+    pub state_dir: Option<OsString>,
 }
 
 /// Which logs are to be shown, and how.
@@ -125,13 +125,6 @@ pub struct Clean {
     pub logs: bool,
     /// Where the logs are, if not in the usual place.
     pub log_dir: Option<OsString>,
-}
-
-/// Where the state of watchdogs is.
-#[derive(Debug, Default)]
-pub struct StateDir {
-    /// The directory, if it is not the usual one.
-    pub state_dir: Option<OsString>,
 }
 
 const ABOUT: &str = "Keeps one named process running: starts it when missing, and says how it died";
@@ -338,11 +331,11 @@ impl Command {
         };
         let (names, files) = (all("names"), all("files"));
         let mut one = |id: &str| -> Option<OsString> { typed.try_remove_one(id).ok().flatten() };
-        let place = StateDir { state_dir: one("state_dir") };
+        let state_dir = one("state_dir");
         let (time, lines, log_dir) = (one("time"), one("lines"), one("log_dir"));
         let (check, timeout, config) = (one("check"), one("timeout"), one("config"));
         let is_given = |flag| matches!(typed.try_get_one(flag), Ok(Some(true)));
-        let which = Which { names, all: is_given("all"), upgrade: is_given("upgrade"), place };
+        let which = Which { names, all: is_given("all"), upgrade: is_given("upgrade"), state_dir };
         let (follow, output, logs) = (is_given("follow"), is_given("output"), is_given("logs"));
         Some(match name {
             "status" => Command::Status { which, form: Form::read(&mut typed) },

@@ -143,13 +143,12 @@ impl Deaths {
     /// One more, at `now`, and how often that makes; nothing if it was `Stopped`.
     pub fn add(&mut self, ending: Cause, now: Time) -> Tally {
         self.times.retain(|time| *time <= now && now.saturating_sub(*time) < DAY);
-        if ending != Cause::Stopped {
-            let too_many = (self.times.len() + 1).saturating_sub(MOST_DEATHS);
-            self.times.drain(..too_many);
-            self.times.push(now);
-            return self.tally(now);
+        if ending == Cause::Stopped {
+            return Tally::default();
         }
-        Tally::default()
+        self.times.push(now);
+        self.times.drain(..self.times.len().saturating_sub(MOST_DEATHS));
+        self.tally(now)
     }
 
     /// How often it died, as of `now`.

@@ -143,8 +143,8 @@ impl Lock {
 
 /// Takes the lock of the file in the state directory. The watchdog that did not say that it ended, if any.
 fn in_file(files: &Files, settings: &str) -> Result<(InFile, Option<Pid>), NoLock> {
-    let (mut name, mut dir) = (files.file("lock"), Dir::make(&files.folder, files.trust)?);
     for _ in 0..MOST_TRIES {
+        let (name, dir) = (files.file("lock"), Dir::make(&files.folder, files.trust)?);
         // Mode 0600: whoever can open a file can lock it.
         let file = match dir.make_file(&name, OFlags::RDWR, 0o600) {
             // One that is there can be locked all the same.
@@ -159,16 +159,16 @@ fn in_file(files: &Files, settings: &str) -> Result<(InFile, Option<Pid>), NoLoc
         }
         let mut lock = InFile { file, name, dir };
         // Somebody may have put another file in its place, and locked that.
-        if lock.is_in_place() {
-            if lock.file.metadata()?.mode() & 0o077 != 0 {
-                let _ = lock.file.set_permissions(Permissions::from_mode(0o600));
-            }
-            let before = Holder::read(&lock.file);
-            // On a full disk it says nothing, and holds.
-            let _ = note(&mut lock.file, files, settings);
-            return Ok((lock, before.pid));
+        if !lock.is_in_place() {
+            continue;
         }
-        (name, dir) = (lock.name, Dir::make(&files.folder, files.trust)?);
+        if lock.file.metadata()?.mode() & 0o077 != 0 {
+            let _ = lock.file.set_permissions(Permissions::from_mode(0o600));
+        }
+        let before = Holder::read(&lock.file);
+        // On a full disk it says nothing, and holds.
+        let _ = note(&mut lock.file, files, settings);
+        return Ok((lock, before.pid));
     }
     Err(NoLock::Failed(Errno::AGAIN.into()))
 }
@@ -204,11 +204,8 @@ fn in_no_directory(files: &Files) -> Result<OwnedFd, NoLock> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let new = || socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None);
     let socket = new()?;
-    match bind(&socket, &name) {
-        Ok(()) => {
-            listen(&socket, BACKLOG)?;
-            return Ok(socket);
-        }
+    match bind(&socket, &name).and_then(|()| listen(&socket, BACKLOG)) {
+        Ok(()) => return Ok(socket),
         Err(Errno::ADDRINUSE) => {}
         Err(error) => return Err(error.into()),
     }

@@ -196,7 +196,7 @@ pub struct Files {
     name: Name,
     boot_id: String,
     /// Why they are of no use, whatever they are.
-    useless: Option<&'static str>,
+    pub useless: Option<&'static str>,
 }
 
 /// Between two runs of one that checks once each time, an instance is watched for so long.
@@ -214,8 +214,8 @@ impl Files {
 
     /// Those of instance `name`, for a watch.
     pub fn of(dirs: &Dirs, name: &Name, boot_id: &str) -> Self {
-        let files = Files::new(&dirs.state, name, boot_id).after(dirs.old_state.clone());
-        Files { trust: dirs.trust, ..files }
+        let old = dirs.old_state.clone();
+        Files { old, trust: dirs.trust, ..Files::new(&dirs.state, name, boot_id) }
     }
 
     /// Those that were kept in `old` before.
@@ -226,11 +226,6 @@ impl Files {
     /// Those of another instance in the same place.
     pub fn of_another(&self, name: &Name) -> Self {
         Files { name: name.clone(), ..self.clone() }
-    }
-
-    /// Makes nothing of them, since they are of no use.
-    pub fn forget(&mut self, why: &'static str) {
-        self.useless = Some(why);
     }
 
     /// Those in the place where they were before.
@@ -438,7 +433,7 @@ impl Files {
 
 /// What the other instances of this folder follow, as far as somebody watches them.
 pub fn followed_by_others(own: &Files, proc: &Proc) -> Vec<ProcessId> {
-    let others = names(&own.folder).into_iter().filter(|name| *name != own.name);
+    let others = names([&own.folder]).into_iter().filter(|name| *name != own.name);
     let followed = others.filter_map(|name| {
         let files = Files { name, old: None, ..own.clone() };
         let state = files.state_of_this_boot().ok()??;
@@ -450,14 +445,14 @@ pub fn followed_by_others(own: &Files, proc: &Proc) -> Vec<ProcessId> {
     followed.collect()
 }
 
-/// The names of all instances that have left something in `folder`.
-pub fn names(folder: &Path) -> Vec<Name> {
-    let files = Dir::open(folder, Trust::Anyone).map(|dir| dir.names()).unwrap_or_default();
-    let stem = |file: &String| {
+/// The names of all instances that have left something in these `folders`.
+pub fn names<'a>(folders: impl IntoIterator<Item = &'a PathBuf>) -> Vec<Name> {
+    let dirs = folders.into_iter().filter_map(|folder| Dir::open(folder, Trust::Anyone).ok());
+    let stem = |file: String| {
         let stem = file.strip_suffix(".json").or_else(|| file.strip_suffix(".lock"))?;
         crate::settings::name::name(stem).ok()
     };
-    let mut names: Vec<_> = files.iter().filter_map(stem).collect();
+    let mut names: Vec<_> = dirs.flat_map(|dir| dir.names()).filter_map(stem).collect();
     names.sort_by_key(Name::to_string);
     names.dedup();
     names
@@ -545,7 +540,7 @@ mod tests {
         let path = folder.path().join("made/x.json");
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o644);
         assert_eq!(std::fs::read_dir(folder.path().join("made")).unwrap().count(), 1, "nothing else is left");
-        assert_eq!(names(&folder.path().join("made")), [crate::settings::name::name("x").unwrap()]);
+        assert_eq!(names([&folder.path().join("made")]), [crate::settings::name::name("x").unwrap()]);
         files.say(Some(&Held::new(Hold::Paused, None)), Duration::ZERO).unwrap();
         assert!(files.note_stuck(ProcessId { pid: 7, started: Duration::ZERO }));
         files.new_start_note(Duration::ZERO).unwrap();

@@ -142,7 +142,7 @@ fn acquire(files: &mut Files, settings: &Settings, proc: &Proc) -> Result<Lock, 
         return Err(NoLock::Busy(holder));
     }
     if lock.is_elsewhere {
-        files.forget("another machine has the lock there");
+        files.useless = Some("another machine has the lock there");
     }
     files.remove_unfinished(|pid| proc.is_there(pid));
     Ok(lock)
