@@ -7,6 +7,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal::SIGKILL;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use procfs::process::Process;
 use regex_lite::Regex;
 
@@ -610,27 +612,34 @@ fn node_is_near_whatever_it_calls_its_thread() {
     send(pid, SIGKILL);
 }
 
-/// `#!/usr/bin/env python3`: its name is python3.
+/// `#!/usr/bin/env python3`: its name is python3, and of a shell script bash.
 #[test]
-fn a_python_script_is_near_by_its_file() {
-    let Some(python) = real("python3") else { return };
-    let scene = Scene::new();
-    let file = scene.path(&format!("{}-bot.py", scene.name()));
-    script(&scene, &file, "#!/usr/bin/env python3\nimport time\ntime.sleep(300)\n");
-    let path = format!("{}:{}", python.parent().unwrap().display(), std::env::var("PATH").unwrap());
-    let start = format!("PATH={path} {} &", file.display());
-    let watchdog = scene.watchdog().with("--process-name", format!("{}-bot", scene.name())).starting(&start);
-    let running = watchdog.with("--name", "bot").spawn();
-    let all = || {
-        let is_it = |process: &Process| {
-            process.cmdline().is_ok_and(|line| line.len() == 2 && line[1] == file.to_str().unwrap())
+fn a_script_is_near_by_its_file() {
+    for (interpreter, text) in
+        [("python3", "import time\ntime.sleep(300)\n"), ("bash", "read -rt 300 <>\"$HERE/pipe\"\n")]
+    {
+        let Some(program) = real(interpreter) else { continue };
+        let scene = Scene::new();
+        mkfifo(&scene.path("pipe"), Mode::S_IRWXU).unwrap();
+        let file = scene.path(&format!("{}-bot.py", scene.name()));
+        script(&scene, &file, &format!("#!/usr/bin/env {interpreter}\n{text}"));
+        let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
+        let start = format!("PATH={path} {} &", file.display());
+        let watchdog =
+            scene.watchdog().with("--process-name", format!("{}-bot", scene.name())).starting(&start);
+        let running = watchdog.with("--name", "bot").spawn();
+        let all = || {
+            let is_it = |process: &Process| {
+                process.cmdline().is_ok_and(|line| line.len() == 2 && line[1] == file.to_str().unwrap())
+            };
+            processes().filter(is_it).map(|it| it.pid).collect::<Vec<_>>()
         };
-        processes().filter(is_it).map(|it| it.pid).collect::<Vec<_>>()
-    };
-    let pid = scene.wait_until("the script is at work", || all().first().copied());
-    wait_told(&scene, "log/bot.log", Some(pid));
-    running.wait_checks(30);
-    assert_eq!((scene.starts(), all()), (1, vec![pid]), "{}", scene.story());
+        let pid = scene.wait_until("the script is at work", || all().first().copied());
+        wait_told(&scene, "log/bot.log", Some(pid));
+        running.wait_checks(30);
+        assert_eq!((scene.starts(), all()), (1, vec![pid]), "{interpreter}: {}", scene.story());
+        send(pid, SIGKILL);
+    }
 }
 
 /// Its server is called `tmux: server`.

@@ -41,8 +41,8 @@ impl Descent {
         Descent { leader, members: vec![leader] }
     }
 
-    /// Whether this is what was meant, and called otherwise: it is near, and neither the command itself nor a
-    /// script of a shell, which is about to end.
+    /// Whether this is what was meant, and called otherwise: it is near, and neither the command itself nor a shell,
+    /// unless by its script.
     pub fn has_meant(&self, left: &Candidate) -> bool {
         let Candidate { process, mismatch, near, .. } = left;
         let is_near = match mismatch {
@@ -50,7 +50,8 @@ impl Descent {
             // Its number may be written later, or elsewhere.
             mismatch => *mismatch == Some(Mismatch::NotInPidFile),
         };
-        is_near && process.pid != self.leader.pid && !SHELLS.contains(&&process.comm[..])
+        let is_only_a_shell = SHELLS.contains(&&process.comm[..]) && *near != Some(By::Script);
+        is_near && process.pid != self.leader.pid && !is_only_a_shell
     }
 
     /// Keeps in mind the children that there are now: they may lose their parents.

@@ -4,7 +4,7 @@ use procfs::process::Process;
 
 use crate::process::cgroup::ControlGroups;
 use crate::process::criteria::{
-    Mismatch, is_init_script, last_part, last_part_of_any, script, shown_command_line,
+    Mismatch, is_init_script, is_interpreter, last_part, last_part_of_any, script, shown_command_line,
 };
 use crate::process::remedy::Remedy;
 use crate::process::scan::{Candidate, Glimpse, Judge, Proc, Tasks, Unknown};
@@ -19,7 +19,7 @@ const MOST_IN_FULL: usize = 5;
 /// A shorter pattern is found in nearly every command line.
 const SHORTEST_IN_FULL: usize = 3;
 /// Words of a start command that say nothing about what it starts.
-const EVERYDAY_WORDS: &str = "service systemctl start restart sudo env exec nohup sh bash true sleep";
+const EVERYDAY_WORDS: &str = "service systemctl start restart sudo env exec nohup true sleep";
 
 /// What of a process is near.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -137,8 +137,11 @@ impl<'a> Nearness<'a> {
         let Criteria { pattern, start_command, .. } = criteria;
         let words = start_command.split(|c: char| c.is_whitespace() || ";&|()<>'\"".contains(c));
         let words = words.map(|word| word.rsplit('/').next().unwrap_or(word));
-        let is_telling =
-            |word: &&str| word.len() > 2 && EVERYDAY_WORDS.split(' ').all(|everyday| everyday != *word);
+        // All that an interpreter runs has its name.
+        let is_everyday = |word: &str| {
+            EVERYDAY_WORDS.split(' ').any(|everyday| everyday == word) || is_interpreter(word.as_bytes())
+        };
+        let is_telling = |word: &&str| word.len() > 2 && !is_everyday(word);
         let without_path = without_path(pattern);
         let in_full = is_more_than_a_name(criteria)
             .then(|| Criteria { subject: Subject::CommandLine, ..criteria.clone() });
@@ -284,6 +287,9 @@ mod tests {
             survey.iter().map(by).collect::<Vec<_>>()
         };
         let full = Remedy { full: true, ..Remedy::default() };
+        // Nor is every script near whose interpreter the start command has.
+        let start_command = "exec /usr/bin/python3 -m app &".to_owned();
+        assert_eq!(reader.survey(&Criteria { start_command, ..named("app") }).unwrap(), []);
         for (text, pid, by) in [
             ("http.server", 20, By::Script),
             ("python3 -m http.server", 20, By::CommandLine),
