@@ -195,3 +195,17 @@ fn without_dev_null_it_is_started_all_the_same() {
     assert_eq!(scene.count("cannot be run|failed"), 0, "{:#?}", scene.log());
     assert_eq!(scene.count("^WARN .*/dev/null"), 1, "{:#?}", scene.log());
 }
+
+/// As in a container that has nothing but the program.
+#[test]
+fn a_shell_that_is_not_there_is_named() {
+    let scene = Scene::new();
+    let Some(way) = with_mounts(&scene, "mount -t tmpfs none /bin/") else {
+        return skip("only root can have a /bin of its own");
+    };
+    let way: Vec<_> = way.iter().map(String::as_str).collect();
+    let once = scene.watchdog().flag("--once").with("--max-fail-count", "1");
+    let ended = once.starting("$ACTOR sleep").through(&way).run();
+    let cause = "attempt 1: the start command could not be run: /bin/sh: No such file";
+    assert!(ended.code() == Some(1) && ended.stderr.contains(cause), "{ended}");
+}

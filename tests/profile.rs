@@ -154,6 +154,17 @@ fn only_root_can_run_a_command_as_somebody_else() {
 }
 
 #[test]
+fn a_start_command_that_could_not_be_run_is_mailed_with_the_cause() {
+    let scene = Scene::new();
+    let folder = scene.path("srv");
+    let more = format!("working_directory = {folder:?}\nmax_fail_count = 1");
+    let ended = by_file(&scene, "./run", &more).flag("--once").run();
+    let folder = folder.display();
+    let cause = format!("attempt 1: the start command could not be run: working_directory {folder}: No such");
+    assert!(ended.code() == Some(1) && ended.stderr.contains(&cause), "{ended}");
+}
+
+#[test]
 fn a_directory_that_is_not_there_is_named() {
     let scene = Scene::new();
     let folder = scene.path("srv");

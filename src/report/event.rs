@@ -224,6 +224,8 @@ pub enum Then {
 #[derive(Debug, Default)]
 pub struct Attempt {
     pub began: Time,
+    /// Why the start command could not be run.
+    pub not_run: Option<String>,
     /// How the start command ended.
     pub command: Option<CommandEnd>,
     /// The record of that quotes what it wrote.

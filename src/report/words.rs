@@ -101,9 +101,15 @@ pub enum Wrote {
 
 /// What an attempt looked like that failed, so long after it began.
 pub fn failure(why: Failure, since: Duration, attempt: &Attempt, limits: &Limits, quote: Wrote) -> String {
-    let Attempt { command, death: end, left_over, left_in_session, pid_file, is_quoted, .. } = attempt;
+    let Attempt { not_run, command, death: end, left_over, left_in_session, pid_file, is_quoted, .. } =
+        attempt;
     let wrote = |end| if quote == Wrote::Elsewhere && *is_quoted { String::new() } else { wrote(end) };
     let mut text = match (why, end) {
+        (Failure::Missing, _) if not_run.is_some() => {
+            let error = not_run.as_deref().filter(|_| quote != Wrote::Elsewhere);
+            let error = error.map(|error| format!(": {error}")).unwrap_or_default();
+            format!("the start command could not be run{error}")
+        }
         (Failure::Missing, _) => format!("not running {} after the start command", span(since)),
         (Failure::Overran, _) => {
             let timeout = span(limits.start_timeout);

@@ -97,6 +97,7 @@ impl Supervisor {
                 if !is_shortage || !std::mem::replace(&mut self.refused, true) {
                     self.parts.emit(AttemptEvent::NotStarted { error: &error, is_shortage });
                 }
+                self.facts.attempt.not_run = (!is_shortage).then(|| error.to_string());
                 if is_shortage { Seen::CommandRefused } else { Seen::CommandEnded }
             }
         }

@@ -158,6 +158,7 @@ impl Surroundings<'_> {
         let directory = directory.as_deref().unwrap_or(self.directory);
         let path = CString::new(directory.as_os_str().as_bytes())?;
         let umask = umask.map(Mode::from_bits_truncate);
+        let program = PathBuf::from(command.get_program());
         let run = Task::run_with(nothing()?, command, output, timeout, now, move || {
             before_exec();
             let marked = |number: i32, mark| Err(io::Error::from_raw_os_error(number | mark));
@@ -176,6 +177,8 @@ impl Surroundings<'_> {
             let what = match run_as {
                 _ if number & NO_DIRECTORY != 0 => format!("working_directory {}", directory.display()),
                 Some(run_as) if number & NO_USER != 0 => format!("run_as {run_as}"),
+                // As in a container without a shell.
+                _ if error.kind() == io::ErrorKind::NotFound => program.display().to_string(),
                 _ => return error,
             };
             let error = io::Error::from_raw_os_error(number & !(NO_DIRECTORY | NO_USER));
