@@ -182,3 +182,40 @@ fn that_another_user_s_process_has_taken_the_place_is_mailed_once() {
     let said = once();
     assert_eq!((said.code(), &*said.stderr), (Some(0), ""), "{said}");
 }
+
+#[test]
+fn that_another_user_s_process_has_come_during_an_attempt_is_told() {
+    if !is_root() {
+        return skip("only root can start another user's process");
+    }
+    let scene = Scene::new();
+    scene.open_to_all();
+    let old = scene.start_actor(&["sleep"]);
+    let start = "until [ -e $HERE/there ]; do sleep 0.05; done; exit 1";
+    let watchdog = scene.watchdog().starting(start).spawn();
+    scene.wait_for(&format!("following .*pid {old}[,)]"));
+    send(old, SIGKILL);
+    scene.wait_for("attempt 1 of 3");
+    let mut other = program(scene.path(scene.name()));
+    other.arg("sleep").uid(NOBODY).gid(NOBODY);
+    let other = scene.spawn(other, Captured::All);
+    let pid = other.pid();
+    scene.wait_until("it is there", || (scene.all() == [pid]).then_some(()));
+    fs::write(scene.path("there"), "").unwrap();
+    scene.wait_for("attempt 1 succeeded");
+    scene.wait_for(&format!(
+        r"^WARN .*\(pid {pid}\) does not come from the start command; it runs as .*as root"
+    ));
+    // What comes from it is what it was meant to start.
+    watchdog.terminate();
+    let scene = Scene::new();
+    scene.open_to_all();
+    let old = scene.start_actor(&["sleep"]);
+    let start = format!("setpriv --reuid {NOBODY} --clear-groups $ACTOR sleep &");
+    let watchdog = scene.watchdog().starting(&start).spawn();
+    scene.wait_for(&format!("following .*pid {old}[,)]"));
+    send(old, SIGKILL);
+    scene.wait_for("attempt 1 succeeded");
+    watchdog.wait_checks(3);
+    assert_eq!(scene.count("does not come from"), 0, "{:#?}", scene.log());
+}

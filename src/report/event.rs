@@ -49,6 +49,8 @@ pub enum Event<'a> {
 pub enum ProcessEvent<'a> {
     /// It is there, and no start command was needed; `predecessor` is what it takes the place of.
     Found { process: &'a ProcessInfo, predecessor: Option<&'a Predecessor>, age: Duration },
+    /// After an attempt it is another user's, and does not come from the start command.
+    IsAnothers { process: &'a ProcessInfo, predecessor: &'a Predecessor },
     /// It died. If how is untold, `explains` whether the log is to say why.
     Died { end: &'a Termination, then: Then, deaths: Tally, explains: bool },
     /// It ended while nobody watched.

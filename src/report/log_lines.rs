@@ -204,6 +204,10 @@ impl LogLines {
                     None => info(text),
                 }
             }
+            ProcessEvent::IsAnothers { process, predecessor } => {
+                let oddity = oddity(process, predecessor, Subject::Name).unwrap_or_default();
+                outcome(Level::Warn, format!("{process} does not come from the start command; {oddity}"))
+            }
             ProcessEvent::Died { end, then, deaths, explains } => self.died(end, *then, *deaths, *explains),
             ProcessEvent::EndedUnseen { end, deaths } => {
                 let (facts, often) = (facts(None, end), often(*deaths));

@@ -209,6 +209,7 @@ impl Supervisor {
                 self.parts.emit(AttemptEvent::Succeeded { attempt, process, since });
                 self.ask_what_becomes_of_it();
                 self.refresh_signature();
+                self.doubt_user();
                 sys::give_back_free_memory();
             }
             (News::Failed { failures, why }, _) => self.tell_failure(failures, why, since),
@@ -291,6 +292,19 @@ impl Supervisor {
         let suspect = left.iter().find(|left| left.remedy.is_some()).cloned();
         self.facts.suspect = suspect.or(self.facts.suspect.take());
         self.parts.emit(AttemptEvent::WrongName { is_at_work, left });
+    }
+
+    /// An ordinary user's process that comes while a service is down would keep it down.
+    fn doubt_user(&mut self) {
+        let both = self.followed.as_ref().map(Handle::info).zip(self.predecessor.as_ref());
+        let Some((process, predecessor)) =
+            both.filter(|(process, old)| process.signature.user != old.signature.user)
+        else {
+            return;
+        };
+        if self.left_running().iter().all(|left| left.process.pid != process.pid) {
+            self.parts.emit(ProcessEvent::IsAnothers { process, predecessor });
+        }
     }
 
     fn left_running(&self) -> Vec<Candidate> {
