@@ -39,7 +39,7 @@ fn state_goes_and_logs_if_they_are_meant() {
     for name in [name, "other"] {
         fs::write(scene.path("log").join(format!("{name}.log")), "").unwrap();
     }
-    for ending in ["json.damaged", "start", "stuck"] {
+    for ending in ["json.damaged", "request", "start", "stuck"] {
         fs::write(scene.kept(ending), "").unwrap();
     }
     let log_dir = scene.path("log");

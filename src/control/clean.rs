@@ -19,7 +19,7 @@ use crate::sys::PROC;
 use crate::time::boot_id;
 
 /// The endings of an instance's files in the state directory. The lock comes last: until then it keeps others away.
-const STATE: [&str; 7] = ["json", "json.damaged", "pause", "start", "stuck", "hook", "lock"];
+const STATE: [&str; 8] = ["json", "json.damaged", "pause", "request", "start", "stuck", "hook", "lock"];
 
 pub fn clean(what: &Clean, user: &User, stderr: &mut Stderr) -> Result<ExitCode, Failure> {
     let Clean { which, logs, log_dir } = what;

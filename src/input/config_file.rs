@@ -394,8 +394,15 @@ fn is_same(one: &Path, other: &Path) -> bool {
 
 /// What is wrong with a line that is no TOML.
 fn syntax(said: &str) -> String {
-    // As in "\.": patterns are full of them; and as in a umask.
-    let hints = [("escape", "in single quotes a backslash is literal"), ("leading zero", "put it in quotes")];
+    // As in "\.": patterns are full of them; in a umask; in 'it's'; and in YAML.
+    let hints = [
+        ("escape", "in single quotes a backslash is literal"),
+        ("leading zero", "put it in quotes"),
+        ("unexpected key or value", "put a text that has quotes between ''' and '''"),
+        ("invalid unquoted key", "a setting is KEY = VALUE"),
+        ("key with no value", "a setting is KEY = VALUE"),
+        ("duplicate key", "remove one of the two"),
+    ];
     let hint = hints.iter().find(|(word, _)| said.contains(word));
     hint.map_or_else(|| said.to_owned(), |(_, hint)| format!("{said}; {hint}"))
 }
@@ -830,6 +837,16 @@ mod tests {
             assert_eq!(said(&format!("{key} = {value}")).unwrap_err(), ["x.toml:1: put the text in quotes"]);
         }
         for (text, expected) in [
+            (
+                "start_command = 'echo it's'",
+                &["x.toml:1: unexpected key or value, expected newline, `#`; put a text that has"][..],
+            ),
+            (
+                "process_name: nginx",
+                &["x.toml:1: invalid unquoted key, expected letters, numbers, `-`, `_`; a setting is KEY"],
+            ),
+            ("process_name nginx", &["x.toml:1: key with no value, expected `=`; a setting is KEY = VALUE"]),
+            ("name = 'a'\nname = 'b'", &["x.toml:2: duplicate key; remove one"]),
             ("name = inetd\nuser = nobody", &["x.toml:1: put the text", "x.toml:2: put the text"][..]),
             (
                 "once = yes\nexact = True",

@@ -83,9 +83,10 @@ fn instead(other: &clap::Error, words: &[String], user: &User) -> Option<String>
 /// Which of the `known` names was meant: one that begins with what was `typed`, or else the nearest, if no more
 /// than a third of the letters are wrong.
 pub fn meant<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let distance = |known: &str| match known.strip_prefix(typed) {
-        Some(_) if !typed.is_empty() => 0,
-        _ => strsim::damerau_levenshtein(typed, known),
+    let typed = typed.to_lowercase();
+    let distance = |known: &str| match known.to_lowercase() {
+        known if known.starts_with(&typed) && !typed.is_empty() => 0,
+        known => strsim::damerau_levenshtein(&typed, &known),
     };
     let known = known.into_iter().map(|known| (distance(known), known));
     let near = known.filter(|(distance, _)| distance * 3 <= typed.chars().count());
@@ -215,7 +216,7 @@ fn instead_of(word: &str, words: &[String], user: &User) -> String {
     }
     let definition = definition();
     let commands = definition.get_subcommands().filter(|command| !command.is_hide_set());
-    match meant(&word.to_lowercase(), commands.map(clap::Command::get_name)) {
+    match meant(word, commands.map(clap::Command::get_name)) {
         Some(command) if command == word => format!("put '{word}' first: watchdog {word} ..."),
         Some(command) => unknown(&format!("did you mean '{command}'?")),
         None => stray_argument(word, user),
@@ -263,6 +264,7 @@ mod tests {
             ("proces_name", Some("process_name")),
             ("max-fail-cuont", Some("max_fail_count")),
             ("usr", Some("user")),
+            ("START_COMMAND", Some("start_command")),
             ("onec", Some("once")),
             ("proc", Some("process_name")),
             ("log_max_f", Some("log_max_files")),

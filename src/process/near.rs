@@ -167,7 +167,7 @@ impl<'a> Nearness<'a> {
             return self.is_near_line(stat, identity).then_some(By::CommandLine);
         }
         let own_name = identity.name(stat);
-        if self.is_near_name(&own_name) {
+        if self.is_near_name(&own_name) && !stat.is_dead() {
             return Some(By::Name);
         }
         // Nobody has meant a thread of the kernel, what is dead, or what starts the service.
@@ -317,6 +317,7 @@ mod tests {
     fn what_is_called_otherwise_is_near_by_what_it_runs() {
         let proc = FakeProc::new()
             .add(10, b"MainThread", 'S', 1, b"node\0server.js\0")
+            .add(9, b"Node", 'Z', 1, b"")
             .add(11, b"python3", 'S', 2, b"python3\0-u\0/srv/bot.py\0")
             .add(12, b"tail", 'S', 3, b"tail\0-n\x009\0/var/log/bot.py.log\0")
             .add(13, b"php-fpm8.2", 'S', 4, b"php-fpm: master process\0")

@@ -408,7 +408,10 @@ impl Files {
         let Ok(dir) = self.dir() else { return };
         for file in dir.names() {
             let of = |ending| file.strip_prefix(&self.file(ending))?.strip_prefix('.')?.strip_suffix(".new");
-            let pid = ["json", "pause", "stuck"].into_iter().find_map(of).and_then(|pid| pid.parse().ok());
+            let pid = ["json", "pause", "request", "stuck"]
+                .into_iter()
+                .find_map(of)
+                .and_then(|pid| pid.parse().ok());
             if pid.is_some_and(|pid| !is_there(pid)) {
                 // The next one removes it, if this one cannot.
                 let _ = dir.remove(&file);
