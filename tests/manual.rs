@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use regex_lite::Regex;
-use watchdog::parts::{Given, NOT_INHERITED, Settings, User, config_file, settings};
+use watchdog::parts::{Given, NOT_INHERITED, Place, ROWS, Settings, User, config_file, settings};
 
 use crate::harness::{Captured, Ended, Scene, WATCHDOG};
 use crate::machine::{is_here, program, skip};
@@ -33,6 +33,16 @@ fn what_is_made_from_the_command_line_is_current() {
         old.is_empty(),
         "no longer what the program says: {old:?}; to make them anew: cargo run --example generate"
     );
+}
+
+/// `-V` is no `[[version]]`.
+#[test]
+fn what_is_for_a_file_alone_is_not_in_the_page_of_the_command_line() {
+    let page = read("packaging/man/watchdog.1");
+    for row in ROWS.iter().filter(|row| row.place == Place::File && !row.more.is_empty()) {
+        let begins = row.more.split(['`', '-', '\'']).next().unwrap_or_default();
+        assert!(begins.len() < 8 || !page.contains(begins), "{}: {begins}", row.key);
+    }
 }
 
 /// The options that `--help` shows, of the program itself and of each command: `-p, --process-name`.

@@ -8,7 +8,7 @@ use std::path::Path;
 use clap::{Arg, Command, ValueHint};
 use clap_complete::Shell;
 use clap_mangen::Man;
-use watchdog::parts::{NOT_INHERITED, ROWS, Row, definition, row, settings};
+use watchdog::parts::{NOT_INHERITED, Place, ROWS, Row, definition, row, settings};
 
 /// What is wrong, ready to be read.
 pub type Wrong = String;
@@ -60,7 +60,9 @@ impl Notes {
             return Err(format!("packaging/man/commands.in: there is no option {stray}"));
         }
         let of = command.get_name();
-        notes.extend(ROWS.iter().map(|row| (format!("{of}.{}", row.key), row.more.to_owned())));
+        // -V is called as [[version]] is.
+        let rows = ROWS.iter().filter(|row| row.place != Place::File);
+        notes.extend(rows.map(|row| (format!("{of}.{}", row.key), row.more.to_owned())));
         Ok(Notes(notes))
     }
 }
