@@ -270,6 +270,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_stop_is_written_as_the_next_watch_begins_with_it() {
+        let process = ProcessId { pid: 7, started: Time::from_secs(1) };
+        let stop = Stopping::new(process, Why::Request, Stage::Signal, Time::from_secs(2), Then::Start);
+        let text =
+            r#"{"pid":7,"started_ms":1000,"why":"request","stage":"signal","since_ms":2000,"then":"start"}"#;
+        let under_way = Stopping { is_begun: true, is_overdue: true, dumps: true, ..stop };
+        assert_eq!(serde_json::to_string(&under_way).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Stopping>(text).unwrap(), stop);
+    }
+
+    #[test]
     fn a_reason_has_one_name_everywhere() {
         for (why, name) in [
             (Why::Unhealthy, "unhealthy"),
