@@ -25,17 +25,6 @@ pub fn custom_flags(flags: OFlags) -> i32 {
     i32::try_from(flags.bits()).unwrap_or_default()
 }
 
-/// What `PIDFD_GET_INFO` says about how a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PidfdExit {
-    /// In the form of wait(2).
-    Status(i32),
-    /// It lives, or nobody has waited for it yet.
-    NotReaped,
-    /// This kernel does not say (before Linux 6.15).
-    Unsupported,
-}
-
 /// `struct pidfd_info` of `include/uapi/linux/pidfd.h`, in its first published size of 64 bytes.
 #[repr(C)]
 #[derive(Default)]
@@ -52,20 +41,20 @@ const PIDFD_INFO_EXIT: u64 = 1 << 3;
 /// `_IOWR(0xFF, 11, struct pidfd_info)`
 const PIDFD_GET_INFO: rustix::ioctl::Opcode = rustix::ioctl::opcode::read_write::<PidfdInfo>(0xFF, 11);
 
-/// How the process behind `pidfd` ended: `PIDFD_GET_INFO` with `PIDFD_INFO_EXIT`, since Linux 6.15.
-/// Needs no privilege, but a pidfd that was opened before the process was waited for.
-pub fn pidfd_exit(pidfd: BorrowedFd<'_>) -> PidfdExit {
+/// How the process behind `pidfd` ended, in the form of wait(2): `PIDFD_GET_INFO` with `PIDFD_INFO_EXIT`, since Linux
+/// 6.15. `None` if it lives, or nobody has waited for it yet. Needs no privilege, but a pidfd that was opened before
+/// the process was waited for.
+///
+/// # Errors
+/// This kernel does not say.
+pub fn pidfd_exit(pidfd: BorrowedFd<'_>) -> Result<Option<i32>, Errno> {
     let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
     // SAFETY: the request's number carries the size of `PidfdInfo`, which the kernel fills at most; any
     // bytes are a valid `PidfdInfo`.
-    let done = unsafe {
-        rustix::ioctl::ioctl(pidfd, rustix::ioctl::Updater::<PIDFD_GET_INFO, PidfdInfo>::new(&mut info))
-    };
-    match done {
-        Ok(()) if info.mask & PIDFD_INFO_EXIT != 0 => PidfdExit::Status(info.exit_code),
-        Ok(()) => PidfdExit::NotReaped,
-        Err(_) => PidfdExit::Unsupported,
+    unsafe {
+        rustix::ioctl::ioctl(pidfd, rustix::ioctl::Updater::<PIDFD_GET_INFO, PidfdInfo>::new(&mut info))?;
     }
+    Ok((info.mask & PIDFD_INFO_EXIT != 0).then_some(info.exit_code))
 }
 
 /// Sends a signal, whichever, to the process behind `pidfd`; 0 only asks whether that may be done.

@@ -35,8 +35,8 @@ const LONGEST_QUOTE: usize = 300;
 /// A probe at work.
 #[derive(Debug)]
 pub struct Probe {
-    process: ProcessId,
-    task: Task,
+    pub process: ProcessId,
+    pub task: Task,
     timeout: Duration,
     check: Check,
     /// Its time was up.
@@ -75,23 +75,9 @@ impl Probe {
         Ok(Probe { process, task, timeout, check: check.clone(), overran: false })
     }
 
-    pub fn process(&self) -> ProcessId {
-        self.process
-    }
-
     /// It was killed a while ago and is still there.
     pub fn is_stuck(&self, now: Time) -> bool {
         self.overran && now >= self.task.began() + self.timeout + KILL_PATIENCE
-    }
-
-    pub fn task(&mut self) -> &mut Task {
-        &mut self.task
-    }
-
-    /// Kills it with all of its group. It is still to be waited for.
-    pub fn end(mut self) -> Task {
-        self.task.kill();
-        self.task
     }
 
     /// What it has found, once it has ended. `previous` is the heartbeat that the last one saw, and `proc` tells

@@ -326,23 +326,4 @@ fn read_all(entry: &Process, file: &str, limit: usize) -> Result<Vec<u8>, ReadEr
 }
 
 #[cfg(test)]
-impl ProcessInfo {
-    /// What a test has no more to say of.
-    pub fn of_test(pid: Pid, name: &str, signature: Signature) -> Self {
-        ProcessInfo {
-            pid,
-            name: name.to_owned(),
-            started: Time::ZERO,
-            has_terminal: false,
-            parent: 1,
-            session: pid,
-            never_execed: false,
-            comm: name.as_bytes().to_vec(),
-            command_line: name.to_owned(),
-            signature,
-        }
-    }
-}
-
-#[cfg(test)]
 mod tests;

@@ -59,8 +59,7 @@ pub fn pid_in(text: &[u8]) -> Option<Pid> {
 type Stamp = (u32, u32, u64, u64, i64, i64);
 
 /// What was read of the pid file last.
-#[derive(Debug, Default)]
-pub(super) struct LastRead(RefCell<Option<(PathBuf, Stamp, Named)>>);
+pub(super) type LastRead = RefCell<Option<(PathBuf, Stamp, Named)>>;
 
 /// What the wall clock is ahead, and since when that is known.
 #[derive(Debug)]
@@ -97,7 +96,7 @@ impl Proc {
         if stamp == Err(Errno::NOENT) {
             return Err("does not exist".to_owned());
         }
-        if let (Ok(stamp), Some((old_path, old_stamp, named))) = (stamp, &*self.last_read.0.borrow()) {
+        if let (Ok(stamp), Some((old_path, old_stamp, named))) = (stamp, &*self.last_read.borrow()) {
             if (path, stamp) == (old_path, *old_stamp) {
                 return Ok(named.clone());
             }
@@ -105,7 +104,7 @@ impl Proc {
         let named = self.read_named(path);
         let is_settled = |(.., changed_ms): &Stamp| now_ms().saturating_sub(*changed_ms) > SETTLED_MS;
         let known = stamp.ok().filter(is_settled).zip(named.as_ref().ok());
-        self.last_read.0.replace(known.map(|(stamp, named)| (path.to_owned(), stamp, named.clone())));
+        self.last_read.replace(known.map(|(stamp, named)| (path.to_owned(), stamp, named.clone())));
         named
     }
 
@@ -292,10 +291,10 @@ mod tests {
         let reader = Proc::new(proc.0.path()).unwrap();
         // While it is young, it could be written again without another time.
         assert_eq!(reader.named(&path).unwrap().pid, 7);
-        assert!(reader.last_read.0.borrow().is_none());
+        assert!(reader.last_read.borrow().is_none());
         let stamp = stamp(&path, OFlags::empty()).unwrap();
         let known = Named { pid: 9, owner: 0, written_ms: 0 };
-        reader.last_read.0.replace(Some((path.clone(), stamp, known)));
+        reader.last_read.replace(Some((path.clone(), stamp, known)));
         assert_eq!(reader.named(&path).unwrap().pid, 9);
         std::fs::write(&path, "77").unwrap();
         assert_eq!(reader.named(&path).unwrap().pid, 77);

@@ -45,13 +45,7 @@ impl Remedy {
             }
             Mismatch::KernelThread => Remedy { exact: true, ..Remedy::default() },
             Mismatch::OtherUser | Mismatch::OtherNamespace => Remedy::default(),
-            Mismatch::ThisProgram
-            | Mismatch::StartCommand
-            | Mismatch::Ancestor
-            | Mismatch::Zombie
-            | Mismatch::InitScript
-            | Mismatch::NotInPidFile
-            | Mismatch::MixedUser => return None,
+            _ => return None,
         };
         let is_anothers = criteria.user.is_some_and(|wanted| whose.user != wanted);
         let remedy = Remedy {

@@ -190,10 +190,6 @@ impl Proc {
         })
     }
 
-    pub fn own_pid(&self) -> Pid {
-        self.me
-    }
-
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -265,17 +261,20 @@ impl Proc {
         predecessor: Option<&Predecessor>,
         tasks: &Tasks,
     ) -> Result<Matches, Unknown> {
+        let mut blind = None;
+        let mut missed = |pid, error| match error {
+            ReadError::Vanished => {}
+            ReadError::Refused => sees_all = false,
+            ReadError::Blind(error) => blind = Some(unreadable(pid, &error)),
+        };
         let mut glimpses = Vec::new();
         for &pid in candidates {
             match self.glimpse(pid, criteria) {
                 Ok(glimpse) => glimpses.extend(glimpse),
-                Err(ReadError::Vanished) => {}
-                Err(ReadError::Refused) => sees_all = false,
-                Err(ReadError::Blind(error)) => return Err(unreadable(pid, &error)),
+                Err(error) => missed(pid, error),
             }
         }
         let mut matches = Matches::default();
-        let mut blind = None;
         let lineage = if criteria.subject == Subject::Name { Vec::new() } else { self.lineage() };
         let judge = Judge { criteria, tasks, lineage: &lineage, named, near: None };
         let all_asked = self.judge_each(&glimpses, judge, &mut |pid, judged| match judged {
@@ -283,9 +282,8 @@ impl Proc {
                 Some(old) if !old.is_succeeded_by(&process) => matches.left_over.push(process),
                 _ => matches.counting.push(process),
             },
-            Ok(_) | Err(ReadError::Vanished) => {}
-            Err(ReadError::Refused) => sees_all = false,
-            Err(ReadError::Blind(error)) => blind = Some(unreadable(pid, &error)),
+            Ok(_) => {}
+            Err(error) => missed(pid, error),
         })?;
         if let Some(blind) = blind {
             return Err(blind);

@@ -47,10 +47,9 @@ impl Exit {
     /// while the kernel will tell, but not before its parent has waited for it.
     pub fn ask(pidfd: Option<BorrowedFd<'_>>, last_line: &[u8]) -> Option<Self> {
         let from_zombie = || Stat::parse(last_line)?.exit_code();
-        let status = match pidfd.map_or(sys::PidfdExit::Unsupported, sys::pidfd_exit) {
-            sys::PidfdExit::Status(status) => Some(status),
-            sys::PidfdExit::NotReaped => Some(from_zombie()?),
-            sys::PidfdExit::Unsupported => from_zombie(),
+        let status = match pidfd.map(sys::pidfd_exit) {
+            Some(Ok(told)) => Some(told.or_else(from_zombie)?),
+            Some(Err(_)) | None => from_zombie(),
         };
         Some(status.map_or(Exit::Untold, |status| Exit::Ended(ExitStatus::from_raw(status))))
     }

@@ -2,9 +2,11 @@
 
 use crate::process::scan::{Matches, Proc, Tasks, Unknown};
 use crate::process::termination::Predecessor;
+use crate::process::{ProcessInfo, Signature};
 use crate::settings::Criteria;
 use crate::settings::pattern::{Extent, Pattern};
 use crate::sys::Pid;
+use crate::time::Time;
 
 /// A /proc in a temporary folder, with process 1 and whatever is added.
 pub(super) struct FakeProc(pub(super) tempfile::TempDir);
@@ -62,5 +64,23 @@ impl FakeProc {
 
     pub(super) fn pids(&self, pattern: &str) -> Vec<Pid> {
         self.find(pattern, None).unwrap().counting.iter().map(|process| process.pid).collect()
+    }
+}
+
+impl ProcessInfo {
+    /// What a test has no more to say of.
+    pub fn of_test(pid: Pid, name: &str, signature: Signature) -> Self {
+        ProcessInfo {
+            pid,
+            name: name.to_owned(),
+            started: Time::ZERO,
+            has_terminal: false,
+            parent: 1,
+            session: pid,
+            never_execed: false,
+            comm: name.as_bytes().to_vec(),
+            command_line: name.to_owned(),
+            signature,
+        }
     }
 }

@@ -22,7 +22,7 @@ use crate::state::said::Notice;
 use crate::state::store::Store;
 use crate::state::{Origin, Sight, State};
 use crate::supervise::{Parts, Supervisor};
-use crate::sys::{self, Pid, PidfdExit, own_pid};
+use crate::sys::{self, Pid, own_pid};
 use crate::time::{Time, now};
 
 /// Tells an event to all who keep or say it, unless it has been told.
@@ -91,8 +91,7 @@ fn doubt_autorestart(limits: &Limits) -> Option<String> {
     if limits.once || limits.autorestart != Autorestart::Unexpected || own_pid() == 1 {
         return None;
     }
-    let own = open_pidfd(own_pid()).ok();
-    let tells = own.is_some_and(|own| sys::pidfd_exit(own.as_fd()) != PidfdExit::Unsupported);
+    let tells = open_pidfd(own_pid()).is_ok_and(|own| sys::pidfd_exit(own.as_fd()).is_ok());
     (!tells).then(|| {
         "autorestart: this kernel does not tell how a process ended that is no child of the watchdog (Linux 6.15 does), \
          and what is not known counts as unexpected; a start command that stays (exec) makes it a child"

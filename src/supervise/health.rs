@@ -40,12 +40,13 @@ pub(super) struct Health {
 
 impl Health {
     pub(super) fn tasks(&mut self) -> impl Iterator<Item = &mut Task> {
-        self.probe.iter_mut().map(Probe::task).chain(&mut self.killed)
+        self.probe.iter_mut().map(|probe| &mut probe.task).chain(&mut self.killed)
     }
 
     fn kill_probe(&mut self) {
-        if let Some(probe) = self.probe.take() {
-            self.killed = Some(probe.end());
+        if let Some(mut probe) = self.probe.take() {
+            probe.task.kill();
+            self.killed = Some(probe.task);
         }
     }
 }
@@ -126,7 +127,7 @@ impl Supervisor {
         let now = now();
         self.health.killed.take_if(|killed| killed.ended(now, |_| false).is_some());
         let probe = self.health.probe.as_mut()?;
-        let process = probe.process();
+        let process = probe.process;
         let previous = self.parts.record.state.heartbeat.as_ref();
         let found = match probe.ended(now, previous, self.parts.proc.root()) {
             Some(found) => found,
@@ -213,7 +214,7 @@ impl Supervisor {
         }
         if settings.stop_command.is_none() {
             let service = |pid| ControlGroups::of(self.parts.proc.root(), pid).service().map(str::to_owned);
-            let own = service(self.parts.proc.own_pid());
+            let own = service(crate::sys::own_pid());
             if let Some(unit) = service(process.pid).filter(|unit| Some(unit) != own.as_ref()) {
                 self.parts.emit(HealthEvent::OfUnit { process, unit: last_part(&unit) });
             }

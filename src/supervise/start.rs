@@ -121,11 +121,8 @@ impl Supervisor {
     /// Asks whom `run_as` means, unless that was asked, and does `then` what is to be done about it.
     pub(super) fn ask_for_user(&mut self, then: fn(&mut Account)) {
         let run_as = self.parts.settings.profile.run_as.as_ref();
-        self.questions.account = self
-            .questions
-            .account
-            .take()
-            .filter(|account| run_as.is_some_and(|run_as| account.is_of(run_as)));
+        let account = self.questions.account.take();
+        self.questions.account = account.filter(|account| Some(&account.run_as) == run_as);
         if let Some(run_as) = run_as {
             then(self.questions.account.get_or_insert_with(|| Account::look_up(run_as, now())));
         }

@@ -69,12 +69,12 @@ impl StartCommand {
         now: Time,
     ) -> io::Result<Self> {
         let output_from = output.as_ref().and_then(|file| file.metadata().ok()).map(|file| file.len());
-        let output = output.map_or(Output::Null, Output::File);
         let note = move || {
             // Without the note, the next watchdog may not find this command: no reason not to start.
             let _ = record.as_ref().map(note_start);
         };
-        let process = Process::Own(surroundings.run(task::shell(text), output, None, now, note)?);
+        let process =
+            Process::Own(surroundings.run(task::shell(text), Output::File(output), None, now, note)?);
         Ok(StartCommand { process, began: now, output_from })
     }
 

@@ -239,7 +239,7 @@ impl Supervisor {
         let mut command = task::shell(text);
         command.env("WATCHDOG_NAME", settings.name.to_string()).env("WATCHDOG_REASON", why.name());
         command.env("WATCHDOG_PROCESS_PID", process.pid.to_string());
-        let output = self.parts.output.open().map_or(Output::Null, Output::File);
+        let output = Output::File(self.parts.output.open().ok());
         self.stops.output_from = self.parts.output.length();
         let timeout = Some(self.stage_length());
         match self.surroundings().run(command, output, timeout, now(), || ()) {

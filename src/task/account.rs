@@ -100,7 +100,7 @@ impl fmt::Display for RunAs {
 /// Who that is, once it is known.
 #[derive(Debug)]
 pub struct Account {
-    run_as: RunAs,
+    pub run_as: RunAs,
     /// The last answer.
     found: Option<Result<Identity, String>>,
     question: Option<Task>,
@@ -135,10 +135,6 @@ impl Account {
         if self.question.is_none() {
             self.learn("");
         }
-    }
-
-    pub fn is_of(&self, run_as: &RunAs) -> bool {
-        self.run_as == *run_as
     }
 
     /// What was asked, while there is no answer.

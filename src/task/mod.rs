@@ -65,8 +65,8 @@ pub struct Ended(pub Option<ExitStatus>);
 /// Where a task's output goes.
 #[derive(Debug)]
 pub enum Output {
-    Null,
-    File(File),
+    /// Nowhere, if there is none.
+    File(Option<File>),
     /// The last 4 KiB are kept for [`Task::output`].
     Captured,
     /// With what it writes to standard error.
@@ -212,8 +212,8 @@ impl Task {
         command.stdin(input);
         let has_errors = matches!(output, Output::CapturedWithErrors);
         match output {
-            Output::Null => command.stdout(nowhere()?).stderr(nowhere()?),
-            Output::File(file) => command.stdout(file.try_clone()?).stderr(file),
+            Output::File(None) => command.stdout(nowhere()?).stderr(nowhere()?),
+            Output::File(Some(file)) => command.stdout(file.try_clone()?).stderr(file),
             Output::Captured | Output::CapturedWithErrors => {
                 command.stdout(Stdio::piped()).stderr(nowhere()?)
             }
