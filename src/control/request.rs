@@ -95,7 +95,7 @@ impl Asker<'_> {
         let Some((state, id)) = state.and_then(|state| state.watchdog.map(|id| (state, id))) else {
             return Ok(None);
         };
-        let held = ProcessFd::open(self.proc, id, open_pidfd).map_err(|unknown| failed(unknown.0))?;
+        let held = ProcessFd::open(self.proc, id).map_err(|unknown| failed(unknown.0))?;
         Ok(held.map(|held| (state, held)))
     }
 
@@ -254,7 +254,7 @@ impl Asker<'_> {
 
     /// Asks the process to end, and waits for that.
     fn stop(&self, process: &StoredProcess) -> Result<Answer, Failure> {
-        let held = ProcessFd::open(self.proc, process.id, open_pidfd).map_err(|unknown| failed(unknown.0))?;
+        let held = ProcessFd::open(self.proc, process.id).map_err(|unknown| failed(unknown.0))?;
         let Some(held) = held else { return Ok(Answer::Done) };
         let Some(pidfd) = held.pidfd() else { return Ok(Answer::Failed(NotDone::CannotStop)) };
         // A suspended process heeds nothing else.

@@ -81,9 +81,6 @@ pub enum Still {
     Dying,
 }
 
-/// How a pidfd is opened; a parameter, so that tests can be a kernel without them.
-pub type OpenPidfd = fn(Pid) -> io::Result<OwnedFd>;
-
 /// Opens a pidfd (Linux 5.3).
 pub fn open_pidfd(pid: Pid) -> io::Result<OwnedFd> {
     // From a file, it may be any number.
@@ -94,11 +91,11 @@ pub fn open_pidfd(pid: Pid) -> io::Result<OwnedFd> {
 impl ProcessFd {
     /// Takes hold of a process. `None` if it has ended, or its number is another's; an error if descriptors or
     /// memory ran out, or /proc cannot be read.
-    pub fn open(proc: &Proc, id: ProcessId, open: OpenPidfd) -> Result<Option<Self>, Unknown> {
+    pub fn open(proc: &Proc, id: ProcessId) -> Result<Option<Self>, Unknown> {
         let pid = id.pid;
         // The order matters: if the process that the pidfd holds still lives after the entry was read,
         // both are the same.
-        let pidfd = match open(pid) {
+        let pidfd = match (proc.open_pidfd)(pid) {
             Ok(pidfd) => Some(pidfd),
             Err(error) => match error.raw_os_error().map(Errno::from_raw_os_error) {
                 Some(Errno::SRCH) => return Ok(None),
@@ -174,13 +171,8 @@ fn or_vanished<T>(read: Result<Option<T>, ReadError>, pid: Pid) -> Result<Option
 impl Handle {
     /// Takes hold of a process that a look has found. `None` if it has ended meanwhile, or its number
     /// is another's; an error if descriptors or memory ran out, or /proc cannot be read.
-    pub fn hold(
-        proc: &Proc,
-        info: ProcessInfo,
-        criteria: &Criteria,
-        open: OpenPidfd,
-    ) -> Result<Option<Self>, Unknown> {
-        let Some(process) = ProcessFd::open(proc, info.id(), open)? else { return Ok(None) };
+    pub fn hold(proc: &Proc, info: ProcessInfo, criteria: &Criteria) -> Result<Option<Self>, Unknown> {
+        let Some(process) = ProcessFd::open(proc, info.id())? else { return Ok(None) };
         let mut handle = Handle::new(proc, info, process);
         handle.know_as(&handle.info.comm.clone());
         let check = handle.check(criteria, proc)?;
@@ -189,13 +181,8 @@ impl Handle {
 
     /// Takes hold of what a watch before this one followed: `None` if that has ended, or is something else by
     /// now.
-    pub fn resume(
-        proc: &Proc,
-        stored: &StoredProcess,
-        criteria: &Criteria,
-        open: OpenPidfd,
-    ) -> Result<Option<Self>, Unknown> {
-        let Some(process) = ProcessFd::open(proc, stored.id, open)? else { return Ok(None) };
+    pub fn resume(proc: &Proc, stored: &StoredProcess, criteria: &Criteria) -> Result<Option<Self>, Unknown> {
+        let Some(process) = ProcessFd::open(proc, stored.id)? else { return Ok(None) };
         let (name, signature) = (stored.name.clone(), stored.signature.clone());
         let read = process.stat(|stat| ProcessInfo::new(stored.id.pid, stat, name, signature));
         // The kernel's own time is to be that of the kernel.
@@ -411,9 +398,8 @@ mod tests {
         }
     }
 
-    fn hold(sleeper: &Sleeper, open: OpenPidfd) -> Option<Handle> {
-        let proc = Proc::new(Path::new("/proc")).unwrap();
-        Handle::hold(&proc, info(&proc, pid(sleeper)), &criteria(), open).unwrap()
+    fn hold(sleeper: &Sleeper) -> Option<Handle> {
+        Handle::hold(&proc(), info(&proc(), pid(sleeper)), &criteria()).unwrap()
     }
 
     fn proc() -> Proc {
@@ -450,15 +436,23 @@ mod tests {
         }
     }
 
+    fn with(mut proc: Proc, open_pidfd: fn(Pid) -> io::Result<OwnedFd>) -> Proc {
+        proc.open_pidfd = open_pidfd;
+        proc
+    }
+
     fn no_pidfd(_: Pid) -> io::Result<OwnedFd> {
         Err(Errno::NOSYS.into())
     }
 
     #[test]
     fn a_death_is_seen_and_explained_with_and_without_a_pidfd() {
-        for open in [open_pidfd as OpenPidfd, no_pidfd] {
+        for open_pidfd in [open_pidfd, no_pidfd] {
             let mut sleeper = sleeper();
-            let mut handle = hold(&sleeper, open).unwrap();
+            let mut handle =
+                Handle::hold(&with(proc(), open_pidfd), info(&proc(), pid(&sleeper)), &criteria())
+                    .unwrap()
+                    .unwrap();
             assert_eq!(handle.check(&criteria(), &proc()), Ok(Check::Alive { stopped: false }));
             sleeper.0.kill().unwrap();
             wait_for(|| handle.check(&criteria(), &proc()) == Ok(Check::Dead));
@@ -472,7 +466,7 @@ mod tests {
     #[test]
     fn a_stopped_process_is_running() {
         let sleeper = sleeper();
-        let mut handle = hold(&sleeper, open_pidfd).unwrap();
+        let mut handle = hold(&sleeper).unwrap();
         handle.signal(libc::SIGSTOP);
         wait_for(|| handle.check(&criteria(), &proc()) == Ok(Check::Alive { stopped: true }));
         handle.signal(libc::SIGCONT);
@@ -495,9 +489,9 @@ mod tests {
             std::os::unix::fs::symlink(exe, folder.join("exe")).unwrap();
         };
         is_now("sleep", 'S', "/usr/bin/sleep", "old\0");
-        let proc = Proc::new(root.path()).unwrap();
+        let proc = with(Proc::new(root.path()).unwrap(), no_pidfd);
         let info = info(&proc, 10);
-        let mut handle = Handle::hold(&proc, info, &criteria(), no_pidfd).unwrap().unwrap();
+        let mut handle = Handle::hold(&proc, info, &criteria()).unwrap().unwrap();
         let alive = || Ok(Check::Alive { stopped: false });
         // What it is now is what a successor is recognised by.
         is_now("sleep", 'S', "/usr/bin/sleep", "new\0");
@@ -511,7 +505,7 @@ mod tests {
         // It is the same to a watch that comes later.
         let (id, signature) = (handle.info().id(), handle.info().signature.clone());
         let stored = StoredProcess { id, name: "other".into(), session: 0, has_terminal: false, signature };
-        let resumed = Handle::resume(&proc, &stored, &criteria(), no_pidfd).unwrap().unwrap();
+        let resumed = Handle::resume(&proc, &stored, &criteria()).unwrap().unwrap();
         assert_eq!((resumed.is_renamed, resumed.remedy), (true, handle.remedy.clone()));
         // And in the midst of an exec, or while it is stopped.
         is_now("third", 'T', "/usr/bin/sleep", "");
@@ -520,7 +514,7 @@ mod tests {
         assert_eq!((handle.check(&criteria(), &proc), handle.is_renamed), (alive(), false), "it matches");
         is_now("other", 'S', "/usr/bin/sleep", "new\0");
         assert_eq!(handle.check(&criteria(), &proc), Ok(Check::Changed));
-        assert!(Handle::resume(&proc, &stored, &criteria(), no_pidfd).unwrap().is_some());
+        assert!(Handle::resume(&proc, &stored, &criteria()).unwrap().is_some());
     }
 
     #[test]
@@ -544,16 +538,15 @@ mod tests {
         let mut sleeper = sleeper();
         sleeper.0.kill().unwrap();
         // A zombie is there, but not to be held.
-        wait_for(|| hold(&sleeper, open_pidfd).is_none());
+        wait_for(|| hold(&sleeper).is_none());
     }
 
     #[test]
     fn a_number_that_is_anothers_is_not_held() {
         let sleeper = sleeper();
-        let proc = Proc::new(Path::new("/proc")).unwrap();
-        let mut info = hold(&sleeper, open_pidfd).unwrap().info().clone();
+        let mut info = hold(&sleeper).unwrap().info().clone();
         info.started += Duration::from_secs(1);
-        assert!(Handle::hold(&proc, info, &criteria(), open_pidfd).unwrap().is_none());
+        assert!(Handle::hold(&proc(), info, &criteria()).unwrap().is_none());
     }
 
     #[test]
@@ -569,8 +562,8 @@ mod tests {
             Err(Errno::MFILE.into())
         }
         let sleeper = sleeper();
-        let proc = Proc::new(Path::new("/proc")).unwrap();
-        let info = hold(&sleeper, open_pidfd).unwrap().info().clone();
-        assert!(Handle::hold(&proc, info, &criteria(), no_room).is_err());
+        let proc = with(proc(), no_room);
+        let info = hold(&sleeper).unwrap().info().clone();
+        assert!(Handle::hold(&proc, info, &criteria()).is_err());
     }
 }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::ffi::CStr;
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use crate::process::command_lines::{Hangs, Reading};
 use crate::process::criteria::{
     Mismatch, is_init_script, is_invocation, program_name, runs, shown_command_line, without_mark,
 };
+use crate::process::handle::open_pidfd;
 use crate::process::near::{By, Nearness};
 use crate::process::pid_file::{Clocks, LastRead, Named};
 use crate::process::remedy::Remedy;
@@ -54,6 +56,8 @@ pub struct Proc {
     pub(super) hangs: RefCell<Hangs>,
     /// What is called now and then while a look takes its time.
     pub pulse: Box<dyn Fn()>,
+    /// A parameter, so that tests can be a kernel without them.
+    pub(super) open_pidfd: fn(Pid) -> io::Result<OwnedFd>,
     pub(super) last_read: LastRead,
     pub(super) clocks: Clocks,
     /// Tells what the other instances follow: none of it is this one's, where the pid file does not say.
@@ -184,6 +188,7 @@ impl Proc {
             called: program_name(Path::new(&called)).to_vec(),
             hangs: RefCell::default(),
             pulse: Box::new(|| {}),
+            open_pidfd,
             last_read: LastRead::default(),
             clocks: Clocks::read(root, first),
             neighbours: Box::new(|_| Vec::new()),

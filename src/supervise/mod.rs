@@ -28,7 +28,7 @@ use crate::hold::{Held, Hold};
 use crate::log::output::OutputLog;
 use crate::policy::{Action, Life, Memory, Outcome, Policy, Seen};
 use crate::process::descent::Descent;
-use crate::process::handle::{Handle, OpenPidfd};
+use crate::process::handle::Handle;
 use crate::process::oom::OutOfMemory;
 use crate::process::scan::Proc;
 use crate::process::termination::{Predecessor, Termination};
@@ -82,8 +82,6 @@ pub struct Parts {
     pub record: Store,
     /// Where processes are looked for.
     pub proc: Proc,
-    /// How a pidfd is opened.
-    pub open_pidfd: OpenPidfd,
     /// The signals.
     pub signals: Signals,
     /// What start commands write to.

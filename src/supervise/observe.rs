@@ -105,8 +105,7 @@ impl Supervisor {
         let first = self.stopping().map(|stop| stop.process);
         counting.sort_by_key(|process| first.is_some_and(|first| id(process) != first));
         for process in counting {
-            let held = Handle::hold(&self.parts.proc, process, criteria, self.parts.open_pidfd)?;
-            if let Some(followed) = held {
+            if let Some(followed) = Handle::hold(&self.parts.proc, process, criteria)? {
                 let is_first = !self.facts.has_looked;
                 let seen = self.follow(followed, others);
                 if is_first {
@@ -143,8 +142,7 @@ impl Supervisor {
     /// Looks for what a watch before this one followed, whatever it is called by now.
     fn look_for_the_one_before(&mut self, criteria: &Criteria) -> Result<Option<Seen>, Unknown> {
         let Some(process) = self.parts.record.followed_before.take() else { return Ok(None) };
-        let Parts { proc, open_pidfd, .. } = &self.parts;
-        let held = Handle::resume(proc, &process, criteria, *open_pidfd)?;
+        let held = Handle::resume(&self.parts.proc, &process, criteria)?;
         Ok(held.map(|followed| {
             self.parts.emit(Event::Over(Notice::Unknown));
             match self.named_instead(&followed) {
@@ -161,9 +159,9 @@ impl Supervisor {
             return None;
         }
         let tasks = self.own_tasks();
-        let Parts { proc, open_pidfd, .. } = &self.parts;
+        let proc = &self.parts.proc;
         let process = proc.named_instead(&settings.criteria, &tasks, followed.info().pid)?;
-        Handle::hold(proc, process, &settings.criteria, *open_pidfd).ok().flatten()
+        Handle::hold(proc, process, &settings.criteria).ok().flatten()
     }
 
     /// Follows another process from here on. The one before has not died.

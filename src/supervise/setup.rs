@@ -12,7 +12,6 @@ use crate::log::output::OutputLog;
 use crate::log::{self, LogFile, Stderr, cannot_tell};
 use crate::policy::KILL_AFTER;
 
-use crate::process::handle::open_pidfd;
 use crate::process::scan::{Proc, Tasks};
 use crate::process::termination::Predecessor;
 use crate::process::{ProcessId, StoredProcess, own_start};
@@ -93,7 +92,6 @@ fn prepare(settings: Settings, reload: Reload, stderr: &mut Stderr) -> Result<Bo
         is_of_series: record.state.begun_by.replace(facts.origin).is_none_or(|before| before == facts.origin),
         lock: lock.ok(),
         record,
-        open_pidfd,
         signals,
         output,
         report,

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::fd::BorrowedFd;
 
 use crate::log::output::OutputLog;
-use crate::process::handle::{ProcessFd, open_pidfd};
+use crate::process::handle::ProcessFd;
 use crate::process::scan::Proc;
 use crate::process::{ProcessId, own_start};
 use crate::state::Files;
@@ -82,7 +82,7 @@ impl StartCommand {
     /// `noted` itself is. To be asked with the instance's lock held: between fork and exec, the command
     /// holds it too.
     pub fn adopt(noted: StartRecord, proc: &Proc) -> Option<Self> {
-        let held = ProcessFd::open(proc, noted.process, open_pidfd).ok()??;
+        let held = ProcessFd::open(proc, noted.process).ok()??;
         let is_it = held.is_session_leader();
         let process = Process::Adopted { held, is_terminating: false };
         is_it.then_some(StartCommand { process, began: noted.process.started, output_from: None })

@@ -259,9 +259,9 @@ impl Supervisor {
     pub(super) fn end_left(&mut self, kill: bool) -> Seen {
         self.write_down();
         if self.stops.left.is_empty() {
-            let Parts { proc, settings, open_pidfd, .. } = &self.parts;
+            let Parts { proc, settings, .. } = &self.parts;
             let is_mixed = settings.limits.kill_mode == KillMode::Mixed;
-            let hold = |id| ProcessFd::open(proc, id, *open_pidfd).ok().flatten();
+            let hold = |id| ProcessFd::open(proc, id).ok().flatten();
             // One that was noted by a watch before this one may have started this.
             let lineage = proc.lineage();
             let noted = mem::take(&mut self.stops.noted).into_iter();
