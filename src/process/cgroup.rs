@@ -55,9 +55,9 @@ impl ControlGroups {
 
     /// The group that systemd has made for a service, if the process is in one. Its own hierarchy is the
     /// unified one or, in version 1, that of its name.
-    pub fn service(&self) -> Option<&str> {
+    pub fn service(&self) -> Option<String> {
         let path = self.of_systemd()?;
-        last_part(path).strip_suffix(".service").filter(|name| !name.is_empty()).map(|_| path)
+        last_part(path).strip_suffix(".service").filter(|name| !name.is_empty()).map(|_| path.to_owned())
     }
 
     /// The systemd unit that the process is in, a service or a scope, if it is in any.
@@ -118,12 +118,12 @@ mod tests {
             ("0::/.service\n", None),
             ("odd\n", None),
         ] {
-            assert_eq!(ControlGroups(text.to_owned()).service(), service, "{text}");
+            assert_eq!(ControlGroups(text.to_owned()).service().as_deref(), service, "{text}");
         }
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(ControlGroups::of(folder.path(), 7).service(), None);
         std::fs::create_dir(folder.path().join("7")).unwrap();
         std::fs::write(folder.path().join("7/cgroup"), "0::/a.service\n").unwrap();
-        assert_eq!(ControlGroups::of(folder.path(), 7).service(), Some("/a.service"));
+        assert_eq!(ControlGroups::of(folder.path(), 7).service().as_deref(), Some("/a.service"));
     }
 }

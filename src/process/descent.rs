@@ -104,8 +104,7 @@ impl Proc {
 
     /// A closer look at each of these, the first first.
     fn name(&self, pids: impl Iterator<Item = Pid>, criteria: &Criteria) -> Vec<Candidate> {
-        let mut left = Vec::new();
-        let _ = self.each_near(pids, criteria, Some(By::Nothing), &mut |candidate| left.push(candidate));
+        let (mut left, _) = self.near(pids, criteria, Some(By::Nothing));
         left.sort_by_key(|candidate| candidate.process.started);
         left
     }

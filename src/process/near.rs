@@ -47,12 +47,10 @@ impl Proc {
     /// All processes that meet the `criteria`, and those that nearly do, with what is amiss; each kind
     /// with the one to follow first. Takes longer than [`Proc::find`].
     pub fn survey(&self, criteria: &Criteria) -> Result<Vec<Candidate>, Unknown> {
-        // There may be thousands, with long command lines: nothing is kept of what is not asked for.
-        let (mut all, mut others) = (Vec::new(), Vec::new());
-        self.each_near(self.pids()?.into_iter(), criteria, None, &mut |candidate| {
-            let is_named = matches!(candidate.near, None | Some(By::Name | By::Word));
-            if is_named { &mut all } else { &mut others }.push(candidate);
-        })?;
+        let (found, read) = self.near(self.pids()?.into_iter(), criteria, None);
+        read?;
+        let is_named = |it: &Candidate| matches!(it.near, None | Some(By::Name | By::Word));
+        let (mut all, mut others): (Vec<_>, Vec<_>) = found.into_iter().partition(is_named);
         all.sort_by_key(|candidate| (candidate.mismatch.is_some(), candidate.process.order()));
         // A path was given perhaps, or what an interpreter runs.
         if all.iter().all(|candidate| candidate.mismatch.is_some()) {
@@ -76,28 +74,25 @@ impl Proc {
         Ok(all)
     }
 
-    /// A closer look at each of these, with what of it is near, or `otherwise`.
-    pub(super) fn each_near(
+    /// A closer look at each of these: what matches, what is near, and what is `otherwise`; and whether all of it could
+    /// be read. There may be thousands, with long command lines: nothing is kept of what is not asked for.
+    pub(super) fn near(
         &self,
         pids: impl Iterator<Item = Pid>,
         criteria: &Criteria,
         otherwise: Option<By>,
-        visit: &mut dyn FnMut(Candidate),
-    ) -> Result<(), Unknown> {
+    ) -> (Vec<Candidate>, Result<bool, Unknown>) {
         let glimpse = |pid| Glimpse::read(&open_entry(self.root(), pid).ok()?).ok();
         let glimpses: Vec<_> = pids.filter_map(glimpse).collect();
-        let near = Nearness::new(criteria, self, otherwise);
+        let nearness = Nearness::new(criteria, self, otherwise);
         let named = criteria.pid_file.as_deref().map(|path| self.named(path));
         // Whatever has started this watchdog with the pattern is not what was meant.
         let (tasks, lineage) = (Tasks::default(), self.lineage());
-        let judge =
-            Judge { criteria, tasks: &tasks, lineage: &lineage, named: named.as_ref(), near: Some(&near) };
-        let read = self.judge_each(&glimpses, judge, &mut |_, judged| {
-            if let Ok(Some(candidate)) = judged {
-                visit(candidate);
-            }
-        });
-        read.map(drop)
+        let (named, near) = (named.as_ref(), Some(&nearness));
+        let judge = Judge { criteria, tasks: &tasks, lineage: &lineage, named, near };
+        let mut found = Vec::new();
+        let read = self.judge_each(&glimpses, judge, &mut |_, judged| found.extend(judged.ok().flatten()));
+        (found, read)
     }
 }
 

@@ -213,7 +213,7 @@ impl Supervisor {
             self.parts.emit(HealthEvent::CannotSignal { process, why });
         }
         if settings.stop_command.is_none() {
-            let service = |pid| ControlGroups::of(self.parts.proc.root(), pid).service().map(str::to_owned);
+            let service = |pid| ControlGroups::of(self.parts.proc.root(), pid).service();
             let own = service(crate::sys::own_pid());
             if let Some(unit) = service(process.pid).filter(|unit| Some(unit) != own.as_ref()) {
                 self.parts.emit(HealthEvent::OfUnit { process, unit: last_part(&unit) });

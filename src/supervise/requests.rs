@@ -65,7 +65,7 @@ impl Supervisor {
             NotDone::BackAgain => {
                 let process = self.followed.as_ref().map(Handle::info)?;
                 let groups = ControlGroups::of(root, process.pid);
-                Some(format!("to stop it: systemctl stop {}", last_part(groups.service()?)))
+                Some(format!("to stop it: systemctl stop {}", last_part(&groups.service()?)))
             }
             NotDone::NotStarted => {
                 let row = self.facts.row.0.last();

@@ -11,7 +11,7 @@ use crate::report::event::Lasting;
 use crate::report::log_lines::Worth;
 use crate::state::said::Notice;
 use crate::supervise::Supervisor;
-use crate::sys::Pid;
+use crate::sys::own_pid;
 use crate::task::{Output, Task, environment};
 use crate::time::{Time, now};
 
@@ -52,7 +52,7 @@ impl Unit {
     /// The unit of this process.
     pub fn own(proc: &Path, once: bool) -> Self {
         let is_given = |variable| std::env::var_os(variable).is_some();
-        let group = is_given("INVOCATION_ID").then(|| service(proc, crate::sys::own_pid())).flatten();
+        let group = is_given("INVOCATION_ID").then(|| ControlGroups::of(proc, own_pid()).service()).flatten();
         // A unit of Type=oneshot has nobody who listens. One that starts us by the way is not ours to judge:
         // what it has started itself, since version 248, has its number.
         let is_main = std::env::var("SYSTEMD_EXEC_PID").map_or(true, |pid| {
@@ -69,7 +69,7 @@ impl Unit {
 
     /// A run that ends soon has started this process: asks what becomes of it then, if it is the unit's.
     pub fn ask_about(&mut self, proc: &Path, process: &ProcessInfo, name: &str, now: Time) {
-        let is_in = |group: &String| service(proc, process.pid).as_ref() == Some(group);
+        let is_in = |group: &String| ControlGroups::of(proc, process.pid).service().as_ref() == Some(group);
         if matches!(self.question, Question::None) && self.group.as_ref().is_some_and(is_in) {
             self.ask(About::Started { process: process.to_string(), name: name.to_owned() }, now);
         }
@@ -159,10 +159,6 @@ fn doubt(about: &About, unit: &str, answer: &str) -> Option<String> {
         }
         _ => None,
     }
-}
-
-fn service(proc: &Path, pid: Pid) -> Option<String> {
-    ControlGroups::of(proc, pid).service().map(str::to_owned)
 }
 
 #[cfg(test)]
