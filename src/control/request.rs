@@ -17,7 +17,7 @@ use crate::input::{config_file, resolve};
 use crate::log::Stderr;
 use crate::policy::{Answer, Life, NotDone, Request};
 use crate::process::StoredProcess;
-use crate::process::handle::{ProcessFd, open_pidfd};
+use crate::process::handle::ProcessFd;
 use crate::process::scan::{Proc, Unknown};
 use crate::report::words::held as held_words;
 use crate::settings::name::Name;
