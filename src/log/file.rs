@@ -1,8 +1,5 @@
 //! The log file: rotated by size, without a torn or lost record.
 
-use crate::fs::{Dir, Trust, identity};
-use crate::guard::guarded;
-use crate::settings::Settings;
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -14,34 +11,19 @@ use file_rotate::suffix::AppendCount;
 use file_rotate::{ContentLimit, FileRotate};
 use rustix::fs::{OFlags, Stat, fstat};
 
-/// Where the log goes, and how it is kept small.
-#[derive(Debug, Clone)]
-pub struct LogFile {
-    /// The instance, which each record begins with.
-    pub name: String,
-    /// The file.
-    pub path: PathBuf,
-    /// Whose it is to be.
-    pub trust: Trust,
-    /// Its size, in bytes, from which on it is rotated.
-    pub max_size: u64,
-    /// How many older files are kept beside it.
-    pub max_files: usize,
-}
-
-impl LogFile {
-    /// That of the instance with these settings.
-    pub fn of(settings: &Settings) -> Self {
-        let Settings { dirs, log_max_size: max_size, log_max_files: max_files, .. } = settings;
-        let (name, path) = (settings.name.to_string(), dirs.log(&settings.name));
-        LogFile { name, path, trust: dirs.trust, max_size: *max_size, max_files: *max_files }
-    }
-}
+use crate::fs::{Dir, Trust, identity};
+use crate::guard::guarded;
+use crate::settings::Settings;
 
 /// file-rotate, guarded: it panics where its directory or file has vanished, and drops records without a
 /// word after a rotation that failed.
 pub(super) struct RotatingFile {
-    pub(super) limits: LogFile,
+    /// The instance.
+    pub(super) name: String,
+    pub(super) path: PathBuf,
+    trust: Trust,
+    /// Its size, in bytes, from which on it is rotated, and how many older files are kept beside it.
+    limits: (u64, usize),
     open: Option<Open>,
 }
 
@@ -54,8 +36,14 @@ struct Open {
 }
 
 impl RotatingFile {
-    pub(super) fn new(limits: LogFile) -> Self {
-        RotatingFile { limits, open: None }
+    /// That of the instance with these settings.
+    pub(super) fn of(settings: &Settings) -> Self {
+        let Settings { dirs, name, log_max_size, log_max_files, .. } = settings;
+        Self::new(&name.to_string(), dirs.log(name), dirs.trust, (*log_max_size, *log_max_files))
+    }
+
+    pub(super) fn new(name: &str, path: PathBuf, trust: Trust, limits: (u64, usize)) -> Self {
+        RotatingFile { name: name.to_owned(), path, trust, limits, open: None }
     }
 
     pub(super) fn write_record(&mut self, record: &str) -> io::Result<()> {
@@ -67,7 +55,7 @@ impl RotatingFile {
     }
 
     fn try_write(&mut self, record: &str) -> io::Result<()> {
-        let (folder, name) = Dir::split(&self.limits.path)?;
+        let (folder, name) = Dir::split(&self.path)?;
         // Removed, moved away, or rotated by somebody else; or somebody else's by now.
         let is_it = |open: &Open| {
             let there = open.dir.about_file(name).ok().map(|about| identity(&about));
@@ -95,11 +83,11 @@ impl RotatingFile {
     }
 
     fn open(&self, folder: &Path, name: &OsStr) -> io::Result<Open> {
-        let dir = Dir::make(folder, self.limits.trust)?.following_links();
+        let dir = Dir::make(folder, self.trust)?.following_links();
         // Which finds out what is wrong with them before file-rotate does.
         dir.make_file(name, OFlags::RDWR | OFlags::APPEND, 0o640)?;
         let path = dir.held_path(name);
-        let file = guarded(|| rotating(&path, &self.limits)).ok_or_else(vanished)?;
+        let file = guarded(|| rotating(&path, self.trust, self.limits)).ok_or_else(vanished)?;
         Ok(Open { file, identity: identity(&dir.about_file(name)?), dir })
     }
 }
@@ -116,19 +104,14 @@ fn vanished() -> io::Error {
     io::Error::other("it vanished during rotation")
 }
 
-fn rotating(path: &Path, limits: &LogFile) -> FileRotate<AppendCount> {
-    let links = if limits.trust == Trust::RootOnly { OFlags::NOFOLLOW } else { OFlags::empty() };
+fn rotating(path: &Path, trust: Trust, limits: (u64, usize)) -> FileRotate<AppendCount> {
+    let links = if trust == Trust::RootOnly { OFlags::NOFOLLOW } else { OFlags::empty() };
     let mut options = OpenOptions::new();
     options.read(true).append(true).create(true).mode(0o640);
     options.custom_flags(crate::sys::custom_flags(links | OFlags::NONBLOCK));
-    let size = usize::try_from(limits.max_size).unwrap_or(usize::MAX).max(1);
-    FileRotate::new(
-        path,
-        AppendCount::new(limits.max_files),
-        ContentLimit::BytesSurpassed(size),
-        Compression::None,
-        Some(options),
-    )
+    let (max_size, max_files) = limits;
+    let limit = ContentLimit::BytesSurpassed(usize::try_from(max_size).unwrap_or(usize::MAX).max(1));
+    FileRotate::new(path, AppendCount::new(max_files), limit, Compression::None, Some(options))
 }
 
 #[cfg(test)]
@@ -136,8 +119,7 @@ mod tests {
     use super::*;
 
     fn file_in(folder: &Path, max_size: u64, max_files: usize) -> RotatingFile {
-        let (name, path) = ("x".into(), folder.join("made/x.log"));
-        RotatingFile::new(LogFile { name, path, trust: Trust::Anyone, max_size, max_files })
+        RotatingFile::new("x", folder.join("made/x.log"), Trust::Anyone, (max_size, max_files))
     }
 
     fn read_all(folder: &Path) -> Vec<String> {

@@ -73,22 +73,13 @@ impl OutputLog {
         about.map_or(0, |about| about.st_size.unsigned_abs())
     }
 
-    /// What was written last, since it was `from` bytes long.
-    fn tail(&self, from: u64) -> io::Result<Vec<u8>> {
-        let (dir, name) = self.place(Dir::open)?;
-        tail(&dir, name, from, TAIL)
-    }
-
     /// Its end, which may be in the older file since it was cut.
     pub fn end(&self) -> String {
-        let mut end = self.tail(0).unwrap_or_default();
+        let Ok((dir, name)) = self.place(Dir::open) else { return String::new() };
+        let end = tail(&dir, name, 0, TAIL).unwrap_or_default();
         let missing = TAIL.saturating_sub(end.len() as u64);
-        if let Ok((dir, name)) = self.place(Dir::open) {
-            let mut older = tail(&dir, &older(name, 1), 0, missing).unwrap_or_default();
-            older.append(&mut end);
-            end = older;
-        }
-        String::from_utf8_lossy(&end).into_owned()
+        let before = tail(&dir, &older(name, 1), 0, missing).unwrap_or_default();
+        String::from_utf8_lossy(&[before, end].concat()).into_owned()
     }
 
     /// Where new lines begin from now on.
@@ -140,7 +131,8 @@ impl OutputLog {
 
     /// The last lines that were written since it was `from` bytes long.
     pub fn last_lines_since(&self, from: u64) -> Vec<String> {
-        let tail = self.tail(from).unwrap_or_default();
+        let tail = self.place(Dir::open).and_then(|(dir, name)| tail(&dir, name, from, TAIL));
+        let tail = tail.unwrap_or_default();
         let text = String::from_utf8_lossy(&tail);
         let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         lines

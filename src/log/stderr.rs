@@ -1,7 +1,5 @@
 //! Standard error: a terminal, the journal, a pipe to cron, or nothing that takes a record.
 
-use crate::exit::ExitCode;
-use crate::text::escaped;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,10 +7,13 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 
 use log::Level;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::OFlags;
+use rustix::fs::{FileType, OFlags};
+use rustix::net::SendFlags;
 
+use crate::exit::ExitCode;
 use crate::log::{line, stamp};
 use crate::settings::{Reach, Verbosity};
+use crate::text::escaped;
 
 /// Standard error, written with errors ignored, and only what it takes without blocking.
 #[derive(Debug)]
@@ -47,17 +48,16 @@ impl Stderr {
     /// Standard error as it is, for a run that is to show so much there.
     pub fn new(verbosity: Verbosity) -> Self {
         let stderr = io::stderr();
-        let style = if is_journal(stderr.as_fd()) {
+        let style = if stderr_is_journal() {
             Style::Journal
         } else if is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty()) {
             Style::Colour
         } else {
             Style::Plain
         };
-        let kind = rustix::fs::fstat(&stderr).map(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode));
-        let to = match kind {
-            Ok(rustix::fs::FileType::Socket) => Channel::Socket,
-            Ok(rustix::fs::FileType::Fifo | rustix::fs::FileType::CharacterDevice) => non_blocking(),
+        let to = match rustix::fs::fstat(&stderr).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+            Ok(FileType::Socket) => Channel::Socket,
+            Ok(FileType::Fifo | FileType::CharacterDevice) => non_blocking(),
             _ => Channel::Itself,
         };
         Stderr { to, style, verbosity }
@@ -100,15 +100,12 @@ impl Stderr {
     pub fn write_text(&mut self, text: &str) {
         let stderr = io::stderr();
         for piece in text.as_bytes().chunks(AT_ONCE) {
-            let written = match &mut self.to {
-                Channel::NonBlocking(file) => file.write(piece),
+            let written = match &self.to {
+                Channel::NonBlocking(file) => rustix::io::write(file, piece),
                 Channel::Socket => {
-                    let flags = rustix::net::SendFlags::DONTWAIT | rustix::net::SendFlags::NOSIGNAL;
-                    rustix::net::send(&stderr, piece, flags).map_err(io::Error::from)
+                    rustix::net::send(&stderr, piece, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
                 }
-                Channel::Itself if has_room(stderr.as_fd()) => {
-                    rustix::io::write(&stderr, piece).map_err(io::Error::from)
-                }
+                Channel::Itself if has_room(stderr.as_fd()) => rustix::io::write(&stderr, piece),
                 Channel::Itself => return,
             };
             if written.is_err() {
@@ -142,12 +139,8 @@ pub fn is_terminal() -> bool {
 
 /// Whether standard error goes to the journal (systemd.exec(5), `JOURNAL_STREAM`).
 pub fn stderr_is_journal() -> bool {
-    is_journal(io::stderr().as_fd())
-}
-
-fn is_journal(stderr: BorrowedFd<'_>) -> bool {
     let Some(stream) = std::env::var_os("JOURNAL_STREAM") else { return false };
-    rustix::fs::fstat(stderr)
+    rustix::fs::fstat(io::stderr())
         .is_ok_and(|stat| stream.to_str() == Some(&format!("{}:{}", stat.st_dev, stat.st_ino)))
 }
 

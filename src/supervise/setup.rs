@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::exit::ExitCode;
 use crate::log::output::OutputLog;
-use crate::log::{self, LogFile, Stderr, cannot_tell};
+use crate::log::{self, Stderr, cannot_tell};
 use crate::policy::KILL_AFTER;
 
 use crate::process::scan::{Proc, Tasks};
@@ -215,7 +215,7 @@ fn leave_directory() -> PathBuf {
 }
 
 fn start_log(settings: &Settings, give_up_was_told: bool) {
-    log::start(LogFile::of(settings), Stderr::new(verbosity(settings, give_up_was_told)));
+    log::start(settings, Stderr::new(verbosity(settings, give_up_was_told)));
 }
 
 fn say_what_was_found(
