@@ -34,6 +34,12 @@ pub fn quoted(word: &OsStr) -> String {
     }
 }
 
+/// At most so many bytes from the beginning.
+pub fn beginning(text: &str, most: usize) -> &str {
+    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or(0)).unwrap_or_default()
+}
+
 /// A word for so many things.
 pub fn plural(count: u32, word: &str) -> String {
     if count == 1 { word.to_owned() } else { format!("{word}s") }

@@ -144,7 +144,10 @@ fn snapshot(known: &Known, boot_id: &str, proc: &Proc) -> Snapshot {
     let (files, now) = (known.files(boot_id), now());
     let without = |why| Snapshot::without_state(known.name.to_string(), known.folder.clone(), now, why);
     let snapshot = match files.state_of_this_boot() {
-        Ok(Some(state)) => Snapshot::new(&state, known.folder.clone(), &live(&state, &files, proc), now),
+        Ok(Some(state)) => {
+            let live = live(&state, &files, proc);
+            Snapshot::new(state, known.folder.clone(), &live, now)
+        }
         Ok(None) | Err(Unread::None) => without(Remark::NotChecked),
         Err(Unread::Foreign(_)) => without(Remark::DamagedState),
         Err(Unread::Failed(error)) => without(Remark::UnreadableState(error.to_string())),

@@ -1,9 +1,9 @@
 //! `status --nagios`: one line, as a plugin of Nagios or Icinga writes it.
 
-use super::{remark, status_table};
+use super::remark;
 use crate::hold::Hold;
 use crate::report::snapshot::{Snapshot, Status, Watcher};
-use crate::text::{escaped, plural, span};
+use crate::text::{beginning, escaped, plural, span};
 
 /// The longest text, in bytes: with the figures, a line has less than 1,000.
 const LONGEST_TEXT: usize = 700;
@@ -20,67 +20,49 @@ enum Level {
 }
 
 impl Level {
-    fn word(self) -> &'static str {
+    /// Its word, and the status that the plugin ends with.
+    fn known_as(self) -> (&'static str, u8) {
         match self {
-            Level::Ok => "OK",
-            Level::Warning => "WARNING",
-            Level::Unknown => "UNKNOWN",
-            Level::Critical => "CRITICAL",
-        }
-    }
-
-    /// What the plugin ends with.
-    fn status(self) -> u8 {
-        match self {
-            Level::Ok => 0,
-            Level::Warning => 1,
-            Level::Critical => 2,
-            Level::Unknown => 3,
+            Level::Ok => ("OK", 0),
+            Level::Warning => ("WARNING", 1),
+            Level::Critical => ("CRITICAL", 2),
+            Level::Unknown => ("UNKNOWN", 3),
         }
     }
 }
 
 /// The line, and the exit status. Of several instances, the worst counts.
 pub fn line(snapshots: &[Snapshot]) -> (String, u8) {
-    match snapshots {
-        [] => unknown("no watchdog has run or is configured"),
-        [one] => {
-            let (level, text) = judged(one);
-            (written(level, &text, &figures(one)), level.status())
-        }
-        several => {
-            let mut judged: Vec<_> = several.iter().map(judged).collect();
-            judged.sort_by_key(|(level, _)| std::cmp::Reverse(*level));
-            let count = |wanted| judged.iter().filter(|(level, _)| *level == wanted).count();
-            let (all, ok) = (several.len(), count(Level::Ok));
-            let bad = judged.iter().filter(|(level, _)| *level != Level::Ok);
-            let texts: Vec<_> = [format!("{ok} of {all} are well")]
-                .into_iter()
-                .chain(bad.map(|(_, text)| text.clone()))
-                .collect();
-            let figures: Vec<_> = [Level::Ok, Level::Warning, Level::Critical, Level::Unknown]
-                .into_iter()
-                .map(|level| format!("{}={};;;0;{all}", level.word().to_lowercase(), count(level)))
-                .collect();
-            let level = judged.first().map_or(Level::Unknown, |(level, _)| *level);
-            (written(level, &texts.join("; "), &figures.join(" ")), level.status())
+    let mut judged: Vec<_> = snapshots.iter().map(judged).collect();
+    judged.sort_by_key(|(level, _)| std::cmp::Reverse(*level));
+    match (&*judged, snapshots) {
+        ([], _) => unknown("no watchdog has run or is configured"),
+        ([(level, text)], [one]) => written(*level, text, &figures(one)),
+        ([(worst, _), ..], all) => {
+            let (all, count) = (all.len(), |it| judged.iter().filter(|(level, _)| *level == it).count());
+            let bad = judged.iter().filter(|(level, _)| *level != Level::Ok).map(|(_, text)| text.as_str());
+            let well = format!("{} of {all} are well", count(Level::Ok));
+            let texts: Vec<_> = [well.as_str()].into_iter().chain(bad).collect();
+            let figure = |it: Level| format!("{}={};;;0;{all}", it.known_as().0.to_lowercase(), count(it));
+            let figures = [Level::Ok, Level::Warning, Level::Critical, Level::Unknown].map(figure);
+            written(*worst, &texts.join("; "), &figures.join(" "))
         }
     }
 }
 
 /// The line of whoever cannot tell.
 pub fn unknown(why: &str) -> (String, u8) {
-    (written(Level::Unknown, why, ""), Level::Unknown.status())
+    written(Level::Unknown, why, "")
 }
 
-fn written(level: Level, text: &str, figures: &str) -> String {
+fn written(level: Level, text: &str, figures: &str) -> (String, u8) {
     // What follows a bar is figures.
     let text = escaped(text).replace('|', "/");
-    let short: String =
-        text.char_indices().take_while(|(at, c)| at + c.len_utf8() <= LONGEST_TEXT).map(|(_, c)| c).collect();
+    let short = beginning(&text, LONGEST_TEXT);
     let dots = if short.len() < text.len() { "..." } else { "" };
     let figures = if figures.is_empty() { String::new() } else { format!(" | {figures}") };
-    format!("WATCHDOG {} - {short}{dots}{figures}\n", level.word())
+    let (word, status) = level.known_as();
+    (format!("WATCHDOG {word} - {short}{dots}{figures}\n"), status)
 }
 
 /// How an instance is, in words.
@@ -93,22 +75,23 @@ fn judged(at: &Snapshot) -> (Level, String) {
         Status::Unknown => Level::Unknown,
     };
     let mut parts = vec![what_it_is(at)];
-    let facts = at.facts.as_ref();
-    if let Some(facts) = facts.filter(|_| at.status.is_up()) {
-        let restarts = u32::try_from(facts.restarts).unwrap_or(u32::MAX);
+    let state = at.state.as_ref();
+    if let Some(state) = state.filter(|_| at.status.is_up()) {
+        let restarts = u32::try_from(state.restarts).unwrap_or(u32::MAX);
         parts.push(format!("{restarts} {}", plural(restarts, "restart")));
     }
-    if let Some(facts) = facts.filter(|facts| facts.failures > 0) {
-        let of = facts.max_fail_count.map(|most| format!(" of {most}")).unwrap_or_default();
-        parts.push(format!("failures: {}{of}", facts.failures));
+    if let Some(state) = state.filter(|state| state.memory.failures > 0) {
+        let of = state.max_fail_count.map(|most| format!(" of {most}")).unwrap_or_default();
+        parts.push(format!("failures: {}{of}", state.memory.failures));
         level = level.max(Level::Warning);
     }
-    if let Some(facts) = facts.filter(|facts| facts.deaths.is_flapping()) {
-        parts.push(facts.deaths.to_string());
+    let deaths = state.map(|state| state.deaths.tally(at.at)).filter(|deaths| deaths.is_flapping());
+    if let Some(deaths) = deaths {
+        parts.push(deaths.to_string());
         level = level.max(Level::Warning);
     }
     parts.extend(at.remarks.iter().map(remark::words));
-    if let Some(exit) = facts.and_then(|facts| facts.last_exit.as_ref()).filter(|_| !at.status.is_up()) {
+    if let Some(exit) = state.and_then(|state| state.last_exit.as_ref()).filter(|_| !at.status.is_up()) {
         parts.push(format!("last exit {exit}"));
     }
     if at.status != Status::Unknown && is_unwatched(at) {
@@ -133,20 +116,20 @@ fn what_it_is(at: &Snapshot) -> String {
         (Some(process), status) => {
             // How long it has run is not how long it has been unhealthy.
             let has_run = if status == Status::Starting || since.is_empty() { "" } else { ", has run" };
-            format!("{} (pid {}) is {}{has_run}{since}", at.name, process.pid, status_table::status(status))
+            format!("{} (pid {}) is {}{has_run}{since}", at.name, process.pid, status.name())
         }
-        (None, status) => format!("{} is {}{since}", at.name, status_table::status(status)),
+        (None, status) => format!("{} is {}{since}", at.name, status.name()),
     }
 }
 
 fn is_unwatched(at: &Snapshot) -> bool {
-    let is_once = at.facts.as_ref().is_some_and(|facts| facts.once);
+    let is_once = at.state.as_ref().is_some_and(|state| state.once);
     let is_late = at.checked.is_none_or(|ago| ago.as_secs() > LATEST_CHECK);
     at.watcher == Watcher::Nobody && (!is_once || is_late)
 }
 
 fn figures(at: &Snapshot) -> String {
-    let Some(facts) = &at.facts else { return String::new() };
+    let Some(state) = &at.state else { return String::new() };
     let up = match at.status {
         Status::Unknown => "U".to_owned(),
         status => u8::from(status.is_up()).to_string(),
@@ -154,13 +137,13 @@ fn figures(at: &Snapshot) -> String {
     let uptime = at.since.filter(|_| at.status.is_up()).map(|since| at.ago(since).as_secs());
     let uptime = uptime.map(|uptime| format!(" uptime={uptime}s;;;0")).unwrap_or_default();
     // The last failure is a give-up.
-    let (last, most) = match facts.max_fail_count {
+    let (last, most) = match state.max_fail_count {
         Some(most) => (most.saturating_sub(1).to_string(), format!(";{most}")),
         None => (String::new(), String::new()),
     };
     format!(
         "up={up};;1:;0;1{uptime} restarts={}c;;;0 failures={};0;{last};0{most}",
-        facts.restarts, facts.failures
+        state.restarts, state.memory.failures
     )
 }
 
@@ -175,8 +158,8 @@ mod tests {
         let well = |status| {
             let mut at = snapshot("web", true);
             at.status = status;
-            if let Some(facts) = &mut at.facts {
-                facts.failures = 0;
+            if let Some(state) = &mut at.state {
+                state.memory.failures = 0;
             }
             at
         };

@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::hold::Hold;
-use crate::policy::{Condition, Why};
-use crate::report::snapshot::{Facts, Remark, Snapshot, Status, Watcher};
+use crate::policy::Condition;
+use crate::report::snapshot::{Remark, Snapshot, Status, Watcher};
+use crate::state::State;
 use crate::state::counters::Counters;
 
 /// A metric: its name, what its help says, and its samples of an instance. One whose name ends in `_total` is a counter, all
@@ -19,7 +22,7 @@ type Sample = (Vec<(&'static str, String)>, String);
 
 const METRICS: [Metric; 14] = [
     Metric("watchdog_info", "1; how the instance runs, and its version", |at, _| {
-        at.facts.iter().map(info).collect()
+        at.state.iter().map(info).collect()
     }),
     Metric("watchdog_active", "Whether a watchdog is at work", |at, _| {
         plain(&u8::from(at.watcher != Watcher::Nobody))
@@ -38,7 +41,7 @@ const METRICS: [Metric; 14] = [
         started.map(|started| plain(&(booted + started).as_secs_f64())).unwrap_or_default()
     }),
     Metric("watchdog_failures", "Failed attempts in a row", |at, _| {
-        plain(&at.facts.as_ref().map_or(0, |facts| facts.failures))
+        plain(&at.state.as_ref().map_or(0, |state| state.memory.failures))
     }),
     Metric(
         "watchdog_last_check_timestamp_seconds",
@@ -49,47 +52,15 @@ const METRICS: [Metric; 14] = [
         },
     ),
     Metric("watchdog_starts_total", "Attempts to start the process, as they were judged", |at, _| {
-        let starts = counters(at).starts;
-        by("result", [("success", starts.success), ("failure", starts.failure)])
+        by("result", &counters(at).starts)
     }),
     Metric("watchdog_stops_total", "Stops of the process by the watchdog", |at, _| {
-        let stops = counters(at).stops;
-        by(
-            "reason",
-            [
-                (Why::Unhealthy.name(), stops.unhealthy),
-                (Why::Request.name(), stops.request),
-                (Why::Hours.name(), stops.hours),
-                (Why::Version.name(), stops.version),
-            ],
-        )
+        by("reason", &counters(at).stops)
     }),
     Metric("watchdog_deaths_total", "Ends of the process that were not the watchdog's work", |at, _| {
-        let deaths = counters(at).deaths;
-        by(
-            "cause",
-            [
-                ("finished", deaths.finished),
-                ("stopped", deaths.stopped),
-                ("killed", deaths.killed),
-                ("crashed", deaths.crashed),
-                ("out_of_memory", deaths.out_of_memory),
-                ("unknown", deaths.unknown),
-            ],
-        )
+        by("cause", &counters(at).deaths)
     }),
-    Metric("watchdog_probes_total", "Probes, by what they found", |at, _| {
-        let probes = counters(at).probes;
-        by(
-            "result",
-            [
-                ("success", probes.success),
-                ("failure", probes.failure),
-                ("timeout", probes.timeout),
-                ("unknown", probes.unknown),
-            ],
-        )
-    }),
+    Metric("watchdog_probes_total", "Probes, by what they found", |at, _| by("result", &counters(at).probes)),
     Metric("watchdog_give_ups_total", "Give-ups", |at, _| plain(&counters(at).give_ups)),
     Metric("watchdog_hook_failures_total", "Hooks that failed", |at, _| plain(&counters(at).hook_failures)),
 ];
@@ -125,22 +96,25 @@ fn plain(value: &impl ToString) -> Vec<Sample> {
     vec![(Vec::new(), value.to_string())]
 }
 
-fn by<const N: usize>(key: &'static str, values: [(&str, u64); N]) -> Vec<Sample> {
-    values.map(|(value, count)| (vec![(key, value.to_owned())], count.to_string())).into()
+/// Counters, by the names that they have in the state file.
+fn by(key: &'static str, counters: &impl Serialize) -> Vec<Sample> {
+    let counters = serde_json::to_value(counters).unwrap_or_default();
+    let each = counters.as_object().into_iter().flatten();
+    each.map(|(name, count)| (vec![(key, name.clone())], count.to_string())).collect()
 }
 
-fn info(facts: &Facts) -> Sample {
-    let mode = if facts.once { "once" } else { "service" };
-    (vec![("mode", mode.to_owned()), ("version", facts.version.clone())], "1".to_owned())
+fn info(state: &State) -> Sample {
+    let mode = if state.once { "once" } else { "service" };
+    (vec![("mode", mode.to_owned()), ("version", state.program_version.clone())], "1".to_owned())
 }
 
 /// All 0 before an instance has run.
 fn counters(at: &Snapshot) -> Counters {
-    at.facts.as_ref().map(|facts| facts.counters).unwrap_or_default()
+    at.state.as_ref().map(|state| state.counters).unwrap_or_default()
 }
 
 fn is_healthy(at: &Snapshot) -> Option<bool> {
-    let series = at.facts.as_ref()?.series.filter(|_| at.status.is_up())?;
+    let series = at.state.as_ref()?.memory.health.series.filter(|_| at.status.is_up())?;
     match series.condition {
         _ if at.process.as_ref().is_none_or(|process| process.pid != series.process.pid) => None,
         Condition::Healthy => Some(true),
@@ -159,8 +133,27 @@ fn holds(at: &Snapshot) -> Vec<Sample> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::snapshot::Remark;
+    use crate::policy::Why;
     use crate::time::Time;
+
+    #[test]
+    fn counters_have_the_names_of_what_they_count() {
+        let names = |samples: Vec<Sample>| -> BTreeSet<String> {
+            samples.into_iter().flat_map(|(labels, _)| labels).map(|(_, name)| name).collect()
+        };
+        let Counters { starts, stops, deaths, probes, .. } = Counters::default();
+        let reasons =
+            [Why::Unhealthy, Why::Request, Why::Hours, Why::Version].map(|why| why.name().to_owned());
+        assert_eq!(names(by("reason", &stops)), reasons.into());
+        for (samples, expected) in [
+            (by("result", &starts), "failure success"),
+            (by("cause", &deaths), "crashed finished killed out_of_memory stopped unknown"),
+            (by("result", &probes), "failure success timeout unknown"),
+        ] {
+            assert!(samples.iter().all(|(_, count)| count == "0"), "{samples:?}");
+            assert_eq!(names(samples).into_iter().collect::<Vec<_>>().join(" "), expected);
+        }
+    }
 
     #[test]
     fn a_name_is_quoted_and_is_there_once() {

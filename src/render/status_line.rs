@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{remark, status_table};
+use super::remark;
 use crate::hold::Held;
 use crate::report::snapshot::{Remark, Snapshot, Status};
 use crate::time::Time;
@@ -18,14 +18,14 @@ pub fn line(snapshot: &Snapshot, by_the_clock: impl Fn(Time) -> String) -> Strin
             // Since when it has run is not since when it has been unhealthy.
             let is_same = matches!(status, Status::Running | Status::Starting);
             let since = if is_same { since } else { from(", started") };
-            format!("{}: {} (pid {}){since}", status_table::status(status), process.name, process.pid)
+            format!("{}: {} (pid {}){since}", status.name(), process.name, process.pid)
         }
         (None, Status::Unknown) => format!("cannot tell{since} whether it is running"),
         (None, _) => format!("not running{since}"),
     };
-    if let Some(facts) = snapshot.facts.as_ref().filter(|facts| facts.failures > 0) {
-        let of = facts.max_fail_count.map(|max| format!(" of {max}")).unwrap_or_default();
-        let _ = write!(text, "; failures: {}{of}", facts.failures);
+    if let Some(state) = snapshot.state.as_ref().filter(|state| state.memory.failures > 0) {
+        let of = state.max_fail_count.map(|max| format!(" of {max}")).unwrap_or_default();
+        let _ = write!(text, "; failures: {}{of}", state.memory.failures);
     }
     // Of a process that runs it does not matter why nothing would be started.
     for remark in snapshot.remarks.iter().filter(|_| !snapshot.status.is_up()) {

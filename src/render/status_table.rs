@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{remark, table};
 use crate::hold::Held;
-use crate::report::snapshot::{Facts, Remark, Snapshot, Status, Watcher};
+use crate::report::snapshot::{Remark, Snapshot, Watcher};
+use crate::settings::versions::date;
 use crate::text::span;
 
 const NOTHING: &str = "-";
@@ -14,10 +15,10 @@ struct Column(&'static str, fn(&Snapshot) -> Option<String>, u8);
 
 const COLUMNS: [Column; 9] = [
     Column("NAME", |snapshot| Some(snapshot.name.clone()), ALWAYS),
-    Column("STATE", |snapshot| Some(status(snapshot.status).to_owned()), ALWAYS),
+    Column("STATE", |snapshot| Some(snapshot.status.name().to_owned()), ALWAYS),
     Column("PID", |snapshot| Some(snapshot.process.as_ref()?.pid.to_string()), ALWAYS),
     Column("FOR", |snapshot| Some(seconds(snapshot.ago(snapshot.since?))), 3),
-    Column("RESTARTS", |snapshot| Some(snapshot.facts.as_ref()?.restarts.to_string()), 0),
+    Column("RESTARTS", |snapshot| Some(snapshot.state.as_ref()?.restarts.to_string()), 0),
     Column("FAILURES", failures, 1),
     Column("CHECKED", checked, 0),
     Column("WATCHDOG", watchdog, 2),
@@ -46,22 +47,10 @@ fn lines(snapshots: &[Snapshot], narrower: u8) -> Vec<String> {
     table::lines(&rows, "  ", table::WIDEST)
 }
 
-pub fn status(status: Status) -> &'static str {
-    match status {
-        Status::Running => "running",
-        Status::Starting => "starting",
-        Status::Unhealthy => "unhealthy",
-        Status::Suspended => "suspended",
-        Status::Stopping => "stopping",
-        Status::NotRunning => "not running",
-        Status::Unknown => "unknown",
-    }
-}
-
 fn failures(snapshot: &Snapshot) -> Option<String> {
-    let facts = snapshot.facts.as_ref()?;
-    let most = facts.max_fail_count.map_or_else(|| "unlimited".to_owned(), |most| most.to_string());
-    Some(format!("{} of {most}", facts.failures))
+    let state = snapshot.state.as_ref()?;
+    let most = state.max_fail_count.map_or_else(|| "unlimited".to_owned(), |most| most.to_string());
+    Some(format!("{} of {most}", state.memory.failures))
 }
 
 fn checked(snapshot: &Snapshot) -> Option<String> {
@@ -72,24 +61,24 @@ fn checked(snapshot: &Snapshot) -> Option<String> {
 }
 
 fn watchdog(snapshot: &Snapshot) -> Option<String> {
-    Some(match (snapshot.watcher, snapshot.facts.as_ref()?) {
-        (Watcher::Hidden, Facts { once: false, .. }) => return None,
-        (Watcher::At(pid), Facts { once: true, .. }) => format!("--once, pid {pid}"),
-        (Watcher::At(pid), Facts { once: false, .. }) => format!("pid {pid}"),
-        (Watcher::Hidden | Watcher::Nobody, Facts { once: true, .. }) => "--once".to_owned(),
-        (Watcher::Nobody, Facts { once: false, .. }) => "none".to_owned(),
+    Some(match (snapshot.watcher, snapshot.state.as_ref()?.once) {
+        (Watcher::Hidden, false) => return None,
+        (Watcher::At(pid), true) => format!("--once, pid {pid}"),
+        (Watcher::At(pid), false) => format!("pid {pid}"),
+        (Watcher::Hidden | Watcher::Nobody, true) => "--once".to_owned(),
+        (Watcher::Nobody, false) => "none".to_owned(),
     })
 }
 
 fn last_exit(snapshot: &Snapshot) -> Option<String> {
-    let exit = snapshot.facts.as_ref()?.last_exit.as_ref()?;
+    let exit = snapshot.state.as_ref()?.last_exit.as_ref()?;
     Some(format!("{} ago: {exit}", seconds(snapshot.ago(exit.at_ms))))
 }
 
 /// What there is to say beside that: the last exit, if it has no column and there is nothing else.
 fn note(snapshot: &Snapshot, has_last_exit: bool) -> Option<String> {
     let Some(remark) = snapshot.remarks.last() else {
-        let version = snapshot.facts.as_ref().and_then(|facts| facts.applied_on.as_ref());
+        let version = snapshot.state.as_ref().and_then(|state| date(state.memory.version?));
         let version = version.map(|version| format!("version of {version}"));
         let exit = last_exit(snapshot).filter(|_| !has_last_exit);
         return version.or_else(|| exit.map(|exit| format!("last exit {exit}")));
@@ -116,28 +105,15 @@ fn seconds(time: Duration) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::report::snapshot::Process;
-    use crate::state::counters::Counters;
-    use crate::state::history::Tally;
+    use crate::policy::Memory;
+    use crate::report::snapshot::{Process, Status};
+    use crate::state::State;
     use std::path::PathBuf;
 
     pub fn snapshot(name: &str, is_running: bool) -> Snapshot {
         let at = Duration::from_secs(100_000);
-        let facts = Facts {
-            once: false,
-            version: String::new(),
-            interval: Duration::from_secs(1),
-            restarts: 0,
-            counters: Counters::default(),
-            failures: 3,
-            max_fail_count: Some(3),
-            deaths: Tally::default(),
-            last_exit: None,
-            last_start: None,
-            series: None,
-            health_restarts: 0,
-            applied_on: None,
-        };
+        let memory = Memory { failures: 3, ..Memory::default() };
+        let state = State { memory, max_fail_count: Some(3), ..State::default() };
         Snapshot {
             name: name.to_owned(),
             folder: PathBuf::new(),
@@ -153,7 +129,7 @@ pub(super) mod tests {
             holds: Vec::new(),
             checked: Some(Duration::ZERO),
             watcher: Watcher::At(1_234_568),
-            facts: Some(facts),
+            state: Some(state),
         }
     }
 

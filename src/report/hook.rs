@@ -14,7 +14,7 @@ use crate::settings::Settings;
 use crate::settings::hook::HookEvent;
 use crate::state::history::LastExit;
 use crate::state::owed::{Condition, Heard, Report};
-use crate::text::{escaped, is_control};
+use crate::text::{beginning, escaped, is_control};
 use crate::time::{Time, by_the_clock};
 
 /// What the names of the hook's variables begin with.
@@ -219,12 +219,6 @@ pub fn plain(text: &str) -> String {
         c => Some(c),
     };
     text.chars().filter_map(shown).collect()
-}
-
-/// At most so many bytes from the beginning.
-fn beginning(text: &str, most: usize) -> &str {
-    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-    text.get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
 /// The last lines that fit; of one that is too long, the beginning.

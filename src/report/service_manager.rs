@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-use crate::text::escaped;
+use crate::text::{beginning, escaped};
 use crate::time::Time;
 
 /// So many signs of life are sent in the time in which one is asked for: one may be lost, or late.
@@ -159,10 +159,7 @@ fn read_address(text: &OsStr) -> io::Result<SocketAddr> {
 
 /// In one line that is not too long: what is quoted in it is no message of its own.
 fn shortened(text: &str) -> String {
-    let mut text = escaped(text);
-    let end = (0..=LONGEST_STATUS).rev().find(|end| text.is_char_boundary(*end));
-    text.truncate(end.unwrap_or_default());
-    text
+    beginning(&escaped(text), LONGEST_STATUS).to_owned()
 }
 
 #[cfg(test)]

@@ -3,14 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Serialize;
-
 use crate::hold::{Held, Hold};
-use crate::policy::{Condition, Life, Series};
+use crate::policy::{Condition, Life};
 use crate::process::ProcessId;
-use crate::settings::versions::date;
-use crate::state::counters::Counters;
-use crate::state::history::{LastExit, LastStart, Tally};
 use crate::state::said::Notice;
 use crate::state::{Sight, State};
 use crate::sys::Pid;
@@ -36,36 +31,37 @@ pub struct Snapshot {
     pub checked: Option<Duration>,
     pub watcher: Watcher,
     /// What its state file has, if there is one of this boot.
-    pub facts: Option<Facts>,
+    pub state: Option<State>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    #[serde(rename = "running")]
     Running,
     /// It runs, and no attempt or probe has been judged well yet.
-    #[serde(rename = "starting")]
     Starting,
-    #[serde(rename = "unhealthy")]
     Unhealthy,
-    #[serde(rename = "suspended")]
     Suspended,
-    #[serde(rename = "stopping")]
     Stopping,
-    #[serde(rename = "not running")]
     NotRunning,
-    #[serde(rename = "unknown")]
     Unknown,
 }
 
 impl Status {
     /// There is a process.
     pub fn is_up(self) -> bool {
+        !matches!(self, Status::NotRunning | Status::Unknown)
+    }
+
+    /// As people and scripts read it.
+    pub fn name(self) -> &'static str {
         match self {
-            Status::Running | Status::Starting | Status::Unhealthy | Status::Suspended | Status::Stopping => {
-                true
-            }
-            Status::NotRunning | Status::Unknown => false,
+            Status::Running => "running",
+            Status::Starting => "starting",
+            Status::Unhealthy => "unhealthy",
+            Status::Suspended => "suspended",
+            Status::Stopping => "stopping",
+            Status::NotRunning => "not running",
+            Status::Unknown => "unknown",
         }
     }
 }
@@ -103,30 +99,6 @@ pub enum Remark {
     Held(Held),
 }
 
-/// What the state file has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Facts {
-    /// Each run is one check (`--once`).
-    pub once: bool,
-    /// The version of the program that watches, or did last; of an older one it is empty.
-    pub version: String,
-    pub interval: Duration,
-    pub restarts: u64,
-    pub counters: Counters,
-    pub failures: u32,
-    /// `None` is unlimited.
-    pub max_fail_count: Option<u32>,
-    pub deaths: Tally,
-    pub last_exit: Option<LastExit>,
-    pub last_start: Option<LastStart>,
-    /// What its probes come to.
-    pub series: Option<Series>,
-    /// Restarts for its health, since it was last healthy for a while.
-    pub health_restarts: u32,
-    /// The date of the version that the process was started with.
-    pub applied_on: Option<String>,
-}
-
 /// What a state file cannot know of the present.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Live {
@@ -152,14 +124,14 @@ impl Snapshot {
             holds: Vec::new(),
             checked: None,
             watcher: Watcher::Nobody,
-            facts: None,
+            state: None,
         }
     }
 
     /// An instance with this state.
-    pub fn new(state: &State, folder: PathBuf, live: &Live, at: Time) -> Self {
+    pub fn new(state: State, folder: PathBuf, live: &Live, at: Time) -> Self {
         let watcher = live.watcher;
-        let (status, since, remark) = status(state, live);
+        let (status, since, remark) = status(&state, live);
         let process = state.process.as_ref().filter(|_| status.is_up());
         let process = process.map(|process| Process { pid: process.id.pid, name: process.name.clone() });
         let (mut remarks, mut holds) = (Vec::from_iter(remark), Vec::new());
@@ -184,24 +156,8 @@ impl Snapshot {
             Watcher::Hidden if !state.once => None,
             Watcher::At(_) | Watcher::Hidden | Watcher::Nobody => live.age,
         };
-        let facts = Facts {
-            once: state.once,
-            version: state.program_version.clone(),
-            interval: state.interval_ms,
-            restarts: state.restarts,
-            counters: state.counters,
-            failures: state.memory.failures,
-            max_fail_count: state.max_fail_count,
-            deaths: state.deaths.tally(at),
-            last_exit: state.last_exit.clone(),
-            last_start: state.last_start.clone(),
-            series: state.memory.health.series,
-            health_restarts: state.memory.health.restarts,
-            applied_on: state.memory.version.and_then(date),
-        };
-        let name = state.name.clone();
-        let facts = Some(facts);
-        Snapshot { name, folder, at, status, process, since, remarks, holds, checked, watcher, facts }
+        let (name, state) = (state.name.clone(), Some(state));
+        Snapshot { name, folder, at, status, process, since, remarks, holds, checked, watcher, state }
     }
 
     /// With what people want.
@@ -213,15 +169,13 @@ impl Snapshot {
 
     /// The hold that matters most.
     pub fn held(&self) -> Option<&Held> {
-        self.remarks
-            .iter()
-            .rev()
-            .find_map(|remark| if let Remark::Held(held) = remark { Some(held) } else { None })
+        let held = |remark| if let &Remark::Held(ref held) = remark { Some(held) } else { None };
+        self.remarks.iter().rev().find_map(held)
     }
 
     /// Whether a status line would say the same of another one.
     pub fn is_like(&self, other: &Snapshot) -> bool {
-        let failures = |snapshot: &Snapshot| snapshot.facts.as_ref().map(|facts| facts.failures);
+        let failures = |snapshot: &Snapshot| snapshot.state.as_ref().map(|state| state.memory.failures);
         (self.status, &self.process, self.since, &self.remarks, failures(self))
             == (other.status, &other.process, other.since, &other.remarks, failures(other))
     }

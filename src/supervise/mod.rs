@@ -597,7 +597,7 @@ fn snapshot(record: &Store, holds: &[Held], goes_on: bool) -> Snapshot {
     };
     // Of the others the state has the one that matters.
     let people: Vec<_> = holds.iter().filter(|held| held.hold.is_of_people()).cloned().collect();
-    Snapshot::new(state, record.files.folder.clone(), &live, now()).with(&people)
+    Snapshot::new(state.clone(), record.files.folder.clone(), &live, now()).with(&people)
 }
 
 /// To somebody who wonders why nothing happens.
