@@ -51,11 +51,6 @@ impl OutputLog {
         Self::new(dirs.output_log(name), dirs.trust, *log_max_size, *log_max_files)
     }
 
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Opens it for a command to append to.
     ///
     /// # Errors
@@ -306,7 +301,7 @@ mod tests {
         assert!(new().is_empty());
         daemon.write_all(b"after the cut\n").unwrap();
         assert_eq!(new(), ["after the cut"]);
-        std::fs::rename(log.path(), folder.path().join("moved")).unwrap();
+        std::fs::rename(&log.path, folder.path().join("moved")).unwrap();
         assert!(new().is_empty());
         log.open().unwrap().write_all(b"in another\n").unwrap();
         assert_eq!(new(), ["in another"]);
@@ -317,7 +312,7 @@ mod tests {
     fn what_is_no_file_is_refused_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let log = OutputLog::new(folder.path().join("pipe"), Trust::Anyone, 100, 1);
-        nix::unistd::mkfifo(log.path(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        nix::unistd::mkfifo(&log.path, nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert!(log.open().is_err());
         assert_eq!(log.last_lines_since(0), Vec::<String>::new());
         assert!(OutputLog::new(folder.path().into(), Trust::Anyone, 100, 1).open().is_err());

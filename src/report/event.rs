@@ -71,13 +71,13 @@ pub enum AttemptEvent<'a> {
     /// The start command of a watchdog before this one is running.
     Adopted { pid: Pid, since: Duration },
     /// The start command is about to run, or could not be created.
-    Starting { attempt: u32, of: Option<u32>, command: &'a str },
+    Starting { attempt: u32, command: &'a str },
     /// The start command could not be created; for want of resources, that is no attempt.
     NotStarted { error: &'a io::Error, is_shortage: bool },
     /// The start command ended; `is_process` if it was what is watched, whose end is an event of its own.
     CommandEnded { end: &'a CommandEnd, is_process: bool },
     /// The start command has been running for too long, and is ended.
-    Overran { timeout: Duration },
+    Overran,
     /// The start command does its work, and a process of the name has never been seen.
     WrongName { is_at_work: bool, left: &'a [Candidate] },
     /// The process is there, so long after the start command.
@@ -87,9 +87,9 @@ pub enum AttemptEvent<'a> {
     /// Somebody ended what was started.
     Undone { death: Option<&'a Termination> },
     /// The attempt was judged a failure, so many in a row.
-    Failed { failures: u32, of: Option<u32>, why: Failure, since: Duration, attempt: &'a Attempt },
+    Failed { failures: u32, why: Failure, since: Duration, attempt: &'a Attempt },
     /// It has run long enough for the failures before to be forgotten.
-    Stable { forgotten: u32, after: Duration },
+    Stable { forgotten: u32 },
     /// Enough failures in a row. `was_told` if this is a round between a give-up that was told and its end;
     /// `is_kept` unless the next run cannot know of it; `starts_anew` if starting this watchdog again forgets it.
     GaveUp {
@@ -105,12 +105,7 @@ pub enum AttemptEvent<'a> {
     /// It runs again, after a give-up that was told.
     Recovered(&'a ProcessInfo),
     /// A `--once` run has started it; `ended` is what had ended unseen before, unless it was stopped.
-    Restarted {
-        process: &'a ProcessInfo,
-        ended: Option<&'a Termination>,
-        stopped: Option<Why>,
-        took: Duration,
-    },
+    Restarted { process: &'a ProcessInfo, ended: Option<Termination>, stopped: Option<Why>, took: Duration },
 }
 
 /// What happens to the watch.
@@ -184,25 +179,25 @@ pub enum Lasting<'a> {
     /// Nothing matches, but these nearly do.
     Near { close: &'a str },
     /// There is no lock to be had.
-    NoLock { folder: &'a Path, error: &'a NoLock },
+    NoLock(&'a NoLock),
     /// Lines with different settings run in turn.
     InTurn,
     /// The lock was removed, and another watchdog has it.
     LockLost(&'a Holder),
     /// Nothing can be kept, which matters to the next watchdog only.
-    StateUnwritable { folder: &'a Path, error: &'a io::Error },
+    StateUnwritable(&'a io::Error),
     /// The state file is of no use, and is begun anew.
     StateUnusable(&'a Unusable),
     /// Start commands may inherit descriptors.
     Inherits(&'a io::Error),
     /// What the start command writes is lost.
-    OutputUnwritable { path: &'a Path, error: &'a io::Error },
+    OutputUnwritable(&'a io::Error),
     /// There is no /dev/null to read from.
     NoNull(&'a io::Error),
     /// The directory in which the watchdog was started is gone, or not to be searched.
     NoDirectory(&'a Path),
     /// The output log could not be kept to its limit.
-    OutputTooLong { path: &'a Path, error: &'a io::Error },
+    OutputTooLong(&'a io::Error),
     /// Something is probably not as it was meant.
     Doubt(Notice, &'a str),
 }
@@ -280,9 +275,7 @@ impl<'a> Event<'a> {
             Event::Process(ProcessEvent::RunsOn(_)) => Told::Over(Notice::Stopped),
             Event::Health(event) => event.told(),
             Event::Stop(event) => event.told(),
-            Event::Process(_) | Event::Attempt(_) | Event::Watch(_) | Event::Probed(_) | Event::Hook(_) => {
-                Told::Always
-            }
+            _ => Told::Always,
         }
     }
 }
@@ -297,16 +290,16 @@ impl Lasting<'_> {
             Lasting::Renamed { process, .. } => (Notice::Renamed, process.to_string()),
             Lasting::LeftNear { left } => (Notice::LeftNear, left.process.to_string()),
             Lasting::Near { close } => (Notice::Near, (*close).to_owned()),
-            Lasting::NoLock { error, .. } => (Notice::Lock, format!("{error:?}")),
+            Lasting::NoLock(error) => (Notice::Lock, format!("{error:?}")),
             Lasting::InTurn => (Notice::Lines, String::new()),
             Lasting::LockLost(holder) => (Notice::Lock, holder.in_brackets()),
-            Lasting::StateUnwritable { .. } => (Notice::StateFolder, String::new()),
+            Lasting::StateUnwritable(_) => (Notice::StateFolder, String::new()),
             Lasting::StateUnusable(unusable) => (Notice::State, format!("{unusable:?}")),
             Lasting::Inherits(error) => (Notice::Descriptors, error.to_string()),
-            Lasting::OutputUnwritable { error, .. } => (Notice::OutputOpen, error.to_string()),
+            Lasting::OutputUnwritable(error) => (Notice::OutputOpen, error.to_string()),
             Lasting::NoNull(error) => (Notice::Null, error.to_string()),
             Lasting::NoDirectory(_) => (Notice::Directory, String::new()),
-            Lasting::OutputTooLong { error, .. } => (Notice::Output, error.to_string()),
+            Lasting::OutputTooLong(error) => (Notice::Output, error.to_string()),
             Lasting::Doubt(notice, text) => (*notice, (*text).to_owned()),
         };
         Told::Once(notice, facts)

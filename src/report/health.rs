@@ -5,11 +5,10 @@ use std::time::Duration;
 use log::Level;
 
 use crate::policy::{Left, Why};
-
 use crate::process::ProcessInfo;
 use crate::process::termination::signal_name;
-use crate::report::words::{ended, wrote};
-use crate::settings::{Reach, Settings};
+use crate::report::words::{Line, ended, error, info, outcome, warn, wrote};
+use crate::settings::Settings;
 use crate::state::said::{Notice, Told};
 use crate::task::CommandEnd;
 use crate::text::{escaped, plural, span};
@@ -79,87 +78,64 @@ impl HealthEvent<'_> {
         Told::Once(notice, facts)
     }
 
-    /// Its level, whom it reaches, and its words.
-    pub(super) fn words(&self, settings: &Settings) -> (Level, Reach, String) {
-        let resume = || settings.order("resume");
+    pub(super) fn line(&self, settings: &Settings) -> Line {
         match self {
-            HealthEvent::Healthy { process, again: true, was_left } => {
-                let level = if *was_left { Level::Warn } else { Level::Info };
-                let reach = if *was_left { Reach::Mail } else { Reach::Usual };
-                (level, reach, format!("healthy again: {process}"))
-            }
-            HealthEvent::Healthy { process, .. } => {
-                (Level::Info, Reach::Usual, format!("healthy: {process}"))
+            HealthEvent::Healthy { process, again, was_left } => {
+                let text = format!("healthy{}: {process}", if *again { " again" } else { "" });
+                if *was_left { outcome(Level::Warn, text) } else { info(text) }
             }
             HealthEvent::Unhealthy { process, failures, why, then } => {
                 let probes = plural(*failures, "probe");
                 let what =
                     format!("{process} is unhealthy: {failures} {probes} in a row failed; the last {why}");
-                let (level, reach, then) = then.words(resume);
-                (level, reach, format!("{}; {then}", escaped(&what)))
+                let then = then.line(settings);
+                Line { text: format!("{}; {}", escaped(&what), then.text), ..then }
             }
-            HealthEvent::CannotTell { why } => (
-                Level::Warn,
-                Reach::Usual,
-                format!("cannot tell whether it is healthy: the probe {}", escaped(why)),
-            ),
-            HealthEvent::DumpsCore(process) => (
-                Level::Warn,
-                Reach::Usual,
-                format!("{process} dumps core; it counts as running until that is done"),
-            ),
-            HealthEvent::Evidence { known } => {
-                (Level::Warn, Reach::Usual, format!("before the stop: {}", escaped(known)))
+            HealthEvent::CannotTell { why } => {
+                warn(format!("cannot tell whether it is healthy: the probe {}", escaped(why)))
             }
+            HealthEvent::DumpsCore(process) => {
+                warn(format!("{process} dumps core; it counts as running until that is done"))
+            }
+            HealthEvent::Evidence { known } => warn(format!("before the stop: {}", escaped(known))),
             HealthEvent::CannotSignal { process, why } => {
                 let then = if settings.stop_command.is_some() {
                     "only the stop command will stop it"
                 } else {
                     "if it is unhealthy, it is left running; give --stop-command"
                 };
-                (Level::Warn, Reach::Usual, format!("{process} cannot be signalled ({why}); {then}"))
+                warn(format!("{process} cannot be signalled ({why}); {then}"))
             }
-            HealthEvent::OfUnit { process, unit } => (
-                Level::Warn,
-                Reach::Usual,
-                format!(
-                    "{process} belongs to {unit}, which may start it again when it is stopped; better: --stop-command \
-                     'systemctl stop {unit}'"
-                ),
-            ),
+            HealthEvent::OfUnit { process, unit } => warn(format!(
+                "{process} belongs to {unit}, which may start it again when it is stopped; better: --stop-command \
+                 'systemctl stop {unit}'"
+            )),
         }
     }
 }
 
 impl Then<'_> {
-    /// As [`HealthEvent::words`].
-    fn words(&self, resume: impl Fn() -> String) -> (Level, Reach, String) {
+    fn line(&self, settings: &Settings) -> Line {
         match self {
-            Then::Restart => (Level::Warn, Reach::Usual, "restarting it".to_owned()),
-            Then::NotNow(reason) => (Level::Warn, Reach::Usual, format!("not restarted now: {reason}")),
-            Then::Left(Left::Warned) => {
-                (Level::Warn, Reach::Mail, "left running (on_unhealthy warn)".to_owned())
+            Then::Restart => warn("restarting it"),
+            Then::NotNow(reason) => warn(format!("not restarted now: {reason}")),
+            Then::Left(Left::Warned) => outcome(Level::Warn, "left running (on_unhealthy warn)"),
+            Then::Left(Left::NeverHealthy) => {
+                outcome(Level::Error, "left running, because this probe has never succeeded and may be wrong")
             }
-            Then::Left(Left::NeverHealthy) => (
-                Level::Error,
-                Reach::Mail,
-                "left running, because this probe has never succeeded and may be wrong".to_owned(),
-            ),
             Then::Left(Left::Enough { restarts, retry }) => {
-                let (times, retry) = (plural(*restarts, "restart"), span(*retry));
-                let text = format!(
-                    "left running after {restarts} {times}, and watched for its death; restarting again in {retry}; \
-                     to try now: {}",
-                    resume()
-                );
-                (Level::Error, Reach::Mail, text)
+                let (times, retry, resume) =
+                    (plural(*restarts, "restart"), span(*retry), settings.order("resume"));
+                outcome(
+                    Level::Error,
+                    format!(
+                        "left running after {restarts} {times}, and watched for its death; restarting again in \
+                         {retry}; to try now: {resume}"
+                    ),
+                )
             }
-            Then::Left(Left::Resting) => (Level::Warn, Reach::Usual, "left running for now".to_owned()),
-            Then::Left(Left::Held) => (
-                Level::Warn,
-                Reach::Usual,
-                "left running, because it may not be stopped and started now".to_owned(),
-            ),
+            Then::Left(Left::Resting) => warn("left running for now"),
+            Then::Left(Left::Held) => warn("left running, because it may not be stopped and started now"),
         }
     }
 
@@ -188,7 +164,7 @@ impl StopEvent<'_> {
         }
     }
 
-    pub(super) fn words(&self, settings: &Settings) -> (Level, String) {
+    pub(super) fn line(&self, settings: &Settings) -> Line {
         let because = |why: &Why| match why {
             Why::Unhealthy => "it is unhealthy",
             Why::Request => "as requested",
@@ -197,54 +173,40 @@ impl StopEvent<'_> {
         };
         match self {
             StopEvent::Command { process, why, command } => {
-                (Level::Info, format!("stopping {process}, {}: {}", because(why), escaped(command)))
+                info(format!("stopping {process}, {}: {}", because(why), escaped(command)))
             }
-            StopEvent::CommandFailed { end, timeout: Some(timeout) } => {
-                let (timeout, wrote) = (span(*timeout), wrote(end));
-                (
-                    Level::Warn,
-                    format!(
-                        "the stop command still ran after {timeout} (stop_timeout) and was killed{wrote}"
-                    ),
-                )
-            }
-            StopEvent::CommandFailed { end, timeout: None } => {
-                (Level::Warn, format!("the stop command {}{}", ended(end), wrote(end)))
+            StopEvent::CommandFailed { end, timeout } => {
+                let killed =
+                    |timeout| format!("still ran after {} (stop_timeout) and was killed", span(timeout));
+                let how = timeout.map_or_else(|| ended(end), killed);
+                warn(format!("the stop command {how}{}", wrote(end)))
             }
             StopEvent::Signal { process, why, signal } => {
-                (Level::Info, format!("stopping {process}, {}: sent {}", because(why), signal_name(*signal)))
+                info(format!("stopping {process}, {}: sent {}", because(why), signal_name(*signal)))
             }
-            StopEvent::Kill { process, after } => (
-                Level::Warn,
-                format!("{process} still runs after {} (stop_timeout); killing it", span(*after)),
-            ),
+            StopEvent::Kill { process, after } => {
+                warn(format!("{process} still runs after {} (stop_timeout); killing it", span(*after)))
+            }
             StopEvent::Stopped { process, why, took } => {
-                (Level::Info, format!("stopped {process}, {}, in {}", because(why), span(*took)))
+                info(format!("stopped {process}, {}, in {}", because(why), span(*took)))
             }
             StopEvent::EndsLeft { count, kill } => {
                 let how = if *kill { "killing" } else { "ending" };
                 let what = if *count == 1 { "process" } else { "processes" };
-                (Level::Info, format!("{how} {count} {what} that it left running"))
+                info(format!("{how} {count} {what} that it left running"))
             }
-            StopEvent::Failed { process, waits } => (
-                Level::Error,
-                format!(
-                    "{process} cannot be stopped: it is still there ({waits}); nothing is started until it is gone"
-                ),
-            ),
+            StopEvent::Failed { process, waits } => error(format!(
+                "{process} cannot be stopped: it is still there ({waits}); nothing is started until it is gone"
+            )),
             StopEvent::Abandoned { process, impossible: true, has_command } => {
                 let instead = if *has_command { "" } else { "; give --stop-command" };
-                (
-                    Level::Error,
-                    format!("{process} cannot be stopped: it cannot be signalled; left running{instead}"),
-                )
+                error(format!("{process} cannot be stopped: it cannot be signalled; left running{instead}"))
             }
             StopEvent::Abandoned { process, impossible: false, .. } => {
                 let resume = settings.order("resume");
-                (
-                    Level::Info,
-                    format!("{process} is left running: it may not be stopped now; to end a pause: {resume}"),
-                )
+                info(format!(
+                    "{process} is left running: it may not be stopped now; to end a pause: {resume}"
+                ))
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use log::Level;
 
@@ -69,18 +70,19 @@ pub fn hear(
             fails(Condition::Down, report(HookEvent::Failed).with("FAILURES", failures))
         }
         Event::Attempt(AttemptEvent::GaveUp { failures, retry, .. }) => {
-            let report = report(HookEvent::GaveUp).with("FAILURES", failures);
-            let report = match retry {
-                Some(retry) => report.with("RETRY_SECONDS", &retry.as_secs()),
-                None => report,
-            };
-            fails(Condition::GivenUp, report)
+            fails(Condition::GivenUp, retrying(report(HookEvent::GaveUp).with("FAILURES", failures), *retry))
         }
         Event::Health(HealthEvent::Healthy { process, .. }) => {
             Some(Heard::Runs(of(HookEvent::Healthy, process)))
         }
         Event::Health(HealthEvent::Unhealthy { process, failures, then, .. }) => {
-            Some(unhealthy(of(HookEvent::Unhealthy, process).with("FAILURES", failures), then))
+            let (condition, retry) = match then {
+                health::Then::Left(Left::Enough { retry, .. }) => (Condition::Left, Some(*retry)),
+                health::Then::Left(_) => (Condition::Left, None),
+                health::Then::Restart | health::Then::NotNow(_) => (Condition::Unhealthy, None),
+            };
+            let report = of(HookEvent::Unhealthy, process).with("FAILURES", failures);
+            fails(condition, retrying(report, retry))
         }
         Event::Stop(StopEvent::Stopped { why, .. }) => {
             Some(Heard::Aside(report(HookEvent::Stopped).with("CAUSE", why.name())))
@@ -88,26 +90,14 @@ pub fn hear(
         Event::Stop(StopEvent::Failed { .. } | StopEvent::Abandoned { impossible: true, .. }) => {
             fails(Condition::Stuck, report(HookEvent::StopFailed))
         }
-        Event::Process(_)
-        | Event::Attempt(_)
-        | Event::Watch(_)
-        | Event::Health(_)
-        | Event::Stop(_)
-        | Event::Probed(_)
-        | Event::Hook(_)
-        | Event::Lasting(_)
-        | Event::Over(_) => None,
+        _ => None,
     }
 }
 
-/// What it is to the hook that the process is unhealthy, and what follows.
-fn unhealthy(report: Report, then: &health::Then<'_>) -> Heard {
-    match then {
-        health::Then::Left(Left::Enough { retry, .. }) => {
-            Heard::Fails(Condition::Left, report.with("RETRY_SECONDS", &retry.as_secs()))
-        }
-        health::Then::Left(_) => Heard::Fails(Condition::Left, report),
-        health::Then::Restart | health::Then::NotNow(_) => Heard::Fails(Condition::Unhealthy, report),
+fn retrying(report: Report, retry: Option<Duration>) -> Report {
+    match retry {
+        Some(retry) => report.with("RETRY_SECONDS", &retry.as_secs()),
+        None => report,
     }
 }
 
@@ -212,13 +202,7 @@ pub fn message(report: &Report, settings: &Settings) -> String {
 
 /// Lines of characters that are shown as they are.
 pub fn plain(text: &str) -> String {
-    let shown = |c: char| match c {
-        '\n' => Some('\n'),
-        '\t' => Some(' '),
-        c if is_control(c) => None,
-        c => Some(c),
-    };
-    text.chars().filter_map(shown).collect()
+    text.replace('\t', " ").replace(|c| c != '\n' && is_control(c), "")
 }
 
 /// The last lines that fit; of one that is too long, the beginning.

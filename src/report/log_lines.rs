@@ -1,6 +1,5 @@
 //! The log's records: each event, in words.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,7 +10,6 @@ use crate::hold::{Held, Hold};
 use crate::policy::{Failure, Request, Why};
 use crate::process::ProcessInfo;
 use crate::process::criteria::Mismatch;
-use crate::process::remedy::Remedy;
 use crate::process::scan::Candidate;
 use crate::process::termination::{Cause, Exit, Predecessor, Termination, signal_name};
 use crate::report::event::{
@@ -19,8 +17,8 @@ use crate::report::event::{
 };
 use crate::report::hook;
 use crate::report::words::{
-    Wrote, candidate, candidate_list, death, ended, facts, failure, held, list, looks, no_lock, often,
-    options, unusable, user_name, wrote,
+    Line, Wrote, candidate, candidate_list, death, ended, error, facts, failure, held, info, list, looks,
+    no_lock, often, options, outcome, unusable, user_name, warn, wrote,
 };
 use crate::settings::{Reach, Settings, Subject};
 use crate::state::history::Tally;
@@ -28,7 +26,7 @@ use crate::state::lock::NoLock;
 use crate::state::owed::Heard;
 use crate::state::said::Notice;
 use crate::text::{plural, span};
-use crate::time::{Time, by_the_clock, now};
+use crate::time::{by_the_clock, now};
 
 /// What is added where the start command could not be created for want of resources.
 const NO_ATTEMPT: &str = "; not counted as an attempt, trying again at each check";
@@ -39,16 +37,10 @@ pub struct LogLines {
     settings: Rc<Settings>,
     log: PathBuf,
     output: PathBuf,
+    state: PathBuf,
     lines: Vec<Line>,
     /// What is for the hook.
     heard: Vec<Heard>,
-}
-
-#[derive(Debug)]
-struct Line {
-    level: Level,
-    text: String,
-    reach: Reach,
 }
 
 /// What of the records is worth writing: a run that changes nothing may come every minute.
@@ -60,18 +52,6 @@ pub enum Worth {
     AllOfAWarning,
     /// Warnings.
     Warnings,
-}
-
-fn info(text: impl Into<String>) -> Line {
-    Line { level: Level::Info, text: text.into(), reach: Reach::Usual }
-}
-
-fn warn(text: impl Into<String>) -> Line {
-    Line { level: Level::Warn, ..info(text) }
-}
-
-fn outcome(level: Level, text: impl Into<String>) -> Line {
-    Line { level, reach: Reach::Mail, ..info(text) }
 }
 
 /// What is odd about a process that takes the place of another.
@@ -87,10 +67,11 @@ pub fn oddity(process: &ProcessInfo, old: &Predecessor, subject: Subject) -> Opt
 }
 
 impl LogLines {
-    /// For a watch with these settings, whose log and output log are at these paths.
+    /// For a watch with these settings. Where its files are does not change until it ends.
     pub fn new(settings: &Rc<Settings>) -> Self {
-        let (log, output) = (settings.dirs.log(&settings.name), settings.dirs.output_log(&settings.name));
-        LogLines { settings: Rc::clone(settings), log, output, lines: Vec::new(), heard: Vec::new() }
+        let Settings { dirs, name, .. } = &**settings;
+        let (log, output, state) = (dirs.log(name), dirs.output_log(name), dirs.state.clone());
+        LogLines { settings: Rc::clone(settings), log, output, state, lines: Vec::new(), heard: Vec::new() }
     }
 
     /// Writes what is kept and worth it.
@@ -113,73 +94,50 @@ impl LogLines {
         if let Event::Watch(WatchEvent::Reloaded(settings)) = event {
             self.settings = Rc::clone(settings);
         }
-        let line = match event {
-            Event::Process(event) => self.process(event),
-            // The end of the process is an event of its own, and so is what probes come to.
-            Event::Attempt(AttemptEvent::CommandEnded { is_process: true, .. }) | Event::Probed(_) => return,
-            Event::Attempt(event) => self.attempt(event),
-            Event::Watch(event) => self.watch(event),
-            Event::Health(event) => {
-                let (level, reach, text) = event.words(&self.settings);
-                Line { level, text, reach }
-            }
-            Event::Stop(event) => {
-                let (level, text) = event.words(&self.settings);
-                Line { level, ..info(text) }
-            }
-            Event::Hook(failure) => warn(hook_failure(failure)),
-            // What a --once run has come to.
-            Event::Lasting(lasting @ Lasting::LeftNear { .. }) => outcome(Level::Warn, self.lasting(lasting)),
-            Event::Lasting(lasting @ Lasting::NoLock { error: NoLock::Taken(_), .. }) => {
-                Line { level: Level::Error, ..info(self.lasting(lasting)) }
-            }
-            // As it was meant.
-            Event::Lasting(lasting @ Lasting::Held { held, .. }) if !held.hold.is_of_people() => {
-                info(self.lasting(lasting))
-            }
-            Event::Lasting(lasting) => warn(self.lasting(lasting)),
-            Event::Over(notice) => match over(*notice) {
-                Some(text) => info(text),
-                None => return,
-            },
-        };
+        let Some(line) = self.line(event) else { return };
+        let level = line.level;
         // What there was to say before the first record is said after it.
         let is_first = matches!(event, Event::Watch(WatchEvent::Opened(_)));
         let at = if is_first { 0 } else { self.lines.len() };
         let lines: Vec<_> = [line].into_iter().chain(self.second(event)).collect();
         if self.settings.hook.is_some() {
             let texts: Vec<_> = lines.iter().map(|line| line.text.as_str()).collect();
-            let level = lines.first().map_or(Level::Info, |line| line.level);
             self.heard.extend(hook::hear(event, level, &texts, &self.settings, now()));
         }
         self.lines.splice(at..at, lines);
     }
 
+    fn line(&self, event: &Event<'_>) -> Option<Line> {
+        Some(match event {
+            Event::Process(event) => self.process(event),
+            // The end of the process is an event of its own, and so is what probes come to.
+            Event::Attempt(AttemptEvent::CommandEnded { is_process: true, .. }) | Event::Probed(_) => {
+                return None;
+            }
+            Event::Attempt(event) => self.attempt(event),
+            Event::Watch(event) => self.watch(event),
+            Event::Health(event) => event.line(&self.settings),
+            Event::Stop(event) => event.line(&self.settings),
+            Event::Hook(failure) => hook_failure(failure),
+            Event::Lasting(lasting) => self.lasting(lasting),
+            Event::Over(notice) => info(over(*notice)?),
+        })
+    }
+
     /// What a second record says of an event: one has all settings, one says what to do.
     fn second(&self, event: &Event<'_>) -> Option<Line> {
         match event {
-            Event::Watch(WatchEvent::Opened(_)) => Some(Line {
-                reach: Reach::File,
-                ..info(format!(
-                    "settings: watchdog {}, pid {}; {}",
-                    env!("CARGO_PKG_VERSION"),
-                    std::process::id(),
-                    self.settings.for_the_log()
-                ))
-            }),
+            Event::Watch(WatchEvent::Opened(_)) => {
+                let (version, pid) = (env!("CARGO_PKG_VERSION"), std::process::id());
+                let settings = self.settings.for_the_log();
+                let text = format!("settings: watchdog {version}, pid {pid}; {settings}");
+                Some(Line { reach: Reach::File, ..info(text) })
+            }
             Event::Attempt(AttemptEvent::GaveUp { retry, was_told, starts_anew, .. }) => {
                 let text = self.what_to_do(retry.map(span), *starts_anew)?;
                 Some(if *was_told { info(text) } else { outcome(Level::Error, text) })
             }
-            Event::Process(_)
-            | Event::Attempt(_)
-            | Event::Watch(_)
-            | Event::Health(_)
-            | Event::Stop(_)
-            | Event::Hook(_)
-            | Event::Lasting(_)
-            | Event::Probed(_)
-            | Event::Over(_) => None,
+            _ => None,
         }
     }
 
@@ -191,11 +149,9 @@ impl LogLines {
                     Some(Predecessor { pid, since, .. }) if process.started < *since => {
                         format!("handed over: {process} replaces pid {pid}, up {age}")
                     }
-                    Some(Predecessor { pid, .. }) => {
-                        format!(
-                            "running again, not started by this watchdog: {process} replaces pid {pid}, up {age}"
-                        )
-                    }
+                    Some(Predecessor { pid, .. }) => format!(
+                        "running again, not started by this watchdog: {process} replaces pid {pid}, up {age}"
+                    ),
                     None => format!("running, not started by this watchdog: {process}, up {age}"),
                 };
                 match predecessor.and_then(|old| oddity(process, old, self.settings.criteria.subject)) {
@@ -233,6 +189,7 @@ impl LogLines {
             Exit::Untold if explains => Some("cause unknown: this kernel does not report it"),
             Exit::Untold | Exit::Ended(_) => None,
         };
+        let limits = &self.settings.limits;
         let is_on_purpose = matches!(end.cause(), Cause::Finished | Cause::Stopped);
         let as_expected = then == Then::Finish && end.exit.is_among(&self.settings.exit_codes);
         let then = match then {
@@ -243,9 +200,7 @@ impl LogLines {
                 format!("; restarting in {}{}", span(delay), if is_on_purpose { &pause } else { "" })
             }
             Then::Verdict(time) => format!("; restarting in {}", span(time)),
-            Then::Finish => {
-                format!("; finished, unless it is back in {}", span(self.settings.limits.after_stop))
-            }
+            Then::Finish => format!("; finished, unless it is back in {}", span(limits.after_stop)),
             Then::Held(hold) => format!("; {}, so it is not restarted", held(&Held::new(hold, None))),
             Then::Unsaid => String::new(),
         };
@@ -254,14 +209,15 @@ impl LogLines {
     }
 
     fn attempt(&self, event: &AttemptEvent<'_>) -> Line {
-        let of = |of: &Option<u32>| of.map(|max| format!(" of {max}")).unwrap_or_default();
+        let limits = &self.settings.limits;
+        let of = limits.max_fail_count.map(|max| format!(" of {max}")).unwrap_or_default();
         match event {
             AttemptEvent::Adopted { pid, since } => info(format!(
                 "the previous watchdog's start command (pid {pid}) has been running for {}; waiting for it",
                 span(*since)
             )),
-            AttemptEvent::Starting { attempt, of: max, command } => {
-                warn(format!("not running; starting it (attempt {attempt}{}): {command}", of(max)))
+            AttemptEvent::Starting { attempt, command } => {
+                warn(format!("not running; starting it (attempt {attempt}{of}): {command}"))
             }
             AttemptEvent::NotStarted { error, is_shortage } => {
                 let then = if *is_shortage { NO_ATTEMPT } else { "" };
@@ -271,11 +227,18 @@ impl LogLines {
                 let text = format!("the start command {}", ended(end));
                 if end.is_well() { info(text) } else { warn(text + &wrote(end)) }
             }
-            AttemptEvent::Overran { timeout } => warn(format!(
+            AttemptEvent::Overran => warn(format!(
                 "the start command still runs after {} (start_timeout) and the process is missing; ending the start command",
-                span(*timeout)
+                span(limits.start_timeout)
             )),
-            AttemptEvent::WrongName { is_at_work, left } => warn(self.wrong_name(*is_at_work, left)),
+            AttemptEvent::WrongName { is_at_work, left } => {
+                let did = if *is_at_work { "still runs" } else { "succeeded" };
+                let (pattern, left) = (self.settings.criteria.pattern.text(), candidate_list(left.iter()));
+                let left = if left.is_empty() { left } else { format!("; it left running: {left}") };
+                warn(format!(
+                    "the start command {did}, but nothing that matches '{pattern}' appeared{left}; is the name right?"
+                ))
+            }
             AttemptEvent::Appeared { process, after } => {
                 info(format!("running: {process}, {} after the start command", span(*after)))
             }
@@ -287,21 +250,22 @@ impl LogLines {
                 let why = end.map_or_else(|| "it failed while it is held".to_owned(), death);
                 info(format!("attempt not counted: {why}"))
             }
-            AttemptEvent::Failed { failures, of: max, why, since, attempt } => {
-                let look = failure(*why, *since, attempt, &self.settings.limits, Wrote::Elsewhere);
+            AttemptEvent::Failed { failures, why, since, attempt } => {
+                let look = failure(*why, *since, attempt, limits, Wrote::Elsewhere);
                 warn(match why {
-                    Failure::Unstable => format!("start {failures}{} did not last: {look}", of(max)),
+                    Failure::Unstable => format!("start {failures}{of} did not last: {look}"),
                     Failure::Missing | Failure::Ended | Failure::Overran => {
-                        format!("attempt {failures}{} failed: {look}", of(max))
+                        format!("attempt {failures}{of} failed: {look}")
                     }
                 })
             }
-            AttemptEvent::Stable { forgotten, after } => info(format!(
-                "has run for {} (stable_after); failures reset from {forgotten} to 0",
-                span(*after)
-            )),
+            AttemptEvent::Stable { forgotten } => {
+                let after = span(limits.stable_after);
+                info(format!("has run for {after} (stable_after); failures reset from {forgotten} to 0"))
+            }
             AttemptEvent::GaveUp { failures, retry, was_told, is_kept, row, suspect, .. } => {
-                let text = self.gave_up(*failures, retry.map(span), *is_kept, row) + &is_it(*suspect);
+                let text = self.gave_up(*failures, retry.map(span), *is_kept, row)
+                    + &suspect.map(is_it).unwrap_or_default();
                 // Rounds between the first give-up and the recovery are for the log alone.
                 if *was_told { info(text) } else { outcome(Level::Error, text) }
             }
@@ -309,37 +273,16 @@ impl LogLines {
                 outcome(Level::Warn, format!("running again: {process}; log {}", self.log.display()))
             }
             AttemptEvent::Restarted { process, ended, stopped, took } => {
-                self.restarted(process, *ended, *stopped, *took)
+                let ended = ended.as_ref().map(|end| facts(None, end)).unwrap_or_default();
+                let was = match stopped {
+                    Some(Why::Unhealthy) => "was unhealthy".to_owned(),
+                    Some(Why::Request | Why::Hours | Why::Version) => "was stopped".to_owned(),
+                    None => format!("was not running{ended}"),
+                };
+                let (took, log) = (span(*took), self.log.display());
+                outcome(Level::Warn, format!("{was}; running again after {took}: {process}; log {log}"))
             }
         }
-    }
-
-    fn restarted(
-        &self,
-        process: &ProcessInfo,
-        ended: Option<&Termination>,
-        stopped: Option<Why>,
-        took: Duration,
-    ) -> Line {
-        let was = match stopped {
-            Some(Why::Unhealthy) => "was unhealthy".to_owned(),
-            Some(Why::Request | Why::Hours | Why::Version) => "was stopped".to_owned(),
-            None => format!("was not running{}", ended.map(|end| facts(None, end)).unwrap_or_default()),
-        };
-        let (took, log) = (span(took), self.log.display());
-        outcome(Level::Warn, format!("{was}; running again after {took}: {process}; log {log}"))
-    }
-
-    fn wrong_name(&self, is_at_work: bool, left: &[Candidate]) -> String {
-        let did = if is_at_work { "still runs" } else { "succeeded" };
-        let mut hint = format!(
-            "the start command {did}, but nothing that matches '{}' appeared",
-            self.settings.criteria.pattern.text()
-        );
-        if !left.is_empty() {
-            let _ = write!(hint, "; it left running: {}", candidate_list(left.iter()));
-        }
-        hint + "; is the name right?"
     }
 
     fn gave_up(&self, failures: u32, retry: Option<String>, is_kept: bool, row: &Row) -> String {
@@ -449,78 +392,83 @@ impl LogLines {
         }
     }
 
-    fn held(&self, it: &Held, left: Option<Duration>) -> String {
+    fn held(&self, it: &Held, left: Option<Duration>) -> Line {
         let until = match (it.hold, left) {
             (Hold::Paused | Hold::Upgrading, None) => {
                 format!(" until '{}' or a reboot", self.settings.order("resume"))
             }
             (Hold::Finished, _) => {
                 let start = self.settings.order("start");
-                return format!("finished; left alone until it runs again, '{start}' or a reboot");
+                return info(format!("finished; left alone until it runs again, '{start}' or a reboot"));
             }
-            (Hold::Hours | Hold::Version, Some(_)) => it.until.map(by_the_clock_until).unwrap_or_default(),
+            (Hold::Hours | Hold::Version, Some(_)) => {
+                it.until.map(|until| format!(" until {}", by_the_clock(until))).unwrap_or_default()
+            }
             (_, Some(left)) => format!(" for another {}", span(left)),
             (_, None) => String::new(),
         };
-        format!("not running; {}{until}, so it is not started", held(it))
+        let text = format!("not running; {}{until}, so it is not started", held(it));
+        // What people have not said is as it was meant.
+        if it.hold.is_of_people() { warn(text) } else { info(text) }
     }
 
-    fn lasting(&self, lasting: &Lasting<'_>) -> String {
-        let pattern = self.settings.criteria.pattern.text();
-        match lasting {
+    fn lasting(&self, lasting: &Lasting<'_>) -> Line {
+        let (pattern, name) = (self.settings.criteria.pattern.text(), &self.settings.name);
+        let (output, state) = (self.output.display(), self.state.display());
+        warn(match lasting {
             Lasting::Unknown(why) => {
                 format!("cannot tell whether it is running: {}; starting nothing until that is known", why.0)
             }
-            Lasting::Held { held, left } => self.held(held, *left),
-            Lasting::Suspended(process) => {
-                format!(
-                    "{process} is suspended by a signal, a debugger or its control group; it counts as running"
-                )
-            }
-            Lasting::Ambiguous { hint } => (*hint).to_owned(),
-            Lasting::Renamed { process, remedy } => renamed(process, *remedy),
-            Lasting::LeftNear { left } => left_near(left, pattern),
-            Lasting::Near { close } => format!("nothing matches '{pattern}'; similar: {close}"),
-            Lasting::NoLock { folder, error } => format!(
-                "cannot lock {} ({}): a second watchdog could start the same process",
-                folder.display(),
-                no_lock(error)
+            Lasting::Held { held, left } => return self.held(held, *left),
+            Lasting::Suspended(process) => format!(
+                "{process} is suspended by a signal, a debugger or its control group; it counts as running"
             ),
+            Lasting::Ambiguous { hint } => (*hint).to_owned(),
+            Lasting::Renamed { process, remedy } => {
+                let finds =
+                    remedy.map(|remedy| format!("; {} finds it", options(remedy))).unwrap_or_default();
+                format!("the process is now called {process}, and is still followed{finds}")
+            }
+            // What a --once run has come to.
+            Lasting::LeftNear { left } => return outcome(Level::Warn, left_near(left, pattern)),
+            Lasting::Near { close } => format!("nothing matches '{pattern}'; similar: {close}"),
+            Lasting::NoLock(why) => {
+                let no_lock = no_lock(why);
+                let text = format!(
+                    "cannot lock {state} ({no_lock}): a second watchdog could start the same process"
+                );
+                return if matches!(why, NoLock::Taken(_)) { error(text) } else { warn(text) };
+            }
             Lasting::InTurn => format!(
-                "two lines with different settings watch '{name}' in turn: remove one, or name it with --name {name}-2",
-                name = self.settings.name
+                "two lines with different settings watch '{name}' in turn: remove one, or name it with --name {name}-2"
             ),
             Lasting::LockLost(holder) => format!(
                 "the lock file was removed, and another watchdog{} holds the lock now; this one starts nothing",
                 holder.in_brackets()
             ),
-            Lasting::StateUnwritable { folder, error } => format!(
-                "cannot save state in {} ({error}): failures and pauses will be forgotten; to use another directory: \
-                 --state-dir DIR",
-                folder.display()
+            Lasting::StateUnwritable(error) => format!(
+                "cannot save state in {state} ({error}): failures and pauses will be forgotten; to use another \
+                 directory: --state-dir DIR"
             ),
             Lasting::StateUnusable(why) => unusable(why),
-            Lasting::Inherits(error) => {
+            Lasting::Inherits(error) => format!(
+                "start commands may inherit files that the caller of this watchdog left open ({error})"
+            ),
+            Lasting::OutputUnwritable(error) => {
                 format!(
-                    "start commands may inherit files that the caller of this watchdog left open ({error})"
+                    "cannot write the output log {output} ({error}); the output of the start command is lost"
                 )
             }
-            Lasting::OutputUnwritable { path, error } => format!(
-                "cannot write the output log {} ({error}); the output of the start command is lost",
-                path.display()
-            ),
             Lasting::NoNull(error) => {
                 format!("cannot open /dev/null ({error}); the start command's input is an empty pipe")
             }
-            Lasting::NoDirectory(path) => format!(
-                "cannot enter {}, where this watchdog was started; the start command runs in /",
-                path.display()
-            ),
-            Lasting::OutputTooLong { path, error } => {
-                format!("cannot rotate the output log {}: {error}", path.display())
+            Lasting::NoDirectory(path) => {
+                let path = path.display();
+                format!("cannot enter {path}, where this watchdog was started; the start command runs in /")
             }
+            Lasting::OutputTooLong(error) => format!("cannot rotate the output log {output}: {error}"),
             Lasting::Doubt(_, text) => (*text).to_owned(),
-        }
+        })
     }
 }
 
@@ -530,30 +478,16 @@ fn left_near(left: &Candidate, pattern: &str) -> String {
         Some(Mismatch::NotInPidFile) => (String::new(), "--pid-file"),
         _ => (format!(", but nothing that matches '{pattern}'"), "the name"),
     };
+    let left = candidate(left);
     format!(
-        "the start command left {} running{but}; no second copy is started while it runs; is {doubt} right?",
-        candidate(left)
+        "the start command left {left} running{but}; no second copy is started while it runs; is {doubt} right?"
     )
 }
 
-fn by_the_clock_until(until: Time) -> String {
-    format!(" until {}", by_the_clock(until))
-}
-
-fn renamed(process: &ProcessInfo, remedy: Option<&Remedy>) -> String {
-    let finds = remedy.map(|remedy| format!("; {} finds it", options(remedy))).unwrap_or_default();
-    format!("the process is now called {process}, and is still followed{finds}")
-}
-
 /// What was meant, perhaps.
-fn is_it(suspect: Option<&Candidate>) -> String {
-    let ask = |suspect| {
-        format!(
-            "; nothing that matches was ever seen; is the name right? Perhaps it is {}",
-            candidate(suspect)
-        )
-    };
-    suspect.map(ask).unwrap_or_default()
+fn is_it(suspect: &Candidate) -> String {
+    let suspect = candidate(suspect);
+    format!("; nothing that matches was ever seen; is the name right? Perhaps it is {suspect}")
 }
 
 /// What is said when that is over, if anything.
@@ -574,15 +508,14 @@ fn over(notice: Notice) -> Option<&'static str> {
         _ => None,
     }
 }
+
 /// Why people were not told.
-fn hook_failure(failure: &HookFailure<'_>) -> String {
-    match failure {
-        HookFailure::Ended { event, end, timeout: Some(timeout) } => {
-            let (event, timeout, wrote) = (event.name(), span(*timeout), wrote(end));
-            format!("the hook, run for '{event}', still ran after {timeout} and was killed{wrote}")
-        }
-        HookFailure::Ended { event, end, timeout: None } => {
-            format!("the hook, run for '{}', {}{}", event.name(), ended(end), wrote(end))
+fn hook_failure(failure: &HookFailure<'_>) -> Line {
+    warn(match failure {
+        HookFailure::Ended { event, end, timeout } => {
+            let killed = |timeout| format!("still ran after {} and was killed", span(timeout));
+            let how = timeout.map_or_else(|| ended(end), killed);
+            format!("the hook, run for '{}', {how}{}", event.name(), wrote(end))
         }
         HookFailure::NotRun { event, error, is_shortage } => {
             let then = if *is_shortage { "; trying again" } else { "" };
@@ -591,5 +524,5 @@ fn hook_failure(failure: &HookFailure<'_>) -> String {
         HookFailure::Dropped(event) => {
             format!("the hook is not told of '{}': too many events wait for it", event.name())
         }
-    }
+    })
 }

@@ -1,7 +1,5 @@
-//! How processes, times and ends are put into words.
+//! Records, and how processes, times and ends are put into words.
 
-use crate::text::{plural, span};
-use crate::time::by_the_clock;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -9,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use log::Level;
 
 use crate::hold::{Held, Hold};
 use crate::policy::Failure;
@@ -19,16 +18,42 @@ use crate::process::scan::Candidate;
 use crate::process::termination::{Termination, signal_name};
 use crate::process::{ProcessInfo, remedy};
 use crate::report::event::{Attempt, Row};
-use crate::settings::Limits;
 use crate::settings::pattern::literal;
+use crate::settings::{Limits, Reach};
 use crate::state::history::Tally;
 use crate::state::lock::NoLock;
 use crate::state::store::Unusable;
 use crate::task::{CommandEnd, account};
-use crate::text::quoted;
+use crate::text::{plural, quoted, span};
+use crate::time::by_the_clock;
 
 /// How many processes are named in one record.
 const MOST_NAMED: usize = 5;
+
+/// A record.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub level: Level,
+    pub text: String,
+    pub reach: Reach,
+}
+
+pub(super) fn info(text: impl Into<String>) -> Line {
+    Line { level: Level::Info, text: text.into(), reach: Reach::Usual }
+}
+
+pub(super) fn warn(text: impl Into<String>) -> Line {
+    Line { level: Level::Warn, ..info(text) }
+}
+
+pub(super) fn error(text: impl Into<String>) -> Line {
+    Line { level: Level::Error, ..info(text) }
+}
+
+/// What a run has come to.
+pub(super) fn outcome(level: Level, text: impl Into<String>) -> Line {
+    Line { level, reach: Reach::Mail, ..info(text) }
+}
 
 pub fn ended(end: &CommandEnd) -> String {
     use std::os::unix::process::ExitStatusExt;
@@ -181,11 +206,14 @@ pub(super) fn often(deaths: Tally) -> String {
 
 /// Processes, as the log names them: the first few, and how many more.
 pub fn list(all: &[ProcessInfo]) -> String {
-    let mut text = all.iter().take(MOST_NAMED).map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    if all.len() > MOST_NAMED {
-        let _ = write!(text, " and {} more", all.len() - MOST_NAMED);
-    }
-    text
+    few(all.iter().map(ToString::to_string).collect())
+}
+
+fn few(mut all: Vec<String>) -> String {
+    let more = all.len().saturating_sub(MOST_NAMED);
+    all.truncate(MOST_NAMED);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    all.join(", ") + &more
 }
 
 /// What to say of processes that match and are not one family: what they are, and a pattern for the
@@ -193,16 +221,14 @@ pub fn list(all: &[ProcessInfo]) -> String {
 pub fn ambiguity(matching: &[ProcessInfo]) -> Option<String> {
     let (first, others) = matching.split_first()?;
     let differ = |by: fn(&ProcessInfo, &ProcessInfo) -> bool| others.iter().any(|other| !by(first, other));
-    let what = if differ(|a, b| a.name == b.name) {
-        "processes of several names match"
-    } else if is_family(matching) {
+    let has_several_names = differ(|a, b| a.name == b.name);
+    if !has_several_names && is_family(matching) {
         return None;
-    } else {
-        "several unrelated processes match"
-    };
+    }
+    let what = if has_several_names { "processes of several names" } else { "several unrelated processes" };
     let quoted = |text: &str| quoted(OsStr::new(text));
     let pattern = |text: &str| quoted(&literal(text));
-    let stricter = if differ(|a, b| a.name == b.name) {
+    let stricter = if has_several_names {
         let mut names: Vec<_> = matching.iter().map(|process| process.name.as_str()).collect();
         let mut known = BTreeSet::new();
         names.retain(|name| known.insert(*name));
@@ -217,7 +243,7 @@ pub fn ambiguity(matching: &[ProcessInfo]) -> Option<String> {
     } else {
         "they have the same name, user and command line, so no option tells them apart".to_owned()
     };
-    Some(format!("{what}: {}; following {first}; {stricter}", list(matching)))
+    Some(format!("{what} match: {}; following {first}; {stricter}", list(matching)))
 }
 
 /// Whether processes come from one of them, or all from one parent and in one session.
@@ -244,17 +270,13 @@ pub fn near(candidates: &[Candidate]) -> Option<String> {
             )
         )
     };
-    let near: Vec<_> = candidates.iter().filter(is_worth_saying).collect();
-    (!near.is_empty()).then(|| candidate_list(near.into_iter()))
+    let mut near = candidates.iter().filter(is_worth_saying).peekable();
+    near.peek().is_some().then(|| candidate_list(near))
 }
 
 /// Processes that do not count, each with what would make it count: the first few, and how many more.
 pub(super) fn candidate_list<'a>(candidates: impl Iterator<Item = &'a Candidate>) -> String {
-    let mut said: Vec<_> = candidates.map(candidate).collect();
-    let more = said.len().saturating_sub(MOST_NAMED);
-    said.truncate(MOST_NAMED);
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    format!("{}{more}", said.join(", "))
+    few(candidates.map(candidate).collect())
 }
 
 /// A process that does not count, with what would make it count.

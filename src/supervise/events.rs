@@ -125,10 +125,7 @@ impl Parts {
             Ok(()) => self.emit(Event::Over(Notice::StateFolder)),
             // Cron would mail it each minute, and nothing is amiss.
             Err(_) if *sight == Sight::Running && *begun_by == Some(Origin::Line) => {}
-            Err(error) => {
-                let folder = self.record.files.folder.clone();
-                self.emit(Lasting::StateUnwritable { folder: &folder, error: &error });
-            }
+            Err(error) => self.emit(Lasting::StateUnwritable(&error)),
         }
     }
 }
@@ -191,7 +188,6 @@ impl Supervisor {
     pub(super) fn tell(&mut self, news: News) {
         let news = self.stops.is_news(news);
         let now = now();
-        let limits = self.parts.settings.limits;
         let since = now.saturating_sub(self.facts.attempt.began);
         let followed = self.followed.as_ref().map(Handle::info);
         match (news, followed) {
@@ -221,12 +217,12 @@ impl Supervisor {
             }
             (News::Stable { forgotten }, _) => {
                 self.facts.row = Row::default();
-                self.parts.emit(AttemptEvent::Stable { forgotten, after: limits.stable_after });
+                self.parts.emit(AttemptEvent::Stable { forgotten });
             }
             (News::Overran, _) => {
                 let left = self.left_running();
                 self.doubt_name(true, &left);
-                self.parts.emit(AttemptEvent::Overran { timeout: limits.start_timeout });
+                self.parts.emit(AttemptEvent::Overran);
             }
             (News::LeftNear, _) => {
                 if let Some(left) = &self.facts.left_near {
@@ -275,8 +271,7 @@ impl Supervisor {
         self.facts.attempt.left_in_session = self.left_in_session();
         self.facts.attempt.pid_file = self.parts.proc.doubt_pid_file(&self.parts.settings.criteria);
         let (limits, attempt) = (self.parts.settings.limits, &self.facts.attempt);
-        let of = limits.max_fail_count;
-        self.parts.emit(AttemptEvent::Failed { failures, of, why, since, attempt });
+        self.parts.emit(AttemptEvent::Failed { failures, why, since, attempt });
         self.facts.row.add(failures, words::failure(why, since, attempt, &limits, Wrote::Quoted));
     }
 

@@ -500,7 +500,7 @@ impl Supervisor {
                         let took =
                             facts.missing_since.map_or(Duration::ZERO, |since| now().saturating_sub(since));
                         let (ended, stopped) = (parts.ended_unseen.take(), stops.why);
-                        parts.emit(AttemptEvent::Restarted { process, ended: ended.as_ref(), stopped, took });
+                        parts.emit(AttemptEvent::Restarted { process, ended, stopped, took });
                     }
                     _ if started => {}
                     _ => worth = Worth::Warnings,

@@ -234,7 +234,6 @@ fn say_what_was_found(
     if found.in_turn {
         emit(Lasting::InTurn, record, report);
     }
-    let folder = record.files.folder.clone();
     match lock {
         Ok(lock) => {
             emit(Event::Over(Notice::Lock), record, report);
@@ -242,14 +241,12 @@ fn say_what_was_found(
                 emit(WatchEvent::CutOff(pid), record, report);
             }
         }
-        Err(error) => {
-            emit(Lasting::NoLock { folder: &folder, error }, record, report);
-        }
+        Err(error) => emit(Lasting::NoLock(error), record, report),
     }
     // To somebody who can do something about it; to others when it matters.
     let useless = record.files.usable().err().filter(|_| Origin::current() != Origin::Line);
     if let Some(error) = useless {
-        emit(Lasting::StateUnwritable { folder: &folder, error: &error }, record, report);
+        emit(Lasting::StateUnwritable(&error), record, report);
     }
     doubt_settings(settings, record, report);
     if let Err(error) = sys::keep_inherited_descriptors() {

@@ -42,10 +42,7 @@ impl Supervisor {
                 self.parts.emit(Lasting::LockLost(&holder));
                 return false;
             }
-            Err(error) => {
-                let folder = self.parts.record.files.folder.clone();
-                self.parts.emit(Lasting::NoLock { folder: &folder, error: &error });
-            }
+            Err(error) => self.parts.emit(Lasting::NoLock(&error)),
         }
         true
     }
@@ -62,8 +59,7 @@ impl Supervisor {
         self.keep_output_to_limit();
         let output = self.parts.output.open();
         if let Err(error) = &output {
-            let path = self.parts.output.path().to_owned();
-            self.parts.emit(Lasting::OutputUnwritable { path: &path, error });
+            self.parts.emit(Lasting::OutputUnwritable(error));
         }
         let attempt_at = self.policy.memory().last_attempt.unwrap_or_else(now);
         let note = match self.parts.record.files.new_start_note(attempt_at) {
@@ -74,7 +70,7 @@ impl Supervisor {
             }
         };
         let settings = Rc::clone(&self.parts.settings);
-        let (command, of) = (&settings.criteria.start_command, settings.limits.max_fail_count);
+        let command = &settings.criteria.start_command;
         // On a slow disk, all that took its time.
         let began = now();
         let run = StartCommand::run(command, self.surroundings(), output.ok(), note, began);
@@ -82,7 +78,7 @@ impl Supervisor {
         if !is_shortage {
             self.facts.begin(attempt, began);
             self.parts.emit(Event::Over(Notice::Finished));
-            self.parts.emit(AttemptEvent::Starting { attempt, of, command });
+            self.parts.emit(AttemptEvent::Starting { attempt, command });
         }
         match run {
             Ok(command) => {
@@ -242,8 +238,7 @@ impl Supervisor {
 
     pub(super) fn keep_output_to_limit(&mut self) {
         if let Err(error) = self.parts.output.keep_to_limit() {
-            let path = self.parts.output.path().to_owned();
-            self.parts.emit(Lasting::OutputTooLong { path: &path, error: &error });
+            self.parts.emit(Lasting::OutputTooLong(&error));
         }
     }
 }
