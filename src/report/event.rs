@@ -32,6 +32,7 @@ const MOST_FAILURES: usize = 5;
 pub enum Event<'a> {
     Process(ProcessEvent<'a>),
     Attempt(AttemptEvent<'a>),
+    GaveUp(GaveUp<'a>),
     Watch(WatchEvent<'a>),
     Health(HealthEvent<'a>),
     Stop(StopEvent<'a>),
@@ -90,22 +91,26 @@ pub enum AttemptEvent<'a> {
     Failed { failures: u32, why: Failure, since: Duration, attempt: &'a Attempt },
     /// It has run long enough for the failures before to be forgotten.
     Stable { forgotten: u32 },
-    /// Enough failures in a row. `was_told` if this is a round between a give-up that was told and its end;
-    /// `is_kept` unless the next run cannot know of it; `starts_anew` if starting this watchdog again forgets it.
-    GaveUp {
-        failures: u32,
-        retry: Option<Duration>,
-        was_told: bool,
-        is_kept: bool,
-        starts_anew: bool,
-        row: &'a Row,
-        /// What was meant, perhaps, if nothing of the name has ever been seen.
-        suspect: Option<&'a Candidate>,
-    },
     /// It runs again, after a give-up that was told.
     Recovered(&'a ProcessInfo),
     /// A `--once` run has started it; `ended` is what had ended unseen before, unless it was stopped.
     Restarted { process: &'a ProcessInfo, ended: Option<Termination>, stopped: Option<Why>, took: Duration },
+}
+
+/// Enough failures in a row.
+#[derive(Debug)]
+pub struct GaveUp<'a> {
+    pub failures: u32,
+    pub retry: Option<Duration>,
+    /// This is a round between a give-up that was told and its end.
+    pub was_told: bool,
+    /// The next run can know of it.
+    pub is_kept: bool,
+    /// Starting this watchdog again forgets it.
+    pub starts_anew: bool,
+    pub row: &'a Row,
+    /// What was meant, perhaps, if nothing of the name has ever been seen.
+    pub suspect: Option<&'a Candidate>,
 }
 
 /// What happens to the watch.
@@ -319,6 +324,7 @@ macro_rules! events {
 events!(
     Process(ProcessEvent),
     Attempt(AttemptEvent),
+    GaveUp(GaveUp),
     Watch(WatchEvent),
     Health(HealthEvent),
     Stop(StopEvent),

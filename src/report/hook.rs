@@ -9,7 +9,7 @@ use log::Level;
 use crate::policy::Left;
 use crate::process::ProcessInfo;
 use crate::process::termination::{Cause, Termination};
-use crate::report::event::{AttemptEvent, Event, Look, ProcessEvent, Then, WatchEvent};
+use crate::report::event::{AttemptEvent, Event, GaveUp, Look, ProcessEvent, Then, WatchEvent};
 use crate::report::health::{self, HealthEvent, StopEvent};
 use crate::settings::Settings;
 use crate::settings::hook::HookEvent;
@@ -69,7 +69,7 @@ pub fn hear(
         Event::Attempt(AttemptEvent::Failed { failures, .. }) => {
             fails(Condition::Down, report(HookEvent::Failed).with("FAILURES", failures))
         }
-        Event::Attempt(AttemptEvent::GaveUp { failures, retry, .. }) => {
+        Event::GaveUp(GaveUp { failures, retry, .. }) => {
             fails(Condition::GivenUp, retrying(report(HookEvent::GaveUp).with("FAILURES", failures), *retry))
         }
         Event::Health(HealthEvent::Healthy { process, .. }) => {

@@ -13,7 +13,7 @@ use crate::process::criteria::Mismatch;
 use crate::process::scan::Candidate;
 use crate::process::termination::{Cause, Exit, Predecessor, Termination, signal_name};
 use crate::report::event::{
-    AttemptEvent, Event, HookFailure, Lasting, Look, ProcessEvent, Row, Then, WatchEvent,
+    AttemptEvent, Event, GaveUp, HookFailure, Lasting, Look, ProcessEvent, Then, WatchEvent,
 };
 use crate::report::hook;
 use crate::report::words::{
@@ -115,6 +115,7 @@ impl LogLines {
                 return None;
             }
             Event::Attempt(event) => self.attempt(event),
+            Event::GaveUp(it) => self.gave_up(it),
             Event::Watch(event) => self.watch(event),
             Event::Health(event) => event.line(&self.settings),
             Event::Stop(event) => event.line(&self.settings),
@@ -133,10 +134,7 @@ impl LogLines {
                 let text = format!("settings: watchdog {version}, pid {pid}; {settings}");
                 Some(Line { reach: Reach::File, ..info(text) })
             }
-            Event::Attempt(AttemptEvent::GaveUp { retry, was_told, starts_anew, .. }) => {
-                let text = self.what_to_do(retry.map(span), *starts_anew)?;
-                Some(if *was_told { info(text) } else { outcome(Level::Error, text) })
-            }
+            Event::GaveUp(it) => self.what_to_do(it),
             _ => None,
         }
     }
@@ -232,12 +230,7 @@ impl LogLines {
                 span(limits.start_timeout)
             )),
             AttemptEvent::WrongName { is_at_work, left } => {
-                let did = if *is_at_work { "still runs" } else { "succeeded" };
-                let (pattern, left) = (self.settings.criteria.pattern.text(), candidate_list(left.iter()));
-                let left = if left.is_empty() { left } else { format!("; it left running: {left}") };
-                warn(format!(
-                    "the start command {did}, but nothing that matches '{pattern}' appeared{left}; is the name right?"
-                ))
+                warn(wrong_name(*is_at_work, left, self.settings.criteria.pattern.text()))
             }
             AttemptEvent::Appeared { process, after } => {
                 info(format!("running: {process}, {} after the start command", span(*after)))
@@ -263,61 +256,53 @@ impl LogLines {
                 let after = span(limits.stable_after);
                 info(format!("has run for {after} (stable_after); failures reset from {forgotten} to 0"))
             }
-            AttemptEvent::GaveUp { failures, retry, was_told, is_kept, row, suspect, .. } => {
-                let text = self.gave_up(*failures, retry.map(span), *is_kept, row)
-                    + &suspect.map(is_it).unwrap_or_default();
-                // Rounds between the first give-up and the recovery are for the log alone.
-                if *was_told { info(text) } else { outcome(Level::Error, text) }
-            }
             AttemptEvent::Recovered(process) => {
                 outcome(Level::Warn, format!("running again: {process}; log {}", self.log.display()))
             }
             AttemptEvent::Restarted { process, ended, stopped, took } => {
-                let ended = ended.as_ref().map(|end| facts(None, end)).unwrap_or_default();
-                let was = match stopped {
-                    Some(Why::Unhealthy) => "was unhealthy".to_owned(),
-                    Some(Why::Request | Why::Hours | Why::Version) => "was stopped".to_owned(),
-                    None => format!("was not running{ended}"),
-                };
+                let was = was(*stopped, ended.as_ref());
                 let (took, log) = (span(*took), self.log.display());
                 outcome(Level::Warn, format!("{was}; running again after {took}: {process}; log {log}"))
             }
         }
     }
 
-    fn gave_up(&self, failures: u32, retry: Option<String>, is_kept: bool, row: &Row) -> String {
-        let then = match retry {
+    fn gave_up(&self, it: &GaveUp<'_>) -> Line {
+        let (log, output) = (self.log.display(), self.output.display());
+        let then = match it.retry {
             // The one record of its run says what to do too.
-            Some(pause) if self.settings.limits.once => {
-                let then = if is_kept {
-                    format!("trying again in {pause}; to try now: {}", self.settings.order("resume"))
-                } else {
-                    "the next run tries again, because state cannot be saved".to_owned()
-                };
-                format!("; {then}; details in {} and {}", self.log.display(), self.output.display())
+            Some(pause) if self.settings.limits.once && it.is_kept => {
+                let (pause, resume) = (span(pause), self.settings.order("resume"));
+                format!("; trying again in {pause}; to try now: {resume}; details in {log} and {output}")
             }
+            Some(_) if self.settings.limits.once => format!(
+                "; the next run tries again, because state cannot be saved; details in {log} and {output}"
+            ),
             _ => String::new(),
         };
-        format!("gave up after {failures} {} in a row{then}. {}", plural(failures, "failure"), looks(row))
+        let (failures, looks) = (plural(it.failures, "failure"), looks(it.row));
+        let text = format!("gave up after {} {failures} in a row{then}. {looks}", it.failures);
+        it.line(text + &it.suspect.map(is_it).unwrap_or_default())
     }
 
     /// What to do after a give-up, where the record of it does not say so.
-    fn what_to_do(&self, retry: Option<String>, starts_anew: bool) -> Option<String> {
+    fn what_to_do(&self, it: &GaveUp<'_>) -> Option<Line> {
         let (resume, output) = (self.settings.order("resume"), self.output.display());
         let output = format!("(output of the start command: {output})");
-        match retry {
-            Some(_) if self.settings.limits.once => None,
-            Some(pause) => Some(format!(
-                "trying again in {pause}, or following the process as soon as somebody starts it; to try now: {resume}"
-            )),
-            None if starts_anew => {
-                Some(format!("NOT watching any more; fix the cause, then start this watchdog again {output}"))
+        Some(it.line(match it.retry {
+            Some(_) if self.settings.limits.once => return None,
+            Some(pause) => format!(
+                "trying again in {}, or following the process as soon as somebody starts it; to try now: {resume}",
+                span(pause)
+            ),
+            None if it.starts_anew => {
+                format!("NOT watching any more; fix the cause, then start this watchdog again {output}")
             }
-            None => Some(format!(
+            None => format!(
                 "NOT watching any more; fix the cause, then run: {resume}, and start this watchdog again if cron does \
                  not {output}"
-            )),
-        }
+            ),
+        }))
     }
 
     fn opened(&self, first: &Look<'_>) -> Line {
@@ -472,6 +457,25 @@ impl LogLines {
     }
 }
 
+/// How it was before a restart.
+fn was(stopped: Option<Why>, ended: Option<&Termination>) -> String {
+    match (stopped, ended) {
+        (Some(Why::Unhealthy), _) => "was unhealthy".to_owned(),
+        (Some(Why::Request | Why::Hours | Why::Version), _) => "was stopped".to_owned(),
+        (None, Some(end)) => format!("was not running{}", facts(None, end)),
+        (None, None) => "was not running".to_owned(),
+    }
+}
+
+fn wrong_name(is_at_work: bool, left: &[Candidate], pattern: &str) -> String {
+    let did = if is_at_work { "still runs" } else { "succeeded" };
+    let left = candidate_list(left.iter());
+    let left = if left.is_empty() { left } else { format!("; it left running: {left}") };
+    format!(
+        "the start command {did}, but nothing that matches '{pattern}' appeared{left}; is the name right?"
+    )
+}
+
 /// What the start command left running, which was meant, perhaps.
 fn left_near(left: &Candidate, pattern: &str) -> String {
     let (but, doubt) = match left.mismatch {
@@ -482,6 +486,13 @@ fn left_near(left: &Candidate, pattern: &str) -> String {
     format!(
         "the start command left {left} running{but}; no second copy is started while it runs; is {doubt} right?"
     )
+}
+
+impl GaveUp<'_> {
+    /// Rounds between the first give-up and the recovery are for the log alone.
+    fn line(&self, text: String) -> Line {
+        if self.was_told { info(text) } else { outcome(Level::Error, text) }
+    }
 }
 
 /// What was meant, perhaps.

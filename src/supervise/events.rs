@@ -12,7 +12,9 @@ use crate::probe::ProbeResult;
 use crate::process::ProcessInfo;
 use crate::process::handle::{Handle, open_pidfd};
 use crate::process::scan::Candidate;
-use crate::report::event::{Attempt, AttemptEvent, Event, Lasting, Look, ProcessEvent, Row, WatchEvent};
+use crate::report::event::{
+    Attempt, AttemptEvent, Event, GaveUp, Lasting, Look, ProcessEvent, Row, WatchEvent,
+};
 use crate::report::health::StopEvent;
 use crate::report::log_lines::LogLines;
 use crate::report::words::{self, Wrote};
@@ -45,7 +47,7 @@ fn keep(event: &Event<'_>, record: &mut Store) {
             record.count(|counters| &mut counters.starts.success);
         }
         Event::Attempt(AttemptEvent::Failed { .. }) => record.count(|counters| &mut counters.starts.failure),
-        Event::Attempt(AttemptEvent::GaveUp { .. }) => {
+        Event::GaveUp(_) => {
             record.state.told = true;
             record.count(|counters| &mut counters.give_ups);
         }
@@ -62,14 +64,7 @@ fn keep(event: &Event<'_>, record: &mut Store) {
             ProbeResult::TimedOut { .. } => &mut counters.probes.timeout,
             ProbeResult::Unknown => &mut counters.probes.unknown,
         }),
-        Event::Process(_)
-        | Event::Attempt(_)
-        | Event::Watch(_)
-        | Event::Health(_)
-        | Event::Stop(_)
-        | Event::Hook(_)
-        | Event::Lasting(_)
-        | Event::Over(_) => {}
+        _ => {}
     }
 }
 
@@ -248,7 +243,7 @@ impl Supervisor {
         let is_kept = state.said.last(Notice::StateFolder).is_none();
         let ever_seen = state.ever_seen;
         let Facts { row, suspect, .. } = &self.facts;
-        self.parts.emit(AttemptEvent::GaveUp {
+        self.parts.emit(GaveUp {
             failures,
             retry,
             was_told,
