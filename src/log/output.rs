@@ -1,7 +1,7 @@
 //! What start commands and the daemons they leave write: a file that never grows beyond its limit, even
 //! while a daemon holds it open for years.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use crate::fs::{Dir, Trust};
+use crate::log::file::{make_room, older};
 use crate::settings::Settings;
 use crate::state::owed::Position;
 
@@ -159,12 +160,7 @@ impl OutputLog {
         if self.max_files == 0 {
             return Ok(());
         }
-        for number in (1..self.max_files).rev() {
-            match dir.rename(older(name, number), older(name, number + 1)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
+        make_room(dir, name, self.max_files)?;
         file.seek(SeekFrom::Start(file.metadata()?.len().saturating_sub(self.max_size)))?;
         // Not what is there: a pipe would be waited for, and what a link leads to is not ours to overwrite.
         dir.remove(older(name, 1))?;
@@ -172,11 +168,6 @@ impl OutputLog {
         io::copy(&mut file.take(self.max_size), &mut to)?;
         to.flush()
     }
-}
-
-/// The name of an older file.
-fn older(name: &OsStr, number: usize) -> OsString {
-    [name, format!(".{number}").as_ref()].into_iter().collect()
 }
 
 /// At most so many bytes of the end of a file, of those that were written since it was `from` bytes long.
