@@ -108,7 +108,8 @@ impl Stderr {
                 Channel::Itself if has_room(stderr.as_fd()) => rustix::io::write(&stderr, piece),
                 Channel::Itself => return,
             };
-            if written.is_err() {
+            // Half of it, and what comes after the other half, would be no record.
+            if written != Ok(piece.len()) {
                 return;
             }
         }
