@@ -52,22 +52,15 @@ pub fn span(time: Duration) -> String {
         return format!("{millis}ms");
     }
     if millis < 10_000 {
-        let tenths = millis / 100;
-        return if tenths % 10 == 0 {
-            format!("{}s", tenths / 10)
-        } else {
-            format!("{}.{}s", tenths / 10, tenths % 10)
+        return match (millis / 1000, millis / 100 % 10) {
+            (seconds, 0) => format!("{seconds}s"),
+            (seconds, tenths) => format!("{seconds}.{tenths}s"),
         };
     }
     let seconds = time.as_secs();
     let units =
         [(seconds / 86400, 'd'), (seconds / 3600 % 24, 'h'), (seconds / 60 % 60, 'm'), (seconds % 60, 's')];
-    let parts: Vec<_> = units
-        .into_iter()
-        .skip_while(|(count, _)| *count == 0)
-        .take(2)
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, unit)| format!("{count}{unit}"))
-        .collect();
-    parts.join(" ")
+    let largest = units.into_iter().skip_while(|(count, _)| *count == 0).take(2);
+    let parts = largest.filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count}{unit}"));
+    parts.collect::<Vec<_>>().join(" ")
 }

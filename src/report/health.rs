@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use log::Level;
-
 use crate::policy::{Left, Why};
 use crate::process::ProcessInfo;
 use crate::process::termination::signal_name;
-use crate::report::words::{Line, ended, error, info, outcome, warn, wrote};
+use crate::report::words::{Line, bad_outcome, ended, error, info, outcome, warn, wrote};
 use crate::settings::Settings;
 use crate::state::said::{Notice, Told};
 use crate::task::CommandEnd;
@@ -82,7 +80,7 @@ impl HealthEvent<'_> {
         match self {
             HealthEvent::Healthy { process, again, was_left } => {
                 let text = format!("healthy{}: {process}", if *again { " again" } else { "" });
-                if *was_left { outcome(Level::Warn, text) } else { info(text) }
+                if *was_left { outcome(text) } else { info(text) }
             }
             HealthEvent::Unhealthy { process, failures, why, then } => {
                 let probes = plural(*failures, "probe");
@@ -119,20 +117,17 @@ impl Then<'_> {
         match self {
             Then::Restart => warn("restarting it"),
             Then::NotNow(reason) => warn(format!("not restarted now: {reason}")),
-            Then::Left(Left::Warned) => outcome(Level::Warn, "left running (on_unhealthy warn)"),
+            Then::Left(Left::Warned) => outcome("left running (on_unhealthy warn)"),
             Then::Left(Left::NeverHealthy) => {
-                outcome(Level::Error, "left running, because this probe has never succeeded and may be wrong")
+                bad_outcome("left running, because this probe has never succeeded and may be wrong")
             }
             Then::Left(Left::Enough { restarts, retry }) => {
                 let (times, retry, resume) =
                     (plural(*restarts, "restart"), span(*retry), settings.order("resume"));
-                outcome(
-                    Level::Error,
-                    format!(
-                        "left running after {restarts} {times}, and watched for its death; restarting again in \
+                bad_outcome(format!(
+                    "left running after {restarts} {times}, and watched for its death; restarting again in \
                          {retry}; to try now: {resume}"
-                    ),
-                )
+                ))
             }
             Then::Left(Left::Resting) => warn("left running for now"),
             Then::Left(Left::Held) => warn("left running, because it may not be stopped and started now"),

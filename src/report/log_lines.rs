@@ -17,8 +17,8 @@ use crate::report::event::{
 };
 use crate::report::hook;
 use crate::report::words::{
-    Line, Wrote, candidate, candidate_list, death, ended, error, facts, failure, held, info, list, looks,
-    no_lock, often, options, outcome, unusable, user_name, warn, wrote,
+    Line, Wrote, bad_outcome, candidate, candidate_list, death, ended, error, facts, failure, held, info,
+    list, looks, no_lock, often, options, outcome, unusable, user_name, warn, wrote,
 };
 use crate::settings::{Reach, Settings, Subject};
 use crate::state::history::Tally;
@@ -257,12 +257,12 @@ impl LogLines {
                 info(format!("has run for {after} (stable_after); failures reset from {forgotten} to 0"))
             }
             AttemptEvent::Recovered(process) => {
-                outcome(Level::Warn, format!("running again: {process}; log {}", self.log.display()))
+                outcome(format!("running again: {process}; log {}", self.log.display()))
             }
             AttemptEvent::Restarted { process, ended, stopped, took } => {
                 let was = was(*stopped, ended.as_ref());
                 let (took, log) = (span(*took), self.log.display());
-                outcome(Level::Warn, format!("{was}; running again after {took}: {process}; log {log}"))
+                outcome(format!("{was}; running again after {took}: {process}; log {log}"))
             }
         }
     }
@@ -341,12 +341,9 @@ impl LogLines {
             WatchEvent::CutOff(pid) => {
                 info(format!("the previous watchdog (pid {pid}) was killed or crashed"))
             }
-            WatchEvent::Stuck(pid) => outcome(
-                Level::Warn,
-                format!(
-                    "another --once run (pid {pid}) has been running for far longer than its settings allow; it may hang"
-                ),
-            ),
+            WatchEvent::Stuck(pid) => outcome(format!(
+                "another --once run (pid {pid}) has been running for far longer than its settings allow; it may hang"
+            )),
             WatchEvent::Checked(Look::Running { process, ran, .. }) => {
                 info(format!("checked: {process} is running, up {}", span(*ran)))
             }
@@ -362,7 +359,7 @@ impl LogLines {
             WatchEvent::Version(Some(date)) => info(format!("the version of {date} is in force now")),
             WatchEvent::Version(None) => info("no version is in force now"),
             WatchEvent::CannotTell { why } => {
-                outcome(Level::Error, format!("cannot tell whether it is running: {why}"))
+                bad_outcome(format!("cannot tell whether it is running: {why}"))
             }
             WatchEvent::Ended { signal, followed, command } => {
                 let left = followed.map(|process| format!("; {process} keeps running")).unwrap_or_default();
@@ -415,7 +412,7 @@ impl LogLines {
                 format!("the process is now called {process}, and is still followed{finds}")
             }
             // What a --once run has come to.
-            Lasting::LeftNear { left } => return outcome(Level::Warn, left_near(left, pattern)),
+            Lasting::LeftNear { left } => return outcome(left_near(left, pattern)),
             Lasting::Near { close } => format!("nothing matches '{pattern}'; similar: {close}"),
             Lasting::NoLock(why) => {
                 let no_lock = no_lock(why);
@@ -491,7 +488,7 @@ fn left_near(left: &Candidate, pattern: &str) -> String {
 impl GaveUp<'_> {
     /// Rounds between the first give-up and the recovery are for the log alone.
     fn line(&self, text: String) -> Line {
-        if self.was_told { info(text) } else { outcome(Level::Error, text) }
+        if self.was_told { info(text) } else { bad_outcome(text) }
     }
 }
 

@@ -5,7 +5,6 @@
 //! that does not read, and knows no abstract addresses.
 
 use std::ffi::OsStr;
-use std::fmt::Write as _;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
@@ -37,8 +36,8 @@ pub struct ServiceManager {
     due: Time,
     retry: Duration,
     has_heard_ready: bool,
-    has_heard_status: bool,
-    status: String,
+    /// What it has not heard yet.
+    status: Option<String>,
 }
 
 impl ServiceManager {
@@ -59,8 +58,7 @@ impl ServiceManager {
             due: Time::ZERO,
             retry: FIRST_RETRY,
             has_heard_ready: false,
-            has_heard_status: true,
-            status: String::new(),
+            status: None,
         }
     }
 
@@ -72,11 +70,11 @@ impl ServiceManager {
         }
         if now >= self.due {
             let ready = (!self.has_heard_ready).then_some(NotifyState::Ready);
-            let status = (!self.has_heard_status).then_some(NotifyState::Status(&self.status));
+            let status = self.status.as_deref().map(NotifyState::Status);
             let alive = self.keep_alive.map(|_| NotifyState::Watchdog);
             let message = message(ready.into_iter().chain(status).chain(alive));
             let pause = if self.send(&message).is_ok() {
-                (self.has_heard_ready, self.has_heard_status, self.retry) = (true, true, FIRST_RETRY);
+                (self.has_heard_ready, self.status, self.retry) = (true, None, FIRST_RETRY);
                 self.keep_alive
             } else {
                 let retry = self.retry;
@@ -100,8 +98,7 @@ impl ServiceManager {
 
     /// Lets the status be told, which is another than the last.
     pub fn show(&mut self, status: &str) {
-        self.status = shortened(status);
-        self.has_heard_status = false;
+        self.status = Some(shortened(status));
         self.due = Time::ZERO;
     }
 
@@ -121,30 +118,24 @@ impl ServiceManager {
     /// The watch ends, with this `status` at the end.
     pub fn stopping(&mut self, status: &str) {
         let status = shortened(&format!("no longer watched; last state: {status}"));
-        let _ = self.send(&message([NotifyState::Stopping, NotifyState::Status(&status)].into_iter()));
+        let _ = self.send(&message([NotifyState::Stopping, NotifyState::Status(&status)]));
     }
 
     /// Sends a message, unless that would mean to wait.
     fn send(&mut self, message: &str) -> io::Result<()> {
         let Some(address) = &self.to else { return Ok(()) };
-        let socket = if let Some(socket) = self.socket.take() {
-            socket
-        } else {
+        if self.socket.is_none() {
             let socket = UnixDatagram::unbound()?;
             socket.set_nonblocking(true)?;
-            socket
-        };
-        let sent = if message.is_empty() { Ok(0) } else { socket.send_to_addr(message.as_bytes(), address) };
-        self.socket = Some(socket);
-        sent.map(drop)
+            self.socket = Some(socket);
+        }
+        let sent = self.socket.as_ref().map(|socket| socket.send_to_addr(message.as_bytes(), address));
+        sent.transpose().map(drop)
     }
 }
 
-fn message<'a>(lines: impl Iterator<Item = NotifyState<'a>>) -> String {
-    lines.fold(String::new(), |mut text, line| {
-        let _ = writeln!(text, "{line}");
-        text
-    })
+fn message<'a>(lines: impl IntoIterator<Item = NotifyState<'a>>) -> String {
+    lines.into_iter().map(|line| line.to_string() + "\n").collect()
 }
 
 /// An address as `NOTIFY_SOCKET` has it: a path, or with `@` in front a name in the abstract namespace

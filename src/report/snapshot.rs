@@ -12,7 +12,7 @@ use crate::sys::Pid;
 use crate::time::Time;
 
 /// An instance, as it is at the moment `at`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
     pub name: String,
     /// The directory of its state.
@@ -34,7 +34,7 @@ pub struct Snapshot {
     pub state: Option<State>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Status {
     Running,
     /// It runs, and no attempt or probe has been judged well yet.
@@ -43,6 +43,7 @@ pub enum Status {
     Suspended,
     Stopping,
     NotRunning,
+    #[default]
     Unknown,
 }
 
@@ -73,8 +74,9 @@ pub struct Process {
 }
 
 /// Who watches the instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Watcher {
+    #[default]
     Nobody,
     At(Pid),
     /// Whether there is one cannot be seen.
@@ -113,19 +115,7 @@ pub struct Live {
 impl Snapshot {
     /// An instance of which no state can be had.
     pub fn without_state(name: String, folder: PathBuf, at: Time, why: Remark) -> Self {
-        Snapshot {
-            name,
-            folder,
-            at,
-            status: Status::Unknown,
-            process: None,
-            since: None,
-            remarks: vec![why],
-            holds: Vec::new(),
-            checked: None,
-            watcher: Watcher::Nobody,
-            state: None,
-        }
+        Snapshot { name, folder, at, remarks: vec![why], ..Self::default() }
     }
 
     /// An instance with this state.

@@ -51,8 +51,13 @@ pub(super) fn error(text: impl Into<String>) -> Line {
 }
 
 /// What a run has come to.
-pub(super) fn outcome(level: Level, text: impl Into<String>) -> Line {
-    Line { level, reach: Reach::Mail, ..info(text) }
+pub(super) fn outcome(text: impl Into<String>) -> Line {
+    Line { reach: Reach::Mail, ..warn(text) }
+}
+
+/// The same, if it is to be attended to.
+pub(super) fn bad_outcome(text: impl Into<String>) -> Line {
+    Line { reach: Reach::Mail, ..error(text) }
 }
 
 pub fn ended(end: &CommandEnd) -> String {
