@@ -41,8 +41,8 @@ pub fn beginning(text: &str, most: usize) -> &str {
 }
 
 /// A word for so many things.
-pub fn plural(count: u32, word: &str) -> String {
-    if count == 1 { word.to_owned() } else { format!("{word}s") }
+pub fn plural<N: PartialEq + From<u8>>(count: N, word: &str) -> String {
+    if count == N::from(1) { word.to_owned() } else { format!("{word}s") }
 }
 
 /// A time for people, in its two largest units: `3d 4h`, `1m 30s`, `5s`, `1.5s`, `23ms`.

@@ -77,8 +77,7 @@ fn judged(at: &Snapshot) -> (Level, String) {
     let mut parts = vec![what_it_is(at)];
     let state = at.state.as_ref();
     if let Some(state) = state.filter(|_| at.status.is_up()) {
-        let restarts = u32::try_from(state.restarts).unwrap_or(u32::MAX);
-        parts.push(format!("{restarts} {}", plural(restarts, "restart")));
+        parts.push(format!("{} {}", state.restarts, plural(state.restarts, "restart")));
     }
     if let Some(state) = state.filter(|state| state.memory.failures > 0) {
         let of = state.max_fail_count.map(|most| format!(" of {most}")).unwrap_or_default();

@@ -16,7 +16,7 @@ pub fn frame(mut snapshots: Vec<Snapshot>, (rows, columns): (u16, u16), time: &s
         snapshots.sort_by_key(|it| it.status == Status::Running && it.remarks.is_empty());
         snapshots.truncate(room.saturating_sub(1));
     }
-    let watchdogs = plural(u32::try_from(count).unwrap_or(u32::MAX), "watchdog");
+    let watchdogs = plural(count, "watchdog");
     let mut lines = vec![format!("{time}  {count} {watchdogs}; Ctrl-C to end")];
     lines.extend(status_table::page(&snapshots, Some(columns)).lines().map(str::to_owned));
     let more = count - snapshots.len();

@@ -59,7 +59,7 @@ pub enum StopEvent<'a> {
     /// It is still there; it waits for this.
     Failed { process: &'a str, waits: &'a str },
     /// It is left as it is.
-    Abandoned { process: &'a str, impossible: bool, has_command: bool },
+    Abandoned { process: &'a str, impossible: bool },
 }
 
 impl HealthEvent<'_> {
@@ -193,11 +193,11 @@ impl StopEvent<'_> {
             StopEvent::Failed { process, waits } => error(format!(
                 "{process} cannot be stopped: it is still there ({waits}); nothing is started until it is gone"
             )),
-            StopEvent::Abandoned { process, impossible: true, has_command } => {
-                let instead = if *has_command { "" } else { "; give --stop-command" };
+            StopEvent::Abandoned { process, impossible: true } => {
+                let instead = if settings.stop_command.is_some() { "" } else { "; give --stop-command" };
                 error(format!("{process} cannot be stopped: it cannot be signalled; left running{instead}"))
             }
-            StopEvent::Abandoned { process, impossible: false, .. } => {
+            StopEvent::Abandoned { process, impossible: false } => {
                 let resume = settings.order("resume");
                 info(format!(
                     "{process} is left running: it may not be stopped now; to end a pause: {resume}"

@@ -28,9 +28,6 @@ use crate::state::said::Notice;
 use crate::text::{plural, span};
 use crate::time::{by_the_clock, now};
 
-/// What is added where the start command could not be created for want of resources.
-const NO_ATTEMPT: &str = "; not counted as an attempt, trying again at each check";
-
 /// Events as records, kept until there is time to write them: an action never waits for a disk.
 #[derive(Debug)]
 pub struct LogLines {
@@ -218,7 +215,8 @@ impl LogLines {
                 warn(format!("not running; starting it (attempt {attempt}{of}): {command}"))
             }
             AttemptEvent::NotStarted { error, is_shortage } => {
-                let then = if *is_shortage { NO_ATTEMPT } else { "" };
+                let no_attempt = "; not counted as an attempt, trying again at each check";
+                let then = if *is_shortage { no_attempt } else { "" };
                 warn(format!("cannot run the start command: {error}{then}"))
             }
             AttemptEvent::CommandEnded { end, .. } => {

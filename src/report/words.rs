@@ -105,8 +105,7 @@ pub(super) fn death(end: &Termination) -> String {
 /// What else is known of an end, in brackets: why it is `untold` how it died, and memory, and whether there
 /// was too little of it.
 pub(super) fn facts(untold: Option<&str>, end: &Termination) -> String {
-    let kills =
-        |count: u64| format!("{count} OOM {}", plural(u32::try_from(count).unwrap_or(u32::MAX), "kill"));
+    let kills = |count: u64| format!("{count} OOM {}", plural(count, "kill"));
     let out_of_memory = end.out_of_memory.map(|out_of_memory| match out_of_memory {
         OutOfMemory::Group(count) => {
             format!("the kernel ran out of memory: {} in its control group", kills(count))

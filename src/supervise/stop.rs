@@ -357,9 +357,8 @@ impl Supervisor {
                 self.parts.emit(StopEvent::Failed { process, waits: &waits });
             }
             News::StopAbandoned { impossible, .. } => {
-                let has_command = self.parts.settings.stop_command.is_some();
                 let process = self.followed.as_ref().map_or(process.clone(), |it| it.info().to_string());
-                self.parts.emit(StopEvent::Abandoned { process: &process, impossible, has_command });
+                self.parts.emit(StopEvent::Abandoned { process: &process, impossible });
                 (self.stops.slot, self.stops.id) = (None, None);
             }
             _ => {}
