@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -132,42 +131,35 @@ pub enum Wrote {
 pub fn failure(why: Failure, since: Duration, attempt: &Attempt, limits: &Limits, quote: Wrote) -> String {
     let Attempt { not_run, command, death: end, left_over, left_in_session, pid_file, is_quoted, .. } =
         attempt;
-    let wrote = |end| if quote == Wrote::Elsewhere && *is_quoted { String::new() } else { wrote(end) };
-    let mut text = match (why, end) {
-        (Failure::Missing, _) if not_run.is_some() => {
-            let error = not_run.as_deref().filter(|_| quote != Wrote::Elsewhere);
-            let error = error.map(|error| format!(": {error}")).unwrap_or_default();
-            format!("the start command could not be run{error}")
+    let wrote = |end: &_| if quote == Wrote::Elsewhere && *is_quoted { String::new() } else { wrote(end) };
+    let (command, died) = (command.as_ref(), end.as_ref().map(death));
+    let with_command = command.map(|end| format!("; the start command {}{}", ended(end), wrote(end)));
+    let with_command = with_command.unwrap_or_default();
+    let what = match (why, not_run) {
+        (Failure::Missing, Some(_)) if quote == Wrote::Elsewhere => {
+            "the start command could not be run".to_owned()
         }
-        (Failure::Missing, _) => format!("not running {} after the start command", span(since)),
+        (Failure::Missing, Some(error)) => format!("the start command could not be run: {error}"),
+        (Failure::Missing, None) => {
+            format!("not running {} after the start command{with_command}", span(since))
+        }
+        (Failure::Ended, _) => {
+            died.unwrap_or_else(|| "the process ended since the last check".to_owned()) + &with_command
+        }
         (Failure::Overran, _) => {
-            let timeout = span(limits.start_timeout);
-            format!("the start command ran longer than {timeout} (start_timeout) and was ended")
+            let (timeout, wrote) = (span(limits.start_timeout), command.map(wrote).unwrap_or_default());
+            format!("the start command ran longer than {timeout} (start_timeout) and was ended{wrote}")
         }
-        (Failure::Ended | Failure::Unstable, Some(end)) => death(end),
-        (Failure::Ended, None) => "the process ended since the last check".to_owned(),
-        (Failure::Unstable, None) => "the process ended".to_owned(),
+        (Failure::Unstable, _) => {
+            let died = died.unwrap_or_else(|| "the process ended".to_owned());
+            format!("{died}, within {} (stable_after)", span(limits.stable_after))
+        }
     };
-    if why == Failure::Unstable {
-        let _ = write!(text, ", within {} (stable_after)", span(limits.stable_after));
-    }
-    match (why, command) {
-        (Failure::Missing | Failure::Ended, Some(end)) => {
-            let _ = write!(text, "; the start command {}{}", ended(end), wrote(end));
-        }
-        (Failure::Overran, Some(end)) => text.push_str(&wrote(end)),
-        (Failure::Unstable, _) | (_, None) => {}
-    }
-    if let Some(doubt) = pid_file {
-        let _ = write!(text, "; {doubt}");
-    }
-    if !left_over.is_empty() {
-        let _ = write!(text, "; left over: {}", list(left_over));
-    }
-    if !left_in_session.is_empty() {
-        let _ = write!(text, "; still in the session of the dead process: {}", list(left_in_session));
-    }
-    text
+    let named = |what: &str, all: &[ProcessInfo]| (!all.is_empty()).then(|| format!("{what}: {}", list(all)));
+    let left_over = named("left over", left_over);
+    let left_in_session = named("still in the session of the dead process", left_in_session);
+    let all = [Some(what), pid_file.clone(), left_over, left_in_session];
+    all.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 /// What the failures of a row looked like.
