@@ -41,7 +41,7 @@ pub fn beginning(text: &str, most: usize) -> &str {
 }
 
 /// A word for so many things.
-pub fn plural<N: PartialEq + From<u8>>(count: N, word: &str) -> String {
+pub fn plural<N: Copy + PartialEq + From<u8>>(count: N, word: &str) -> String {
     if count == N::from(1) { word.to_owned() } else { format!("{word}s") }
 }
 

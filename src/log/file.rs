@@ -42,17 +42,13 @@ impl RotatingFile {
             let is_open = |there| fstat(file).is_ok_and(|open| identity(&open) == identity(&there));
             dir.is_in_place() && dir.about_file(name).is_ok_and(is_open)
         };
-        let (dir, mut file) = match self.open.take().filter(is_it) {
+        let (mut dir, mut file) = match self.open.take().filter(is_it) {
             Some(open) => open,
-            None => {
-                let dir = Dir::make(folder, self.trust)?.following_links();
-                let file = open(&dir, name)?;
-                (dir, file)
-            }
+            None => open(Dir::make(folder, self.trust)?.following_links(), name)?,
         };
         if file.metadata()?.len() > self.max_size {
             self.rotate(&dir, name)?;
-            file = open(&dir, name)?;
+            (dir, file) = open(dir, name)?;
         }
         let length = file.metadata()?.len();
         if let Err(error) = file.write_all(record.as_bytes()) {
@@ -70,8 +66,9 @@ impl RotatingFile {
     }
 }
 
-fn open(dir: &Dir, name: &OsStr) -> io::Result<File> {
-    dir.make_file(name, OFlags::WRONLY | OFlags::APPEND, 0o640)
+fn open(dir: Dir, name: &OsStr) -> io::Result<(Dir, File)> {
+    let file = dir.make_file(name, OFlags::WRONLY | OFlags::APPEND, 0o640)?;
+    Ok((dir, file))
 }
 
 /// The name of an older file.

@@ -22,7 +22,7 @@ type Sample = (Vec<(&'static str, String)>, String);
 
 const METRICS: [Metric; 14] = [
     Metric("watchdog_info", "1; how the instance runs, and its version", |at, _| {
-        at.state.iter().map(info).collect()
+        at.state.iter().map(|state| info(state)).collect()
     }),
     Metric("watchdog_active", "Whether a watchdog is at work", |at, _| {
         plain(&u8::from(at.watcher != Watcher::Nobody))

@@ -129,7 +129,7 @@ pub(super) mod tests {
             holds: Vec::new(),
             checked: Some(Duration::ZERO),
             watcher: Watcher::At(1_234_568),
-            state: Some(state),
+            state: Some(Box::new(state)),
         }
     }
 

@@ -151,7 +151,7 @@ impl LogLines {
                 };
                 match predecessor.and_then(|old| oddity(process, old, self.settings.criteria.subject)) {
                     // Nobody is told otherwise that it is not root's any more.
-                    Some(oddity) => outcome(Level::Warn, format!("{text}; {oddity}")),
+                    Some(oddity) => outcome(format!("{text}; {oddity}")),
                     None => info(text),
                 }
             }

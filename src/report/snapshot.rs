@@ -31,7 +31,7 @@ pub struct Snapshot {
     pub checked: Option<Duration>,
     pub watcher: Watcher,
     /// What its state file has, if there is one of this boot.
-    pub state: Option<State>,
+    pub state: Option<Box<State>>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -146,7 +146,7 @@ impl Snapshot {
             Watcher::Hidden if !state.once => None,
             Watcher::At(_) | Watcher::Hidden | Watcher::Nobody => live.age,
         };
-        let (name, state) = (state.name.clone(), Some(state));
+        let (name, state) = (state.name.clone(), Some(Box::new(state)));
         Snapshot { name, folder, at, status, process, since, remarks, holds, checked, watcher, state }
     }
 
@@ -159,8 +159,10 @@ impl Snapshot {
 
     /// The hold that matters most.
     pub fn held(&self) -> Option<&Held> {
-        let held = |remark| if let &Remark::Held(ref held) = remark { Some(held) } else { None };
-        self.remarks.iter().rev().find_map(held)
+        self.remarks.iter().rev().find_map(|remark| match remark {
+            Remark::Held(held) => Some(held),
+            _ => None,
+        })
     }
 
     /// Whether a status line would say the same of another one.
