@@ -246,17 +246,21 @@ pub struct Attempt {
     pub name_is_doubted: bool,
 }
 
-/// What failures in a row looked like: of those that look alike but for numbers, the first, the last, and how
-/// that looked.
+/// What failures in a row looked like: of those that look alike but for numbers and times, the first, the last, and
+/// how that looked.
 #[derive(Debug, Default)]
 pub struct Row(pub Vec<(u32, u32, String)>);
 
 impl Row {
     /// One more, which looked so.
     pub fn add(&mut self, number: u32, look: String) {
-        let without_digits = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
+        let is_digit = |c: char| c.is_ascii_digit();
+        // "999ms" and "1s" are alike too.
+        let words =
+            |text: &str| text.split(' ').filter(|word| !word.starts_with(is_digit)).collect::<String>();
+        let without_numbers = |text: &str| words(text).replace(is_digit, "");
         match self.0.last_mut() {
-            Some((_, last, like)) if without_digits(like) == without_digits(&look) => {
+            Some((_, last, like)) if without_numbers(like) == without_numbers(&look) => {
                 (*last, *like) = (number, look);
             }
             _ => self.0.push((number, number, look)),
@@ -331,3 +335,24 @@ events!(
     Hook(HookFailure),
     Lasting(Lasting)
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_alike_whatever_time_they_took() {
+        let mut row = Row::default();
+        for (number, look) in [
+            (1, "not running 1.1s after the start command"),
+            (2, "not running 509ms after the start command"),
+            (3, "x-17 (pid 7) exited with status 1 after 1m 30s"),
+            (4, "x-18 (pid 8) exited with status 2 after 45s"),
+            (5, "x-18 (pid 8) was killed"),
+        ] {
+            row.add(number, look.to_owned());
+        }
+        let said: Vec<_> = row.0.iter().map(|(first, last, _)| (*first, *last)).collect();
+        assert_eq!(said, [(1, 2), (3, 4), (5, 5)]);
+    }
+}
