@@ -157,7 +157,7 @@ impl LogLines {
             }
             ProcessEvent::IsAnothers { process, predecessor } => {
                 let oddity = oddity(process, predecessor, Subject::Name).unwrap_or_default();
-                outcome(Level::Warn, format!("{process} does not come from the start command; {oddity}"))
+                outcome(format!("{process} does not come from the start command; {oddity}"))
             }
             ProcessEvent::Died { end, then, deaths, explains } => self.died(end, *then, *deaths, *explains),
             ProcessEvent::EndedUnseen { end, deaths } => {
