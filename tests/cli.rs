@@ -360,6 +360,10 @@ fn what_cannot_be_understood_is_answered_with_what_to_type() {
         ),
         (&["--frobnicate"], "unknown option '--frobnicate'; 'watchdog --help' lists them"),
         (&["-z"], "unknown option '-z'; 'watchdog --help' lists them"),
+        (
+            &["probe", "redis-cli", "ping"],
+            "'ping' is one argument too many; put quotes around what belongs together",
+        ),
         (&["pause", "docker", "--log-dir", "x"], "this command has no option '--log-dir'"),
         (&["-s", "x", "--process-name"], "--process-name needs a value: --process-name NAME"),
         (&["-p", "x", "--exact=1"], "--exact takes no value"),

@@ -113,6 +113,9 @@ const HABITS: [(&str, &str); 13] = [
 /// What was meant by an option that there is not, perhaps.
 fn instead_of_option(typed: &str, words: &[String]) -> String {
     let key = typed.trim_start_matches('-').replace('-', "_");
+    if !typed.starts_with('-') {
+        return format!("'{typed}' is one argument too many; put quotes around what belongs together");
+    }
     if !typed.starts_with("--") {
         return format!("unknown option '{typed}'; 'watchdog --help' lists them");
     }
