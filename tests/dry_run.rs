@@ -228,7 +228,7 @@ fn a_second_watchdog_would_end() {
     scene.wait_until("its state says so", || has_word().then_some(()));
     let (before, pid) = (kept(&scene), first.pid());
     let busy = format!(
-        "exit with status 4: pid {pid} already watches '{name}'; to run another, add --name {name}-2"
+        "exit with status 4: pid {pid} already watches '{name}'; for another process, add --name {name}-2"
     );
     let line = || scene.watchdog().starting("sleep 250");
     for (line, said) in [

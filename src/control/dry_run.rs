@@ -247,7 +247,7 @@ fn would(
     match (&watched, admission, found.as_ref().map(|found| &*found.counting)) {
         (Some(watched), Admission::Repeated(_), _) => return format!("exit at once: {watched}"),
         (Some(watched), Admission::Refused(_), _) => {
-            return format!("exit with status 4: {watched}; to run another, add --name {name}-2");
+            return format!("exit with status 4: {watched}; for another process, add --name {name}-2");
         }
         (_, _, Err(Unknown(why))) => {
             return format!("start nothing: cannot tell whether it is running ({why})");

@@ -170,6 +170,14 @@ fn doubt(path: &Path, file: &File) -> Result<Option<String>, String> {
 /// What to type in place of what was `given`, if there is no file at `at`, which that means, but one that may
 /// have been meant.
 fn nearest(given: &OsStr, at: &Path, user: &User) -> Option<String> {
+    let instead_of_it = |instead: &OsStr| format!("; did you mean {}?", escaped(&quoted(instead)));
+    // With its ending it is a path, and in no folder.
+    let name = given.to_str().and_then(|given| given.strip_suffix(".toml")).map(OsStr::new);
+    if let Some(name) =
+        name.filter(|name| !at.exists() && is_bare(name) && template::is_there(&path(name, user)))
+    {
+        return Some(instead_of_it(name));
+    }
     let (folder, typed) = (at.parent()?, at.file_stem()?.to_str()?);
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     // Other users than root may mean one of root's.
@@ -183,7 +191,7 @@ fn nearest(given: &OsStr, at: &Path, user: &User) -> Option<String> {
     let names = names.map(|name| if name.ends_with('@') { name + "1" } else { name });
     let names: Vec<_> = names.filter(|name| template::is_there(&path(&instead(name), user))).collect();
     let nearest = meant(typed, names.iter().map(String::as_str)).filter(|_| !at.exists())?;
-    Some(format!("; did you mean {}?", escaped(&quoted(&instead(nearest)))))
+    Some(instead_of_it(&instead(nearest)))
 }
 
 /// Reads a file that may be anybody's: neither a pipe nor a file without an end holds us up. What is wrong with

@@ -148,7 +148,9 @@ impl Other {
         if self.is_once {
             format!("a --once run of '{name}' is running{pid}; try again when it has ended")
         } else {
-            format!("a watchdog named '{name}' is already running{pid}; to run another, add --name {name}-2")
+            format!(
+                "a watchdog named '{name}' is already running{pid}; end that one first; for another process, add --name {name}-2"
+            )
         }
     }
 
