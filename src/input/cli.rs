@@ -334,11 +334,19 @@ impl Command {
         let state_dir = one("state_dir");
         let (time, lines, log_dir) = (one("time"), one("lines"), one("log_dir"));
         let (check, timeout, config) = (one("check"), one("timeout"), one("config"));
-        let is_given = |flag| matches!(typed.try_get_one(flag), Ok(Some(true)));
+        let textfile = one(TEXTFILE).map(Form::Textfile);
+        let is_given = |flag: &str| matches!(typed.try_get_one(flag), Ok(Some(true)));
+        let forms = [
+            (JSON, Form::Json),
+            (WATCH, Form::Watch),
+            (NAGIOS, Form::Nagios),
+            (PROMETHEUS, Form::Prometheus),
+        ];
+        let form = forms.into_iter().find_map(|(flag, form)| is_given(flag).then_some(form));
         let which = Which { names, all: is_given("all"), upgrade: is_given("upgrade"), state_dir };
         let (follow, output, logs) = (is_given("follow"), is_given("output"), is_given("logs"));
         Some(match name {
-            "status" => Command::Status { which, form: Form::read(&mut typed) },
+            "status" => Command::Status { which, form: textfile.or(form).unwrap_or(Form::Table) },
             "logs" => Command::Logs(Logs { which, lines, follow, output }),
             "start" => Command::Ask { request: Request::Start, which },
             "stop" => Command::Ask { request: Request::Stop, which },
@@ -351,19 +359,6 @@ impl Command {
             "test-hook" => Command::TestHook { config: config? },
             _ => return None,
         })
-    }
-}
-
-impl Form {
-    fn read(typed: &mut ArgMatches) -> Self {
-        match typed.remove_one(TEXTFILE) {
-            Some(file) => Form::Textfile(file),
-            None if typed.get_flag(JSON) => Form::Json,
-            None if typed.get_flag(WATCH) => Form::Watch,
-            None if typed.get_flag(NAGIOS) => Form::Nagios,
-            None if typed.get_flag(PROMETHEUS) => Form::Prometheus,
-            None => Form::Table,
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the configuration file says, and those that it includes.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -11,7 +11,7 @@ use rustix::fs::OFlags;
 use serde_json::Value as Json;
 use toml::de::{DeArray, DeTable, DeValue};
 
-use crate::fs::{Writable, absolute};
+use crate::fs::{Writable, absolute, identity};
 use crate::input::suggest::meant;
 use crate::settings::dirs::{SYSTEM_CONFIG, User};
 use crate::settings::given::{Given, Source, Spot};
@@ -396,8 +396,8 @@ fn circle<const N: usize>(files: [&Path; N]) -> String {
 
 /// Whether two paths lead to one file.
 fn is_same(one: &Path, other: &Path) -> bool {
-    let id = |path| fs::metadata(path).map(|about: Metadata| (about.dev(), about.ino()));
-    id(one).is_ok_and(|one| id(other).is_ok_and(|other| one == other))
+    let id = |path: &Path| rustix::fs::stat(path).ok().map(|about| identity(&about));
+    id(one).is_some() && id(one) == id(other)
 }
 
 /// What is wrong with a line that is no TOML.

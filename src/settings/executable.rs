@@ -65,11 +65,9 @@ fn script(path: &Path, line: &[u8], place: &Place) -> Option<String> {
 fn loader(head: &[u8]) -> Option<&[u8]> {
     let [class, 1, ..] = head.strip_prefix(b"\x7fELF")? else { return None };
     let number = |at: usize, length: usize| {
-        let bytes = head.get(at..at.checked_add(length)?)?;
-        bytes
-            .iter()
-            .rev()
-            .try_fold(0, |number: usize, byte| number.checked_mul(256)?.checked_add((*byte).into()))
+        let mut bytes = [0; 8];
+        bytes.get_mut(..length)?.copy_from_slice(head.get(at..at.checked_add(length)?)?);
+        usize::try_from(u64::from_le_bytes(bytes)).ok()
     };
     // How long an address is; where e_phoff and e_phentsize are, and in a program header p_offset and p_filesz.
     let (address, table, size, offset, length) = match class {

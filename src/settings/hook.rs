@@ -1,5 +1,7 @@
 //! What a hook is told about.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::settings::pattern::{Extent, Pattern};
@@ -37,7 +39,7 @@ pub enum HookEvent {
 /// The kinds of events that a hook is run on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub struct HookEvents(Vec<HookEvent>);
+pub struct HookEvents(BTreeSet<HookEvent>);
 
 impl Default for HookEvents {
     fn default() -> Self {
@@ -88,7 +90,7 @@ pub fn hook(text: &str) -> Reading<String> {
 pub fn events(hook: Option<&String>, text: &str) -> Reading<HookEvents> {
     const INSTEAD: &str =
         "give some of: died, gave-up, recovered, unhealthy, stop-failed, started, failed, healthy, stopped";
-    let mut events = Vec::new();
+    let mut events = BTreeSet::new();
     for typed in for_a_hook(hook, text)? {
         let choice = NAMES.into_iter().filter(|(event, _)| !event.is_always_told());
         let choice = choice.map(|(event, name)| (strsim::damerau_levenshtein(name, &typed), event, name));
@@ -96,7 +98,7 @@ pub fn events(hook: Option<&String>, text: &str) -> Reading<HookEvents> {
             _ if typed == HookEvent::Keyword.name() => {
                 return wrong("'keyword' is always reported, if there is an output_pattern", "leave it out");
             }
-            Some((0, event, _)) => events.push(event),
+            Some((0, event, _)) => drop(events.insert(event)),
             Some((slips, _, name)) if slips * 3 <= name.len() => {
                 return wrong(format!("'{typed}' is no event; did you mean '{name}'?"), INSTEAD);
             }
@@ -106,8 +108,6 @@ pub fn events(hook: Option<&String>, text: &str) -> Reading<HookEvents> {
     if events.is_empty() {
         return wrong("would report nothing", INSTEAD);
     }
-    events.sort_unstable();
-    events.dedup();
     Ok(HookEvents(events))
 }
 
@@ -140,11 +140,11 @@ mod tests {
     fn events_are_known_by_their_names() {
         let hook = "mail".to_owned();
         let read = |names: &[&str]| events(Some(&hook), &serde_json::to_string(names).unwrap());
-        let (choice, names): (Vec<_>, Vec<_>) = NAMES.into_iter().take(9).unzip();
+        let (choice, names): (BTreeSet<_>, Vec<_>) = NAMES.into_iter().take(9).unzip();
         assert_eq!(read(&names), Ok(HookEvents(choice)));
         assert_eq!(
             read(&["stopped", "died", "died"]),
-            Ok(HookEvents(vec![HookEvent::Died, HookEvent::Stopped]))
+            Ok(HookEvents(BTreeSet::from([HookEvent::Died, HookEvent::Stopped])))
         );
         for (name, what) in [
             ("gave_up", "'gave_up' is no event; did you mean 'gave-up'?"),

@@ -49,13 +49,6 @@ impl fmt::Display for PatternError {
     }
 }
 
-/// The pattern as it was given.
-impl fmt::Display for Pattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
 impl Pattern {
     pub fn new(text: &str, extent: Extent) -> Result<Self, PatternError> {
         let is_literal = !text.contains(|c: char| c.is_ascii_punctuation() && !"-_:@/,".contains(c));
