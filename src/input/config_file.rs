@@ -34,11 +34,11 @@ const LONGEST_VALUE: usize = 200;
 /// The setting that names files to include.
 const INCLUDE: &str = "include";
 
-/// Something wrong with the file, ready to be read.
-pub type Complaint = String;
+/// All that is wrong with a file, ready to be read.
+pub type Complaints = Vec<String>;
 
-/// A complaint, and where it belongs among others.
-type Placed = (Option<Spot>, Complaint);
+/// Something wrong with a file, and where it belongs among others.
+type Placed = (Option<Spot>, String);
 
 /// A setting in a file.
 struct Entry {
@@ -95,7 +95,7 @@ pub fn names(folder: &Path) -> Vec<Name> {
 ///
 /// # Errors
 /// All that is wrong with the file, each with its line.
-pub fn fill(given: &mut Given, at: &OsStr, user: &User) -> Result<(), Vec<Complaint>> {
+pub fn fill(given: &mut Given, at: &OsStr, user: &User) -> Result<(), Complaints> {
     if at.is_empty() {
         return Err(vec!["--config '': empty; give a name, such as docker, or a path".to_owned()]);
     }
@@ -126,12 +126,7 @@ pub fn fill(given: &mut Given, at: &OsStr, user: &User) -> Result<(), Vec<Compla
 ///
 /// # Errors
 /// All that is wrong with the file, each with its line.
-pub fn load(
-    given: &mut Given,
-    path: &Path,
-    instance: Option<&str>,
-    user: &User,
-) -> Result<(), Vec<Complaint>> {
+pub fn load(given: &mut Given, path: &Path, instance: Option<&str>, user: &User) -> Result<(), Complaints> {
     let (text, doubt) = read_trusted(path, user).map_err(|what| vec![format!("{}{what}", path.display())])?;
     given.doubt = doubt;
     read(given, path, instance, &text, user)
@@ -236,7 +231,7 @@ pub fn read(
     instance: Option<&str>,
     text: &str,
     user: &User,
-) -> Result<(), Vec<Complaint>> {
+) -> Result<(), Complaints> {
     given.files = vec![path.to_owned()];
     let mut reader = Reader { given, user, wrong: Vec::new() };
     let Some(own) = reader.entries(text, instance) else { return Err(shortened(reader.wrong, path)) };
@@ -415,7 +410,7 @@ fn syntax(said: &str) -> String {
     hint.map_or_else(|| said.to_owned(), |(_, hint)| format!("{said}; {hint}"))
 }
 
-fn shortened(placed: Vec<Placed>, path: &Path) -> Vec<Complaint> {
+fn shortened(placed: Vec<Placed>, path: &Path) -> Complaints {
     let mut complaints: Vec<_> = placed.into_iter().map(|(_, complaint)| complaint).collect();
     let more = complaints.len().saturating_sub(MOST_COMPLAINTS);
     if more > 0 {

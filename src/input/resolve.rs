@@ -33,21 +33,16 @@ pub struct Job {
 /// All that is wrong or missing, a line for each.
 pub fn read(typed: Given, user: &User, stderr: &mut Stderr) -> Result<Job, Vec<String>> {
     let mut given = with_file(typed, user)?;
-    let settings = match Settings::new(&given, user) {
-        // What is wrong already is said before anything is asked.
-        Err(wrong) if wrong.iter().all(|wrong| wrong.value.is_none()) && is_to_be_asked(&given) => {
-            ask(&mut given, user, stderr)?;
-            Settings::new(&given, user)
-        }
-        settings => settings,
-    };
-    let settings = fitting(settings, &given, user)?;
+    // What is wrong already is said before anything is asked.
+    let asks = prompt::is_needed(&given) && !given.is_on("no_input") && !in_background();
+    let is_missing = |wrong: Vec<SettingError>| wrong.iter().all(|wrong| wrong.value.is_none());
+    if asks && Settings::new(&given, user).is_err_and(is_missing) {
+        ask(&mut given, user, stderr)?;
+    }
+    let settings = fitting(&given, user)?;
     // What was answered is as good as typed.
     let (again, user) = (given.without_file(), user.clone());
-    let reload: Reload = Box::new(move || {
-        let given = with_file(again.clone(), &user)?;
-        fitting(Settings::new(&given, &user), &given, &user)
-    });
+    let reload: Reload = Box::new(move || fitting(&with_file(again.clone(), &user)?, &user));
     Ok(Job { given, settings, reload })
 }
 
@@ -62,16 +57,11 @@ pub fn of_file(file: &Path, user: &User) -> Result<Settings, Vec<String>> {
 }
 
 /// The settings, if this user can have them here and now.
-fn fitting(
-    settings: Result<Settings, Vec<SettingError>>,
-    given: &Given,
-    user: &User,
-) -> Result<Settings, Vec<String>> {
-    let settings = settings.map_err(|wrong| said(&wrong))?;
+fn fitting(given: &Given, user: &User) -> Result<Settings, Vec<String>> {
+    let settings = Settings::new(given, user).map_err(|wrong| said(&wrong))?;
     if settings.profile.run_as.is_some() && user.uid != 0 {
-        let (what, instead) =
-            ("only root can run a command as somebody else", "remove it, or run this as root");
-        return Err(said(&[SettingError::unfit("run_as", given, what, instead)]));
+        let what = "only root can run a command as somebody else";
+        return Err(said(&[SettingError::unfit("run_as", given, what, "remove it, or run this as root")]));
     }
     if let Some(wrong) = unfit_for_once(&settings, given) {
         // A run for somebody who asks watches as the watchdog would.
@@ -102,17 +92,12 @@ fn with_file(mut given: Given, user: &User) -> Result<Given, Vec<String>> {
     }
     for key in ["log_dir", "state_dir", "pid_file"] {
         // One that stands in the file is the same for all who use that, wherever they are.
-        let beside = given.file(key).and_then(Path::parent);
-        let base = beside.unwrap_or(&user.cwd).to_owned();
+        let base = given.file(key).and_then(Path::parent).unwrap_or(&user.cwd).to_owned();
         if given.value(key).is_some_and(|path| !path.is_empty()) {
             given.change(key, |path| absolute(path, &user.home, &base).into());
         }
     }
     Ok(given)
-}
-
-fn is_to_be_asked(given: &Given) -> bool {
-    prompt::is_needed(given) && !given.is_on("no_input") && !in_background()
 }
 
 fn ask(given: &mut Given, user: &User, stderr: &mut Stderr) -> Result<(), Vec<String>> {
