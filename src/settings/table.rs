@@ -2,6 +2,7 @@
 //! questions, the list of `--dry-run`, the fingerprint, the manual pages and the completions come from it.
 
 use std::ffi::OsStr;
+use std::path::PathBuf;
 
 use clap::ValueHint;
 
@@ -156,38 +157,23 @@ macro_rules! field {
     };
     // Of a text, where there may be none.
     ($($field:ident).+ or none, $read:expr, $show:expr) => {
-        Field {
-            read: |settings, given| {
-                settings.$($field).+ = Some($read(text(given)?)?);
-                Ok(())
-            },
-            show: |settings| or(settings.$($field).+.as_ref().map($show), "none"),
-        }
+        field!($($field).+, |settings, given| Some($read(text(given)?)?),
+            |it: &Option<_>| or(it.as_ref().map($show), "none"))
     };
     // Of one of a few words.
     ($($field:ident).+: $($word:literal = $value:path),+; $what:literal, $instead:literal) => {
-        Field {
-            read: |settings, given| {
-                settings.$($field).+ = match text(given)? {
-                    $($word => $value,)+
-                    _ => return wrong($what, $instead),
-                };
-                Ok(())
+        field!(
+            $($field).+,
+            |settings, given| match text(given)? {
+                $($word => $value,)+
+                _ => return wrong($what, $instead),
             },
-            show: |settings| match settings.$($field).+ {
-                $($value => $word.to_owned(),)+
-            },
-        }
+            |it: &_| match it { $($value => $word.to_owned(),)+ }
+        )
     };
     // Of a flag.
     ($($field:ident).+ = $on:expr) => {
-        Field {
-            read: |settings, _| {
-                settings.$($field).+ = $on;
-                Ok(())
-            },
-            show: |settings| on_or_off(settings.$($field).+ == $on),
-        }
+        field!($($field).+, |settings, _given| $on, |it: &_| on_or_off(*it == $on))
     };
 }
 
@@ -273,7 +259,7 @@ pub static ROWS: &[Row] = &[
     Row { key: "working_directory", group: START, place: Place::File, unset: NONE,
         takes: hinted("DIR", "text", ValueHint::DirPath), example: "\"/srv/app\"", help: "Directory in which they run",
         more: "If it cannot be entered, the start has failed. Without it they run where the watchdog was started.",
-        field: field!(profile.directory or none, working_directory, |it| path(it)), ..ROW },
+        field: field!(profile.directory or none, working_directory, |it: &PathBuf| path(it)), ..ROW },
     Row { key: "umask", group: START, place: Place::File, unset: NONE,
         takes: takes("MASK", "text of three or four octal digits"), example: "\"027\"",
         help: "Permissions that files which they make do not get",
