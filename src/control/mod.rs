@@ -72,15 +72,15 @@ pub fn run(command: &Command, words: &[OsString], user: &User, stderr: &mut Stde
             print(&brief_help());
             Ok(ExitCode::Success)
         }
-        Command::Status { which, form } => status::status(asked(which), form),
+        Command::Status(which, form) => status::status(asked(which), form),
         Command::Logs(logs) => logs::show(logs, user, stderr),
-        Command::Pause { which, time } => pause::pause(asked(which), time.as_deref(), stderr),
-        Command::Ask { request, which } => request::ask(*request, asked(which), stderr),
-        Command::TestHook { config } => test_hook::run(config, user, stderr),
-        Command::Validate { files } => return validate::run(files, user, stderr),
-        Command::Probe { check, timeout } => probe::run(check, timeout.as_deref()),
-        Command::Resume { which } if which.upgrade => pause::resume_after_upgrade(asked(which)),
-        Command::Resume { which } => pause::say(asked(which), None, now(), stderr),
+        Command::Pause(which, time) => pause::pause(asked(which), time.as_deref(), stderr),
+        Command::Ask(request, which) => request::ask(*request, asked(which), stderr),
+        Command::TestHook(config) => test_hook::run(config, user, stderr),
+        Command::Validate(files) => return validate::run(files, user, stderr),
+        Command::Probe(check, timeout) => probe::run(check, timeout.as_deref()),
+        Command::Resume(which) if which.upgrade => pause::resume_after_upgrade(asked(which)),
+        Command::Resume(which) => pause::say(asked(which), None, now(), stderr),
         Command::Clean(what) => clean::clean(what, user, stderr),
     };
     done.unwrap_or_else(|failure| {

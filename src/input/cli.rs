@@ -25,53 +25,24 @@ pub struct Cli {
 pub enum Command {
     /// Show the help that fits one screen.
     Help,
-    /// Show what each watchdog sees.
-    Status {
-        /// Which watchdogs; those that are of interest, if none is named.
-        which: Which,
-        /// How they are shown.
-        form: Form,
-    },
+    /// Show what each watchdog sees: those that are of interest, if none is named.
+    Status(Which, Form),
     /// Show the end of logs.
     Logs(Logs),
-    /// Leave a process alone.
-    Pause {
-        /// Which watchdogs.
-        which: Which,
-        /// For how long.
-        time: Option<OsString>,
-    },
+    /// Leave a process alone, for this time.
+    Pause(Which, Option<OsString>),
+    /// End a pause, and forget failures and a give-up.
+    Resume(Which),
     /// Remove what is left of watchdogs that nobody runs.
     Clean(Clean),
     /// Start, stop or restart a process.
-    Ask {
-        /// What is asked for.
-        request: Request,
-        /// Which watchdogs.
-        which: Which,
-    },
-    /// Say what is wrong with configurations.
-    Validate {
-        /// Their names or files; all, if there is none.
-        files: Vec<OsString>,
-    },
-    /// Run a built-in check.
-    Probe {
-        /// The check.
-        check: OsString,
-        /// For how long at most.
-        timeout: Option<OsString>,
-    },
-    /// Run the hook with a test event.
-    TestHook {
-        /// The configuration file, or its name.
-        config: OsString,
-    },
-    /// End a pause, and forget failures and a give-up.
-    Resume {
-        /// Which watchdogs.
-        which: Which,
-    },
+    Ask(Request, Which),
+    /// Say what is wrong with configurations, by name or file: with all, if there is none.
+    Validate(Vec<OsString>),
+    /// Run a built-in check, for so long at most.
+    Probe(OsString, Option<OsString>),
+    /// Run the hook of a configuration, by name or file, with a test event.
+    TestHook(OsString),
 }
 
 /// How `status` shows watchdogs.
@@ -346,17 +317,17 @@ impl Command {
         let which = Which { names, all: is_given("all"), upgrade: is_given("upgrade"), state_dir };
         let (follow, output, logs) = (is_given("follow"), is_given("output"), is_given("logs"));
         Some(match name {
-            "status" => Command::Status { which, form: textfile.or(form).unwrap_or(Form::Table) },
+            "status" => Command::Status(which, textfile.or(form).unwrap_or(Form::Table)),
             "logs" => Command::Logs(Logs { which, lines, follow, output }),
-            "start" => Command::Ask { request: Request::Start, which },
-            "stop" => Command::Ask { request: Request::Stop, which },
-            "restart" => Command::Ask { request: Request::Restart, which },
-            "pause" => Command::Pause { which, time },
-            "resume" => Command::Resume { which },
+            "start" => Command::Ask(Request::Start, which),
+            "stop" => Command::Ask(Request::Stop, which),
+            "restart" => Command::Ask(Request::Restart, which),
+            "pause" => Command::Pause(which, time),
+            "resume" => Command::Resume(which),
             "clean" => Command::Clean(Clean { which, logs, log_dir }),
-            "validate" => Command::Validate { files },
-            "probe" => Command::Probe { check: check?, timeout },
-            "test-hook" => Command::TestHook { config: config? },
+            "validate" => Command::Validate(files),
+            "probe" => Command::Probe(check?, timeout),
+            "test-hook" => Command::TestHook(config?),
             _ => return None,
         })
     }
