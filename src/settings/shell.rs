@@ -173,6 +173,8 @@ mod tests {
             ("  /opt/x/run.sh&", Some("/opt/x/run.sh")),
             ("exec /opt/app --port 80", Some("/opt/app")),
             ("A=1 B='two words' exec app", Some("app")),
+            // A name in quotes is no variable's.
+            ("'A'=1 app", Some("A=1")),
             ("'/opt/my app/run' --now", Some("/opt/my app/run")),
             ("\"/opt/my app/run\"", Some("/opt/my app/run")),
             ("app>/dev/null 2>&1", Some("app")),
