@@ -315,14 +315,12 @@ fn a_user_who_cannot_be_become_is_no_reason_to_run_as_root() {
     }
     let scene = Scene::new();
     for capability in ["-setuid", "-setgid"] {
-        let before = scene.count("run_as nobody: Operation not permitted");
+        let refused = "cannot run the start command: run_as nobody: Operation not permitted";
+        let before = scene.count(refused);
         let way = ["setpriv", "--bounding-set", capability, "--inh-caps", capability];
         let more = "run_as = \"nobody\"\nmax_fail_count = 1\nretry_after = \"1h\"";
         let watchdog = by_file(&scene, "$ACTOR sleep &", more).through(&way).spawn();
-        scene.wait_until("it is refused", || {
-            (scene.count("cannot run the start command: run_as nobody: Operation not permitted") > before)
-                .then_some(())
-        });
+        scene.wait_until("it is refused", || (scene.count(refused) > before).then_some(()));
         scene.wait_for("gave up");
         watchdog.terminate();
         assert_eq!((scene.starts(), scene.all().len()), (0, 0), "{}", scene.story());
