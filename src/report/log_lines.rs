@@ -243,11 +243,10 @@ impl LogLines {
             }
             AttemptEvent::Failed { failures, why, since, attempt } => {
                 let look = failure(*why, *since, attempt, limits, Wrote::Elsewhere);
-                warn(match why {
-                    Failure::Unstable => format!("start {failures}{of} did not last: {look}"),
-                    Failure::Missing | Failure::Ended | Failure::Overran => {
-                        format!("attempt {failures}{of} failed: {look}")
-                    }
+                warn(if *why == Failure::Unstable {
+                    format!("start {failures}{of} did not last: {look}")
+                } else {
+                    format!("attempt {failures}{of} failed: {look}")
                 })
             }
             AttemptEvent::Stable { forgotten } => {
