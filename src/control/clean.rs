@@ -1,7 +1,7 @@
 //! `clean`: removes what is left of watchdogs that nobody runs.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Failure;
 use super::instances::{Asked, Known};
@@ -16,7 +16,6 @@ use crate::state::Files;
 use crate::state::lock::{Lock, NoLock, holder_before};
 use crate::supervise::start_command::{StartCommand, StartRecord};
 use crate::sys::PROC;
-use crate::time::boot_id;
 
 /// The endings of an instance's files in the state directory. The lock comes last: until then it keeps others away.
 const STATE: [&str; 8] = ["json", "json.damaged", "pause", "request", "start", "stuck", "hook", "lock"];
@@ -28,73 +27,66 @@ pub fn clean(what: &Clean, user: &User, stderr: &mut Stderr) -> Result<ExitCode,
         let line = "--logs beside --state-dir needs --log-dir DIR: where are the logs?";
         return Err(Failure::new(ExitCode::Usage, line));
     }
-    let usual = Dirs::of(user);
-    let dirs = Dirs {
-        logs: log_dir.as_ref().map_or(usual.logs, |given| user.path(given)),
-        state: asked.folder(),
-        old_state: asked.before(),
-        ..usual
-    };
-    let logs_of =
-        |name: &Name| if *logs { left_in(&dirs.logs, |file| is_log(file, name)) } else { Vec::new() };
+    let folder = log_dir.as_ref().map_or(Dirs::of(user).logs, |given| user.path(given));
+    let logs_of = |name: &Name| if *logs { left_in(&folder, |file| is_log(file, name)) } else { Vec::new() };
     let mut known = asked.known();
     for name in which.names.iter().filter_map(|asked| name(asked.to_str()?).ok()) {
         // After a boot, logs may be all that there is.
         if !logs_of(&name).is_empty() {
-            known.push(Known {
-                name,
-                folder: dirs.state.clone(),
-                before: None,
-                has_state: false,
-                is_configured: false,
-            });
+            let files = Files::new(&asked.folder(), &name, "");
+            known.push(Known { files, has_state: false, is_configured: false });
         }
     }
-    let removed =
-        asked.each(&known, stderr, |Known { name, .. }| Ok(remove(name, &dirs, &logs_of(name))?.to_owned()));
+    let removed = asked.each(&known, stderr, |Known { files, .. }| {
+        let logs = logs_of(&files.name);
+        let mut files = files.clone();
+        files.trust = user.trust();
+        let had_state = remove_state(&files)?;
+        remove_all(&folder, &logs)?;
+        Ok(match (had_state, logs.is_empty()) {
+            (true, true) => "state removed",
+            (true, false) => "state and logs removed",
+            (false, false) => "logs removed",
+            (false, true) => "nothing to remove",
+        }
+        .to_owned())
+    });
     removed.map_err(|none| none.lines.into())
 }
 
-/// Removes the instance's state, and these `logs`. Says what was removed, or why nothing was.
-fn remove(name: &Name, dirs: &Dirs, logs: &[String]) -> Result<&'static str, String> {
-    let state = || STATE.map(|ending| format!("{name}.{ending}"));
-    let folders = || [Some(&dirs.state), dirs.old_state.as_ref()].into_iter().flatten();
-    let has_state =
-        folders().any(|folder| !left_in(folder, |file| state().iter().any(|it| it == file)).is_empty());
+/// Removes the state of an instance, wherever it is. Whether there was any.
+fn remove_state(files: &Files) -> Result<bool, String> {
+    let state = STATE.map(|ending| files.file(ending));
+    let folders = || [Some(&files.folder), files.old.as_ref()].into_iter().flatten();
+    let is_left = |folder: &PathBuf| !left_in(folder, |file| state.iter().any(|it| it == file)).is_empty();
+    let has_state = folders().any(is_left);
     if has_state {
-        let lock = lock(name, dirs)?;
+        let _lock = lock(files)?;
         for folder in folders() {
-            remove_all(folder, &state())?;
+            remove_all(folder, &state)?;
         }
-        drop(lock);
     }
-    remove_all(&dirs.logs, logs)?;
-    Ok(match (has_state, logs.is_empty()) {
-        (true, true) => "state removed",
-        (true, false) => "state and logs removed",
-        (false, false) => "logs removed",
-        (false, true) => "nothing to remove",
-    })
+    Ok(has_state)
 }
 
 /// The lock of an instance of which nothing is running.
-fn lock(name: &Name, dirs: &Dirs) -> Result<Lock, String> {
-    let files = Files::of(dirs, name, &boot_id(Path::new(PROC)));
+fn lock(files: &Files) -> Result<Lock, String> {
     let running = |by: String| format!("its watchdog is running{by}; stop that first");
-    let lock = match Lock::take(&files, "") {
+    let folder = files.folder.display();
+    let lock = match Lock::take(files, "") {
         Ok(lock) if lock.is_elsewhere => return Err(running(" on another machine".to_owned())),
         Ok(lock) => lock,
         Err(NoLock::Busy(holder)) => return Err(running(holder.in_brackets())),
-        Err(NoLock::Failed(error)) => return Err(format!("cannot lock {}: {error}", dirs.state.display())),
-        Err(NoLock::Taken(_)) => return Err(format!("cannot lock {}", dirs.state.display())),
+        Err(NoLock::Failed(error)) => return Err(format!("cannot lock {folder}: {error}")),
+        Err(NoLock::Taken(_)) => return Err(format!("cannot lock {folder}")),
     };
     // Without its record, the next watchdog would run another start command beside it.
-    let command = Proc::new(Path::new(PROC)).ok().zip(StartRecord::read(&files));
+    let command = Proc::new(Path::new(PROC)).ok().zip(StartRecord::read(files));
     let command = command.and_then(|(proc, noted)| StartCommand::adopt(noted, &proc));
     let why = if let Some(command) = command {
         let pid = command.pid();
         format!("its start command is still running (pid {pid}); try again when it has ended")
-    } else if let Some(holder) = holder_before(&files) {
+    } else if let Some(holder) = holder_before(files) {
         running(holder.in_brackets())
     } else {
         return Ok(lock);

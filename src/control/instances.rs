@@ -15,17 +15,16 @@ use crate::settings::name::{Name, name};
 use crate::settings::pattern::{Extent, Pattern};
 use crate::settings::template;
 use crate::state::{self, Files};
+use crate::sys::PROC;
 use crate::text::{escaped, quoted};
+use crate::time::boot_id;
 
 /// A watchdog that the commands know.
 #[derive(Debug)]
 pub struct Known {
-    pub name: Name,
-    /// Where its state is, or would be.
-    pub folder: PathBuf,
-    /// Where it was before there was a place for each machine.
-    pub before: Option<PathBuf>,
-    /// It has left something there.
+    /// What it has left, or would leave.
+    pub files: Files,
+    /// It has left something.
     pub has_state: bool,
     /// There is a configuration file of its name.
     pub is_configured: bool,
@@ -33,12 +32,7 @@ pub struct Known {
 
 impl Known {
     pub fn is_called(&self, asked: &OsStr) -> bool {
-        OsStr::new(&self.name.to_string()) == asked
-    }
-
-    /// What it has left.
-    pub fn files(&self, boot_id: &str) -> Files {
-        Files::new(&self.folder, &self.name, boot_id).after(self.before.clone())
+        OsStr::new(&self.files.name.to_string()) == asked
     }
 }
 
@@ -75,14 +69,14 @@ impl Asked<'_> {
     /// All watchdogs that the commands know: those of the user, and root's; and those of a template that are meant.
     pub fn known(self) -> Vec<Known> {
         let Asked { which, user } = self;
-        let (own, before) = (self.folder(), self.before());
+        let (own, before, boot_id) = (self.folder(), self.before(), boot_id(Path::new(PROC)));
         let is_there = |name: &Name| template::is_there(&config_file::of(name.to_string().as_ref(), user));
         let of = |folder: &PathBuf, name: Name, has_state| {
             let before = before.clone().filter(|_| *folder == own);
-            let is_configured = is_there(&name);
-            Known { name, folder: folder.clone(), before, has_state, is_configured }
+            let files = Files::new(folder, &name, &boot_id).after(before);
+            Known { files, has_state, is_configured: is_there(&name) }
         };
-        let mut known = Vec::new();
+        let mut known: Vec<Known> = Vec::new();
         for folder in &self.directories() {
             let before = before.iter().filter(|_| *folder == own);
             let names = state::names(before.chain([folder]));
@@ -98,7 +92,8 @@ impl Asked<'_> {
         let made = which.names.iter().filter_map(|asked| name(asked.to_str()?).ok()).filter(is_there);
         let others = system_files.into_iter().chain(made).map(|name| (name, false));
         for (name, is_own) in own_files.chain(others) {
-            if !known.iter().any(|it| it.name == name && (it.folder == own || !is_own)) {
+            let is_it = |it: &Files| it.name == name && (it.folder == own || !is_own);
+            if !known.iter().any(|it| is_it(&it.files)) {
                 known.push(of(&own, name, false));
             }
         }
@@ -119,10 +114,10 @@ impl Asked<'_> {
         let mut exits = Vec::new();
         for known in self.select(known, Some(&self.folder()))? {
             match act(known) {
-                Ok(done) => tell(&format!("{}: {done}", known.name)),
+                Ok(done) => tell(&format!("{}: {done}", known.files.name)),
                 Err(Failure { exit, lines }) => {
                     for line in lines {
-                        stderr.complain(&format!("{}: {line}", known.name));
+                        stderr.complain(&format!("{}: {line}", known.files.name));
                     }
                     exits.push(exit);
                 }
@@ -138,7 +133,7 @@ impl Asked<'_> {
     /// # Errors
     /// One is not known, or root's; or there is none. If all are root's, that is all that is missing.
     pub fn select<'a>(self, known: &'a [Known], folder: Option<&Path>) -> Result<Vec<&'a Known>, Failure> {
-        let is_ours = |known: &&Known| folder.is_none_or(|folder| known.folder == folder);
+        let is_ours = |known: &&Known| folder.is_none_or(|folder| known.files.folder == folder);
         let (ours, roots): (Vec<_>, Vec<_>) = known.iter().partition(is_ours);
         if self.which.all {
             let looked = folder.map(|folder| format!(" (looked in {})", folder.display()));
@@ -147,9 +142,9 @@ impl Asked<'_> {
         }
         let (mut selected, mut lines, mut exit) = (Vec::new(), Vec::new(), ExitCode::NoPermission);
         for asked in &self.which.names {
-            let glob = Glob::read(asked);
+            let glob = glob(asked);
             let is_meant = |known: &&Known| match &glob {
-                Some(glob) => glob.matches(&known.name),
+                Some(matches) => matches(&known.files.name),
                 None => known.is_called(asked),
             };
             let before = selected.len();
@@ -169,35 +164,28 @@ impl Asked<'_> {
             return Err(Failure { exit, lines });
         }
         let mut seen = HashSet::new();
-        selected.retain(|known| seen.insert((known.name.to_string(), &known.folder)));
+        selected.retain(|known| seen.insert((known.files.name.to_string(), &known.files.folder)));
         Ok(selected)
     }
 }
 
-/// What stands for several names, as in a shell. No name has its characters.
-struct Glob(Option<Pattern>);
-
-impl Glob {
-    fn read(asked: &OsStr) -> Option<Self> {
-        let text = asked.to_str().filter(|text| text.contains(['*', '?', '[']))?;
-        let mut regex = String::new();
-        for c in text.chars() {
-            match c {
-                '*' => regex.push_str(".*"),
-                '?' => regex.push('.'),
-                '!' | '^' if regex.ends_with('[') => regex.push('^'),
-                '[' | ']' | '-' => regex.push(c),
-                // In brackets too.
-                _ if c.is_ascii_punctuation() => regex.extend(['\\', c]),
-                _ => regex.push(c),
-            }
+/// What stands for several names, as in a shell: which ones. No name has its characters.
+fn glob(asked: &OsStr) -> Option<impl Fn(&Name) -> bool> {
+    let text = asked.to_str().filter(|text| text.contains(['*', '?', '[']))?;
+    let mut regex = String::new();
+    for c in text.chars() {
+        match c {
+            '*' => regex.push_str(".*"),
+            '?' => regex.push('.'),
+            '!' | '^' if regex.ends_with('[') => regex.push('^'),
+            '[' | ']' | '-' => regex.push(c),
+            // In brackets too.
+            _ if c.is_ascii_punctuation() => regex.extend(['\\', c]),
+            _ => regex.push(c),
         }
-        Some(Glob(Pattern::new(&regex, Extent::Whole).ok()))
     }
-
-    fn matches(&self, name: &Name) -> bool {
-        self.0.as_ref().is_some_and(|pattern| pattern.matches(name.to_string().as_bytes()))
-    }
+    let pattern = Pattern::new(&regex, Extent::Whole).ok();
+    Some(move |name: &Name| pattern.as_ref().is_some_and(|it| it.matches(name.to_string().as_bytes())))
 }
 
 /// How many names a line has at most.
@@ -205,7 +193,7 @@ const MOST_NAMES: usize = 12;
 
 fn unheard_of(asked: &OsStr, is_glob: bool, known: &[&Known]) -> String {
     let text = escaped(&asked.to_string_lossy());
-    let known: Vec<_> = known.iter().map(|known| known.name.to_string()).collect();
+    let known: Vec<_> = known.iter().map(|known| known.files.name.to_string()).collect();
     if known.is_empty() {
         return format!("no watchdog is named '{text}'; none has run or is configured");
     }

@@ -10,16 +10,16 @@ use std::process::Command;
 use rustix::fs::OFlags;
 
 use super::Failure;
-use super::instances::{Asked, Known};
+use super::instances::Asked;
 use crate::exit::ExitCode;
 use crate::input::cli::Logs;
 use crate::input::{config_file, resolve};
 use crate::log::Stderr;
 use crate::settings::dirs::{Dirs, ROOTS_STATE, User};
 use crate::settings::{self, values};
-use crate::sys::{PROC, custom_flags};
+use crate::state::Files;
+use crate::sys::custom_flags;
 use crate::text::quoted;
-use crate::time::boot_id;
 
 /// Becomes `tail`; returns if there is nothing to show.
 ///
@@ -33,7 +33,7 @@ pub fn show(what: &Logs, user: &User, stderr: &mut Stderr) -> Result<ExitCode, F
     let known = asked.known();
     let (mut logs, mut exit) = (Vec::new(), ExitCode::NotDone);
     for known in asked.select(&known, None).map_err(|none| none.lines)? {
-        let log = log_of(known, *output, user);
+        let log = log_of(&known.files, *output, user);
         match openable(&log) {
             Ok(()) => logs.push(log),
             Err(error) => {
@@ -42,8 +42,8 @@ pub fn show(what: &Logs, user: &User, stderr: &mut Stderr) -> Result<ExitCode, F
                 }
                 stderr.complain(&format!(
                     "{}: {}",
-                    known.name,
-                    unreadable(&log, &error, *output, || asked.order("status", &known.name))
+                    known.files.name,
+                    unreadable(&log, &error, *output, || asked.order("status", &known.files.name))
                 ));
             }
         }
@@ -62,19 +62,19 @@ pub fn show(what: &Logs, user: &User, stderr: &mut Stderr) -> Result<ExitCode, F
 }
 
 /// Where a watchdog's log, or that of its start commands, is: where it has written it last, or else where it would.
-fn log_of(known: &Known, output: bool, user: &User) -> PathBuf {
-    let state = known.files(&boot_id(Path::new(PROC))).state().ok();
+fn log_of(files: &Files, output: bool, user: &User) -> PathBuf {
+    let state = files.state().ok();
     let written = state.and_then(|state| if output { state.output_log } else { state.log });
     if let Some(log) = written.map(PathBuf::from).filter(|log| log.is_absolute()) {
         return log;
     }
-    let file = config_file::of(known.name.to_string().as_ref(), user);
+    let file = config_file::of(files.name.to_string().as_ref(), user);
     let configured = resolve::of_file(&file, user).ok().map(|settings| settings.dirs);
-    let dirs = configured.filter(|dirs| dirs.state == known.folder).unwrap_or_else(|| {
+    let dirs = configured.filter(|dirs| dirs.state == files.folder).unwrap_or_else(|| {
         let root = User::default();
-        Dirs::of(if known.folder == Path::new(ROOTS_STATE) { &root } else { user })
+        Dirs::of(if files.folder == Path::new(ROOTS_STATE) { &root } else { user })
     });
-    if output { dirs.output_log(&known.name) } else { dirs.log(&known.name) }
+    if output { dirs.output_log(&files.name) } else { dirs.log(&files.name) }
 }
 
 /// Whether it can be read. Where another user's state says that it is a pipe, or a device, it is not waited for, and

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::time::Duration;
 
-use super::instances::Asked;
+use super::instances::{Asked, Known};
 use super::{Failure, tell, time};
 use crate::exit::ExitCode;
 use crate::fs::Dir;
@@ -85,10 +85,9 @@ fn warn_unheeded(folder: &Path, user: &User, stderr: &mut Stderr) {
 
 /// Says to each of the instances that its process is to be left alone, or no longer.
 pub fn say(asked: Asked, hold: Option<&Held>, now: Time, stderr: &mut Stderr) -> Result<ExitCode, Failure> {
-    let (folder, boot_id) = (asked.folder(), boot_id(Path::new(PROC)));
-    let said = asked.each(&asked.known(), stderr, |known| {
-        let (name, files) = (&known.name, known.files(&boot_id));
-        let start = || asked.order("start", name);
+    let folder = asked.folder();
+    let said = asked.each(&asked.known(), stderr, |Known { files, .. }| {
+        let start = || asked.order("start", &files.name);
         if files.holds(now).iter().any(|held| held.hold == Hold::Stopped) {
             return Err(format!("it is stopped, not paused; to start it: {}", start()).into());
         }
@@ -96,7 +95,7 @@ pub fn say(asked: Asked, hold: Option<&Held>, now: Time, stderr: &mut Stderr) ->
         let state = files.state_of_this_boot().ok().flatten();
         Ok(match hold.map(|held| held.until) {
             Some(Some(until)) => format!("paused for {}", span(until.saturating_sub(now))),
-            Some(None) => format!("paused until '{}' or a reboot", asked.order("resume", name)),
+            Some(None) => format!("paused until '{}' or a reboot", asked.order("resume", &files.name)),
             None if state.is_some_and(|state| state.memory.life == Life::Finished) => {
                 format!("resumed; failures forgotten; it has finished; to start it: {}", start())
             }

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::process::{Signal, pidfd_send_signal, test_kill_process};
 
 use super::Failure;
-use super::instances::Asked;
+use super::instances::{Asked, Known};
 use super::pause::unwritten;
 use crate::exit::ExitCode;
 use crate::hold::{Held, Hold};
@@ -20,14 +20,13 @@ use crate::process::StoredProcess;
 use crate::process::handle::ProcessFd;
 use crate::process::scan::{Proc, Unknown};
 use crate::report::words::held as held_words;
-use crate::settings::name::Name;
 use crate::settings::{Settings, template};
 use crate::state::request::{MadeRequest, Progress, Reply};
 use crate::state::{Files, State, Unread};
 use crate::supervise::poll::pause;
 use crate::sys::{PROC, Pid};
 use crate::text::span;
-use crate::time::{Time, boot_id, now};
+use crate::time::{Time, now};
 
 /// How often it is asked whether there is an answer.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -46,11 +45,9 @@ type Outcome = Result<String, Failure>;
 /// Asks for the same of each of the instances, one after the other, and says what came of it.
 pub fn ask(request: Request, asked: Asked, stderr: &mut Stderr) -> Result<ExitCode, Failure> {
     let proc = Proc::new(Path::new(PROC)).map_err(|unknown| Failure::new(ExitCode::CannotTell, unknown.0))?;
-    let boot_id = boot_id(Path::new(PROC));
-    asked.each(&asked.known(), stderr, |known| {
-        let (name, files) = (&known.name, known.files(&boot_id));
-        let is_named = asked.which.names.contains(&name.to_string().into());
-        Asker { request, asked, name, files, is_named, proc: &proc }.carry_out()
+    asked.each(&asked.known(), stderr, |Known { files, .. }| {
+        let is_named = asked.which.names.contains(&files.name.to_string().into());
+        Asker { request, asked, files, is_named, proc: &proc }.carry_out()
     })
 }
 
@@ -58,8 +55,7 @@ pub fn ask(request: Request, asked: Asked, stderr: &mut Stderr) -> Result<ExitCo
 struct Asker<'a> {
     request: Request,
     asked: Asked<'a>,
-    name: &'a Name,
-    files: Files,
+    files: &'a Files,
     /// It was given by its name, and not with others.
     is_named: bool,
     proc: &'a Proc,
@@ -122,7 +118,7 @@ impl Asker<'_> {
             let command = if self.request == Request::Start { "start" } else { "restart" };
             return Err(failed(format!(
                 "nothing was done, since packages are being upgraded; '{}' does it all the same",
-                self.asked.order(command, self.name)
+                self.asked.order(command, &self.files.name)
             )));
         }
         Ok(())
@@ -168,13 +164,13 @@ impl Asker<'_> {
 
     /// The configuration file of this instance, if there is one.
     fn configuration(&self) -> Result<Option<(PathBuf, Settings)>, Failure> {
-        let file = config_file::of(self.name.to_string().as_ref(), self.asked.user);
+        let file = config_file::of(self.files.name.to_string().as_ref(), self.asked.user);
         if !template::is_there(&file) {
             return Ok(None);
         }
         let settings = resolve::of_file(&file, self.asked.user)?;
         // One that says so is of another instance.
-        let is_ours = settings.name == *self.name && settings.dirs.state == self.files.folder;
+        let is_ours = settings.name == self.files.name && settings.dirs.state == self.files.folder;
         Ok(is_ours.then_some((file, settings)))
     }
 
@@ -217,7 +213,7 @@ impl Asker<'_> {
             };
             return not_done(format!(
                 "{what} and there is no configuration file of it: start its watchdog, or write {}",
-                self.asked.user.config_folder().join(format!("{}.toml", self.name)).display()
+                self.asked.user.config_folder().join(format!("{}.toml", self.files.name)).display()
             ));
         }
         // Such a run knows nothing of this request.
@@ -269,7 +265,7 @@ impl Asker<'_> {
 
     fn outcome(&self, Reply { answer, detail }: Reply, watchdog: Option<Pid>) -> Outcome {
         let detail = detail.map(|detail| format!("; {detail}")).unwrap_or_default();
-        let stays = || format!("until '{}' or a boot", self.asked.order("start", self.name));
+        let stays = || format!("until '{}' or a boot", self.asked.order("start", &self.files.name));
         match (answer, self.request) {
             (Answer::Done, Request::Stop) => {
                 let watchdog = watchdog.map(|pid| format!("; the watchdog itself (pid {pid}) keeps running"));

@@ -16,7 +16,7 @@ use crate::report::snapshot::{Live, Remark, Snapshot, Status, Watcher};
 use crate::state::{Files, State, Unread};
 use crate::sys::PROC;
 use crate::text::{escaped, quoted};
-use crate::time::{boot_id, booted, now};
+use crate::time::{booted, now};
 
 /// How long one is shown that has ended.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
@@ -107,25 +107,23 @@ fn lsb(snapshots: &[Snapshot]) -> ExitCode {
 /// # Errors
 /// Names of which nobody has heard.
 pub fn snapshots(asked: Asked, has_unrun: bool, proc: &Proc) -> Result<Vec<Snapshot>, Vec<String>> {
-    let boot_id = boot_id(proc.root());
     let known = asked.known();
     let wanted = if asked.which.names.is_empty() {
-        let is_wanted =
-            |known: &&Known| asked.which.all || (known.has_state || has_unrun) && !is_over(known, &boot_id);
+        let is_wanted = |known: &&Known| asked.which.all || (known.has_state || has_unrun) && !is_over(known);
         known.iter().filter(is_wanted).collect()
     } else {
         asked.select(&known, None).map_err(|none| none.lines)?
     };
-    Ok(wanted.iter().map(|known| snapshot(known, &boot_id, proc)).collect())
+    Ok(wanted.iter().map(|known| snapshot(&known.files, proc)).collect())
 }
 
 /// Whether somebody ended it in order a day ago, and it left nothing that anybody waits for: a trial, for example.
 /// By its name it is shown.
-fn is_over(known: &Known, boot_id: &str) -> bool {
-    let files = known.files(boot_id);
+fn is_over(known: &Known) -> bool {
+    let files = &known.files;
     let is_ended =
         |state: State| state.watchdog.is_none() && !state.once && state.memory.gave_up_until.is_none();
-    let age = std::fs::metadata(known.folder.join(format!("{}.json", known.name)))
+    let age = std::fs::metadata(files.folder.join(files.file("json")))
         .and_then(|file| file.modified())
         .map(|checked| checked.elapsed().unwrap_or_default());
     !known.is_configured
@@ -140,13 +138,13 @@ fn terminal_width() -> Option<usize> {
     Some(size.ws_col.into()).filter(|columns| *columns > 0)
 }
 
-fn snapshot(known: &Known, boot_id: &str, proc: &Proc) -> Snapshot {
-    let (files, now) = (known.files(boot_id), now());
-    let without = |why| Snapshot::without_state(known.name.to_string(), known.folder.clone(), now, why);
+fn snapshot(files: &Files, proc: &Proc) -> Snapshot {
+    let now = now();
+    let without = |why| Snapshot::without_state(files.name.to_string(), files.folder.clone(), now, why);
     let snapshot = match files.state_of_this_boot() {
         Ok(Some(state)) => {
-            let live = live(&state, &files, proc);
-            Snapshot::new(state, known.folder.clone(), &live, now)
+            let live = live(&state, files, proc);
+            Snapshot::new(state, files.folder.clone(), &live, now)
         }
         Ok(None) | Err(Unread::None) => without(Remark::NotChecked),
         Err(Unread::Foreign(_)) => without(Remark::DamagedState),

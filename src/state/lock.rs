@@ -44,8 +44,8 @@ struct InFile {
     dir: Dir,
 }
 
-/// Who holds a lock.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Who holds a lock, as far as that is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Holder {
     /// Its process.
     pub pid: Option<Pid>,
@@ -212,13 +212,15 @@ fn in_no_directory(files: &Files) -> Result<OwnedFd, NoLock> {
     let asking = new()?;
     match connect(&asking, &name) {
         Ok(()) => match sys::peer(asking.as_fd())? {
-            (holder, pid) if [0, user].contains(&holder) => Err(NoLock::Busy(Holder::of(pid))),
+            (holder, pid) if [0, user].contains(&holder) => {
+                Err(NoLock::Busy(Holder { pid, ..Holder::default() }))
+            }
             (other, _) => Err(NoLock::Taken(Some(other))),
         },
         // Nobody answers those who have asked.
         Err(Errno::AGAIN) => Err(NoLock::Taken(None)),
         // It listens in a moment, or has just ended.
-        Err(Errno::CONNREFUSED) => Err(NoLock::Busy(Holder::of(None))),
+        Err(Errno::CONNREFUSED) => Err(NoLock::Busy(Holder::default())),
         Err(error) => Err(error.into()),
     }
 }
@@ -236,10 +238,6 @@ impl Holder {
     /// ` (pid 812)`, if it is known.
     pub fn in_brackets(&self) -> String {
         self.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
-    }
-
-    fn of(pid: Option<Pid>) -> Self {
-        Holder { pid, settings: None, boot_id: String::new() }
     }
 
     fn read(file: &File) -> Self {
@@ -269,7 +267,7 @@ mod tests {
     #[test]
     fn a_holder_that_says_nothing_may_do_the_same() {
         let file = tempfile::tempfile().unwrap();
-        assert_eq!(Holder::read(&file), Holder { pid: None, settings: None, boot_id: String::new() });
+        assert_eq!(Holder::read(&file), Holder::default());
     }
 
     #[test]
@@ -313,7 +311,7 @@ mod tests {
         let mut lock = take().unwrap();
         let me = i32::try_from(std::process::id()).unwrap();
         for _ in 0..3 {
-            assert_eq!(busy(take()), Holder::of(Some(me)));
+            assert_eq!(busy(take()), Holder { pid: Some(me), ..Holder::default() });
         }
         assert!(lock.make_room());
         busy(take());

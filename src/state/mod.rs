@@ -191,9 +191,9 @@ pub enum Unread {
 pub struct Files {
     pub folder: PathBuf,
     /// Where they were before there was a place for each machine.
-    old: Option<PathBuf>,
+    pub old: Option<PathBuf>,
     pub trust: Trust,
-    name: Name,
+    pub name: Name,
     boot_id: String,
     /// Why they are of no use, whatever they are.
     pub useless: Option<&'static str>,
