@@ -52,7 +52,7 @@ pub fn assert_can_be_typed(given: &Given) {
         Err(wrong) => {
             assert!(!wrong.is_empty());
             for wrong in wrong {
-                assert!(!wrong.instead.is_empty());
+                assert!(!wrong.wrong.instead.is_empty());
                 let said = wrong.to_string();
                 assert!(said.contains(&option(wrong.key)) || said.contains(wrong.key), "{said}");
                 assert_harmless(&said);
