@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -307,6 +307,11 @@ impl Dir {
         entries.filter_map(|entry| entry.file_name().to_str().ok().map(str::to_owned)).collect()
     }
 
+    /// A path by which a library finds a file in this directory, whatever is at the directory's path by now.
+    pub fn held_path(&self, name: &OsStr) -> PathBuf {
+        Path::new(crate::sys::PROC).join(format!("self/fd/{}", self.fd.as_raw_fd())).join(name)
+    }
+
     /// Which directory it is.
     pub fn identity(&self) -> Option<(u64, u64)> {
         fstat(&self.fd).ok().map(|about| identity(&about))
@@ -394,6 +399,7 @@ mod tests {
         std::os::unix::fs::symlink("/nonexistent", &path).unwrap();
         dir.replace("x", &1, WaitFor::Nothing).unwrap();
         assert_eq!(std::fs::read_to_string(folder.path().join("moved/x")).unwrap(), "1\n");
+        assert_eq!(std::fs::read_to_string(dir.held_path("x".as_ref())).unwrap(), "1\n");
         assert_eq!(dir.read("x").unwrap(), "1\n");
         assert!(dir.names().contains(&"x".to_owned()));
         assert!(Dir::open(&path, Trust::Anyone).is_err());

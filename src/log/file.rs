@@ -1,26 +1,38 @@
 //! The log file: rotated by size, without a torn or lost record.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{OFlags, fstat};
+use file_rotate::compression::Compression;
+use file_rotate::suffix::AppendCount;
+use file_rotate::{ContentLimit, FileRotate};
+use rustix::fs::{OFlags, Stat, fstat};
 
 use crate::fs::{Dir, Trust, identity};
+use crate::guard::guarded;
 use crate::settings::Settings;
 
+/// file-rotate, guarded: it panics where its directory or file has vanished, and drops records without a
+/// word after a rotation that failed.
 pub(super) struct RotatingFile {
     /// The instance.
     pub(super) name: String,
     pub(super) path: PathBuf,
     trust: Trust,
-    /// The size, in bytes, beyond which it is rotated before a record.
-    max_size: u64,
-    /// How many older files are kept beside it.
-    max_files: usize,
-    /// Kept: there may be no descriptors left when there is something to say.
-    open: Option<(Dir, File)>,
+    /// Its size, in bytes, from which on it is rotated, and how many older files are kept beside it.
+    limits: (u64, usize),
+    open: Option<Open>,
+}
+
+struct Open {
+    file: FileRotate<AppendCount>,
+    /// Device and inode of what is written to.
+    identity: (u64, u64),
+    /// The path of `file` leads through it.
+    dir: Dir,
 }
 
 impl RotatingFile {
@@ -31,44 +43,62 @@ impl RotatingFile {
     }
 
     pub(super) fn new(name: &str, path: PathBuf, trust: Trust, limits: (u64, usize)) -> Self {
-        let (max_size, max_files) = limits;
-        RotatingFile { name: name.to_owned(), path, trust, max_size, max_files, open: None }
+        RotatingFile { name: name.to_owned(), path, trust, limits, open: None }
     }
 
     pub(super) fn write_record(&mut self, record: &str) -> io::Result<()> {
-        let (folder, name) = Dir::split(&self.path)?;
-        // Removed, moved away, or rotated by somebody else; or somebody else's by now.
-        let is_it = |(dir, file): &(Dir, File)| {
-            let is_open = |there| fstat(file).is_ok_and(|open| identity(&open) == identity(&there));
-            dir.is_in_place() && dir.about_file(name).is_ok_and(is_open)
-        };
-        let (mut dir, mut file) = match self.open.take().filter(is_it) {
-            Some(open) => open,
-            None => open(Dir::make(folder, self.trust)?.following_links(), name)?,
-        };
-        if file.metadata()?.len() > self.max_size {
-            self.rotate(&dir, name)?;
-            (dir, file) = open(dir, name)?;
+        let result = self.try_write(record);
+        if result.is_err() {
+            self.open = None;
         }
-        let length = file.metadata()?.len();
-        if let Err(error) = file.write_all(record.as_bytes()) {
-            // What a full disk took of it would tear the next one.
-            file.set_len(length)?;
-            return Err(error);
-        }
-        self.open = Some((dir, file));
-        Ok(())
+        result
     }
 
-    fn rotate(&self, dir: &Dir, name: &OsStr) -> io::Result<()> {
-        make_room(dir, name, self.max_files)?;
-        if self.max_files == 0 { dir.remove(name) } else { dir.rename(name, older(name, 1)) }
+    fn try_write(&mut self, record: &str) -> io::Result<()> {
+        let (folder, name) = Dir::split(&self.path)?;
+        // Removed, moved away, or rotated by somebody else; or somebody else's by now.
+        let is_it = |open: &Open| {
+            let there = open.dir.about_file(name).ok().map(|about| identity(&about));
+            open.dir.is_in_place() && there == Some(open.identity)
+        };
+        let mut open = match self.open.take().filter(is_it) {
+            Some(open) => open,
+            None => self.open(folder, name)?,
+        };
+        let before = open.dir.about_file(name)?;
+        let written = guarded(|| open.file.write_all(record.as_bytes())).ok_or_else(vanished);
+        if let Err(error) = written.and_then(|written| written) {
+            // What a full disk took of it would tear the next one.
+            mend(&open.dir, name, &before)?;
+            return Err(error);
+        }
+        let after = open.dir.about_file(name)?;
+        let rotated = identity(&after) != open.identity;
+        open.identity = identity(&after);
+        self.open = Some(open);
+        // Nothing was written if a rotation failed half-way.
+        let added = if rotated { after.st_size } else { after.st_size.saturating_sub(before.st_size) };
+        let is_whole = usize::try_from(added).is_ok_and(|added| added >= record.len());
+        if is_whole { Ok(()) } else { Err(io::Error::other("rotation failed")) }
+    }
+
+    fn open(&self, folder: &Path, name: &OsStr) -> io::Result<Open> {
+        let dir = Dir::make(folder, self.trust)?.following_links();
+        // Which finds out what is wrong with them before file-rotate does.
+        dir.make_file(name, OFlags::RDWR | OFlags::APPEND, 0o640)?;
+        remove_too_old(&dir, name, self.limits.1)?;
+        let path = dir.held_path(name);
+        let file = guarded(|| rotating(&path, self.trust, self.limits)).ok_or_else(vanished)?;
+        Ok(Open { file, identity: identity(&dir.about_file(name)?), dir })
     }
 }
 
-fn open(dir: Dir, name: &OsStr) -> io::Result<(Dir, File)> {
-    let file = dir.make_file(name, OFlags::WRONLY | OFlags::APPEND, 0o640)?;
-    Ok((dir, file))
+/// Cuts what was written since `before`.
+fn mend(dir: &Dir, name: &OsStr, before: &Stat) -> io::Result<()> {
+    let file = dir.open_file(name, OFlags::WRONLY)?;
+    let torn = fstat(&file)?;
+    let is_torn = identity(&torn) == identity(before) && torn.st_size > before.st_size;
+    if is_torn { file.set_len(before.st_size.unsigned_abs()) } else { Ok(()) }
 }
 
 /// The name of an older file.
@@ -76,26 +106,28 @@ pub(super) fn older(name: &OsStr, number: usize) -> OsString {
     [name, format!(".{number}").as_ref()].into_iter().collect()
 }
 
-/// Makes room for one more older file, where so many are kept.
-pub(super) fn make_room(dir: &Dir, name: &OsStr, max_files: usize) -> io::Result<()> {
-    // More were kept, perhaps, until the limit was lowered.
-    let too_many = (max_files + 1..).map(|number| older(name, number));
-    for too_old in too_many.take_while(|too_old| dir.about(too_old).is_ok()) {
-        dir.remove(too_old)?;
-    }
-    for number in (1..max_files).rev() {
-        match dir.rename(older(name, number), older(name, number + 1)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
+/// Removes what was kept until the limit was lowered.
+pub(super) fn remove_too_old(dir: &Dir, name: &OsStr, max_files: usize) -> io::Result<()> {
+    let too_old = (max_files + 1..).map(|number| older(name, number));
+    too_old.take_while(|name| dir.about(name).is_ok()).try_for_each(|name| dir.remove(name))
+}
+
+fn vanished() -> io::Error {
+    io::Error::other("it vanished during rotation")
+}
+
+fn rotating(path: &Path, trust: Trust, limits: (u64, usize)) -> FileRotate<AppendCount> {
+    let links = if trust == Trust::RootOnly { OFlags::NOFOLLOW } else { OFlags::empty() };
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true).mode(0o640);
+    options.custom_flags(crate::sys::custom_flags(links | OFlags::NONBLOCK));
+    let (max_size, max_files) = limits;
+    let limit = ContentLimit::BytesSurpassed(usize::try_from(max_size).unwrap_or(usize::MAX).max(1));
+    FileRotate::new(path, AppendCount::new(max_files), limit, Compression::None, Some(options))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     fn file_in(folder: &Path, max_size: u64, max_files: usize) -> RotatingFile {
@@ -144,7 +176,7 @@ mod tests {
     fn what_was_kept_before_the_limit_was_lowered_goes() {
         let folder = tempfile::tempdir().unwrap();
         let write = |record: &str, max_files| {
-            file_in(folder.path(), 0, max_files).write_record(&format!("{record}\n")).unwrap();
+            file_in(folder.path(), 1, max_files).write_record(&format!("{record}\n")).unwrap();
             read_all(&folder.path().join("made")).join(" ")
         };
         for record in ["0", "1", "2", "3"] {
@@ -174,7 +206,7 @@ mod tests {
     fn what_cannot_be_written_is_said_and_gets_over() {
         let folder = tempfile::tempdir().unwrap();
         let made = folder.path().join("made");
-        let mut file = file_in(folder.path(), 20, 1);
+        let mut file = file_in(folder.path(), 20, 3);
         file.write_record("one\n").unwrap();
         std::fs::remove_dir_all(&made).unwrap();
         std::fs::write(&made, "in the way").unwrap();
@@ -182,14 +214,17 @@ mod tests {
         std::fs::remove_file(&made).unwrap();
         file.write_record("three\n").unwrap();
         assert_eq!(read_all(&made), ["three"]);
-        // A directory where the only older file should be.
+        // A directory where the first of the older files should be.
         file.write_record("more than twenty bytes long\n").unwrap();
         std::fs::create_dir_all(made.join("x.log.1/full")).unwrap();
-        assert!(file.write_record("four, which needs a rotation\n").is_err());
-        assert!(file.write_record("five, which needs it too\n").is_err());
-        std::fs::remove_dir_all(made.join("x.log.1")).unwrap();
-        file.write_record("six\n").unwrap();
-        assert_eq!(read_all(&made), ["three", "more than twenty bytes long", "six"]);
+        let results: Vec<_> =
+            (0..3).map(|_| file.write_record("four, which needs a rotation\n").is_ok()).collect();
+        let written = std::fs::read_to_string(made.join("x.log")).unwrap_or_default();
+        assert_eq!(
+            written.matches("four").count(),
+            results.iter().filter(|ok| **ok).count(),
+            "said as it is: {results:?}"
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use crate::fs::{Dir, Trust};
-use crate::log::file::{make_room, older};
+use crate::log::file::{older, remove_too_old};
 use crate::settings::Settings;
 use crate::state::owed::Position;
 
@@ -160,7 +160,13 @@ impl OutputLog {
         if self.max_files == 0 {
             return Ok(());
         }
-        make_room(dir, name, self.max_files)?;
+        remove_too_old(dir, name, self.max_files)?;
+        for number in (1..self.max_files).rev() {
+            match dir.rename(older(name, number), older(name, number + 1)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
         file.seek(SeekFrom::Start(file.metadata()?.len().saturating_sub(self.max_size)))?;
         // Not what is there: a pipe would be waited for, and what a link leads to is not ours to overwrite.
         dir.remove(older(name, 1))?;
