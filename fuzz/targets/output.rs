@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
@@ -51,11 +52,12 @@ fuzz_target!(|data: &[u8]| {
         for file in fs::read_dir(folder).unwrap() {
             fs::remove_file(file.unwrap().path()).unwrap();
         }
-        check(&OutputLog::new(folder.join("x.output.log"), Trust::Anyone, MAX_SIZE, 1), data);
+        check(&folder.join("x.output.log"), data);
     });
 });
 
-fn check(log: &OutputLog, mut data: &[u8]) {
+fn check(path: &Path, mut data: &[u8]) {
+    let log = OutputLog::new(path.to_owned(), Trust::Anyone, MAX_SIZE, 1);
     let mut position = log.position();
     let mut unread = Unread::default();
     let mut daemon = log.open().unwrap();
@@ -97,7 +99,7 @@ fn check(log: &OutputLog, mut data: &[u8]) {
                 read(&mut unread, 1);
             }
             _ => {
-                fs::rename(log.path(), log.path().with_extension("old")).unwrap();
+                fs::rename(path, path.with_extension("old")).unwrap();
                 daemon = log.open().unwrap();
                 unread = Unread::default();
                 read(&mut unread, 1);

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use watchdog::parts::{
-    Action, Asked, Answer, ExitCode, Files, Form, Given, HookEvents, Life, Lock, May, Memory, Name, Policy, Proc,
-    Request, Seen, Settings, Sight, Source, StartCommand, StartRecord, State, Store, Telling, User,
+    Action, Answer, Asked, ExitCode, Files, Form, Given, HookEvents, Life, Lock, May, Memory, Name, Policy,
+    Proc, Request, Seen, Settings, Sight, Source, StartCommand, StartRecord, State, Store, Telling, User,
     Which, boot_id, hook, is_control, name, now, status,
 };
 
