@@ -112,6 +112,8 @@ pub struct Supervisor {
     followed: Option<Handle>,
     /// When it was last known to live.
     last_alive: Time,
+    /// When the last look began.
+    looked: Time,
     dying: Option<Dying>,
     predecessor: Option<Predecessor>,
     command: Option<StartCommand>,
@@ -208,6 +210,7 @@ impl Supervisor {
             policy,
             followed: None,
             last_alive: Time::ZERO,
+            looked: Time::ZERO,
             dying: None,
             predecessor: parts.record.state.predecessor.clone(),
             descent: command.as_ref().map(|command| Descent::new(running(&parts.proc, command))),
@@ -255,6 +258,8 @@ impl Supervisor {
                     seen = self.look();
                 }
             }
+            // A verdict needs a look that began when it was due: one before that looks for less.
+            let now = if seen == Seen::Missing { self.looked } else { now };
             let may = self.may(seen);
             let decision = self.policy.decide(now, seen, may);
             if let Some(news) = decision.news {

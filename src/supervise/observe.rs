@@ -27,6 +27,7 @@ const FIRST_LOOKS: Duration = Duration::from_millis(150);
 impl Supervisor {
     /// Looks at the process that is followed, or for one to follow.
     pub(super) fn look(&mut self) -> Seen {
+        self.looked = now();
         // Whether what is there now is left over depends on how the one before it died.
         if self.dying.as_ref().is_some_and(|dying| now() < dying.at + REAP_GRACE) {
             return Seen::Unknown;
