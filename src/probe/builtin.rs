@@ -77,11 +77,16 @@ impl fmt::Display for Finding {
 /// What is not done by then is left to a thread that ends with the program: nothing else bounds the
 /// look-up of a name, a Unix socket whose queue is full, or a file on a server that is gone.
 pub fn run(check: &Builtin, within: Duration) -> Finding {
+    let check = check.clone();
+    last_of(within, move |attempt| attempt.make(&check))
+}
+
+/// The last that an attempt has said when it is over.
+fn last_of(within: Duration, work: impl FnOnce(&Attempt) -> Finding + Send + 'static) -> Finding {
     let (says, said) = mpsc::channel();
     let deadline = Instant::now() + within;
     let attempt = Attempt { deadline, time: span(within), says };
-    let check = check.clone();
-    if let Err(error) = thread::Builder::new().spawn(move || attempt.says.send(attempt.make(&check))) {
+    if let Err(error) = thread::Builder::new().spawn(move || attempt.says.send(work(&attempt))) {
         return Finding::failed("no thread for the check", &error);
     }
     let mut last = Finding::new(ProbeResult::Unknown, "the check did not get to work in time");
@@ -92,6 +97,7 @@ pub fn run(check: &Builtin, within: Duration) -> Finding {
 }
 
 /// A check at work. Each time before it waits, it says what the outcome is if that lasts too long.
+#[derive(Clone)]
 struct Attempt {
     deadline: Instant,
     time: String,
@@ -101,11 +107,8 @@ struct Attempt {
 impl Attempt {
     fn make(&self, check: &Builtin) -> Finding {
         match check {
-            Builtin::Http { server, path } => self.server(server, |stream, address| {
-                self.awaits(ProbeResult::Unhealthy, address, "did not answer");
-                answer(stream, &request(server, path), address)
-            }),
-            Builtin::Tcp(server) => self.server(server, |_, address| Finding::accepted(address)),
+            Builtin::Http { server, path } => self.server(server, Some(&request(server, path))),
+            Builtin::Tcp(server) => self.server(server, None),
             Builtin::Unix(path) => {
                 let shown = path.display();
                 // So it is while the queue of connections is full.
@@ -131,44 +134,68 @@ impl Attempt {
     }
 
     /// Looks up the host. A name that is not found says nothing about the process.
-    fn server(&self, server: &Server, exchange: impl Fn(TcpStream, SocketAddr) -> Finding) -> Finding {
+    fn server(&self, server: &Server, request: Option<&str>) -> Finding {
         let Server { host, port } = server;
         self.awaits(ProbeResult::Unknown, host, "was not looked up");
         match (host.as_str(), *port).to_socket_addrs() {
-            Ok(addresses) => self.addresses(addresses.as_slice(), exchange),
+            Ok(addresses) => self.addresses(addresses.as_slice(), request),
             Err(error) => Finding::new(ProbeResult::Unknown, format!("{host}: {error}")),
         }
     }
 
-    /// Tries one address after the other until one is healthy.
-    fn addresses(
-        &self,
-        addresses: &[SocketAddr],
-        exchange: impl Fn(TcpStream, SocketAddr) -> Finding,
-    ) -> Finding {
-        let mut failed = Vec::new();
-        let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
-        for address in addresses {
-            self.awaits(ProbeResult::Unhealthy, address, "did not accept the connection");
-            // So that each is tried, even if those before it are silent. A time of 0 would be refused.
-            let until = Instant::now() + self.deadline.saturating_duration_since(Instant::now()) / left;
-            let rest = || until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-            let connected = TcpStream::connect_timeout(address, rest()).and_then(|stream| {
-                // `run` ends the last one.
-                stream.set_read_timeout((left > 1).then(rest))?;
-                Ok(stream)
-            });
-            let outcome = match connected {
-                Ok(stream) => exchange(stream, *address),
-                Err(error) => Finding::failed(address, &error),
-            };
-            if outcome.result == ProbeResult::Healthy {
-                return outcome;
+    /// Asks one address after the other until one is healthy. One that is silent for its share of the time is still
+    /// waited for while the next one is asked.
+    fn addresses(&self, addresses: &[SocketAddr], request: Option<&str>) -> Finding {
+        let (tells, told) = mpsc::channel();
+        let mut findings: Vec<_> = addresses.iter().map(|address| self.silent(address)).collect();
+        let mut waited_for = 0;
+        for (place, address) in addresses.iter().enumerate() {
+            let (attempt, address, tells) = (self.clone(), *address, tells.clone());
+            let request = request.map(str::to_owned);
+            let ask = move || tells.send((place, attempt.address(address, request.as_deref())));
+            if let Err(error) = thread::Builder::new().spawn(ask) {
+                return Finding::failed("no thread for the check", &error);
             }
-            failed.push(outcome);
-            left -= 1;
+            waited_for += 1;
+            let left = u32::try_from(addresses.len() - place).unwrap_or(u32::MAX);
+            let share = self.deadline.saturating_duration_since(Instant::now()) / left;
+            // `run` ends the last wait.
+            let until = (left > 1).then(|| Instant::now() + share);
+            while waited_for > 0 {
+                let answer = match until {
+                    Some(until) => told.recv_timeout(until.saturating_duration_since(Instant::now())).ok(),
+                    None => told.recv().ok(),
+                };
+                let Some((place, finding)) = answer else { break };
+                if finding.result == ProbeResult::Healthy {
+                    return finding;
+                }
+                waited_for -= 1;
+                if let Some(of_it) = findings.get_mut(place) {
+                    *of_it = finding;
+                }
+                let _ = self.says.send(Finding::of_all(&findings));
+            }
         }
-        Finding::of_all(&failed)
+        Finding::of_all(&findings)
+    }
+
+    fn address(&self, address: SocketAddr, request: Option<&str>) -> Finding {
+        self.awaits(ProbeResult::Unhealthy, address, "did not accept the connection");
+        // A time of 0 would be refused.
+        let time = self.deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        match (TcpStream::connect_timeout(&address, time), request) {
+            (Err(error), _) => Finding::failed(address, &error),
+            (Ok(_), None) => Finding::accepted(address),
+            (Ok(stream), Some(request)) => {
+                let _ = self.says.send(self.silent(&address));
+                answer(stream, request, address)
+            }
+        }
+    }
+
+    fn silent(&self, address: &SocketAddr) -> Finding {
+        Finding::new(ProbeResult::Unhealthy, format!("{address} did not answer within {}", self.time))
     }
 }
 
@@ -190,12 +217,8 @@ pub fn answer(mut stream: impl Read + Write, request: &str, address: SocketAddr)
     let mut is_header = false;
     loop {
         line.clear();
-        match answer.read_until(b'\n', &mut line) {
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                return unhealthy("did not answer in time");
-            }
-            Err(error) => return Finding::failed(address, &error),
+        if let Err(error) = answer.read_until(b'\n', &mut line) {
+            return Finding::failed(address, &error);
         }
         if !line.ends_with(b"\n") {
             return unhealthy(match (answer.get_ref().limit(), line.is_empty()) {
@@ -407,7 +430,7 @@ mod tests {
     fn of(addresses: &[SocketAddr], within: Duration) -> Finding {
         let (says, _) = mpsc::channel();
         let attempt = Attempt { deadline: Instant::now() + within, time: "1s".into(), says };
-        attempt.addresses(addresses, |_, address| Finding::new(ProbeResult::Healthy, address.to_string()))
+        attempt.addresses(addresses, None)
     }
 
     #[test]
@@ -416,7 +439,7 @@ mod tests {
         let good = listener.local_addr().unwrap();
         let (_one, one) = refusing();
         let (_other, other) = refusing();
-        assert_eq!(of(&[one, good], LONG), Finding::new(ProbeResult::Healthy, good.to_string()));
+        assert_eq!(of(&[one, good], LONG), Finding::accepted(good));
         let both = format!("{one} refused the connection; {other} refused the connection");
         assert_eq!(of(&[one, other], LONG), Finding::new(ProbeResult::Unhealthy, both));
     }
@@ -431,7 +454,7 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let good = listener.local_addr().unwrap();
         let began = Instant::now();
-        assert_eq!(of(&[silent, good], SHORT), Finding::new(ProbeResult::Healthy, good.to_string()));
+        assert_eq!(of(&[silent, good], SHORT), Finding::accepted(good));
         assert!(began.elapsed() >= SHORT / 2);
         let late =
             Finding::new(ProbeResult::Unhealthy, format!("{silent} did not accept the connection in time"));
@@ -446,19 +469,25 @@ mod tests {
             stream.write_all(b"HTTP/1.1 200 OK\r\n").unwrap();
         });
         let ask = |addresses: [SocketAddr; 2], time| {
-            let (tell, told) = mpsc::channel();
-            let attempt =
-                Attempt { deadline: Instant::now() + time, time: span(time), says: mpsc::channel().0 };
-            thread::spawn(move || {
-                tell.send(attempt.addresses(&addresses, |stream, address| answer(stream, "GET\r\n", address)))
-            });
-            told.recv_timeout(LONG).unwrap()
+            last_of(time, move |attempt| attempt.addresses(&addresses, Some("GET\r\n")))
         };
         let why = format!("{good} answered 200 OK");
         assert_eq!(ask([one, good], 2 * SHORT), Finding::new(ProbeResult::Healthy, why));
         let (_socket, refuses) = refusing();
-        let why = format!("{other} did not answer in time; {refuses} refused the connection");
+        let why = format!("{other} did not answer within 500ms; {refuses} refused the connection");
         assert_eq!(ask([other, refuses], SHORT), Finding::new(ProbeResult::Unhealthy, why));
+    }
+
+    #[test]
+    fn a_slow_address_is_waited_for_while_the_next_is_asked() {
+        let (slow, _slow) = server(|mut stream, _| {
+            thread::sleep(SHORT);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
+        });
+        let (_socket, refuses) = refusing();
+        // More than its share, and less than all.
+        let found = last_of(SHORT * 3 / 2, move |attempt| attempt.addresses(&[slow, refuses], Some("")));
+        assert_eq!(found, Finding::new(ProbeResult::Healthy, format!("{slow} answered 200 OK")));
     }
 
     #[test]
