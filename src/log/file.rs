@@ -86,7 +86,6 @@ impl RotatingFile {
         let dir = Dir::make(folder, self.trust)?.following_links();
         // Which finds out what is wrong with them before file-rotate does.
         dir.make_file(name, OFlags::RDWR | OFlags::APPEND, 0o640)?;
-        remove_too_old(&dir, name, self.limits.1)?;
         let path = dir.held_path(name);
         let file = guarded(|| rotating(&path, self.trust, self.limits)).ok_or_else(vanished)?;
         Ok(Open { file, identity: identity(&dir.about_file(name)?), dir })
@@ -104,12 +103,6 @@ fn mend(dir: &Dir, name: &OsStr, before: &Stat) -> io::Result<()> {
 /// The name of an older file.
 pub(super) fn older(name: &OsStr, number: usize) -> OsString {
     [name, format!(".{number}").as_ref()].into_iter().collect()
-}
-
-/// Removes what was kept until the limit was lowered.
-pub(super) fn remove_too_old(dir: &Dir, name: &OsStr, max_files: usize) -> io::Result<()> {
-    let too_old = (max_files + 1..).map(|number| older(name, number));
-    too_old.take_while(|name| dir.about(name).is_ok()).try_for_each(|name| dir.remove(name))
 }
 
 fn vanished() -> io::Error {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use crate::fs::{Dir, Trust};
-use crate::log::file::{older, remove_too_old};
+use crate::log::file::older;
 use crate::settings::Settings;
 use crate::state::owed::Position;
 
@@ -160,7 +160,9 @@ impl OutputLog {
         if self.max_files == 0 {
             return Ok(());
         }
-        remove_too_old(dir, name, self.max_files)?;
+        // More were kept, perhaps, until the limit was lowered.
+        let too_old = (self.max_files + 1..).map(|number| older(name, number));
+        too_old.take_while(|name| dir.about(name).is_ok()).all(|name| dir.remove(name).is_ok());
         for number in (1..self.max_files).rev() {
             match dir.rename(older(name, number), older(name, number + 1)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
