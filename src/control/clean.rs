@@ -16,6 +16,7 @@ use crate::state::Files;
 use crate::state::lock::{Lock, NoLock, holder_before};
 use crate::supervise::start_command::{StartCommand, StartRecord};
 use crate::sys::PROC;
+use crate::time::boot_id;
 
 /// The endings of an instance's files in the state directory. The lock comes last: until then it keeps others away.
 const STATE: [&str; 8] = ["json", "json.damaged", "pause", "request", "start", "stuck", "hook", "lock"];
@@ -33,7 +34,7 @@ pub fn clean(what: &Clean, user: &User, stderr: &mut Stderr) -> Result<ExitCode,
     for name in which.names.iter().filter_map(|asked| name(asked.to_str()?).ok()) {
         // After a boot, logs may be all that there is.
         if !logs_of(&name).is_empty() {
-            let files = Files::new(&asked.folder(), &name, "");
+            let files = Files::new(&asked.folder(), &name, &boot_id(Path::new(PROC))).after(asked.before());
             known.push(Known { files, has_state: false, is_configured: false });
         }
     }

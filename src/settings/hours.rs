@@ -37,7 +37,7 @@ fn read(text: &str) -> Reading<Window> {
     let (hours, days): (Vec<_>, Vec<_>) = joined.split_whitespace().partition(is_of_hours);
     let (from, to) = match hours.as_slice() {
         [] => (0, DAY),
-        [hours] => read_hours(hours)?,
+        [hours] if !hours.contains(',') => read_hours(hours)?,
         _ => return wrong(format!("'{text}' has hours twice"), "put each window into a text of its own"),
     };
     let days = match days.as_slice() {
@@ -184,6 +184,10 @@ mod tests {
             ("mon..fri", "'mon..fri' is no day"),
             ("mon,", "'' is no day"),
             ("mon tue 08:00-18:00", "'mon tue 08:00-18:00' has days twice; put commas between days"),
+            (
+                "mon 08:00-12:00, 13:00-18:00",
+                "'mon 08:00-12:00, 13:00-18:00' has hours twice; put each window",
+            ),
             ("08:00-12:00 13:00-18:00", "'08:00-12:00 13:00-18:00' has hours twice; put each window"),
             (" ", "a window is empty; give days, hours, or both"),
         ] {

@@ -95,9 +95,9 @@ pub enum Form {
     Text,
     /// A list of texts and numbers, or one of them. `values::list` reads it.
     List,
-    /// A table of texts and numbers. `values::table` reads it.
+    /// A table of texts and numbers. `values::parts` reads it.
     Table,
-    /// A list of tables. `values::tables` reads it.
+    /// A list of tables. `values::parts` reads each.
     Tables,
 }
 

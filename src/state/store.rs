@@ -39,7 +39,7 @@ pub struct Store {
     has_counted: bool,
     /// What was remembered before the end of what may have been a daemon's launcher.
     before_launcher: Option<(Option<LastExit>, Deaths, counters::Deaths)>,
-    /// What a watch with these settings followed before, to be told once.
+    /// What a watch with these settings followed before, until it has been looked at.
     pub followed_before: Option<StoredProcess>,
 }
 
