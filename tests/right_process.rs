@@ -684,3 +684,20 @@ fn the_question_for_the_name_names_the_option() {
     assert!(!options(said_of(&said, process.pid())).is_empty(), "{said}");
     drop(watchdog);
 }
+
+/// While the start command runs, it is a part of that.
+#[test]
+fn a_script_of_the_start_command_is_not_what_was_meant_and_is_ended_with_it() {
+    let scene = Scene::new();
+    let script = scene.path(&format!("start-{}.sh", scene.name()));
+    std::fs::write(&script, "while :; do sleep 0.05; done\n").unwrap();
+    let _watchdog = scene
+        .watchdog()
+        .starting(&format!("bash {}; true", script.display()))
+        .with("--start-timeout", "1.5")
+        .with("--max-fail-count", "1")
+        .spawn();
+    scene.wait_for("the start command still runs after .*; ending the start command");
+    scene.wait_for("gave up");
+    assert_eq!(scene.count("no second copy is started"), 0, "{:#?}", scene.log());
+}

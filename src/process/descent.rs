@@ -42,15 +42,16 @@ impl Descent {
     }
 
     /// Whether this is what was meant, and called otherwise: it is near, and neither the command itself nor a shell,
-    /// unless by its script.
-    pub fn has_meant(&self, left: &Candidate) -> bool {
+    /// unless by its script. While the command runs, its scripts are a part of it.
+    pub fn has_meant(&self, left: &Candidate, command_runs: bool) -> bool {
         let Candidate { process, mismatch, near, .. } = left;
         let is_near = match mismatch {
             Some(Mismatch::NameDiffers) => near.is_some_and(|by| by <= By::Script),
             // Its number may be written later, or elsewhere.
             mismatch => *mismatch == Some(Mismatch::NotInPidFile),
         };
-        let is_only_a_shell = SHELLS.contains(&&process.comm[..]) && *near != Some(By::Script);
+        let is_only_a_shell =
+            SHELLS.contains(&&process.comm[..]) && (command_runs || *near != Some(By::Script));
         is_near && process.pid != self.leader.pid && !is_only_a_shell
     }
 

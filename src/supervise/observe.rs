@@ -242,7 +242,8 @@ impl Supervisor {
         attempt.looked_for_near = self.command.is_some().then_some(now);
         let Some(descent) = &self.descent else { return false };
         let left = proc.left_running(descent, criteria);
-        let mut meant: Vec<_> = left.iter().filter(|left| descent.has_meant(left)).collect();
+        let mut meant: Vec<_> =
+            left.iter().filter(|left| descent.has_meant(left, self.command.is_some())).collect();
         meant.sort_by_key(|left| (left.near, left.process.order()));
         if let Some(meant) = meant.first() {
             record.leaves_near(Some(meant.process.id()));
