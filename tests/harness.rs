@@ -127,10 +127,15 @@ impl Scene {
 
     /// The same, by another program that runs it.
     pub fn say_through(&self, other: &[&str], words: &[&str]) -> Ended {
+        self.begin_to_say(other, words).ends()
+    }
+
+    /// The same, without waiting for its end.
+    pub fn begin_to_say(&self, other: &[&str], words: &[&str]) -> Watchdog<'_> {
         let mut words = other.iter().chain([&WATCHDOG]).chain(words);
         let mut command = program(words.next().unwrap());
         command.args(words).arg("--state-dir").arg(self.path("state")).stdin(Stdio::null());
-        self.spawn(command, Captured::All).ends()
+        self.spawn(command, Captured::All)
     }
 
     /// A file of the instance in the state directory: `json`, `lock`, `pause`.

@@ -98,3 +98,22 @@ fn a_command_that_is_frozen_while_it_ends_is_not_killed_on_waking() {
     scene.wait_for("failed");
     assert!(scene.path("tidied").exists(), "{}", scene.story());
 }
+
+/// Its time is the stop command's too.
+#[test]
+fn a_stop_command_that_is_frozen_is_not_killed_on_waking() {
+    let scene = Scene::new();
+    let command = "touch $HERE/asked; until [ -e $HERE/go ]; do sleep 0.05; done; kill $WATCHDOG_PROCESS_PID";
+    let watchdog = scene.watchdog().with("--stop-command", command).with("--stop-timeout", "15").spawn();
+    scene.wait_for("attempt 1 succeeded");
+    let stop = scene.begin_to_say(&[], &["stop", scene.name()]);
+    scene.wait_until("it is asked to stop", || scene.path("asked").exists().then_some(()));
+    scene.freeze();
+    thread::sleep(PATIENCE + MORE);
+    scene.thaw();
+    watchdog.wait_checks(5);
+    assert_eq!(scene.count("still ran|sent SIGTERM"), 0, "{:#?}", scene.log());
+    fs::write(scene.path("go"), "").unwrap();
+    assert_eq!(stop.ends().code(), Some(0), "{}", scene.story());
+    assert_eq!(scene.count("still ran|sent SIGTERM"), 0, "{:#?}", scene.log());
+}

@@ -80,6 +80,23 @@ fn a_stop_command_comes_first_and_the_signal_if_it_does_nothing() {
     }
 }
 
+/// Which might stop the next process, too.
+#[test]
+fn nothing_is_started_while_the_stop_command_is_at_work() {
+    let scene = Scene::new();
+    let command = "kill $WATCHDOG_PROCESS_PID; until [ -e $HERE/go ]; do sleep 0.05; done";
+    let watchdog = scene.watchdog().with("--stop-command", command).with("--stop-timeout", "20").spawn();
+    scene.wait_for("attempt 1 succeeded");
+    let first = scene.wait_running();
+    let restart = scene.begin_to_say(&[], &["restart", scene.name()]);
+    scene.wait_until("it is gone", || (!is_there(first)).then_some(()));
+    watchdog.wait_checks(30);
+    let starts = scene.starts();
+    std::fs::write(scene.path("go"), "").unwrap();
+    scene.wait_replaced(first);
+    assert_eq!((starts, restart.ends().code()), (1, Some(0)), "{}", scene.story());
+}
+
 #[test]
 fn what_belongs_to_it_is_ended_with_it_when_it_is_killed() {
     let scene = Scene::new();

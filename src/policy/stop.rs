@@ -184,6 +184,12 @@ impl Policy {
         Action::Wait(self.check_at(now).min(ends)).into()
     }
 
+    /// When the stage is over of a stop that is under way.
+    pub fn stage_ends(&self) -> Option<Time> {
+        let State::Stopping(stop) = self.state else { return None };
+        Some(stop.since.plus(self.length(stop.stage)))
+    }
+
     fn length(&self, stage: Stage) -> Duration {
         match stage {
             Stage::Evidence => EVIDENCE,

@@ -253,13 +253,14 @@ impl Supervisor {
             let now = self.turn.begin(Duration::ZERO);
             if let Some(lost) = self.turn.take_lost() {
                 self.policy.lose(lost);
+                self.extend_stop_command();
                 // What it saw may be so no longer. The second look may take as long as it does.
                 if matches!(seen, Seen::Running { .. } | Seen::Missing | Seen::LeftNear | Seen::Unknown) {
                     seen = self.look();
                 }
             }
             // A verdict needs a look that began when it was due: one before that looks for less.
-            let now = if seen == Seen::Missing { self.looked } else { now };
+            let now = if seen == Seen::Missing { now.min(self.looked) } else { now };
             let may = self.may(seen);
             let decision = self.policy.decide(now, seen, may);
             if let Some(news) = decision.news {
@@ -320,6 +321,10 @@ impl Supervisor {
             }
             let patience = self.dying.as_ref().map_or(until, |dying| dying.at + REAP_PATIENCE);
             let ready = self.poll(until.min(patience));
+            // What has its time is given more of it, before it is over.
+            if self.turn.has_lost() {
+                return Ok(Seen::Nothing);
+            }
             if ready.contains(&Token::Signals) {
                 if let Some(seen) = self.heed_signals()? {
                     return Ok(seen);
@@ -489,13 +494,14 @@ impl Supervisor {
         self.bury();
         self.name_near_misses_if_due();
         self.wait_for_doubt();
+        let is_alone = self.is_alone();
         let Supervisor { parts, policy, facts, followed, holds, stops, .. } = &mut *self;
         let mut worth = Worth::All;
         let exit = match outcome {
             Outcome::Running { started } => {
                 // What it found running, each run would tell anew if the state cannot be written.
                 let is_told_again =
-                    |record: &mut Store| facts.missing_since.is_none() && record.write().is_err();
+                    |record: &mut Store| facts.missing_since.is_none() && is_alone && record.write().is_err();
                 match followed.as_ref().map(Handle::info) {
                     _ if (started || parts.record.state.told) && is_told_again(&mut parts.record) => {
                         worth = Worth::Warnings;

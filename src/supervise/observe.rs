@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::hold::Hold;
-use crate::policy::{Ended, REAP_GRACE, Seen, Still};
+use crate::policy::{Ended, Life, Memory, REAP_GRACE, Seen, Still};
 use crate::process::handle::{Check, Handle};
 use crate::process::scan::{Tasks, Unknown};
 use crate::process::stat::tick;
@@ -28,6 +28,10 @@ impl Supervisor {
     /// Looks at the process that is followed, or for one to follow.
     pub(super) fn look(&mut self) -> Seen {
         self.looked = now();
+        // What comes next is not to meet the stop command at work.
+        if self.stops.gone.is_some() {
+            return Seen::Unknown;
+        }
         // Whether what is there now is left over depends on how the one before it died.
         if self.dying.as_ref().is_some_and(|dying| now() < dying.at + REAP_GRACE) {
             return Seen::Unknown;
@@ -107,9 +111,9 @@ impl Supervisor {
         counting.sort_by_key(|process| first.is_some_and(|first| id(process) != first));
         for process in counting {
             if let Some(followed) = Handle::hold(&self.parts.proc, process, criteria)? {
-                let is_first = !self.facts.has_looked;
+                let is_new = !self.facts.has_looked && self.is_new(followed.info());
                 let seen = self.follow(followed, others);
-                if is_first {
+                if is_new {
                     self.doubt_successor(criteria.subject);
                 }
                 return Ok(seen);
@@ -129,6 +133,18 @@ impl Supervisor {
         // After the start, which is not to wait for it.
         self.near_misses_due |= self.open(Look::Missing);
         Ok(Seen::Missing)
+    }
+
+    /// Whether nothing else tells that this process has taken the place of another: what was remembered was not it, and
+    /// was not waited for.
+    fn is_new(&mut self, process: &ProcessInfo) -> bool {
+        let Memory { judging, gave_up_until, stopping, life, .. } = self.policy.memory();
+        let is_told = judging || gave_up_until.is_some() || stopping.is_some() || life == Life::Finished;
+        let before = self.parts.record.state.process.as_ref();
+        let was_followed = before.is_some_and(|before| before.id.is_same(id(process)));
+        // Each run would tell it anew if that could not be remembered.
+        let is_kept = |watch: &mut Self| watch.is_alone() && watch.parts.record.write().is_ok();
+        !is_told && !was_followed && (!self.parts.settings.limits.once || is_kept(self))
     }
 
     /// The first record says what is followed, but not that it has taken the place of another, and is odd.

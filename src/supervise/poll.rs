@@ -16,7 +16,7 @@ use crate::time::{Time, now};
 
 /// Without memory to wait with, the watch goes on at this interval.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Without pidfds nothing tells that a process has ended.
+/// Where something has a deadline; and without pidfds nothing tells that a process has ended.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// What a wait may end with.
@@ -35,7 +35,7 @@ pub(super) enum Token {
     Contender,
 }
 
-/// Waits for so long, whatever happens: for what ends at once and tells nobody.
+/// Waits for so long, whatever happens: for what tells nobody when it is over.
 pub fn pause(time: Duration) {
     std::thread::sleep(time);
 }
@@ -81,7 +81,9 @@ impl Supervisor {
 
     fn poll_for(&mut self, until: Time, heeds_process: bool) -> Vec<Token> {
         let now = now();
-        let until = self.tasks().iter().filter_map(|task| task.deadline()).fold(until, Time::min);
+        // In short waits, so that what is lost in them is noticed before it is held against a task.
+        let deadline = self.tasks().iter().filter_map(|task| task.deadline()).min();
+        let until = deadline.map_or(until, |deadline| until.min(deadline).min(now + LONGEST_WAIT));
         // What is overdue is for the loop, which may not be at it.
         let until = self.hooks.due().filter(|due| *due > now).map_or(until, |due| due.min(until));
         let time = until.saturating_sub(now).min(self.parts.service_manager.borrow_mut().keep_informed(now));

@@ -42,7 +42,7 @@ pub(super) struct Stops {
     /// Its descendants.
     noted: Vec<ProcessId>,
     /// It is gone, and the stop command is still at work.
-    gone: Option<ProcessId>,
+    pub(super) gone: Option<ProcessId>,
     /// What it left behind that is being ended.
     left: Vec<ProcessFd>,
     /// When the last one that was stopped was gone.
@@ -161,6 +161,13 @@ impl Supervisor {
 
     pub(super) fn stage_length(&self) -> Duration {
         self.parts.settings.limits.stop_timeout.unwrap_or(LONG_STAGE)
+    }
+
+    /// Time was lost: the stop command has as much more as its stage.
+    pub(super) fn extend_stop_command(&mut self) {
+        if let (Some(command), Some(end)) = (&mut self.stops.command, self.policy.stage_ends()) {
+            command.extend_to(end);
+        }
     }
 
     /// The process that is to be stopped, while it is held.

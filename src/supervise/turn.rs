@@ -33,6 +33,11 @@ impl Turn {
         now
     }
 
+    /// Whether any was lost that nobody has taken.
+    pub fn has_lost(&self) -> bool {
+        self.lost != Lost::default()
+    }
+
     /// What was lost since this was asked last, if any was.
     pub fn take_lost(&mut self) -> Option<Lost> {
         Some(std::mem::take(&mut self.lost)).filter(|lost| *lost != Lost::default())

@@ -240,6 +240,11 @@ impl Task {
         self.began
     }
 
+    /// Gives it time until then, if that is later than its deadline.
+    pub fn extend_to(&mut self, time: Time) {
+        self.deadline = self.deadline.map(|deadline| deadline.max(time));
+    }
+
     /// When it is to be looked at, if nothing happens before.
     pub fn deadline(&self) -> Option<Time> {
         self.deadline.filter(|_| self.stage == Stage::Running)
