@@ -277,7 +277,8 @@ impl fmt::Display for SettingError {
         if let Some(value) = self.value.as_ref().filter(|value| value.len() <= LONGEST_VALUE) {
             write!(f, " '{}'", escaped(value))?;
         }
-        write!(f, ": {}; {}", self.wrong.what, self.wrong.instead)
+        // Which quote parts of the value.
+        write!(f, ": {}; {}", escaped(&self.wrong.what), escaped(&self.wrong.instead))
     }
 }
 
@@ -733,5 +734,13 @@ mod tests {
             let said = read(&["-p", &name, "-s", &command]).err().unwrap_or_default();
             assert_eq!(said.iter().map(|wrong| table::option(wrong.key)).collect::<Vec<_>>(), wrong);
         }
+    }
+
+    #[test]
+    fn what_is_wrong_reaches_for_no_terminal() {
+        let wrong = hours::windows(r#"["a\u001b[2Jb"]"#).unwrap_err();
+        assert!(wrong.what.contains('\u{1b}'), "it quotes the value");
+        let error = SettingError { key: "active_hours", place: None, value: None, wrong };
+        assert!(!error.to_string().contains('\u{1b}'), "{error}");
     }
 }
