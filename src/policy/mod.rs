@@ -47,8 +47,6 @@ const SETTLE: (Duration, Duration) = (Duration::from_millis(250), Duration::from
 const FIRST_LOOK: Duration = Duration::from_millis(10);
 /// What can be learnt of a hang is learnt in this time.
 const EVIDENCE: Duration = Duration::from_secs(2);
-/// A stage of a stop that has no end of its own (`--stop-timeout never`).
-const LONG_STAGE: Duration = Duration::from_secs(30);
 /// Whoever starts a process again that was stopped, as systemd does by `Restart=always`, has done so by then.
 const BACK_GRACE: Duration = Duration::from_secs(1);
 /// How long a request waits for a look that can tell.

@@ -1,7 +1,7 @@
 //! What somebody asks for, and what is answered.
 
 use super::state::{DownCause, Policy, Since, State};
-use super::{Action, Answer, BACK_GRACE, Decision, EVIDENCE, KILL_AFTER, LONG_STAGE, LOOK_PATIENCE};
+use super::{Action, Answer, BACK_GRACE, Decision, EVIDENCE, KILL_AFTER, LOOK_PATIENCE};
 use super::{MayStart, NotDone, Outcome, Request, Seen};
 use crate::time::Time;
 
@@ -41,7 +41,7 @@ impl Policy {
     /// take, and soon if no look can tell.
     pub(super) fn answer_in_time(&mut self, now: Time, seen: Seen) {
         let Some(asked) = self.asked else { return };
-        let stages = 3 * self.limits.stop_timeout.unwrap_or(LONG_STAGE);
+        let stages = 3 * self.limits.stage_length();
         let start = self.limits.start_timeout + self.limits.restart_wait_interval;
         let is_idle = match self.state {
             State::Fresh | State::Up(_) | State::Down { .. } | State::Finished | State::GaveUp { .. } => true,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::health::{Probing, Up};
 use super::request::Asked;
 use super::state::{DownCause, Policy, State};
-use super::{Action, Answer, Decision, END_LOOK, EVIDENCE, KILL_AFTER, LONG_STAGE, MayStart, News, NotDone};
+use super::{Action, Answer, Decision, END_LOOK, EVIDENCE, KILL_AFTER, MayStart, News, NotDone};
 use super::{Outcome, Request, Seen, Since, Stage, Still, StopBy, Stopping, Then, Why};
 use crate::process::ProcessId;
 use crate::settings::KillMode;
@@ -193,7 +193,7 @@ impl Policy {
     fn length(&self, stage: Stage) -> Duration {
         match stage {
             Stage::Evidence => EVIDENCE,
-            Stage::Command | Stage::Signal | Stage::Kill => self.limits.stop_timeout.unwrap_or(LONG_STAGE),
+            Stage::Command | Stage::Signal | Stage::Kill => self.limits.stage_length(),
             Stage::Left | Stage::LeftKilled => KILL_AFTER,
         }
     }

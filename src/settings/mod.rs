@@ -79,6 +79,9 @@ pub enum Namespace {
     Any,
 }
 
+/// A stage of a stop that has no end of its own (`--stop-timeout never`).
+const LONG_STAGE: Duration = Duration::from_secs(30);
+
 /// The numbers that decide. Their meaning and defaults are those of the options of the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limits {
@@ -118,6 +121,13 @@ pub struct Limits {
     pub kill_mode: KillMode,
     /// Whether it is started again when it has ended.
     pub autorestart: Autorestart,
+}
+
+impl Limits {
+    /// How long the stop command has, and the signal, and SIGKILL: a stage of a stop.
+    pub fn stage_length(&self) -> Duration {
+        self.stop_timeout.unwrap_or(LONG_STAGE)
+    }
 }
 
 /// What is done about an unhealthy process.

@@ -25,7 +25,7 @@ impl Supervisor {
     /// A request that has come since.
     pub(super) fn request(&mut self) -> Option<Seen> {
         let limits = &self.parts.settings.limits;
-        let stage = self.stage_length();
+        let stage = limits.stage_length();
         let within =
             4 * stage + limits.start_timeout + limits.restart_wait_interval + 4 * KILL_AFTER + MARGIN;
         let taken = self.parts.record.files.take_request(within)?;

@@ -260,7 +260,7 @@ fn stuck_run(settings: &Settings, files: &Files, proc: &Proc) -> Option<ProcessI
     let run = state.watchdog.filter(|run| proc.is_alive(*run))?;
     let limits = &settings.limits;
     let attempt = limits.restart_wait_interval + limits.start_timeout + limits.after_stop + KILL_AFTER;
-    let stages = 4 * limits.stop_timeout.unwrap_or_default() + settings.probe_timeout;
+    let stages = 4 * limits.stage_length() + settings.probe_timeout;
     let allowed = attempt * limits.max_fail_count.unwrap_or(1).saturating_add(1) + stages;
     (now().saturating_sub(run.started) > 2 * allowed).then_some(run)
 }

@@ -24,9 +24,6 @@ use crate::time::{Time, now};
 /// In the state folder: its lock has the one instance whose process is restarted for its health.
 const SLOT: &str = "restart.slot";
 
-/// A stage of a stop that has no end of its own (`--stop-timeout never`).
-const LONG_STAGE: Duration = Duration::from_secs(30);
-
 /// What the loop knows of a stop beside what the policy does.
 #[derive(Debug, Default)]
 pub(super) struct Stops {
@@ -160,7 +157,7 @@ impl Supervisor {
     }
 
     pub(super) fn stage_length(&self) -> Duration {
-        self.parts.settings.limits.stop_timeout.unwrap_or(LONG_STAGE)
+        self.parts.settings.limits.stage_length()
     }
 
     /// Time was lost: the stop command has as much more as its stage.

@@ -478,7 +478,7 @@ impl Machine {
 
     /// How long anybody may have to wait for an answer.
     fn patience(&self) -> Duration {
-        let stages = 3 * self.limits.stop_timeout.unwrap_or(LONG_STAGE);
+        let stages = 3 * self.limits.stage_length();
         let all = EVIDENCE + stages + self.limits.start_timeout + self.limits.restart_wait_interval;
         // And what is lost meanwhile.
         2 * (all + 4 * KILL_AFTER) + self.limits.health_check_interval + ms(600_000)
