@@ -1,6 +1,6 @@
 //! The log file: rotated by size, without a torn or lost record.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -98,11 +98,6 @@ fn mend(dir: &Dir, name: &OsStr, before: &Stat) -> io::Result<()> {
     let torn = fstat(&file)?;
     let is_torn = identity(&torn) == identity(before) && torn.st_size > before.st_size;
     if is_torn { file.set_len(before.st_size.unsigned_abs()) } else { Ok(()) }
-}
-
-/// The name of an older file.
-pub(super) fn older(name: &OsStr, number: usize) -> OsString {
-    [name, format!(".{number}").as_ref()].into_iter().collect()
 }
 
 fn vanished() -> io::Error {

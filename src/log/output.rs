@@ -1,7 +1,7 @@
 //! What start commands and the daemons they leave write: a file that never grows beyond its limit, even
 //! while a daemon holds it open for years.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use crate::fs::{Dir, Trust};
-use crate::log::file::older;
 use crate::settings::Settings;
 use crate::state::owed::Position;
 
@@ -161,8 +160,11 @@ impl OutputLog {
             return Ok(());
         }
         // More were kept, perhaps, until the limit was lowered.
-        let too_old = (self.max_files + 1..).map(|number| older(name, number));
-        too_old.take_while(|name| dir.about(name).is_ok()).all(|name| dir.remove(name).is_ok());
+        for too_old in (self.max_files + 1..).map(|number| older(name, number)) {
+            if dir.about(&too_old).is_err() || dir.remove(&too_old).is_err() {
+                break;
+            }
+        }
         for number in (1..self.max_files).rev() {
             match dir.rename(older(name, number), older(name, number + 1)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -176,6 +178,11 @@ impl OutputLog {
         io::copy(&mut file.take(self.max_size), &mut to)?;
         to.flush()
     }
+}
+
+/// The name of an older file.
+fn older(name: &OsStr, number: usize) -> OsString {
+    [name, format!(".{number}").as_ref()].into_iter().collect()
 }
 
 /// At most so many bytes of the end of a file, of those that were written since it was `from` bytes long.
@@ -235,6 +242,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = log(folder.path(), 100);
         let mut daemon = log.open().unwrap();
+        for of_a_higher_limit in ["3", "4"] {
+            let file = format!("made/x.output.log.{of_a_higher_limit}");
+            std::fs::write(folder.path().join(file), "").unwrap();
+        }
         for round in 0..5 {
             daemon.write_all(format!("{round}").repeat(150).as_bytes()).unwrap();
             assert_eq!(log.length(), 150);

@@ -61,7 +61,8 @@ impl World {
                 wrong.push("two start commands at once".to_owned());
             }
             // When it was forked is known to the tick.
-            let was_asked_for = known.health.is_asked_for(known.last_start.unwrap_or_default(), forked + TICK);
+            let was_asked_for =
+                known.health.is_asked_for(known.last_start.unwrap_or_default(), forked + TICK);
             let is_too_soon = |last: &Duration| {
                 !was_asked_for && forked < *last + RESTART_WAIT_INTERVAL.saturating_sub(fork)
             };
