@@ -181,6 +181,9 @@ fn that_another_user_s_process_has_taken_the_place_is_mailed_once() {
     assert!(said.stderr.contains(&odd) && said.stderr.contains("the old one ran as root"), "{said}");
     let said = once();
     assert_eq!((said.code(), &*said.stderr), (Some(0), ""), "{said}");
+    // Which begins anew, and has followed this one before.
+    let said = scene.watchdog().with("--max-fail-count", "7").flag("--once").run();
+    assert_eq!((said.code(), &*said.stderr), (Some(0), ""), "{said}");
 }
 
 #[test]

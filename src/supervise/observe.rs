@@ -111,9 +111,11 @@ impl Supervisor {
         counting.sort_by_key(|process| first.is_some_and(|first| id(process) != first));
         for process in counting {
             if let Some(followed) = Handle::hold(&self.parts.proc, process, criteria)? {
-                let is_new = !self.facts.has_looked && self.is_new(followed.info());
+                let known = self.parts.record.state.process.as_ref().map(|process| process.id);
+                let was_followed = known.is_some_and(|known| known.is_same(id(followed.info())));
+                let is_first = !self.facts.has_looked;
                 let seen = self.follow(followed, others);
-                if is_new {
+                if is_first && !was_followed {
                     self.doubt_successor(criteria.subject);
                 }
                 return Ok(seen);
@@ -135,24 +137,22 @@ impl Supervisor {
         Ok(Seen::Missing)
     }
 
-    /// Whether nothing else tells that this process has taken the place of another: what was remembered was not it, and
-    /// was not waited for.
-    fn is_new(&mut self, process: &ProcessInfo) -> bool {
-        let Memory { judging, gave_up_until, stopping, life, .. } = self.policy.memory();
-        let is_told = judging || gave_up_until.is_some() || stopping.is_some() || life == Life::Finished;
-        let before = self.parts.record.state.process.as_ref();
-        let was_followed = before.is_some_and(|before| before.id.is_same(id(process)));
-        // Each run would tell it anew if that could not be remembered.
-        let is_kept = |watch: &mut Self| watch.is_alone() && watch.parts.record.write().is_ok();
-        !is_told && !was_followed && (!self.parts.settings.limits.once || is_kept(self))
-    }
-
     /// The first record says what is followed, but not that it has taken the place of another, and is odd.
     fn doubt_successor(&mut self, subject: Subject) {
+        let Memory { judging, gave_up_until, stopping, life, .. } = self.policy.memory();
+        let is_told_anyway =
+            judging || gave_up_until.is_some() || stopping.is_some() || life == Life::Finished;
         let both = self.followed.as_ref().map(Handle::info).zip(self.predecessor.as_ref());
-        if let Some((process, old)) = both.filter(|(process, old)| oddity(process, old, subject).is_some()) {
-            let (age, predecessor) = (now().saturating_sub(process.started), Some(old));
-            self.parts.emit(ProcessEvent::Found { process, predecessor, age });
+        let Some((process, old)) = both.filter(|(process, old)| oddity(process, old, subject).is_some())
+        else {
+            return;
+        };
+        let (process, old) = (process.clone(), old.clone());
+        // Each single check would tell it anew if it could not be remembered.
+        let is_kept = |watch: &mut Self| watch.is_alone() && watch.parts.record.write().is_ok();
+        if !is_told_anyway && (!self.parts.settings.limits.once || is_kept(self)) {
+            let age = now().saturating_sub(process.started);
+            self.parts.emit(ProcessEvent::Found { process: &process, predecessor: Some(&old), age });
         }
     }
 
