@@ -224,15 +224,23 @@ mod tests {
 
     #[test]
     fn the_end_of_the_input_is_no_answer() {
-        let are_missing = |wrong: &[SettingError]| wrong.iter().all(|wrong| wrong.value.is_none());
-        for answers in ["", "docker", "docker\n", "docker\nx\n\n\n"] {
-            let (line, _) = ask_with(&[], answers.as_bytes(), false);
-            assert!(line.as_ref().is_err_and(|it| are_missing(it)), "{answers:?}: {line:?}");
+        let missing = |(line, _): (Result<String, Vec<SettingError>>, String)| {
+            let wrong = line.unwrap_err();
+            assert!(wrong.iter().all(|wrong| wrong.value.is_none()), "{wrong:?}");
+            wrong.iter().map(|wrong| wrong.key).collect::<Vec<_>>()
+        };
+        for (answers, keys) in [
+            ("", &["process_name", "start_command"][..]),
+            ("docker", &["start_command"]),
+            ("docker\n", &["start_command"]),
+            ("docker\nx\n\n\n", &["max_fail_count"]),
+        ] {
+            assert_eq!(missing(ask_with(&[], answers.as_bytes(), false)), keys, "{answers:?}");
         }
         let (line, _) = ask_with(&[], b"docker\nx\n\n\n4", false);
         assert!(line.unwrap().ends_with("--max-fail-count 4"));
-        let (line, _) = ask_with(&[], "x".repeat(100_000).as_bytes(), true);
-        assert!(line.is_err_and(|it| are_missing(&it)));
+        let too_long = ask_with(&[], "x".repeat(100_000).as_bytes(), true);
+        assert_eq!(missing(too_long), ["process_name", "start_command"]);
     }
 
     #[test]
