@@ -480,13 +480,13 @@ mod tests {
 
     #[test]
     fn a_slow_address_is_waited_for_while_the_next_is_asked() {
-        let (slow, _slow) = server(|mut stream, _| {
-            thread::sleep(SHORT);
+        let (asked, next_is_asked) = mpsc::channel::<()>();
+        let (slow, _slow) = server(move |mut stream, _| {
+            let _ = next_is_asked.recv();
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
         });
-        let (_socket, refuses) = refusing();
-        // More than its share, and less than all.
-        let found = last_of(SHORT * 3 / 2, move |attempt| attempt.addresses(&[slow, refuses], Some("")));
+        let (next, _next) = server(move |stream, _| drop((stream, asked)));
+        let found = last_of(4 * SHORT, move |attempt| attempt.addresses(&[slow, next], Some("")));
         assert_eq!(found, Finding::new(ProbeResult::Healthy, format!("{slow} answered 200 OK")));
     }
 
