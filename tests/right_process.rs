@@ -700,4 +700,8 @@ fn a_script_of_the_start_command_is_not_what_was_meant_and_is_ended_with_it() {
     scene.wait_for("the start command still runs after .*; ending the start command");
     scene.wait_for("gave up");
     assert_eq!(scene.count("no second copy is started"), 0, "{:#?}", scene.log());
+    let runs_it = |process: Process| {
+        process.cmdline().is_ok_and(|line| line.iter().any(|word| Path::new(word) == script))
+    };
+    assert!(!processes().any(runs_it), "{}", scene.story());
 }
