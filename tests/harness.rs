@@ -7,7 +7,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
@@ -154,6 +154,13 @@ impl Scene {
         let mut command = program(self.path(self.name()));
         let pid = self.spawn_child(command.args(part));
         self.wait_until("the actor is on the scene", || self.all().contains(&pid).then_some(pid))
+    }
+
+    /// Starts it as this user and the group of that number.
+    pub fn start_actor_as(&self, user: u32) -> Watchdog<'_> {
+        let mut command = program(self.path(self.name()));
+        command.arg("sleep").uid(user).gid(user);
+        self.spawn(command, Captured::All)
     }
 
     /// How often the start command was run.

@@ -1,13 +1,12 @@
 //! What is held remains the process, whatever it calls itself.
 
 use std::fs;
-use std::os::unix::process::CommandExt;
 
 use nix::sys::signal::Signal::{SIGKILL, SIGUSR1, SIGUSR2};
 use procfs::process::Process;
 
-use crate::harness::{Captured, Scene, named};
-use crate::machine::{is_root, program, send, skip};
+use crate::harness::{Scene, named};
+use crate::machine::{is_root, send, skip};
 use crate::right_process::{assert_counted_by, copy_actor};
 use crate::which::{NOBODY, play, script};
 
@@ -171,9 +170,7 @@ fn that_another_user_s_process_has_taken_the_place_is_mailed_once() {
     assert_eq!((said.code(), &*said.stderr), (Some(0), ""), "{said}");
     send(old, SIGKILL);
     scene.wait_gone(old);
-    let mut other = program(scene.path(scene.name()));
-    other.arg("sleep").uid(NOBODY).gid(NOBODY);
-    let other = scene.spawn(other, Captured::All);
+    let other = scene.start_actor_as(NOBODY);
     scene.wait_running();
     let said = once();
     assert_eq!((said.code(), said.stderr.lines().count(), scene.starts()), (Some(0), 1, 0), "{said}");
@@ -199,9 +196,7 @@ fn that_another_user_s_process_has_come_during_an_attempt_is_told() {
     scene.wait_for(&format!("following .*pid {old}[,)]"));
     send(old, SIGKILL);
     scene.wait_for("attempt 1 of 3");
-    let mut other = program(scene.path(scene.name()));
-    other.arg("sleep").uid(NOBODY).gid(NOBODY);
-    let other = scene.spawn(other, Captured::All);
+    let other = scene.start_actor_as(NOBODY);
     let pid = other.pid();
     scene.wait_until("it is there", || (scene.all() == [pid]).then_some(()));
     fs::write(scene.path("there"), "").unwrap();

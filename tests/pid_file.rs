@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::unix::fs::{chown, symlink};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -333,9 +332,7 @@ fn another_users_file_counts_for_that_users_processes() {
     }
     let scene = Scene::new();
     let roots = scene.start_actor(&["sleep"]);
-    let mut command = program(scene.path(scene.name()));
-    command.arg("sleep").uid(NOBODY).gid(NOBODY);
-    let running = settled(&scene, scene.spawn(command, Captured::All));
+    let running = settled(&scene, scene.start_actor_as(NOBODY));
     let nobodys = running.pid();
     let give = |pid: i32, owner: u32| {
         now(&scene, pid);

@@ -257,9 +257,7 @@ impl<'a> Answering<'a> {
     }
 
     fn asks(&self, words: &[&str]) -> Watchdog<'a> {
-        let mut command = Command::new(WATCHDOG);
-        command.args(words).arg(self.scene.name()).arg("--state-dir").arg(self.scene.path("state"));
-        self.scene.spawn(command, Captured::All)
+        self.scene.begin_to_say(&[], &[words, &[self.scene.name()]].concat())
     }
 
     fn takes(&self) -> TakenRequest {
@@ -354,9 +352,7 @@ fn a_restart_whose_watchdog_ends_in_the_middle_is_said_to_have_begun() {
     let scene = Scene::new();
     let watchdog = scene.watchdog().starting("$ACTOR ignore-term &").with("--stop-timeout", "60").spawn();
     scene.wait_for("attempt 1 succeeded");
-    let mut command = Command::new(WATCHDOG);
-    command.args(["restart", scene.name(), "--state-dir"]).arg(scene.path("state"));
-    let asker = scene.spawn(command, Captured::All);
+    let asker = scene.begin_to_say(&[], &["restart", scene.name()]);
     scene
         .wait_until("it is being stopped", || (!scene.state()["memory"]["stopping"].is_null()).then_some(()));
     watchdog.send(SIGKILL);

@@ -89,7 +89,7 @@ fn nothing_is_started_while_the_stop_command_is_at_work() {
     scene.wait_for("attempt 1 succeeded");
     let first = scene.wait_running();
     let restart = scene.begin_to_say(&[], &["restart", scene.name()]);
-    scene.wait_until("it is gone", || (!is_there(first)).then_some(()));
+    scene.wait_gone(first);
     watchdog.wait_checks(30);
     let starts = scene.starts();
     std::fs::write(scene.path("go"), "").unwrap();

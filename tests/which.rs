@@ -765,9 +765,7 @@ fn what_is_hidden_is_unknown() {
         // One's own are never hidden.
         let own = DryRun::of(watchdog().with("--user", NOBODY.to_string()));
         assert_eq!(own.ended.code(), Some(1), "hidepid={hidden}: {}", own.ended);
-        let mut mine = program(scene.path(scene.name()));
-        mine.arg("sleep").uid(NOBODY).gid(NOBODY);
-        let mine = settled(&scene, scene.spawn(mine, Captured::All));
+        let mine = settled(&scene, scene.start_actor_as(NOBODY));
         let dry = DryRun::of(watchdog());
         assert_eq!((dry.ended.code(), dry.matching()), (Some(0), vec![mine.pid()]), "{pid}: {}", dry.ended);
     }

@@ -2,7 +2,6 @@
 //! its name, whoever reads its log.
 
 use std::fs;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -467,9 +466,7 @@ fn a_takeover_by_another_user_is_a_warning() {
     settle(&scene, old);
     send(old, SIGKILL);
     scene.wait_for("was killed by SIGKILL");
-    let mut command = program(&path);
-    command.arg("sleep").uid(NOBODY).gid(NOBODY);
-    let nobody = settled(&scene, scene.spawn(command, Captured::All));
+    let nobody = settled(&scene, scene.start_actor_as(NOBODY));
     let said = scene.wait_for(&format!(
         r"(?:by itself|not started by this watchdog): .*pid {}[^0-9]|pid {}[^0-9].*(?:in place of|replaces)",
         nobody.pid(),
