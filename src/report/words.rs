@@ -237,7 +237,7 @@ pub fn ambiguity(matching: &[ProcessInfo]) -> Option<String> {
         let whole = quoted(&remedy::whole_line(&first.command_line));
         format!("for {first} alone: --full --process-name {whole}")
     } else {
-        "they have the same name, user and command line, so no option tells them apart".to_owned()
+        "they have the same name, user and command line: only --pid-file tells them apart".to_owned()
     };
     Some(format!("{what} match: {}; following {first}; {stricter}", list(matching)))
 }
@@ -367,7 +367,7 @@ mod tests {
             ),
             (
                 process(20, 1, "dockerd", 0, "dockerd -x"),
-                "several unrelated processes match: dockerd (pid 10), dockerd (pid 20); following dockerd (pid 10); they have the same name, user and command line, so no option tells them apart",
+                "several unrelated processes match: dockerd (pid 10), dockerd (pid 20); following dockerd (pid 10); they have the same name, user and command line: only --pid-file tells them apart",
             ),
         ] {
             assert_eq!(
