@@ -5,12 +5,14 @@ use std::fs::{DirBuilder, File, Permissions};
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
 use rustix::io::Errno;
 use serde::Serialize;
+
+use crate::sys::custom_flags;
 
 /// The largest state file that is read.
 const LARGEST: u64 = 1 << 20;
@@ -60,6 +62,16 @@ impl Writable {
             Writable::Group(group) => format!("writable by group {group}: chmod g-w {path}"),
         }
     }
+}
+
+/// Opens a file that may be anybody's, to read it: `None` if it is a pipe or a device, for which nobody waits.
+///
+/// # Errors
+/// It cannot be opened.
+pub fn open_regular(path: &Path) -> io::Result<Option<File>> {
+    let flags = custom_flags(OFlags::NONBLOCK | OFlags::NOCTTY);
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    Ok(file.metadata()?.is_file().then_some(file))
 }
 
 /// A directory, held as a descriptor: what is done in it is done in the one that was tested.

@@ -45,6 +45,19 @@ pub fn plural<N: Copy + PartialEq + From<u8>>(count: N, word: &str) -> String {
     if count == N::from(1) { word.to_owned() } else { format!("{word}s") }
 }
 
+/// Which of the `known` names was meant: one that begins with what was `typed`, or else the nearest, if no more
+/// than a third of the letters are wrong.
+pub fn meant<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let typed = typed.to_lowercase();
+    let distance = |known: &str| match known.to_lowercase() {
+        known if known.starts_with(&typed) && !typed.is_empty() => 0,
+        known => strsim::damerau_levenshtein(&typed, &known),
+    };
+    let known = known.into_iter().map(|known| (distance(known), known));
+    let near = known.filter(|(distance, _)| distance * 3 <= typed.chars().count());
+    near.min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
+}
+
 /// A time for people, in its two largest units: `3d 4h`, `1m 30s`, `5s`, `1.5s`, `23ms`.
 pub fn span(time: Duration) -> String {
     let millis = time.as_millis();

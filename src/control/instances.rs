@@ -8,15 +8,14 @@ use super::{Failure, tell};
 use crate::exit::ExitCode;
 use crate::input::cli::Which;
 use crate::input::config_file;
-use crate::input::suggest::meant;
 use crate::log::Stderr;
 use crate::settings::dirs::{Dirs, ROOTS_STATE, SYSTEM_CONFIG, User};
 use crate::settings::name::{Name, name};
 use crate::settings::pattern::{Extent, Pattern};
-use crate::settings::template;
+use crate::settings::{self, template};
 use crate::state::{self, Files};
 use crate::sys::PROC;
-use crate::text::{escaped, quoted};
+use crate::text::{escaped, meant};
 use crate::time::boot_id;
 
 /// A watchdog that the commands know.
@@ -54,6 +53,11 @@ impl Asked<'_> {
         Dirs::of(self.user).old_state.filter(|_| self.which.state_dir.is_none())
     }
 
+    /// The names that are asked for, but for globs.
+    pub fn names(self) -> impl Iterator<Item = Name> {
+        self.which.names.iter().filter_map(|asked| name(asked.to_str()?).ok())
+    }
+
     /// The directories in which states may be: the user's own, and root's, for all to see.
     pub fn directories(self) -> Vec<PathBuf> {
         let (own, roots) = (self.folder(), PathBuf::from(ROOTS_STATE));
@@ -62,8 +66,7 @@ impl Asked<'_> {
 
     /// What to type to say `command`, such as `start`, to the watchdog `name`.
     pub fn order(self, command: &str, name: &Name) -> String {
-        let place = self.which.state_dir.as_ref().map(|folder| format!(" --state-dir {}", quoted(folder)));
-        escaped(&format!("watchdog {command} {name}{}", place.unwrap_or_default()))
+        settings::order(command, name, self.which.state_dir.as_deref())
     }
 
     /// All watchdogs that the commands know: those of the user, and root's; and those of a template that are meant.
@@ -89,7 +92,7 @@ impl Asked<'_> {
         let own_files = config_file::names(&user.config_folder()).into_iter().map(|name| (name, true));
         // Everybody may run what is configured there, and what root runs is root's.
         let system_files = config_file::names(Path::new(SYSTEM_CONFIG));
-        let made = which.names.iter().filter_map(|asked| name(asked.to_str()?).ok()).filter(is_there);
+        let made = self.names().filter(is_there);
         let others = system_files.into_iter().chain(made).map(|name| (name, false));
         for (name, is_own) in own_files.chain(others) {
             let is_it = |it: &Files| it.name == name && (it.folder == own || !is_own);

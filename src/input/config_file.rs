@@ -1,18 +1,16 @@
 //! What the configuration file says, and those that it includes.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
 use serde_json::Value as Json;
 use toml::de::{DeArray, DeTable, DeValue};
 
-use crate::fs::{Writable, absolute, identity};
-use crate::input::suggest::meant;
+use crate::fs::{Writable, absolute, identity, open_regular};
 use crate::settings::dirs::{SYSTEM_CONFIG, User};
 use crate::settings::given::{Given, Source, Spot};
 use crate::settings::name::{Name, name};
@@ -20,7 +18,7 @@ use crate::settings::table::{Form, Place, Row, row, settings};
 use crate::settings::values::Table;
 use crate::settings::{SettingError, Settings, Wrong, check, template, values};
 use crate::sys::PROC;
-use crate::text::{escaped, quoted};
+use crate::text::{escaped, meant, quoted};
 
 /// The largest file that is read as a configuration.
 const LARGEST: u64 = 1 << 20;
@@ -189,17 +187,11 @@ fn nearest(given: &OsStr, at: &Path, user: &User) -> Option<String> {
     Some(instead_of_it(&instead(nearest)))
 }
 
-/// Reads a file that may be anybody's: neither a pipe nor a file without an end holds us up. What is wrong with
-/// it follows its path.
+/// Reads a file that may be anybody's, and without an end. What is wrong with it follows its path.
 fn read_file(path: &Path) -> Result<(String, File), String> {
     const NONE: &str = ": not a configuration file";
     let cannot = |error: io::Error| format!(": cannot read it: {error}");
-    let flags = crate::sys::custom_flags(OFlags::NONBLOCK | OFlags::NOCTTY);
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(cannot)?;
-    let about = file.metadata().map_err(cannot)?;
-    if !about.is_file() || about.len() > LARGEST {
-        return Err(NONE.to_owned());
-    }
+    let file = open_regular(path).map_err(cannot)?.ok_or(NONE)?;
     let mut bytes = Vec::new();
     let length = (&file).take(LARGEST + 1).read_to_end(&mut bytes).map_err(cannot)?;
     if length as u64 > LARGEST { Err(NONE.to_owned()) } else { Ok((decode(bytes)?, file)) }

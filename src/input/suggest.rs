@@ -12,7 +12,7 @@ use crate::log::{Stderr, print};
 use crate::settings::dirs::User;
 use crate::settings::table::{Form, Place, Row, options, row};
 use crate::settings::{template, values};
-use crate::text::quoted;
+use crate::text::{meant, quoted};
 
 /// Answers a command line that is none, with what to type instead, or one that asks for help.
 pub fn answer(other: &clap::Error, words: &[OsString], user: &User, stderr: &mut Stderr) -> ExitCode {
@@ -78,19 +78,6 @@ fn instead(other: &clap::Error, words: &[String], user: &User) -> Option<String>
         }
         _ => None,
     }
-}
-
-/// Which of the `known` names was meant: one that begins with what was `typed`, or else the nearest, if no more
-/// than a third of the letters are wrong.
-pub fn meant<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let typed = typed.to_lowercase();
-    let distance = |known: &str| match known.to_lowercase() {
-        known if known.starts_with(&typed) && !typed.is_empty() => 0,
-        known => strsim::damerau_levenshtein(&typed, &known),
-    };
-    let known = known.into_iter().map(|known| (distance(known), known));
-    let near = known.filter(|(distance, _)| distance * 3 <= typed.chars().count());
-    near.min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
 }
 
 /// What options are called by docker, podman and others, and what they are called here.

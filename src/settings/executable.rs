@@ -3,11 +3,9 @@
 use std::ffi::OsStr;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use rustix::fs::OFlags;
-
+use crate::fs::open_regular;
 use crate::settings::program::{Place, is_missing};
 use crate::text::quoted;
 
@@ -29,13 +27,11 @@ pub fn doubt(path: &Path, place: &Place) -> Option<String> {
     Some(format!("{} {doubt}", path.display()))
 }
 
-/// The first bytes of a file that may be anybody's.
+/// The first bytes of a file.
 fn head(path: &Path) -> Option<Vec<u8>> {
-    let flags = crate::sys::custom_flags(OFlags::NONBLOCK | OFlags::NOCTTY);
-    let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
     let mut head = Vec::new();
-    let is_file = file.metadata().ok()?.is_file();
-    (is_file && file.take(HEAD).read_to_end(&mut head).is_ok()).then_some(head)
+    open_regular(path).ok()??.take(HEAD).read_to_end(&mut head).ok()?;
+    Some(head)
 }
 
 /// What is wrong with the first `line` of a script, after its `#!`.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::settings::pattern::{Extent, Pattern};
 use crate::settings::values::{command, list, pattern};
 use crate::settings::{Reading, wrong};
+use crate::text::meant;
 
 /// A kind of event, as a hook sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -93,17 +94,16 @@ pub fn events(hook: Option<&String>, text: &str) -> Reading<HookEvents> {
     let mut events = BTreeSet::new();
     for typed in for_a_hook(hook, text)? {
         let choice = NAMES.into_iter().filter(|(event, _)| !event.is_always_told());
-        let choice = choice.map(|(event, name)| (strsim::damerau_levenshtein(name, &typed), event, name));
-        match choice.min_by_key(|(slips, ..)| *slips) {
-            _ if typed == HookEvent::Keyword.name() => {
-                return wrong("'keyword' is always reported, if there is an output_pattern", "leave it out");
-            }
-            Some((0, event, _)) => drop(events.insert(event)),
-            Some((slips, _, name)) if slips * 3 <= name.len() => {
-                return wrong(format!("'{typed}' is no event; did you mean '{name}'?"), INSTEAD);
-            }
-            _ => return wrong(format!("'{typed}' is no event"), INSTEAD),
+        if let Some((event, _)) = choice.clone().find(|(_, name)| *name == typed) {
+            events.insert(event);
+            continue;
         }
+        if typed == HookEvent::Keyword.name() {
+            return wrong("'keyword' is always reported, if there is an output_pattern", "leave it out");
+        }
+        let meant = meant(&typed, choice.map(|(_, name)| name));
+        let meant = meant.map(|name| format!("; did you mean '{name}'?")).unwrap_or_default();
+        return wrong(format!("'{typed}' is no event{meant}"), INSTEAD);
     }
     if events.is_empty() {
         return wrong("would report nothing", INSTEAD);

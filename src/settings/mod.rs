@@ -312,9 +312,7 @@ impl SettingError {
 impl Settings {
     /// What to type to say `command`, such as `resume`, to this watchdog.
     pub fn order(&self, command: &str) -> String {
-        let place =
-            (!self.dirs.is_usual).then(|| format!(" --state-dir {}", quoted(self.dirs.state.as_ref())));
-        escaped(&format!("watchdog {command} {}{}", self.name, place.unwrap_or_default()))
+        order(command, &self.name, (!self.dirs.is_usual).then_some(self.dirs.state.as_os_str()))
     }
 
     /// Why a program of the probe, the stop command or the hook cannot be run, where that is certain. They would run in
@@ -453,6 +451,12 @@ impl Settings {
         let rows = table::settings().filter(is_shown);
         rows.map(|row| vec![row.key.to_owned(), value(row), given.source(row.key)]).collect()
     }
+}
+
+/// What to type to say `command` to the watchdog `name`, whose state is in this directory if not in the usual one.
+pub fn order(command: &str, name: &Name, state_dir: Option<&OsStr>) -> String {
+    let place = state_dir.map(|folder| format!(" --state-dir {}", quoted(folder))).unwrap_or_default();
+    escaped(&format!("watchdog {command} {name}{place}"))
 }
 
 /// Reads one value, of the setting `key`.
