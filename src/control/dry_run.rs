@@ -1,6 +1,5 @@
 //! `--dry-run`: what would be done, and from what that follows.
 
-use crate::time::{boot_id, now};
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
 use std::path::Path;
@@ -17,7 +16,7 @@ use crate::policy::Life;
 use crate::process::ProcessInfo;
 use crate::process::scan::{Candidate, Matches, Proc, Tasks, Unknown};
 use crate::render::table;
-use crate::report::words::{ambiguity, held, list, user_name, why_not};
+use crate::report::words::{ambiguity, held, held_until, list, user_name, why_not};
 use crate::settings::doubts::Doubts;
 use crate::settings::program::{self, Place};
 use crate::settings::{Settings, shell, versions};
@@ -28,7 +27,7 @@ use crate::sys::PROC;
 use crate::task::Profile;
 use crate::task::account::{Account, Login};
 use crate::text::{escaped, span};
-use crate::time::{SecondsFormat, WallClock, by_the_clock, local};
+use crate::time::{SecondsFormat, WallClock, boot_id, local, now};
 
 /// Says what this watch would do now, on standard output.
 pub fn run(job: &Job, stderr: &mut Stderr) -> ExitCode {
@@ -47,11 +46,11 @@ pub fn run(job: &Job, stderr: &mut Stderr) -> ExitCode {
     let survey = proc.survey(&settings.criteria);
     let found = proc.find(&settings.criteria, state.predecessor.as_ref(), &Tasks::default());
     let page = Page { aligned: io::stdout().is_terminal(), boot: SystemTime::now() - now() };
-    let doubt = proc.doubt_pid_file(&settings.criteria);
+    let doubts = [proc.doubt_pid_file(&settings.criteria), depends::doubt(settings, &files)];
     let rows = job.settings.in_force(&job.given, !page.aligned);
     let would =
         [Some(would(settings, &files, &state, proc, &found)), version].into_iter().flatten().collect();
-    let text = page.write(settings, &rows, survey.as_deref().unwrap_or_default(), &found, doubt, would);
+    let text = page.write(settings, &rows, survey.as_deref().unwrap_or_default(), &found, doubts, would);
     print(&text);
     match found {
         Ok(found) if found.counting.is_empty() => ExitCode::GaveUp,
@@ -125,7 +124,7 @@ impl Page {
         rows: &[Vec<String>],
         candidates: &[Candidate],
         found: &Result<Matches, Unknown>,
-        doubt: Option<String>,
+        doubts: [Option<String>; 2],
         would: Vec<String>,
     ) -> String {
         let mut text = String::new();
@@ -159,8 +158,7 @@ impl Page {
         warnings.extend(not_passed_on(settings));
         warnings.extend(only_filters(settings));
         warnings.extend(settings.doubt.clone());
-        warnings.extend(doubt);
-        warnings.extend(depends::doubt(settings, &Files::of(&settings.dirs, &settings.name, "")));
+        warnings.extend(doubts.into_iter().flatten());
         warnings.extend(found.as_ref().ok().and_then(|found| ambiguity(&found.counting)));
         let rows: Vec<_> = warnings.into_iter().map(|warning| vec![warning]).collect();
         self.table(&mut text, "warning", "Warnings", &[], &rows);
@@ -281,7 +279,7 @@ fn hold(settings: &Settings, files: &Files, next: &State, proc: &Proc) -> Option
     holds.extend(of_the_calendar(settings, WallClock::now(), next.memory.version));
     if holds.is_empty() {
         let dependency = depends::hold(settings, files, next, proc, now);
-        holds.extend(dependency.filter(|held| held.until.is_none_or(|until| now < until)));
+        holds.extend(dependency.filter(|held| held.is_in_force(now)));
     }
     let finished = || (next.memory.life != Life::Open).then(|| Held::new(Hold::Finished, None));
     Held::longest(&holds).cloned().or_else(finished)
@@ -294,11 +292,10 @@ fn until_when(it: &Held, settings: &Settings) -> String {
     let order = settings.order(if is_of_start { "start" } else { "resume" });
     match it.until {
         None if is_of_start || it.hold.is_of_people() => format!("{words} until '{order}' or a reboot"),
-        None => words,
         Some(until) if it.hold.is_of_people() => {
             let left = span(until.saturating_sub(now()));
             format!("{words} for another {left}; to end the pause: {order}")
         }
-        Some(until) => format!("{words} until {}", by_the_clock(until)),
+        _ => held_until(it),
     }
 }

@@ -217,11 +217,10 @@ impl Asker<'_> {
             ));
         }
         // Such a run knows nothing of this request.
-        let is_in_force = |held: &Held| held.until.is_none_or(|until| now() < until);
         let process = self.process()?;
         let would_start = process.is_none() || self.request == Request::Restart;
-        if let Some(held) = state.and_then(|state| state.held).filter(|held| would_start && is_in_force(held))
-        {
+        let held = state.and_then(|state| state.held).filter(|held| held.is_in_force(now()));
+        if let Some(held) = held.filter(|_| would_start) {
             let why = held_words(&held);
             return not_done(format!("nothing was done, since the next --once run is held too: {why}"));
         }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::exit::ExitCode;
-use crate::hold::depends::{circle, is_configured};
+use crate::hold::depends::{circle, configuration};
 use crate::input::{config_file, resolve};
 use crate::log::{Stderr, print};
 use crate::settings::dirs::User;
@@ -56,10 +56,9 @@ pub fn run(asked: &[OsString], user: &User, stderr: &mut Stderr) -> ExitCode {
         }
     }
     for (file, report) in files.iter().zip(&reports) {
-        let lines = report.wrong.iter().map(|it| format!("watchdog: {it}\n"));
-        let warnings = report.warnings.iter().map(|it| format!("watchdog: warning: {it}\n"));
-        for line in lines.chain(warnings) {
-            stderr.write_text(&line);
+        let warnings = report.warnings.iter().map(|it| format!("warning: {it}"));
+        for line in report.wrong.iter().cloned().chain(warnings) {
+            stderr.complain(&line);
         }
         if report.wrong.is_empty() {
             print(&format!("{}: OK\n", escaped(&file.display().to_string())));
@@ -105,7 +104,7 @@ fn read(asked: &Path, user: &User) -> Report {
             report.wrong.extend(resolve::unfit_for_once(&settings, &given).map(|it| it.to_string()));
             report.place = given.place("depends_on");
             report.warnings.extend(settings.criteria.doubt());
-            let unknown = settings.depends_on.iter().filter(|name| !is_configured(name, &settings));
+            let unknown = settings.depends_on.iter().filter(|name| configuration(name, &settings).is_none());
             let place = report.place.as_deref().unwrap_or_default();
             report.warnings.extend(unknown.map(|name| {
                 format!(
@@ -126,8 +125,9 @@ fn circle_of(report: &Report, reports: &[Report], user: &User) -> Option<Vec<Nam
         if let Some(known) = reports.iter().filter_map(|it| it.settings.as_ref()).find(is_it) {
             return known.depends_on.clone();
         }
-        let files = settings.config_folders.iter().map(|folder| folder.join(format!("{of}.toml")));
-        let file = files.into_iter().find(|file| template::is_there(file));
-        file.and_then(|file| read(&file, user).settings).map(|it| it.depends_on).unwrap_or_default()
+        configuration(of, settings)
+            .and_then(|file| read(&file, user).settings)
+            .map(|it| it.depends_on)
+            .unwrap_or_default()
     })
 }

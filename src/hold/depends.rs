@@ -1,5 +1,6 @@
 //! What an instance depends on, and what of it is not there.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::hold::{Held, Hold};
@@ -21,11 +22,8 @@ pub fn hold(settings: &Settings, files: &Files, state: &State, proc: &Proc, now:
         return None;
     }
     let known = settings.depends_on.iter().filter(|name| is_known(name, settings, files));
-    let missing = known.filter_map(|name| {
-        let why = why_not(&files.of_another(name), proc)?;
-        Some(format!("{name} ({why})"))
-    });
-    let missing: Vec<_> = missing.collect();
+    let why_not = |name: &Name| why_not(&files.of_another(name), proc);
+    let missing: Vec<_> = known.filter_map(|name| Some(format!("{name} ({})", why_not(name)?))).collect();
     let before = state.held.as_ref().filter(|held| held.hold == Hold::Dependency);
     // One that was over long ago is of another outage.
     let until = before.and_then(|held| held.until).filter(|until| now < *until + PATIENCE);
@@ -49,12 +47,13 @@ pub fn doubt(settings: &Settings, files: &Files) -> Option<String> {
 
 /// Whether anybody has heard of it: it has left something beside our state, or has a configuration.
 fn is_known(name: &Name, settings: &Settings, files: &Files) -> bool {
-    files.of_another(name).has_state() || is_configured(name, settings)
+    files.of_another(name).has_state() || configuration(name, settings).is_some()
 }
 
-/// Whether it has a configuration.
-pub fn is_configured(name: &Name, settings: &Settings) -> bool {
-    settings.config_folders.iter().any(|folder| template::is_there(&folder.join(format!("{name}.toml"))))
+/// Its configuration, if it has one.
+pub fn configuration(name: &Name, settings: &Settings) -> Option<PathBuf> {
+    let files = settings.config_folders.iter().map(|folder| folder.join(format!("{name}.toml")));
+    files.into_iter().find(|file| template::is_there(file))
 }
 
 /// Why the process of an instance is not there, as far as others wait for it.

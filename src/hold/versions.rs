@@ -1,6 +1,6 @@
 //! Versions of the start command: which one is in force. Nothing here reads a clock.
 
-use crate::settings::versions::{Version, number};
+use crate::settings::versions::{Version, first, number};
 use crate::time::WallClock;
 
 /// What is in force.
@@ -11,9 +11,9 @@ pub struct InForce<'a> {
     pub start_command: &'a str,
 }
 
-/// What is in force of the `versions`, where `base` is the start command before them; nothing before the first one. A
-/// clock that is set back ends none: what the process was `started` with in this boot was due, unless it is a fake.
-/// Nor does it end one that it is no longer in the file.
+/// What is in force of the `versions`; before the first one that is `base`, the start command beside them, if there is
+/// one. The version that the process was `started` with in this boot stays in force when the clock is set back, unless it
+/// is a fake, and when it is removed from the file.
 pub fn in_force<'a>(
     versions: &'a [Version],
     base: Option<&'a str>,
@@ -21,14 +21,13 @@ pub fn in_force<'a>(
     started: Option<u64>,
 ) -> Option<InForce<'a>> {
     let due = number(clock.local).max(started.unwrap_or_default());
-    let mut real = versions.iter().filter(|version| !version.is_fake);
-    let newest =
-        real.clone().filter(|version| version.number() <= due).max_by_key(|version| version.number());
+    let is_due = |version: &&Version| !version.is_fake && version.number() <= due;
+    let newest = versions.iter().filter(is_due).max_by_key(|version| version.number());
     let of =
         |version: &'a Version| InForce { number: version.number(), start_command: &version.start_command };
     let base = base.map(|start_command| InForce { number: 0, start_command });
     // A clock that is wrong holds nothing.
-    let first = || real.next().filter(|_| !clock.is_trusted).map(of);
+    let first = || first(versions).filter(|_| !clock.is_trusted).map(of);
     let found = newest.map(of).or(base).or_else(first)?;
     let is_removed = |started: u64| !versions.iter().any(|version| version.number() == started);
     let number = started.filter(|started| *started > found.number && is_removed(*started));

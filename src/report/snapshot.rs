@@ -134,7 +134,7 @@ impl Snapshot {
             let until = state.memory.gave_up_until;
             remarks.extend(until.map(|until| Remark::GivenUp { until: goes_on.then_some(until) }));
             let finished = (state.memory.life == Life::Finished).then(|| Held::new(Hold::Finished, None));
-            let held = state.held.clone().filter(|held| held.until.is_none_or(|until| at < until));
+            let held = state.held.clone().filter(|held| held.is_in_force(at));
             // It is not started when the others end.
             let held = finished.or(held);
             holds.extend(held.as_ref().map(|held| held.hold));

@@ -71,10 +71,9 @@ impl Hold {
     }
 }
 
-/// A hold that is in force.
+/// A hold, and what is known of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
-    /// Which.
     pub hold: Hold,
     /// Until then; `None` is until somebody or something ends it.
     #[serde(rename = "until_ms", with = "millis::optional")]
@@ -86,6 +85,10 @@ pub struct Held {
 impl Held {
     pub fn new(hold: Hold, until: Option<Time>) -> Self {
         Held { hold, until, detail: None }
+    }
+
+    pub fn is_in_force(&self, now: Time) -> bool {
+        self.until.is_none_or(|until| now < until)
     }
 
     /// The one that ends last; of those that end together, the first.
