@@ -79,9 +79,8 @@ fn judged(at: &Snapshot) -> (Level, String) {
     if let Some(state) = state.filter(|_| at.status.is_up()) {
         parts.push(format!("{} {}", state.restarts, plural(state.restarts, "restart")));
     }
-    if let Some(state) = state.filter(|state| state.memory.failures > 0) {
-        let of = state.max_fail_count.map(|most| format!(" of {most}")).unwrap_or_default();
-        parts.push(format!("failures: {}{of}", state.memory.failures));
+    if let Some(failures) = remark::failures(at) {
+        parts.push(failures);
         level = level.max(Level::Warning);
     }
     let deaths = state.map(|state| state.deaths.tally(at.at)).filter(|deaths| deaths.is_flapping());

@@ -1,8 +1,15 @@
-//! A remark in words: for scripts, whose words stay, and for people.
+//! Remarks and failures in words: for scripts, whose words stay, and for people.
 
 use crate::hold::{Held, Hold};
-use crate::report::snapshot::Remark;
+use crate::report::snapshot::{Remark, Snapshot};
 use crate::report::words::held;
+
+/// The failed attempts in a row, if there are any.
+pub fn failures(at: &Snapshot) -> Option<String> {
+    let state = at.state.as_ref().filter(|state| state.memory.failures > 0)?;
+    let of = state.max_fail_count.map(|most| format!(" of {most}")).unwrap_or_default();
+    Some(format!("failures: {}{of}", state.memory.failures))
+}
 
 /// As `standing` has it in JSON.
 pub fn for_scripts(remark: &Remark) -> String {

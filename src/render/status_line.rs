@@ -23,9 +23,8 @@ pub fn line(snapshot: &Snapshot, by_the_clock: impl Fn(Time) -> String) -> Strin
         (None, Status::Unknown) => format!("cannot tell{since} whether it is running"),
         (None, _) => format!("not running{since}"),
     };
-    if let Some(state) = snapshot.state.as_ref().filter(|state| state.memory.failures > 0) {
-        let of = state.max_fail_count.map(|max| format!(" of {max}")).unwrap_or_default();
-        let _ = write!(text, "; failures: {}{of}", state.memory.failures);
+    if let Some(failures) = remark::failures(snapshot) {
+        let _ = write!(text, "; {failures}");
     }
     // Of a process that runs it does not matter why nothing would be started.
     for remark in snapshot.remarks.iter().filter(|_| !snapshot.status.is_up()) {
