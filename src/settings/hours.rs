@@ -72,18 +72,17 @@ fn day(text: &str) -> Reading<usize> {
 }
 
 fn read_hours(text: &str) -> Reading<(u32, u32)> {
-    let (from, to) = match text.split_once('-') {
-        Some((from, to)) => (time_of_day(from)?, Some(time_of_day(to)?)),
-        None => (time_of_day(text)?, None),
+    let Some((from, to)) = text.split_once('-') else {
+        time_of_day(text)?;
+        return wrong(format!("'{text}' has no end"), "give both, such as 22:00-06:00");
     };
-    match to {
-        None => wrong(format!("'{text}' has no end"), "give both, such as 22:00-06:00"),
-        Some(_) if from == DAY => wrong(format!("'{text}' begins at its day's end"), "give 00:00 instead"),
-        Some(to) if to == from => wrong(
+    match (time_of_day(from)?, time_of_day(to)?) {
+        (DAY, _) => wrong(format!("'{text}' begins at its day's end"), "give 00:00 instead"),
+        (from, to) if to == from => wrong(
             format!("'{text}' begins when it ends"),
             "leave the hours out for whole days, or give a window such as 08:00-18:00",
         ),
-        Some(to) => Ok((from, to)),
+        times => Ok(times),
     }
 }
 
