@@ -91,7 +91,7 @@ fn not_passed_on(settings: &Settings) -> Option<String> {
     let by = shell::messenger(&settings.criteria.start_command).filter(|_| !given.is_empty())?;
     let (given, do_not) = (given.join(", "), if given.len() == 1 { "does" } else { "do" });
     Some(format!(
-        "{given} {do_not} not reach what {by} starts; set that where {by} has it from, such as the unit"
+        "{given} {do_not} not reach what {by} starts; set that in the unit or script of the service"
     ))
 }
 
