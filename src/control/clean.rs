@@ -11,7 +11,7 @@ use crate::input::cli::Clean;
 use crate::log::Stderr;
 use crate::process::scan::Proc;
 use crate::settings::dirs::{Dirs, User};
-use crate::settings::name::{Name, name};
+use crate::settings::name::Name;
 use crate::state::Files;
 use crate::state::lock::{Lock, NoLock, holder_before};
 use crate::supervise::start_command::{StartCommand, StartRecord};
@@ -31,7 +31,7 @@ pub fn clean(what: &Clean, user: &User, stderr: &mut Stderr) -> Result<ExitCode,
     let folder = log_dir.as_ref().map_or(Dirs::of(user).logs, |given| user.path(given));
     let logs_of = |name: &Name| if *logs { left_in(&folder, |file| is_log(file, name)) } else { Vec::new() };
     let mut known = asked.known();
-    for name in which.names.iter().filter_map(|asked| name(asked.to_str()?).ok()) {
+    for name in asked.names() {
         // After a boot, logs may be all that there is.
         if !logs_of(&name).is_empty() {
             let files = Files::new(&asked.folder(), &name, &boot_id(Path::new(PROC))).after(asked.before());

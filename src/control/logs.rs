@@ -9,14 +9,14 @@ use std::process::Command;
 
 use rustix::fs::OFlags;
 
-use super::Failure;
 use super::instances::Asked;
+use super::{Failure, value};
 use crate::exit::ExitCode;
 use crate::input::cli::Logs;
 use crate::input::{config_file, resolve};
 use crate::log::Stderr;
 use crate::settings::dirs::{Dirs, ROOTS_STATE, User};
-use crate::settings::{self, values};
+use crate::settings::values;
 use crate::state::Files;
 use crate::sys::custom_flags;
 use crate::text::quoted;
@@ -28,11 +28,10 @@ use crate::text::quoted;
 pub fn show(what: &Logs, user: &User, stderr: &mut Stderr) -> Result<ExitCode, Failure> {
     let Logs { which, lines, follow, output } = what;
     let asked = Asked { which, user };
-    let read = |given| settings::check("lines", given, |given| values::lines(values::text(given)?));
-    let lines = lines.as_deref().map(read).transpose().map_err(|wrong| wrong.to_string())?;
+    let lines = value("lines", lines.as_deref(), values::lines)?;
     let known = asked.known();
     let (mut logs, mut exit) = (Vec::new(), ExitCode::NotDone);
-    for known in asked.select(&known, None).map_err(|none| none.lines)? {
+    for known in asked.select(&known, None)? {
         let log = log_of(&known.files, *output, user);
         match openable(&log) {
             Ok(()) => logs.push(log),

@@ -1,7 +1,6 @@
 //! The commands.
 
 use std::ffi::{OsStr, OsString};
-use std::time::Duration;
 
 use self::instances::Asked;
 use crate::exit::ExitCode;
@@ -9,7 +8,7 @@ use crate::input::cli::{Command, brief_help};
 use crate::input::suggest::long_dash;
 use crate::log::{Stderr, print};
 use crate::settings::dirs::User;
-use crate::settings::{self, SettingError, values};
+use crate::settings::{self, Reading, values};
 use crate::text::escaped;
 use crate::time::now;
 
@@ -26,6 +25,7 @@ mod validate;
 mod watch;
 
 /// Why a command has not done all that it was asked for, a line for each reason; and how it ends.
+#[derive(Debug)]
 pub struct Failure {
     exit: ExitCode,
     lines: Vec<String>,
@@ -49,10 +49,14 @@ impl From<String> for Failure {
     }
 }
 
-/// The time that an option gives, if it is given.
-fn time(option: &'static str, given: Option<&OsStr>) -> Result<Option<Duration>, SettingError> {
-    let read = |given| settings::check(option, given, |given| values::interval(values::text(given)?));
-    given.map(read).transpose()
+/// The value of an option of a command, if it is given.
+fn value<T>(
+    option: &'static str,
+    given: Option<&OsStr>,
+    read: fn(&str) -> Reading<T>,
+) -> Result<Option<T>, String> {
+    let value = given.map(|given| settings::check(option, given, |given| read(values::text(given)?)));
+    value.transpose().map_err(|wrong| wrong.to_string())
 }
 
 /// Says on standard output what was done.

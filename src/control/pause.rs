@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::instances::{Asked, Known};
-use super::{Failure, tell, time};
+use super::{Failure, tell, value};
 use crate::exit::ExitCode;
 use crate::fs::Dir;
 use crate::hold::pause::{begin_upgrade, end_upgrade};
@@ -20,7 +20,7 @@ use crate::text::{escaped, quoted, span};
 use crate::time::{Time, boot_id, now};
 
 pub fn pause(asked: Asked, given: Option<&OsStr>, stderr: &mut Stderr) -> Result<ExitCode, Failure> {
-    let time = time("for", given).map_err(|wrong| wrong.to_string())?;
+    let time = value("for", given, values::interval)?;
     let now = now();
     let until = time.map(|time| now + time);
     if !asked.which.upgrade {

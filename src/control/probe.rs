@@ -3,12 +3,12 @@
 use std::ffi::OsStr;
 use std::time::Duration;
 
-use super::{Failure, time};
+use super::{Failure, value};
 use crate::exit::ExitCode;
 use crate::log::print;
 use crate::probe::builtin;
 use crate::settings::check::Builtin;
-use crate::settings::values::text;
+use crate::settings::values::{interval, text};
 use crate::text::escaped;
 
 /// For how long, if nothing else is said.
@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 /// It is no built-in check, or the time is none.
 pub fn run(check: &OsStr, timeout: Option<&OsStr>) -> Result<ExitCode, Failure> {
-    let time = time("timeout", timeout).map_err(|it| it.to_string());
+    let time = value("timeout", timeout, interval);
     let read = text(check)
         .and_then(Builtin::read)
         .map_err(|it| format!("probe '{}': {}; {}", escaped(&check.to_string_lossy()), it.what, it.instead));

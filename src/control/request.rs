@@ -46,8 +46,7 @@ type Outcome = Result<String, Failure>;
 pub fn ask(request: Request, asked: Asked, stderr: &mut Stderr) -> Result<ExitCode, Failure> {
     let proc = Proc::new(Path::new(PROC)).map_err(|unknown| Failure::new(ExitCode::CannotTell, unknown.0))?;
     asked.each(&asked.known(), stderr, |Known { files, .. }| {
-        let is_named = asked.which.names.contains(&files.name.to_string().into());
-        Asker { request, asked, files, is_named, proc: &proc }.carry_out()
+        Asker { request, asked, files, proc: &proc }.carry_out()
     })
 }
 
@@ -56,8 +55,6 @@ struct Asker<'a> {
     request: Request,
     asked: Asked<'a>,
     files: &'a Files,
-    /// It was given by its name, and not with others.
-    is_named: bool,
     proc: &'a Proc,
 }
 
@@ -108,9 +105,10 @@ impl Asker<'_> {
     /// does nothing else.
     fn prepare(&self) -> Result<(), Failure> {
         let now = now();
+        let is_named = self.asked.names().any(|name| name == self.files.name);
         let written = match self.request {
             Request::Stop => self.files.say(Some(&Held::new(Hold::Stopped, None)), now),
-            Request::Start | Request::Restart => self.files.end_holds(self.is_named, now),
+            Request::Start | Request::Restart => self.files.end_holds(is_named, now),
         };
         written.map_err(|error| self.unwritten(&error))?;
         let is_upgrading = self.files.holds(now).first().is_some_and(|held| held.hold == Hold::Upgrading);

@@ -28,7 +28,7 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 pub(super) fn status(asked: Asked, form: &Form) -> Result<ExitCode, Failure> {
     let shown = match Proc::new(Path::new(PROC)) {
         Ok(proc) if *form == Form::Watch => return watch::run(asked, &proc),
-        Ok(proc) => show(asked, form, &proc).map_err(Failure::from),
+        Ok(proc) => show(asked, form, &proc),
         Err(Unknown(why)) => Err(Failure::new(ExitCode::Lsb(4), why)),
     };
     let (text, exit) = match (shown, form) {
@@ -70,7 +70,7 @@ fn for_nagios((line, status): (String, u8)) -> (String, ExitCode) {
 ///
 /// # Errors
 /// Names of which nobody has heard.
-pub fn show(asked: Asked, form: &Form, proc: &Proc) -> Result<(String, ExitCode), Vec<String>> {
+pub fn show(asked: Asked, form: &Form, proc: &Proc) -> Result<(String, ExitCode), Failure> {
     // People are not interested in what has never run; who watches a fleet misses it.
     let is_fleet = !matches!(form, Form::Table | Form::Watch | Form::Json);
     let snapshots = snapshots(asked, is_fleet, proc)?;
@@ -106,13 +106,13 @@ fn lsb(snapshots: &[Snapshot]) -> ExitCode {
 ///
 /// # Errors
 /// Names of which nobody has heard.
-pub fn snapshots(asked: Asked, has_unrun: bool, proc: &Proc) -> Result<Vec<Snapshot>, Vec<String>> {
+pub fn snapshots(asked: Asked, has_unrun: bool, proc: &Proc) -> Result<Vec<Snapshot>, Failure> {
     let known = asked.known();
     let wanted = if asked.which.names.is_empty() {
         let is_wanted = |known: &&Known| asked.which.all || (known.has_state || has_unrun) && !is_over(known);
         known.iter().filter(is_wanted).collect()
     } else {
-        asked.select(&known, None).map_err(|none| none.lines)?
+        asked.select(&known, None)?
     };
     Ok(wanted.iter().map(|known| snapshot(&known.files, proc)).collect())
 }

@@ -40,7 +40,7 @@ pub fn run(asked: Asked, proc: &Proc) -> Result<ExitCode, Failure> {
         let size = tcgetwinsize(rustix::stdio::stdout()).map_or((0, 0), |size| (size.ws_row, size.ws_col));
         let time = local(SystemTime::now(), SecondsFormat::Secs);
         let frame = status::snapshots(asked, false, proc).map(|all| screen::frame(all, size, &time));
-        if write(&frame.unwrap_or_else(|wrong| screen::over(&wrong))).is_err() {
+        if write(&frame.unwrap_or_else(|wrong| screen::over(&wrong.lines))).is_err() {
             return Ok(ExitCode::Success);
         }
         let mut woken = [PollFd::from_borrowed_fd(signals.descriptor(), PollFlags::IN)];

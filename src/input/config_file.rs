@@ -16,7 +16,7 @@ use crate::settings::given::{Given, Source, Spot};
 use crate::settings::name::{Name, name};
 use crate::settings::table::{Form, Place, Row, row, settings};
 use crate::settings::values::Table;
-use crate::settings::{SettingError, Settings, Wrong, check, template, values};
+use crate::settings::{LONGEST_VALUE, SettingError, Settings, Wrong, template, values};
 use crate::sys::PROC;
 use crate::text::{escaped, meant, quoted};
 
@@ -26,8 +26,6 @@ const LARGEST: u64 = 1 << 20;
 const MOST_COMPLAINTS: usize = 50;
 /// How much of a key is compared with the known ones, and shown.
 const LONGEST_KEY: usize = 64;
-/// How long a value may be that is shown.
-const LONGEST_VALUE: usize = 200;
 
 /// The setting that names files to include.
 const INCLUDE: &str = "include";
@@ -113,9 +111,8 @@ pub fn fill(given: &mut Given, at: &OsStr, user: &User) -> Result<(), Complaints
         (called, _) => called.ok(),
     };
     load(given, &path, instance, user).map_err(|wrong| {
-        // Of a file that was read, no other was meant.
-        let nearest = if given.files.is_empty() { nearest(at, &path, user) } else { None };
-        let nearest = nearest.unwrap_or_default();
+        // Of a file that is there, no other was meant.
+        let nearest = if path.exists() { None } else { nearest(at, &path, user) }.unwrap_or_default();
         wrong.into_iter().map(|wrong| wrong + &nearest).collect()
     })
 }
@@ -160,15 +157,13 @@ fn doubt(path: &Path, file: &File) -> Result<Option<String>, String> {
     }
 }
 
-/// What to type in place of what was `given`, if there is no file at `at`, which that means, but one that may
-/// have been meant.
+/// What to type in place of what was `given`, where there is no file at `at`, which that means, but one that may have
+/// been meant.
 fn nearest(given: &OsStr, at: &Path, user: &User) -> Option<String> {
     let instead_of_it = |instead: &OsStr| format!("; did you mean {}?", escaped(&quoted(instead)));
     // With its ending it is a path, and in no folder.
     let name = given.to_str().and_then(|given| given.strip_suffix(".toml")).map(OsStr::new);
-    if let Some(name) =
-        name.filter(|name| !at.exists() && is_bare(name) && template::is_there(&path(name, user)))
-    {
+    if let Some(name) = name.filter(|name| is_bare(name) && template::is_there(&path(name, user))) {
         return Some(instead_of_it(name));
     }
     let (folder, typed) = (at.parent()?, at.file_stem()?.to_str()?);
@@ -183,8 +178,7 @@ fn nearest(given: &OsStr, at: &Path, user: &User) -> Option<String> {
     // Of a template, an instance.
     let names = names.map(|name| if name.ends_with('@') { name + "1" } else { name });
     let names: Vec<_> = names.filter(|name| template::is_there(&path(&instead(name), user))).collect();
-    let nearest = meant(typed, names.iter().map(String::as_str)).filter(|_| !at.exists())?;
-    Some(instead_of_it(&instead(nearest)))
+    meant(typed, names.iter().map(String::as_str)).map(|nearest| instead_of_it(&instead(nearest)))
 }
 
 /// Reads a file that may be anybody's, and without an end. What is wrong with it follows its path.
@@ -363,8 +357,7 @@ impl Reader<'_> {
             return self.given.add(row.key, value, Source::File(spot));
         };
         // Of all of it together, nobody could tell where the fault is.
-        if let Err(wrong) = check(row.key, &value, |value| (row.field.read)(&mut Settings::default(), value))
-        {
+        if let Err(wrong) = Settings::default().take(row, Some(&value)) {
             let wrong = SettingError { place: Some(self.given.shown(spot)), ..wrong };
             return self.wrong.push((Some(spot), wrong.to_string()));
         }

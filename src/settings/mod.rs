@@ -38,7 +38,7 @@ use crate::task::Profile;
 use crate::text::{escaped, quoted};
 
 /// How long a value may be that an error shows, in bytes.
-const LONGEST_VALUE: usize = 200;
+pub const LONGEST_VALUE: usize = 200;
 
 /// What is looked for.
 #[derive(Debug, Clone, Default)]
