@@ -1,14 +1,15 @@
 //! Pauses and stops: those of people, and the pause of all instances while packages are upgraded.
 
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
 use crate::fs::{Dir, Trust, WaitFor};
 use crate::hold::{Held, Hold};
 use crate::state::{Files, Unread, VERSION};
 use crate::sys::is_shortage;
 use crate::time::{Time, millis};
-use std::io;
-use std::path::Path;
-
-use serde::{Deserialize, Serialize};
 
 /// A pause of an instance, and when it was last resumed: `NAME.pause` in the state directory; or the pause of
 /// all instances while packages are upgraded: [`UPGRADE`].

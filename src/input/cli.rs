@@ -16,7 +16,6 @@ use crate::text::quoted;
 pub struct Cli {
     /// Another thing to do than to watch.
     pub command: Option<Command>,
-    /// The options.
     pub given: Given,
 }
 
@@ -77,7 +76,6 @@ pub struct Which {
 /// Which logs are to be shown, and how.
 #[derive(Debug)]
 pub struct Logs {
-    /// Of which watchdogs.
     pub which: Which,
     /// How many lines.
     pub lines: Option<OsString>,
@@ -90,7 +88,6 @@ pub struct Logs {
 /// What is to be removed.
 #[derive(Debug)]
 pub struct Clean {
-    /// Of these watchdogs.
     pub which: Which,
     /// Their logs, too.
     pub logs: bool,

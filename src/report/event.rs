@@ -52,7 +52,7 @@ pub enum ProcessEvent<'a> {
     Found { process: &'a ProcessInfo, predecessor: Option<&'a Predecessor>, age: Duration },
     /// After an attempt it is another user's, and does not come from the start command.
     IsAnothers { process: &'a ProcessInfo, predecessor: &'a Predecessor },
-    /// It died. If how is untold, `explains` whether the log is to say why.
+    /// It died. `explains`: if nobody can tell how, the log is to say why.
     Died { end: &'a Termination, then: Then, deaths: Tally, explains: bool },
     /// It ended while nobody watched.
     EndedUnseen { end: &'a Termination, deaths: Tally },

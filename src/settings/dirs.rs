@@ -14,7 +14,6 @@ pub const SYSTEM_CONFIG: &str = "/etc/watchdog";
 pub struct User {
     /// The effective user.
     pub uid: u32,
-    /// The home directory.
     pub home: PathBuf,
     /// `XDG_STATE_HOME`.
     pub xdg_state_home: Option<PathBuf>,

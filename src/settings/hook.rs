@@ -81,7 +81,6 @@ impl HookEvent {
     }
 }
 
-/// Reads a hook.
 pub fn hook(text: &str) -> Reading<String> {
     const EXAMPLE: &str = "give a shell command, such as '/usr/share/process-watchdog/hooks/mail root'";
     command(text, "would tell nobody", EXAMPLE)

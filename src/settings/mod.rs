@@ -43,7 +43,6 @@ pub const LONGEST_VALUE: usize = 200;
 /// What is looked for.
 #[derive(Debug, Clone, Default)]
 pub struct Criteria {
-    /// The pattern.
     pub pattern: Pattern,
     /// What the pattern is matched with.
     pub subject: Subject,
@@ -51,7 +50,6 @@ pub struct Criteria {
     pub user: Option<u32>,
     /// The user that was asked for, while nobody knows who that is.
     pub unknown_user: Option<String>,
-    /// Whose processes count.
     pub namespace: Namespace,
     /// Only the process whose number is in this file.
     pub pid_file: Option<PathBuf>,
@@ -172,7 +170,7 @@ pub enum Autorestart {
     Never,
 }
 
-/// How much of standard error is this run's.
+/// What this run writes to standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verbosity {
     /// Errors (`-q`).
@@ -224,7 +222,7 @@ pub struct Settings {
     pub stop_command: Option<String>,
     /// The signal that ends it.
     pub stop_signal: i32,
-    /// How long a stage of a stop is was said, and is not as by default.
+    /// `stop_timeout` was given.
     pub gives_stop_timeout: bool,
     /// What is run to tell people what happens.
     pub hook: Option<String>,
@@ -234,13 +232,12 @@ pub struct Settings {
     pub output_pattern: Vec<Pattern>,
     /// What this watchdog is called.
     pub name: Name,
-    /// Its directories.
     pub dirs: Dirs,
     /// Log size in bytes.
     pub log_max_size: u64,
     /// Older logs that are kept.
     pub log_max_files: usize,
-    /// How much standard error is to get.
+    /// What is written to standard error.
     pub verbosity: Option<Verbosity>,
     /// The instances whose processes it waits for before a start.
     pub depends_on: Vec<Name>,
@@ -268,13 +265,11 @@ pub fn wrong<T>(what: impl Into<String>, instead: impl Into<String>) -> Reading<
 /// A setting that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingError {
-    /// Its key.
     pub key: &'static str,
     /// Where in a configuration file it stands, if it comes from there.
     pub place: Option<String>,
     /// Its value, if there is one.
     pub value: Option<String>,
-    /// Why.
     pub wrong: Wrong,
 }
 

@@ -25,7 +25,7 @@ pub struct Pattern {
     regex: Option<Regex>,
 }
 
-/// How much of what it is matched with a pattern has to match.
+/// How much of a text a pattern has to match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Extent {
     /// Any part of it.

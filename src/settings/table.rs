@@ -104,7 +104,7 @@ pub enum Form {
 /// What a setting is if nobody gives it.
 #[derive(Debug, Clone, Copy)]
 pub enum Unset {
-    /// It has to be given; as this, perhaps.
+    /// It has to be given, for example as this.
     Required(&'static str),
     /// This, as it would be typed.
     Is(&'static str),

@@ -41,7 +41,7 @@ const LONGEST_PATTERN: usize = 8192;
 /// With its null byte (`MAX_ARG_STRLEN`, `include/uapi/linux/binfmts.h`, for pages of 4 KiB).
 const LONGEST_ARGUMENT: usize = 32 * 4096;
 
-/// A value that has parts, which the configuration file has and which is given on as JSON.
+/// Reads a value that has parts: from the configuration file it comes as JSON.
 pub fn parts<T: DeserializeOwned>(text: &str) -> Reading<T> {
     let parts = serde_json::from_str(text);
     parts.or_else(|_| wrong("does not have the parts that it should", "see the example in the manual"))
@@ -309,7 +309,6 @@ pub fn log_size(text: &str) -> Reading<u64> {
     }
 }
 
-/// Reads a directory.
 pub fn folder(given: &OsStr, instead: &str) -> Reading<PathBuf> {
     if given.is_empty() { wrong("empty", instead) } else { Ok(given.into()) }
 }

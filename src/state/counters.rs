@@ -1,4 +1,4 @@
-//! What has happened so often, for metrics: numbers that only grow, until a boot. Nothing here decides anything.
+//! How often things have happened, for metrics: numbers that only grow, until a boot. Nothing here decides anything.
 
 use serde::{Deserialize, Serialize};
 

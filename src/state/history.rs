@@ -18,7 +18,6 @@ use crate::time::{Time, millis};
 pub const MOST_DEATHS: usize = 100;
 /// So many deaths within [`FLAPPING`] are called flapping.
 const FLAPS: usize = 3;
-/// See [`FLAPS`].
 const FLAPPING: Duration = Duration::from_secs(600);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -26,7 +25,6 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How a process ended: `last_exit` of the state file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastExit {
-    /// Its number.
     pub pid: Pid,
     /// Its name, printable.
     pub name: String,

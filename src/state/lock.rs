@@ -47,7 +47,6 @@ struct InFile {
 /// Who holds a lock, as far as that is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Holder {
-    /// Its process.
     pub pid: Option<Pid>,
     /// Its settings, if it says them.
     pub settings: Option<String>,
@@ -188,7 +187,7 @@ fn note(file: &mut File, files: &Files, settings: &str) -> io::Result<()> {
     file.write_all(format!("{}\n{settings}\n{}\n", std::process::id(), files.boot_id()).as_bytes())
 }
 
-/// Whether that is no reason here: on a file server, the lock may be another machine's, or one that was never let go.
+/// Whether the lock is one of another boot, and no reason here: on a file server, another machine's, or never let go.
 fn is_elsewhere(why: &NoLock, files: &Files) -> bool {
     matches!(why, NoLock::Busy(holder) if files.is_of_another_boot(&holder.boot_id))
 }
@@ -225,7 +224,7 @@ fn in_no_directory(files: &Files) -> Result<OwnedFd, NoLock> {
     }
 }
 
-/// Who holds the lock in the place where it was before there was one for each machine.
+/// Who holds the lock in the place where it was before there was a place for each machine.
 pub fn holder_before(files: &Files) -> Option<Holder> {
     let before = files.before()?;
     let dir = Dir::open(&before.folder, before.trust).ok()?;

@@ -1,10 +1,9 @@
-//! What an instance knows beyond one run: the state file, and the pause.
+//! What an instance knows beyond one run: the state file, and what else it leaves beside that.
 //!
 //! The state file is `NAME.json` in the state folder. Times are milliseconds on the clock that counts
 //! from boot, time asleep included (`CLOCK_BOOTTIME`), and mean nothing after another boot than that of
 //! `boot_id`. Fields are only added within a version.
 
-use crate::fs::{Dir, Trust, WaitFor};
 pub mod counters;
 pub mod held;
 pub mod history;
@@ -23,6 +22,7 @@ use rustix::fs::OFlags;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::fs::{Dir, Trust, WaitFor};
 use crate::policy::Memory;
 use crate::probe::heartbeat::Heartbeat;
 use crate::process::oom::OomKills;
@@ -41,6 +41,7 @@ use crate::time::{Time, millis};
 
 /// The version of the state file that this program writes and reads.
 pub const VERSION: u32 = 1;
+
 /// What an instance sees and remembers: the state file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(clippy::struct_excessive_bools)] // the file's form stays
@@ -126,7 +127,7 @@ pub struct State {
     /// When this was written.
     #[serde(default, with = "millis")]
     pub written_ms: Time,
-    /// What the wall clock was ahead of the clock of all times here, when the file's time was set last.
+    /// By how much the wall clock was ahead of the clock of all times here when this was written.
     pub clocks_ms: Option<i64>,
     /// The other settings that were tried since the process was last seen to run: each the number of
     /// `settings`, the last one at the end.

@@ -112,7 +112,7 @@ impl Condition {
         }
     }
 
-    /// What people know who know this, and hear the `other`. An attempt that fails after a give-up is no news.
+    /// What people know after they knew this and hear of the `other`. An attempt that fails after a give-up is no news.
     fn and(self, other: Condition) -> Condition {
         if (self, other) == (Condition::GivenUp, Condition::Down) { self } else { other }
     }
@@ -228,7 +228,7 @@ impl Owed {
         if self.told == Condition::Well {
             self.since = None;
         }
-        // Of what nobody knows, nobody is told the end.
+        // Nobody is told that something is over of which nobody was told.
         if !is_held && report.event != HookEvent::Recovered {
             self.tell_once(report, wanted, now);
         }
@@ -307,7 +307,7 @@ impl Owed {
         }
     }
 
-    /// The watch ends, and no other is certain to come: what is so is told now.
+    /// The watch ends, and it is not certain that another follows: what would be told later is told now.
     pub fn hurry(&mut self) {
         if let Some(later) = &mut self.later {
             later.due = Time::ZERO;
@@ -319,13 +319,13 @@ impl Owed {
         self.queue.front()
     }
 
-    /// That was told.
+    /// The first of the queue was told.
     pub fn is_told(&mut self) -> Option<Report> {
         self.hook = None;
         self.queue.pop_front()
     }
 
-    /// Whether this may be told: that it runs is no news to those who know nothing else.
+    /// Whether this may be told: that it runs is no news to whom nobody told that it did not.
     pub fn may_tell(&self, report: &Report) -> bool {
         report.event != HookEvent::Recovered || self.told.is_ended_by(report.event)
     }
@@ -335,7 +335,7 @@ impl Owed {
         (self.told, self.since, self.later, self.ended) = (Condition::Well, None, None, None);
     }
 
-    /// What is of a time to come is of a clock that has been set back.
+    /// A time that is still to come was written by a clock that has been set back since.
     fn until(mut self, now: Time) -> Self {
         let now_ms = millis::of(now);
         self.told_ms.values_mut().for_each(|told| *told = now_ms.min(*told));

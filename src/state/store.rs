@@ -33,7 +33,7 @@ pub struct Store {
     pub files: Files,
     /// What is seen and remembered. Whoever changes it need not say so.
     pub state: State,
-    /// What the file says, as far as that is known; but for what alone is no reason to write it.
+    /// What the file says, as far as that is known. What alone is no reason to write it, such as a counter, is here at once.
     written: Option<State>,
     /// Something has been counted that the file does not have.
     has_counted: bool,
