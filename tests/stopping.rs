@@ -393,6 +393,7 @@ fn what_somebody_starts_again_is_not_stopped_twice() {
     let mut shell = program("sh");
     shell.args(["-c", "while :; do $ACTOR sleep; done"]);
     let _somebody = scene.spawn(shell, Captured::All);
+    scene.wait_running();
     let watchdog = scene.watchdog().spawn();
     scene.wait_for("following ");
     let ended = scene.say(&["stop", scene.name()]);

@@ -130,7 +130,7 @@ impl Page {
         let mut text = String::new();
         self.table(&mut text, "setting", "Settings, and where each comes from", &[], rows);
 
-        // What is decided by is what is shown: the near ones were looked for before, and processes change.
+        // What decides is shown as it was found: the near ones were looked for before, and processes change.
         let (counting, left_over) =
             found.as_ref().map_or((&[][..], &[][..]), |found| (&found.counting, &found.left_over));
         let head = ["PID", "USER", "STARTED", "NAME", "COMMAND LINE"];

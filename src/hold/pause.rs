@@ -116,7 +116,7 @@ impl Files {
         }
     }
 
-    /// The pause while packages are upgraded. Nobody would end one that cannot be read, so that it is none.
+    /// The pause while packages are upgraded. One that cannot be read does not count: nobody would end it.
     fn upgrade(&self, now: Time) -> Option<Pause> {
         let here = self.pause_in(UPGRADE).ok().flatten().filter(|pause| pause.is_in_force(now));
         here.or_else(|| self.before()?.upgrade(now))

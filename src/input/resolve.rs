@@ -64,7 +64,7 @@ fn fitting(given: &Given, user: &User) -> Result<Settings, Vec<String>> {
         return Err(said(&[SettingError::unfit("run_as", given, what, "remove it, or run this as root")]));
     }
     if let Some(wrong) = unfit_for_once(&settings, given) {
-        // A run for somebody who asks watches as the watchdog would.
+        // A run that `start`, for example, makes watches as the watchdog would.
         let files = Files::of(&settings.dirs, &settings.name, &boot_id(Path::new(PROC)));
         if !files.has_request() {
             return Err(said(&[wrong]));
@@ -76,7 +76,7 @@ fn fitting(given: &Given, user: &User) -> Result<Settings, Vec<String>> {
 /// Why runs with `--once` cannot tell when to start the process again.
 pub fn unfit_for_once(settings: &Settings, given: &Given) -> Option<SettingError> {
     let is_unfit = settings.limits.once && settings.limits.autorestart != Autorestart::Always;
-    let what = "cannot be combined with --once, whose next run knows no end that it has not seen";
+    let what = "cannot be combined with --once: such a run does not see how the process ends";
     let instead = "watch without --once, or give always";
     is_unfit.then(|| SettingError::unfit("autorestart", given, what, instead))
 }

@@ -188,8 +188,8 @@ pub(super) fn unusable(why: &Unusable) -> String {
 pub(super) fn no_lock(why: &NoLock) -> String {
     match why {
         NoLock::Busy(holder) => format!("another watchdog has it{}", holder.in_brackets()),
-        NoLock::Taken(Some(user)) => format!("user {user} has taken the name that stands for it"),
-        NoLock::Taken(None) => "somebody has taken the name that stands for it".to_owned(),
+        NoLock::Taken(Some(user)) => format!("user {user} has taken the name of its socket"),
+        NoLock::Taken(None) => "somebody has taken the name of its socket".to_owned(),
         NoLock::Failed(error) => error.to_string(),
     }
 }

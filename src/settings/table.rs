@@ -433,7 +433,7 @@ pub static ROWS: &[Row] = &[
     Row { key: "state_dir", group: RUN, decides: false,
         unset: Derived("/run/watchdog, for ordinary users ~/.local/state/watchdog"), takes: FOLDER,
         example: "\"/run/watchdog\"", help: "Directory of lock and state",
-        more: "Give the same directory to `status`, `pause`, `resume` and `clean`.",
+        more: "Give the same directory to `status` and the other commands.",
         field: field!(dirs.state, |_it, given| folder(given, "give a directory, such as /run/watchdog")?, path), ..ROW },
     Row { key: "log_dir", group: LOGS, decides: false,
         unset: Derived("/var/log/watchdog, for ordinary users ~/.local/state/watchdog"), takes: FOLDER,

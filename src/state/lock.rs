@@ -88,7 +88,7 @@ impl Lock {
         lock.is_elsewhere = is_elsewhere(&why, files);
         match why {
             NoLock::Busy(_) if !lock.is_elsewhere => Err(why),
-            // What it is alone in ends with it.
+            // It is alone in its container, which ends with it.
             _ if std::process::id() == 1 => Ok(lock),
             _ => Ok(Lock { socket: Some(in_no_directory(files)?), ..lock }),
         }
@@ -132,7 +132,7 @@ impl Lock {
         self.socket.as_ref().map(AsFd::as_fd)
     }
 
-    /// Makes room for others to ask, whom the kernel has answered: that there is somebody, and who. Whether there is.
+    /// Makes room for others to ask: those before have their answer from the kernel. Whether there is room.
     pub fn make_room(&self) -> bool {
         let mut asked = self.socket.iter().flat_map(|socket| std::iter::repeat_with(move || accept(socket)));
         let first_error = asked.by_ref().take(MOST_ANSWERS).find_map(Result::err);

@@ -146,7 +146,7 @@ impl State {
     }
 }
 
-/// Who began a run. Those that the same begins are a series.
+/// Who began a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Origin {
     /// Somebody at a terminal.

@@ -158,7 +158,7 @@ impl MadeRequest {
 impl TakenRequest {
     /// Whether whoever made it still waits.
     pub fn is_wanted(&self) -> bool {
-        // If it could be had, it is ours now, and goes with the file.
+        // A lock that could be had is ours now, and goes with the file.
         flock(&self.file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK)
     }
 

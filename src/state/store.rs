@@ -73,7 +73,7 @@ impl Store {
             Err(Unread::Foreign(why)) => {
                 (None, Some(Unusable::Foreign { why, aside: files.set_state_aside() }))
             }
-            // Of a place that is of no use it is said when something is to be kept there.
+            // That the place is of no use is told when something is to be kept there.
             Err(Unread::Failed(_)) if files.usable().is_err() => (None, None),
             Err(Unread::Failed(error)) => (None, Some(Unusable::Unreadable(error))),
         };
