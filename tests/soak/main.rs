@@ -83,11 +83,18 @@ const AHEAD: &str = "--boottime=172800";
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().map(|it| it.to_string_lossy().into_owned()).collect();
     parts::play(&arguments);
+    heed_hang_ups();
     let options = Options::parse();
     match std::env::var(INSIDE) {
         Ok(inside) => run(&options, abilities(&inside)),
         Err(_) => enter(&arguments),
     }
+}
+
+/// A watchdog that nohup(1) has started leaves SIGHUP ignored, and would not read its file again.
+fn heed_hang_ups() {
+    // SAFETY: no handler is installed, so that no code of ours runs in signal context.
+    unsafe { libc::signal(libc::SIGHUP, libc::SIG_DFL) };
 }
 
 /// Starts this program again in namespaces of its own, as many as there can be.
