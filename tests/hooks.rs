@@ -231,6 +231,22 @@ fn what_one_watchdog_could_not_tell_the_next_one_does() {
     }
 }
 
+/// Its files stay where they are until it ends, and so does what the hook is told of them.
+#[test]
+fn the_hook_is_told_where_the_log_is_that_is_written() {
+    let scene = Scene::new();
+    let log_dir = |folder: &str| format!("log_dir = '{}'", scene.path(folder).display());
+    let watchdog = with_hook(&scene, NOTE, &log_dir("log")).without("--log-dir").spawn();
+    let first = scene.wait_running();
+    scene.wait_for("attempt 1 succeeded");
+    with_hook(&scene, NOTE, &log_dir("other"));
+    watchdog.send(Signal::SIGHUP);
+    scene.wait_for("configuration reloaded");
+    send(first, Signal::SIGKILL);
+    let log = scene.path("log").join(format!("{}.log", scene.name()));
+    assert_eq!(variable(&scene, "died", "LOG"), log.to_str().unwrap());
+}
+
 /// There is one hook at a time, also where the watchdog of one was killed.
 #[test]
 fn the_hook_of_a_killed_watchdog_is_waited_for() {

@@ -1,6 +1,5 @@
 //! The log's records: each event, in words.
 
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -32,9 +31,6 @@ use crate::time::{by_the_clock, now};
 #[derive(Debug)]
 pub struct LogLines {
     settings: Rc<Settings>,
-    log: PathBuf,
-    output: PathBuf,
-    state: PathBuf,
     lines: Vec<Line>,
     /// What is for the hook.
     heard: Vec<Heard>,
@@ -64,11 +60,9 @@ pub fn oddity(process: &ProcessInfo, old: &Predecessor, subject: Subject) -> Opt
 }
 
 impl LogLines {
-    /// For a watch with these settings. Where its files are does not change until it ends.
+    /// For a watch with these settings.
     pub fn new(settings: &Rc<Settings>) -> Self {
-        let Settings { dirs, name, .. } = &**settings;
-        let (log, output, state) = (dirs.log(name), dirs.output_log(name), dirs.state.clone());
-        LogLines { settings: Rc::clone(settings), log, output, state, lines: Vec::new(), heard: Vec::new() }
+        LogLines { settings: Rc::clone(settings), lines: Vec::new(), heard: Vec::new() }
     }
 
     /// Writes what is kept and worth it.
@@ -102,6 +96,16 @@ impl LogLines {
             self.heard.extend(hook::hear(event, level, &texts, &self.settings, now()));
         }
         self.lines.splice(at..at, lines);
+    }
+
+    /// Where the log is, as it is shown.
+    fn log(&self) -> String {
+        self.settings.dirs.log(&self.settings.name).display().to_string()
+    }
+
+    /// Where the output log is, as it is shown.
+    fn output(&self) -> String {
+        self.settings.dirs.output_log(&self.settings.name).display().to_string()
     }
 
     fn line(&self, event: &Event<'_>) -> Option<Line> {
@@ -254,18 +258,18 @@ impl LogLines {
                 info(format!("has run for {after} (stable_after); failures reset from {forgotten} to 0"))
             }
             AttemptEvent::Recovered(process) => {
-                outcome(format!("running again: {process}; log {}", self.log.display()))
+                outcome(format!("running again: {process}; log {}", self.log()))
             }
             AttemptEvent::Restarted { process, ended, stopped, took } => {
                 let was = was(*stopped, ended.as_ref());
-                let (took, log) = (span(*took), self.log.display());
+                let (took, log) = (span(*took), self.log());
                 outcome(format!("{was}; running again after {took}: {process}; log {log}"))
             }
         }
     }
 
     fn gave_up(&self, it: &GaveUp<'_>) -> Line {
-        let (log, output) = (self.log.display(), self.output.display());
+        let (log, output) = (self.log(), self.output());
         let then = match it.retry {
             // The one record of its run says what to do too.
             Some(pause) if self.settings.limits.once && it.is_kept => {
@@ -284,7 +288,7 @@ impl LogLines {
 
     /// What to do after a give-up, where the record of it does not say so.
     fn what_to_do(&self, it: &GaveUp<'_>) -> Option<Line> {
-        let (resume, output) = (self.settings.order("resume"), self.output.display());
+        let (resume, output) = (self.settings.order("resume"), self.output());
         let output = format!("(output of the start command: {output})");
         Some(it.line(match it.retry {
             Some(_) if self.settings.limits.once => return None,
@@ -319,7 +323,7 @@ impl LogLines {
             ("watching", format!("every {}", span(limits.health_check_interval)))
         };
         let pattern = criteria.pattern.text();
-        info(format!("{what} '{pattern}' {how_often}; {first}; log {}", self.log.display()))
+        info(format!("{what} '{pattern}' {how_often}; {first}; log {}", self.log()))
     }
 
     fn watch(&self, event: &WatchEvent<'_>) -> Line {
@@ -393,7 +397,7 @@ impl LogLines {
 
     fn lasting(&self, lasting: &Lasting<'_>) -> Line {
         let (pattern, name) = (self.settings.criteria.pattern.text(), &self.settings.name);
-        let (output, state) = (self.output.display(), self.state.display());
+        let (output, state) = (self.output(), self.settings.dirs.state.display());
         warn(match lasting {
             Lasting::Unknown(why) => {
                 format!("cannot tell whether it is running: {}; starting nothing until that is known", why.0)

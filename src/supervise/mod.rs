@@ -435,7 +435,8 @@ impl Supervisor {
                     .to_owned(),
             ]),
             Ok(settings) if settings.limits.once => Err(vec!["once cannot be set while it runs".to_owned()]),
-            settings => settings,
+            // Its files stay where they are until it ends.
+            settings => settings.map(|new| Settings { dirs: watched.dirs.clone(), ..new }),
         };
         match settings {
             Ok(settings) => {
