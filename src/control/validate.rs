@@ -40,31 +40,21 @@ pub fn run(asked: &[OsString], user: &User, stderr: &mut Stderr) -> ExitCode {
         let folders: Vec<_> = user.config_folders().iter().map(|it| it.display().to_string()).collect();
         print(&format!("there is no configuration (looked in {})\n", escaped(&folders.join(" and "))));
     }
-    let mut reports: Vec<_> = files.iter().map(|file| read(file, user)).collect();
-    let mut circles: Vec<Vec<Name>> = Vec::new();
-    let ways: Vec<_> = reports.iter().map(|report| circle_of(report, &reports, user)).collect();
-    for (report, way) in reports.iter_mut().zip(ways) {
-        let Some(way) = way else { continue };
-        let is_told = circles.iter().any(|told| way.iter().all(|name| told.contains(name)));
-        if !is_told {
-            let names: Vec<_> = way.iter().map(Name::to_string).collect();
-            let place = report.place.as_deref().unwrap_or_default();
-            let what =
-                format!("{place}: depends_on: a circle: {}; remove one of them", names.join(" \u{2192} "));
-            report.wrong.push(what);
-            circles.push(way);
-        }
-    }
+    let reports: Vec<_> = files.iter().map(|file| read(file, user)).collect();
+    let mut exit = ExitCode::Success;
     for (file, report) in files.iter().zip(&reports) {
+        let wrong: Vec<_> = report.wrong.iter().cloned().chain(circle_of(report, &reports, user)).collect();
         let warnings = report.warnings.iter().map(|it| format!("warning: {it}"));
-        for line in report.wrong.iter().cloned().chain(warnings) {
+        for line in wrong.iter().cloned().chain(warnings) {
             stderr.complain(&line);
         }
-        if report.wrong.is_empty() {
+        if wrong.is_empty() {
             print(&format!("{}: OK\n", escaped(&file.display().to_string())));
+        } else {
+            exit = ExitCode::Usage;
         }
     }
-    if reports.iter().all(|report| report.wrong.is_empty()) { ExitCode::Success } else { ExitCode::Usage }
+    exit
 }
 
 /// All configurations that the user may mean, templates too.
@@ -117,10 +107,10 @@ fn read(asked: &Path, user: &User) -> Report {
     report
 }
 
-/// The way from a configuration back to itself, by what is read already and by the files beside it.
-fn circle_of(report: &Report, reports: &[Report], user: &User) -> Option<Vec<Name>> {
-    let settings = report.settings.as_ref().filter(|settings| !settings.depends_on.is_empty())?;
-    circle(&settings.name, |of| {
+/// What is wrong with a configuration that depends on itself, by what is read already and by the files beside it.
+fn circle_of(report: &Report, reports: &[Report], user: &User) -> Option<String> {
+    let settings = report.settings.as_ref()?;
+    let way = circle(&settings.name, |of| {
         let is_it = |settings: &&Settings| settings.name == *of;
         if let Some(known) = reports.iter().filter_map(|it| it.settings.as_ref()).find(is_it) {
             return known.depends_on.clone();
@@ -129,5 +119,8 @@ fn circle_of(report: &Report, reports: &[Report], user: &User) -> Option<Vec<Nam
             .and_then(|file| read(&file, user).settings)
             .map(|it| it.depends_on)
             .unwrap_or_default()
-    })
+    });
+    let names: Vec<_> = way?.iter().map(Name::to_string).collect();
+    let place = report.place.as_deref().unwrap_or_default();
+    Some(format!("{place}: depends_on: a circle: {}; remove one of them", names.join(" \u{2192} ")))
 }
