@@ -416,6 +416,12 @@ fn habits_and_slips_are_answered_with_what_to_type() {
         (&["pause", "web", "for", "30m"], "did you mean: watchdog pause web --for 30m"),
         (&["pause", "--all", "30m"], "exclude each other; did you mean: watchdog pause --all --for 30m"),
         (&["pause", "web", "--for", "-5m"], "--for '-5m': not a time; give seconds"),
+        (&["pause", "--for", "--all"], "--for needs a value: --for TIME"),
+        (&["logs", "-n", "--all"], "--lines needs a value: --lines N"),
+        (
+            &["-p", "x", "-s", "y", "-i", "--once"],
+            "--health-check-interval needs a value: --health-check-interval TIME",
+        ),
         (&["--retries", "5"], "unknown option '--retries'; did you mean: --max-fail-count 5"),
     ] {
         is_answered(words, said);

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use clap::builder::ValueParser;
+use clap::builder::{OsStringValueParser, TypedValueParser, ValueParser};
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, ValueHint};
 
 use crate::policy::Request;
@@ -167,15 +167,21 @@ fn argument(row: &Row) -> Arg {
         let as_key = (long != row.key).then_some(row.key);
         argument = argument.long(long.to_owned()).aliases(as_key);
     }
-    match row.takes {
-        None => argument.action(ArgAction::SetTrue),
-        Some(takes) => argument
-            .value_name(takes.name)
-            .value_hint(takes.hint)
-            .value_parser(ValueParser::os_string())
-            // -1 is no option, but wrong.
-            .allow_hyphen_values(["TIME", "N", "SIZE"].contains(&takes.name)),
+    let Some(takes) = row.takes else { return argument.action(ArgAction::SetTrue) };
+    let argument = argument.value_name(takes.name).value_hint(takes.hint);
+    match takes.name {
+        "TIME" | "N" | "SIZE" => number(argument),
+        _ => argument.value_parser(ValueParser::os_string()),
     }
+}
+
+/// An option that takes a number of something: -1 is no option, but wrong; and `--all` is one.
+fn number(argument: Arg) -> Arg {
+    let is_value = |typed: OsString| {
+        let is_option = typed.as_encoded_bytes().starts_with(b"--");
+        if is_option { Err("an option in place of a value") } else { Ok(typed) }
+    };
+    argument.allow_hyphen_values(true).value_parser(OsStringValueParser::new().try_map(is_value))
 }
 
 fn flag(name: &'static str, help: &'static str) -> Arg {
@@ -187,7 +193,7 @@ fn values(name: &'static str, takes: &'static str, help: &'static str) -> Arg {
 }
 
 fn time(name: &'static str, help: &'static str) -> Arg {
-    values(name, "TIME", help).long(name).allow_hyphen_values(true)
+    number(values(name, "TIME", help).long(name))
 }
 
 fn command(name: &'static str, about: &'static str) -> clap::Command {
@@ -243,7 +249,7 @@ fn commands() -> [clap::Command; 11] {
         .group(ArgGroup::new("form").args([JSON, WATCH, NAGIOS, PROMETHEUS, TEXTFILE])),
         of_some("logs", "Show the end of the log").args([
             flag("follow", "Show what is written from now on too").short('f'),
-            lines.allow_hyphen_values(true),
+            number(lines),
             flag("output", "Show what start commands write instead"),
         ]),
         of_some("start", "Start a process now; end a pause or a stop"),
@@ -361,8 +367,11 @@ mod tests {
             ["-bash", "--once", "it's", "a b", "$HOME `id` \\ \" ! * ~ #", "", "a\nb\tc", "ü", "=", "-"];
         for text in odd {
             let mut given = Given::default();
-            // Beside -q there is no -v.
-            for row in options().filter(|row| row.key != "quiet") {
+            // Beside -q there is no -v, and no number begins with two dashes.
+            let numbers = ["TIME", "N", "SIZE"];
+            let is_number = |row: &Row| row.takes.is_some_and(|takes| numbers.contains(&takes.name));
+            let is_odd = |row: &&Row| row.key == "quiet" || text.starts_with("--") && is_number(row);
+            for row in options().filter(|row| !is_odd(row)) {
                 given.add(row.key, if row.is_flag() { ON } else { text }, Source::CommandLine);
             }
             let line = command_line(&given, Path::new("watchdog"));

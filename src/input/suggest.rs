@@ -63,7 +63,7 @@ fn instead(other: &clap::Error, words: &[String], user: &User) -> Option<String>
             }
             Some(format!("{} exclude each other", both.join(" and ")))
         }
-        (ErrorKind::InvalidValue, _) if text(ContextKind::InvalidValue) == Some("") => {
+        (ErrorKind::InvalidValue | ErrorKind::ValueValidation, _) => {
             let value = argument?.split_once('<').map_or("", |(_, value)| value.trim_end_matches('>'));
             Some(format!("{0} needs a value: {0} {value}", option?))
         }
