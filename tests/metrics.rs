@@ -240,7 +240,7 @@ fn a_textfile_is_for_all_and_replaced_as_a_whole() {
     let ended = writes(&scene, path);
     let refused =
         format!("watchdog: cannot write --textfile {path}: No such file or directory (os error 2)\n");
-    assert_eq!((ended.code(), ended.stderr), (Some(1), refused));
+    assert_eq!((ended.code(), ended.stderr), (Some(4), refused));
     fs::create_dir(scene.path("metrics")).unwrap();
     let ended = writes(&scene, path);
     assert_eq!((ended.code(), &*ended.stdout, &*ended.stderr), (Some(0), "", ""), "{ended}");
@@ -266,7 +266,7 @@ fn a_textfile_is_for_all_and_replaced_as_a_whole() {
         let refused = format!(
             "watchdog: cannot write --textfile {path}: what is there is not a regular file; give another name, or print it with --prometheus\n"
         );
-        assert_eq!((ended.code(), ended.stderr), (Some(1), refused));
+        assert_eq!((ended.code(), ended.stderr), (Some(4), refused));
         assert!(!file.symlink_metadata().unwrap().is_file());
     }
     assert_eq!(fs::read_to_string(precious).unwrap(), "precious");
@@ -278,7 +278,7 @@ fn what_cannot_be_written_is_an_error() {
     let scene = Scene::new();
     scene.start_actor(&["sleep"]);
     assert_eq!(scene.watchdog().flag("--once").run().code(), Some(0));
-    for (form, status) in [("--prometheus", 1), ("--json", 4), ("--nagios", 3)] {
+    for (form, status) in [("--prometheus", 4), ("--json", 4), ("--nagios", 3)] {
         let through = ["sh", "-c", "exec \"$@\" >/dev/full", "sh"];
         let ended = scene.say_through(&through, &["status", form, scene.name()]);
         assert_eq!(ended.code(), Some(status), "{form}: {ended}");

@@ -41,11 +41,7 @@ pub(super) fn status(asked: Asked, form: &Form) -> Result<ExitCode, Failure> {
         _ => (deliver(&text), "to standard output".to_owned()),
     };
     written.map(|()| exit).map_err(|error| {
-        let exit = match exit {
-            ExitCode::Lsb(_) => ExitCode::Lsb(4),
-            ExitCode::Nagios(_) => ExitCode::Nagios(3),
-            _ => ExitCode::NotDone,
-        };
+        let exit = if *form == Form::Nagios { ExitCode::Nagios(3) } else { ExitCode::Lsb(4) };
         Failure::new(exit, format!("cannot write {to}: {error}"))
     })
 }
