@@ -134,7 +134,7 @@ fn restart(results: &Results, processes: usize) -> Vec<Held> {
             what,
             bound: format!("at most {} ms{}", milliseconds(BEHIND_RUNSV), and_a_scan.unwrap_or_default()),
             processes: Some(processes),
-            measured: format!("{:.2} ms", (ours.as_secs_f64() - runsv.as_secs_f64()) * 1e3),
+            measured: above(ours, runsv),
             is_met: ours <= runsv + BEHIND_RUNSV + scan.unwrap_or_default(),
             why: if scan.is_some() { why.clone() } else { by_more_work(results, processes) },
         }
@@ -267,13 +267,17 @@ fn look(results: &Results, processes: usize) -> Vec<Held> {
         what: "`--once`, static, above a scan",
         bound: format!("at most {} ms", milliseconds(ONCE_ABOVE_SCAN)),
         processes: Some(processes),
-        measured: format!("{:.2} ms", (once.as_secs_f64() - scan.as_secs_f64()) * 1e3),
+        measured: above(once, scan),
         is_met: once <= scan + ONCE_ABOVE_SCAN,
         why: of(Way::Nothing).map_or(String::new(), |nothing| {
             format!(": {} ms are what any program takes to start and end", milliseconds(nothing))
         }),
     });
     [to_c, to_pgrep, once].into_iter().flatten().collect()
+}
+
+fn above(ours: Duration, other: Duration) -> String {
+    ours.checked_sub(other).map_or("nothing".to_owned(), |above| format!("{} ms", milliseconds(above)))
 }
 
 fn time_of(results: &Results, processes: usize, way: Way) -> Option<Duration> {
