@@ -16,7 +16,7 @@ use crate::process::command_lines::command_line;
 use crate::process::criteria::Mismatch;
 use crate::process::oom::OomKills;
 use crate::process::remedy::Remedy;
-use crate::process::scan::{Glimpse, LONGEST_STATUS, Ownership, Proc, Unknown};
+use crate::process::scan::{Glimpse, LONGEST_STATUS, Ownership, Proc, Unknown, unreadable};
 use crate::process::stat::{LONGEST_LINE, Stat};
 use crate::process::termination::Exit;
 use crate::process::{
@@ -42,9 +42,8 @@ pub struct Handle {
     process: ProcessFd,
     /// Its stat, as last read.
     line: Vec<u8>,
-    /// The line up to the state, `PID (NAME) `, when it was last known for what it is: while the line begins so,
-    /// the name has not changed.
-    known: Vec<u8>,
+    /// Under the name that `info` has, it is what it was.
+    is_known: bool,
     /// It does not match any more, and is the same program.
     pub is_renamed: bool,
     /// With what it would.
@@ -164,7 +163,7 @@ fn or_vanished<T>(read: Result<Option<T>, ReadError>, pid: Pid) -> Result<Option
         Ok(read) => Ok(read),
         Err(ReadError::Vanished) => Ok(None),
         Err(ReadError::Refused) => Err(Unknown(format!("cannot read /proc/{pid}"))),
-        Err(ReadError::Blind(error)) => Err(Unknown(format!("cannot read /proc/{pid}: {error}"))),
+        Err(ReadError::Blind(error)) => Err(unreadable(pid, &error)),
     }
 }
 
@@ -173,10 +172,7 @@ impl Handle {
     /// is another's; an error if descriptors or memory ran out, or /proc cannot be read.
     pub fn hold(proc: &Proc, info: ProcessInfo, criteria: &Criteria) -> Result<Option<Self>, Unknown> {
         let Some(process) = ProcessFd::open(proc, info.id())? else { return Ok(None) };
-        let mut handle = Handle::new(proc, info, process);
-        handle.know_as(&handle.info.comm.clone());
-        let check = handle.check(criteria, proc)?;
-        Ok(matches!(check, Check::Alive { .. }).then_some(handle))
+        Handle::new(proc, info, process, true, criteria)
     }
 
     /// Takes hold of what a watch before this one followed: `None` if that has ended, or is something else by
@@ -189,29 +185,30 @@ impl Handle {
         let read = read.map(|info| Some(info).filter(|info| info.started == stored.id.started));
         let Some(info) = or_vanished(read, stored.id.pid)? else { return Ok(None) };
         // What is known of it is what a watch before this one saw: all of it may be new.
-        let mut handle = Handle::new(proc, info, process);
-        let check = handle.check(criteria, proc)?;
-        Ok(matches!(check, Check::Alive { .. }).then_some(handle))
+        Handle::new(proc, info, process, false, criteria)
     }
 
-    fn new(proc: &Proc, info: ProcessInfo, process: ProcessFd) -> Self {
+    fn new(
+        proc: &Proc,
+        info: ProcessInfo,
+        process: ProcessFd,
+        is_known: bool,
+        criteria: &Criteria,
+    ) -> Result<Option<Self>, Unknown> {
         let oom_kills = OomKills::read(&process.entry, proc.root());
-        Handle {
+        let mut handle = Handle {
             info,
             process,
             line: Vec::new(),
-            known: Vec::new(),
+            is_known,
             is_renamed: false,
             remedy: None,
             memory: None,
             reaped: None,
             oom_kills: [oom_kills.clone(), oom_kills],
-        }
-    }
-
-    /// While it has this name, nothing is new.
-    fn know_as(&mut self, comm: &[u8]) {
-        self.known = [format!("{} (", self.info.pid).as_bytes(), comm, b") "].concat();
+        };
+        let check = handle.check(criteria, proc)?;
+        Ok(matches!(check, Check::Alive { .. }).then_some(handle))
     }
 
     pub fn info(&self) -> &ProcessInfo {
@@ -231,50 +228,30 @@ impl Handle {
             Err(Errno::SRCH) => return Ok(Check::Dead),
             Err(error) => return Err(Unknown(format!("cannot read process {}: {error}", self.info.pid))),
         }
-        // On its way out it has given its memory back before it is dead.
-        if let Some(stat) = Stat::parse(&self.line).filter(|stat| !stat.is_ending()) {
-            self.memory = Some(stat.resident());
-        }
-        let has_usual_state =
-            matches!(self.after_known().and_then(<[u8]>::first), Some(b'R' | b'S' | b'D' | b'I'));
-        if !has_usual_state {
-            return self.look_closer(criteria, proc);
-        }
-        let is_anothers = |user| self.process.entry.uid().is_ok_and(|owner| owner != user);
-        Ok(if criteria.user.is_some_and(is_anothers) {
-            Check::Changed
-        } else {
-            Check::Alive { stopped: false }
-        })
-    }
-
-    /// The line from the state on, if what comes before is as it was.
-    fn after_known(&self) -> Option<&[u8]> {
-        if self.known.is_empty() { None } else { self.line.strip_prefix(&self.known[..]) }
-    }
-
-    /// Something about it is new.
-    fn look_closer(&mut self, criteria: &Criteria, proc: &Proc) -> Result<Check, Unknown> {
         let Some(stat) = Stat::parse(&self.line) else {
             return Err(Unknown(format!("cannot parse /proc/{}/stat", self.info.pid)));
         };
+        // On its way out it has given its memory back before it is dead.
+        if !stat.is_ending() {
+            self.memory = Some(stat.resident());
+        }
         if self.process.has_exited(&stat) {
             return Ok(Check::Dead);
         }
         let alive = Check::Alive { stopped: stat.is_stopped() };
-        let is_what_it_is = self.after_known().is_some() || self.recognise(criteria, proc) != Some(false);
-        Ok(if is_what_it_is { alive } else { Check::Changed })
+        let is_anothers = |user| self.process.entry.uid().is_ok_and(|owner| owner != user);
+        let has_changed = if self.is_known && stat.comm == self.info.comm {
+            criteria.user.is_some_and(is_anothers)
+        } else {
+            self.recognise(criteria, proc) == Some(false)
+        };
+        Ok(if has_changed { Check::Changed } else { alive })
     }
 
     /// Whether it still is what is looked for, or is what it was by another name; `None` if that cannot be told.
     fn recognise(&mut self, criteria: &Criteria, proc: &Proc) -> Option<bool> {
-        let line = std::mem::take(&mut self.line);
-        let recognised = Stat::parse(&line).and_then(|stat| self.recognise_by(&stat, criteria, proc));
-        self.line = line;
-        recognised
-    }
-
-    fn recognise_by(&mut self, stat: &Stat<'_>, criteria: &Criteria, proc: &Proc) -> Option<bool> {
+        let line = self.line.clone();
+        let stat = &Stat::parse(&line)?;
         let entry = &self.process.entry;
         let whose = Ownership::read(entry).ok()?;
         let glimpse = Glimpse::of(self.info.pid, whose.user, stat);
@@ -298,7 +275,7 @@ impl Handle {
         self.info.name = identity.name(stat);
         self.info.comm = stat.comm.to_vec();
         self.info.signature = signature;
-        self.know_as(stat.comm);
+        self.is_known = true;
         Some(true)
     }
 
@@ -307,7 +284,7 @@ impl Handle {
     pub fn refresh(&mut self, criteria: &Criteria, proc: &Proc) {
         let _ = reread(&self.process.stat, &mut self.line);
         if self.recognise(criteria, proc) == Some(false) {
-            self.known.clear();
+            self.is_known = false;
         }
     }
 

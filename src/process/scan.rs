@@ -523,7 +523,7 @@ impl Proc {
     }
 }
 
-fn unreadable(pid: Pid, error: &io::Error) -> Unknown {
+pub(super) fn unreadable(pid: Pid, error: &io::Error) -> Unknown {
     Unknown(format!("cannot read /proc/{pid}: {error}"))
 }
 
