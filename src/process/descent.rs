@@ -3,12 +3,12 @@
 
 use std::collections::HashMap;
 
-use crate::process::ProcessId;
 use crate::process::criteria::Mismatch;
 use crate::process::near::By;
 use crate::process::scan::{Candidate, Proc, SHELLS};
 use crate::process::stat::tick;
 use crate::process::termination::Predecessor;
+use crate::process::{ProcessId, open_entry};
 use crate::settings::Criteria;
 use crate::sys::Pid;
 
@@ -143,13 +143,9 @@ impl Proc {
 
     /// The children of a process, where the kernel shows them (`CONFIG_PROC_CHILDREN`).
     fn children(&self, pid: Pid) -> Vec<Pid> {
-        let threads = std::fs::read_dir(self.root().join(pid.to_string()).join("task")).into_iter().flatten();
-        let children = threads
-            .flatten()
-            .take(MOST_THREADS)
-            .filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
-        children
-            .flat_map(|text| text.split(' ').filter_map(|pid| pid.trim().parse().ok()).collect::<Vec<_>>())
-            .collect()
+        let threads = open_entry(self.root(), pid).ok().and_then(|entry| entry.tasks().ok());
+        let threads = threads.into_iter().flatten().flatten().take(MOST_THREADS);
+        let children = threads.flat_map(|thread| thread.children().unwrap_or_default());
+        children.filter_map(|pid| pid.try_into().ok()).collect()
     }
 }
