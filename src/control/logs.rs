@@ -62,7 +62,7 @@ pub fn show(what: &Logs, user: &User, stderr: &mut Stderr) -> Result<ExitCode, F
 
 /// Where a watchdog's log, or that of its start commands, is: where it has written it last, or else where it would.
 fn log_of(files: &Files, output: bool, user: &User) -> PathBuf {
-    let state = files.state().ok();
+    let state = files.state().ok().flatten();
     let written = state.and_then(|state| if output { state.output_log } else { state.log });
     if let Some(log) = written.map(PathBuf::from).filter(|log| log.is_absolute()) {
         return log;

@@ -96,7 +96,7 @@ impl Asker<'_> {
     fn state(&self) -> Result<Option<State>, Failure> {
         match self.files.state_of_this_boot() {
             Ok(state) => Ok(state),
-            Err(Unread::None | Unread::Foreign(_)) => Ok(None),
+            Err(Unread::Foreign(_)) => Ok(None),
             Err(Unread::Failed(error)) => Err(refused(&error, format!("its state cannot be read: {error}"))),
         }
     }

@@ -124,7 +124,7 @@ fn is_over(known: &Known) -> bool {
         .map(|checked| checked.elapsed().unwrap_or_default());
     !known.is_configured
         && age.is_ok_and(|age| age > FORGOTTEN_AFTER)
-        && files.state().is_ok_and(is_ended)
+        && files.state().ok().flatten().is_some_and(is_ended)
         && files.holds(now()).is_empty()
 }
 
@@ -142,7 +142,7 @@ fn snapshot(files: &Files, proc: &Proc) -> Snapshot {
             let live = live(&state, files, proc);
             Snapshot::new(state, files.folder.clone(), &live, now)
         }
-        Ok(None) | Err(Unread::None) => without(Remark::NotChecked),
+        Ok(None) => without(Remark::NotChecked),
         Err(Unread::Foreign(_)) => without(Remark::DamagedState),
         Err(Unread::Failed(error)) => without(Remark::UnreadableState(error.to_string())),
     };

@@ -110,10 +110,8 @@ impl Files {
     }
 
     fn pause_in(&self, file: &str) -> Result<Option<Pause>, Unread> {
-        match self.read(file, |pause: &Pause| pause.version) {
-            Err(Unread::None) => Ok(None),
-            read => read.map(|pause| Some(pause).filter(|pause| self.is_of_this_boot(&pause.boot_id))),
-        }
+        let read = self.read(file, |pause: &Pause| pause.version)?;
+        Ok(read.filter(|pause| self.is_of_this_boot(&pause.boot_id)))
     }
 
     /// The pause while packages are upgraded. One that cannot be read does not count: nobody would end it.

@@ -179,8 +179,6 @@ pub enum Sight {
 /// Why a file was not read.
 #[derive(Debug)]
 pub enum Unread {
-    /// There is none.
-    None,
     /// It is damaged, or none of this version.
     Foreign(String),
     /// It cannot be read.
@@ -316,15 +314,13 @@ impl Files {
         }
     }
 
-    /// The state as it was left, whichever boot it is of.
+    /// The state as it was left, whichever boot it is of, if there is one.
     ///
     /// # Errors
-    /// There is none to be read.
-    pub fn state(&self) -> Result<State, Unread> {
-        match self.read(&self.file("json"), |state: &State| state.version) {
-            Err(Unread::None) => self.state_before().ok_or(Unread::None),
-            read => read,
-        }
+    /// It cannot be read.
+    pub fn state(&self) -> Result<Option<State>, Unread> {
+        let here = self.read(&self.file("json"), |state: &State| state.version)?;
+        Ok(here.or_else(|| self.state_before()))
     }
 
     /// The state in the place where it was before, if it is of this boot.
@@ -332,12 +328,12 @@ impl Files {
         self.before()?.state_of_this_boot().ok().flatten()
     }
 
-    /// The state as it was left, if it is of this boot.
+    /// The state as it was left, if there is one of this boot.
     ///
     /// # Errors
-    /// There is none to be read.
+    /// It cannot be read.
     pub fn state_of_this_boot(&self) -> Result<Option<State>, Unread> {
-        self.state().map(|state| Some(state).filter(|state| self.is_of_this_boot(&state.boot_id)))
+        Ok(self.state()?.filter(|state| self.is_of_this_boot(&state.boot_id)))
     }
 
     /// Replaces the state.
@@ -420,18 +416,29 @@ impl Files {
         }
     }
 
-    /// Reads a file of this program, if it is of this version.
+    /// Reads a file of this program, if there is one.
     ///
     /// # Errors
-    /// There is none, it is of another version or damaged, or it cannot be read.
-    pub(crate) fn read<T: DeserializeOwned>(&self, file: &str, version: fn(&T) -> u32) -> Result<T, Unread> {
-        let text = self.dir().and_then(|dir| dir.read(file)).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Unread::None,
-            io::ErrorKind::InvalidData => Unread::Foreign(error.to_string()),
-            _ => Unread::Failed(error),
-        })?;
+    /// It is of another version or damaged, or it cannot be read.
+    pub(crate) fn read<T: DeserializeOwned>(
+        &self,
+        file: &str,
+        version: fn(&T) -> u32,
+    ) -> Result<Option<T>, Unread> {
+        let text = match self.dir().and_then(|dir| dir.read(file)) {
+            Ok(text) => text,
+            Err(error) => match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => return Ok(None),
+                io::ErrorKind::InvalidData => return Err(Unread::Foreign(error.to_string())),
+                _ => return Err(Unread::Failed(error)),
+            },
+        };
         let read: T = serde_json::from_str(&text).map_err(|error| Unread::Foreign(error.to_string()))?;
-        if version(&read) == VERSION { Ok(read) } else { Err(Unread::Foreign("another version".to_owned())) }
+        if version(&read) == VERSION {
+            Ok(Some(read))
+        } else {
+            Err(Unread::Foreign("another version".to_owned()))
+        }
     }
 }
 
@@ -538,9 +545,9 @@ mod tests {
     fn what_is_written_is_read_and_open_to_all() {
         let folder = tempfile::tempdir().unwrap();
         let files = files(&folder.path().join("made"), "this");
-        assert!(matches!(files.state(), Err(Unread::None)));
+        assert!(matches!(files.state(), Ok(None)));
         files.write_state(&state()).unwrap();
-        assert_eq!(files.state().unwrap(), state());
+        assert_eq!(files.state().unwrap(), Some(state()));
         let path = folder.path().join("made/x.json");
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o644);
         assert_eq!(std::fs::read_dir(folder.path().join("made")).unwrap().count(), 1, "nothing else is left");
@@ -584,7 +591,7 @@ mod tests {
         std::fs::write(folder.path().join("x.json"), b"\xff\xfe").unwrap();
         assert!(matches!(files.state(), Err(Unread::Foreign(_))));
         files.set_state_aside().unwrap();
-        assert!(matches!(files.state(), Err(Unread::None)));
+        assert!(matches!(files.state(), Ok(None)));
         nix::unistd::mkfifo(&folder.path().join("x.json"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert!(files.state().is_err(), "a pipe blocks nobody");
     }
@@ -618,7 +625,7 @@ mod tests {
         let new = folder.path().join(format!("x.json.{}.new", std::process::id()));
         std::fs::create_dir_all(new.join("in the way")).unwrap();
         assert!(files.write_state(&State { restarts: 3, ..state() }).is_err());
-        assert_eq!(files.state().unwrap().restarts, 2);
+        assert_eq!(files.state().unwrap().unwrap().restarts, 2);
     }
 
     #[test]

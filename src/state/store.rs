@@ -69,7 +69,6 @@ impl Store {
     pub fn recall(files: Files, settings: &Settings, proc: &Proc) -> (Self, Recalled) {
         let (written, unusable) = match files.state_of_this_boot() {
             Ok(written) => (written, None),
-            Err(Unread::None) => (None, None),
             Err(Unread::Foreign(why)) => {
                 (None, Some(Unusable::Foreign { why, aside: files.set_state_aside() }))
             }
@@ -471,7 +470,7 @@ mod tests {
         record.restarted();
         let memory = record.state.memory;
         record.end(memory).unwrap();
-        let state = files.state().unwrap();
+        let state = files.state().unwrap().unwrap();
         assert_eq!((state.restarts, state.memory.failures), (u64::MAX, u32::MAX));
         assert!(state.resumed_ms <= now, "'resume' is heard again");
     }

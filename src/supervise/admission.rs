@@ -157,7 +157,7 @@ impl Other {
     /// Who holds the lock.
     pub fn holding(holder: &Holder, settings: &Settings, files: &Files) -> Self {
         let is_it = |run: ProcessId| Some(run.pid) == holder.pid;
-        let state = files.state().ok();
+        let state = files.state().ok().flatten();
         let is_once = state.is_some_and(|state| state.once && state.watchdog.is_some_and(is_it));
         // One that does not say what it does may do the same.
         let is_same = |other: &String| Digest::of(other).is_same(settings.digest());

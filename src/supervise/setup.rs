@@ -256,7 +256,7 @@ fn say_what_was_found(
 
 /// A `--once` run that has been at work for far longer than its settings allow.
 fn stuck_run(settings: &Settings, files: &Files, proc: &Proc) -> Option<ProcessId> {
-    let state = files.state().ok().filter(|state| state.once)?;
+    let state = files.state().ok().flatten().filter(|state| state.once)?;
     let run = state.watchdog.filter(|run| proc.is_alive(*run))?;
     let limits = &settings.limits;
     let attempt = limits.restart_wait_interval + limits.start_timeout + limits.after_stop + KILL_AFTER;
