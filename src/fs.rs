@@ -341,6 +341,12 @@ pub fn identity(about: &Stat) -> (u64, u64) {
     (about.st_dev, about.st_ino)
 }
 
+/// When a file was last written, in milliseconds since 1970 by the wall clock.
+pub fn written_ms(about: &Stat) -> i64 {
+    let nanos = i64::try_from(about.st_mtime_nsec).unwrap_or_default();
+    about.st_mtime.saturating_mul(1000).saturating_add(nanos / 1_000_000)
+}
+
 /// Reads a small file; a pipe or a link that somebody put in its place is neither waited for nor followed.
 ///
 /// # Errors

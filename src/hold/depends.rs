@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::hold::{Held, Hold};
-use crate::policy::{Condition, Life};
+use crate::policy::Life;
 use crate::process::scan::Proc;
 use crate::settings::name::Name;
 use crate::settings::{Settings, template};
 use crate::state::said::Notice;
-use crate::state::{Files, State};
+use crate::state::{Files, State, Status};
 use crate::time::Time;
 
 /// How long it is waited for. Then a start is better than none.
@@ -61,17 +61,11 @@ fn why_not(files: &Files, proc: &Proc) -> Option<&'static str> {
     let Ok(Some(state)) = files.state_of_this_boot() else { return Some("not seen since boot") };
     let process = state.process.as_ref();
     let alive = process.filter(|it| proc.try_is_alive(it.id, it.signature.user).unwrap_or(false));
-    let Some(process) = alive else {
-        return (state.memory.life != Life::Finished).then_some("not running");
-    };
-    let series = state.memory.health.series.filter(|series| series.process.is_same(process.id));
-    match series.map(|series| series.condition) {
-        _ if state.memory.stopping.is_some() => Some("being stopped"),
-        _ if state.said.last(Notice::Stopped).is_some() => Some("suspended"),
-        Some(Condition::Unhealthy) => Some("unhealthy"),
-        Some(Condition::Starting) => Some("starting"),
-        None if state.memory.judging => Some("starting"),
-        Some(Condition::Healthy) | None => None,
+    match alive.map_or(Status::NotRunning, |process| state.up(process.id)) {
+        Status::Running => None,
+        Status::NotRunning if state.memory.life == Life::Finished => None,
+        Status::Stopping => Some("being stopped"),
+        status => Some(status.name()),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::process::criteria::{
 use crate::process::remedy::Remedy;
 use crate::process::scan::{Candidate, Glimpse, Judge, Proc, Tasks, Unknown};
 use crate::process::stat::Stat;
-use crate::process::{Identity, open_entry};
+use crate::process::{Identity, open_entry, read_stat};
 use crate::settings::pattern::Pattern;
 use crate::settings::{Criteria, Subject};
 use crate::sys::Pid;
@@ -82,7 +82,11 @@ impl Proc {
         criteria: &Criteria,
         otherwise: Option<By>,
     ) -> (Vec<Candidate>, Result<bool, Unknown>) {
-        let glimpse = |pid| Glimpse::read(&open_entry(self.root(), pid).ok()?).ok();
+        let glimpse = |pid| {
+            let entry = open_entry(self.root(), pid).ok()?;
+            let user = entry.uid().ok()?;
+            read_stat(&entry.open_relative("stat").ok()?, |stat| Glimpse::of(pid, user, stat)).ok()
+        };
         let glimpses: Vec<_> = pids.filter_map(glimpse).collect();
         let nearness = Nearness::new(criteria, self, otherwise);
         let named = criteria.pid_file.as_deref().map(|path| self.named(path));

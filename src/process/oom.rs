@@ -1,15 +1,14 @@
 //! Whether the kernel ran out of memory: how many processes its OOM killer has ended, of the control group
 //! of one process and on the machine.
 
-use std::fs::OpenOptions;
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use procfs::process::Process;
-use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
+use crate::fs::open_regular;
 use crate::process::cgroup::{self, ControlGroups};
 
 /// Far more than the files that count are long.
@@ -88,9 +87,8 @@ fn counting_files(groups: &ControlGroups, mount: &Path) -> Vec<PathBuf> {
 
 /// The `oom_kill` of a file, and its inode.
 fn count(file: &Path) -> io::Result<(u64, u64)> {
-    // Not to wait for whatever somebody has put there.
-    let flags = crate::sys::custom_flags(OFlags::NONBLOCK);
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(file)?;
+    // Whatever somebody has put there is not waited for.
+    let file = open_regular(file)?.ok_or(io::ErrorKind::InvalidData)?;
     let inode = file.metadata()?.ino();
     let mut text = String::new();
     file.take(LONGEST).read_to_string(&mut text)?;

@@ -12,18 +12,17 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use crate::fs::written_ms;
 use crate::process::command_lines::Reading;
 use crate::process::scan::{Glimpse, Ownership, Proc, Tasks};
 use crate::process::{ProcessId, ProcessInfo, ReadError, parse};
 use crate::settings::Criteria;
 use crate::sys::Pid;
-use crate::time::{Time, clocks_ms, millis, now};
+use crate::time::{Time, clocks_ms, have_been_set_since, millis, now, wall_ms};
 
 /// A file that is older than its process by more than this is not of that process. One that has just been written
 /// may look some milliseconds older.
 const MOST_AGE_MS: i64 = 60_000;
-/// By how many milliseconds the clocks differ from before when one of them has been set.
-const STEP_MS: u64 = 1000;
 /// /proc is mounted as early as process 1 starts, or some seconds after.
 const MOST_MOUNT_MS: u64 = 30_000;
 /// A file that was changed this long ago shows each later change by its times.
@@ -35,8 +34,6 @@ const FILE: Glimpse = Glimpse {
     user: u32::MAX,
     comm: Vec::new(),
     is_bare: true,
-    is_dead: false,
-    is_kernel_thread: false,
 };
 
 /// What a pid file says.
@@ -83,9 +80,8 @@ impl Clocks {
 
     /// When a process has started, in milliseconds by the wall clock, if nobody has set that since.
     fn started_ms(&self, started: Time) -> Option<i64> {
-        let ahead_ms = clocks_ms();
-        let are_same = ahead_ms.abs_diff(self.ahead_ms) < STEP_MS && started >= self.since;
-        are_same.then(|| ahead_ms.saturating_add(millis::signed(started)))
+        let are_same = !have_been_set_since(self.ahead_ms) && started >= self.since;
+        are_same.then(|| clocks_ms().saturating_add(millis::signed(started)))
     }
 }
 
@@ -102,7 +98,7 @@ impl Proc {
             }
         }
         let named = self.read_named(path);
-        let is_settled = |(.., changed_ms): &Stamp| now_ms().saturating_sub(*changed_ms) > SETTLED_MS;
+        let is_settled = |(.., changed_ms): &Stamp| wall_ms().saturating_sub(*changed_ms) > SETTLED_MS;
         let known = stamp.ok().filter(is_settled).zip(named.as_ref().ok());
         self.last_read.replace(known.map(|(stamp, named)| (path.to_owned(), stamp, named.clone())));
         named
@@ -203,14 +199,8 @@ fn read(path: &CStr, follow: OFlags, text: &mut [u8]) -> Result<(usize, (u64, u6
     if FileType::from_raw_mode(about.st_mode) != FileType::RegularFile {
         return Err(Errno::MEDIUMTYPE);
     }
-    let nanos = i64::try_from(about.st_mtime_nsec).unwrap_or_default();
-    let written_ms = about.st_mtime.saturating_mul(1000).saturating_add(nanos / 1_000_000);
-    let written_ms = u64::try_from(written_ms).unwrap_or_default();
+    let written_ms = u64::try_from(written_ms(&about)).unwrap_or_default();
     Ok((rustix::io::read(&file, text)?, (about.st_uid.into(), written_ms)))
-}
-
-fn now_ms() -> i64 {
-    clocks_ms().saturating_add(millis::signed(now()))
 }
 
 /// The file as the kernel knows it without asking a disk or a server, which could make this process wait.
@@ -306,7 +296,7 @@ mod tests {
         let mut reader = Proc::new(proc.0.path()).unwrap();
         let id = ProcessId { pid: 7, started: now() };
         let denied = |reader: &Proc, age_ms| {
-            let named = Named { pid: 7, owner: reader.my_user, written_ms: now_ms() - age_ms };
+            let named = Named { pid: 7, owner: reader.my_user, written_ms: wall_ms() - age_ms };
             reader.denial(&named, id, Ownership { user: reader.my_user, ..Ownership::default() }).is_some()
         };
         // A /proc that was mounted now does not fit to a process 1 that has run for long.

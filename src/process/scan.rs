@@ -93,25 +93,11 @@ pub(super) struct Glimpse {
     pub(super) comm: Vec<u8>,
     /// It has no command line, and will have none.
     pub(super) is_bare: bool,
-    pub(super) is_dead: bool,
-    pub(super) is_kernel_thread: bool,
 }
 
 impl Glimpse {
-    pub(super) fn read(entry: &Process) -> Result<Self, ReadError> {
-        let user = entry.uid()?;
-        read_stat(&entry.open_relative("stat")?, |stat| Self::of(entry.pid, user, stat))
-    }
-
     pub(super) fn of(pid: Pid, user: u32, stat: &Stat<'_>) -> Self {
-        Glimpse {
-            id: stat.id(pid),
-            user,
-            comm: stat.comm.to_vec(),
-            is_bare: stat.is_bare(),
-            is_dead: stat.is_dead(),
-            is_kernel_thread: stat.is_kernel_thread(),
-        }
+        Glimpse { id: stat.id(pid), user, comm: stat.comm.to_vec(), is_bare: stat.is_bare() }
     }
 }
 
@@ -321,16 +307,20 @@ impl Proc {
     /// A first look at a process that may count; `None` if that is enough to see that it does not.
     fn glimpse(&self, pid: Pid, criteria: &Criteria) -> Result<Option<Glimpse>, ReadError> {
         let entry = open_entry(&self.root, pid)?;
-        let glimpse = Glimpse::read(&entry)?;
+        let user = entry.uid()?;
+        let glimpse = read_stat(&entry.open_relative("stat")?, |stat| {
+            let is_ruled_out = stat.is_dead()
+                || !criteria.may_match(stat.comm)
+                || stat.is_kernel_thread() && criteria.pattern.extent() != Extent::Whole
+                || criteria.user.is_some_and(|wanted| user != wanted);
+            (!is_ruled_out).then(|| Glimpse::of(pid, user, stat))
+        })?;
         // Of thousands, the helper is quicker asked for all than each for its namespace.
         let is_one_of_few = criteria.subject == Subject::Name;
         let matters_whose = criteria.namespace == Namespace::Own || criteria.user.is_some();
-        let is_ruled_out = glimpse.is_dead
-            || !criteria.may_match(&glimpse.comm)
-            || glimpse.is_kernel_thread && criteria.pattern.extent() != Extent::Whole
-            || criteria.user.is_some_and(|user| glimpse.user != user)
-            || is_one_of_few && matters_whose && Ownership::read(&entry)?.rules_out(criteria).is_some();
-        Ok((!is_ruled_out).then_some(glimpse))
+        let is_asked = glimpse.is_some() && is_one_of_few && matters_whose;
+        let is_ruled_out = is_asked && Ownership::read(&entry)?.rules_out(criteria).is_some();
+        Ok(glimpse.filter(|_| !is_ruled_out))
     }
 
     /// A closer look at each of these, and whether the command lines of all could be asked for.

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::hold::{Held, Hold};
-use crate::policy::{Condition, Life};
-use crate::process::ProcessId;
+use crate::policy::Life;
 use crate::state::said::Notice;
+pub use crate::state::Status;
 use crate::state::{Sight, State};
 use crate::sys::Pid;
 use crate::time::Time;
@@ -32,39 +32,6 @@ pub struct Snapshot {
     pub watcher: Watcher,
     /// What its state file has, if there is one of this boot.
     pub state: Option<Box<State>>,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Status {
-    Running,
-    /// It runs, and no attempt or probe has been judged well yet.
-    Starting,
-    Unhealthy,
-    Suspended,
-    Stopping,
-    NotRunning,
-    #[default]
-    Unknown,
-}
-
-impl Status {
-    /// There is a process.
-    pub fn is_up(self) -> bool {
-        !matches!(self, Status::NotRunning | Status::Unknown)
-    }
-
-    /// As people and scripts read it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Status::Running => "running",
-            Status::Starting => "starting",
-            Status::Unhealthy => "unhealthy",
-            Status::Suspended => "suspended",
-            Status::Stopping => "stopping",
-            Status::NotRunning => "not running",
-            Status::Unknown => "unknown",
-        }
-    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,25 +150,11 @@ impl Snapshot {
     }
 }
 
-/// How the process is that runs.
-fn up(state: &State, process: ProcessId) -> Status {
-    let memory = &state.memory;
-    let series = memory.health.series.filter(|series| series.process.is_same(process));
-    match series.map(|series| series.condition) {
-        _ if memory.stopping.is_some() => Status::Stopping,
-        _ if state.said.last(Notice::Stopped).is_some() => Status::Suspended,
-        Some(Condition::Unhealthy) => Status::Unhealthy,
-        Some(Condition::Starting) => Status::Starting,
-        _ if memory.judging => Status::Starting,
-        Some(Condition::Healthy) | None => Status::Running,
-    }
-}
-
 /// Whether it runs, since when, and what there is to say to that.
 fn status(state: &State, live: &Live) -> (Status, Option<Time>, Option<Remark>) {
     match (state.process.as_ref(), &live.process) {
         (Some(_), Err(why)) => (Status::Unknown, None, Some(Remark::Hidden(why.clone()))),
-        (Some(process), Ok(true)) => (up(state, process.id), Some(process.id.started), None),
+        (Some(process), Ok(true)) => (state.up(process.id), Some(process.id.started), None),
         // It has ended since the last check, and another may have taken its place.
         (Some(_), Ok(false)) if live.watcher == Watcher::Nobody || state.sight == Sight::Running => {
             (Status::NotRunning, None, Some(Remark::EndedSinceCheck))

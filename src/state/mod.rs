@@ -22,8 +22,8 @@ use rustix::fs::OFlags;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::fs::{Dir, Trust, WaitFor};
-use crate::policy::Memory;
+use crate::fs::{Dir, Trust, WaitFor, written_ms};
+use crate::policy::{Condition, Memory};
 use crate::probe::heartbeat::Heartbeat;
 use crate::process::oom::OomKills;
 use crate::process::scan::Proc;
@@ -35,7 +35,7 @@ use crate::settings::name::Name;
 use crate::state::counters::Counters;
 use crate::state::held::Held;
 use crate::state::history::{Deaths, LastExit, LastStart};
-use crate::state::said::Said;
+use crate::state::said::{Notice, Said};
 use crate::sys::Pid;
 use crate::time::{Time, millis};
 
@@ -143,6 +143,53 @@ impl State {
     /// What is kept of the settings.
     pub fn digest(&self) -> Digest {
         Digest { version: self.settings_version, number: self.settings }
+    }
+
+    /// How the process is that runs.
+    pub fn up(&self, process: ProcessId) -> Status {
+        let series = self.memory.health.series.filter(|series| series.process.is_same(process));
+        match series.map(|series| series.condition) {
+            _ if self.memory.stopping.is_some() => Status::Stopping,
+            _ if self.said.last(Notice::Stopped).is_some() => Status::Suspended,
+            Some(Condition::Unhealthy) => Status::Unhealthy,
+            Some(Condition::Starting) => Status::Starting,
+            _ if self.memory.judging => Status::Starting,
+            Some(Condition::Healthy) | None => Status::Running,
+        }
+    }
+}
+
+/// How it is with the process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Status {
+    Running,
+    /// It runs, and no attempt or probe has been judged well yet.
+    Starting,
+    Unhealthy,
+    Suspended,
+    Stopping,
+    NotRunning,
+    #[default]
+    Unknown,
+}
+
+impl Status {
+    /// There is a process.
+    pub fn is_up(self) -> bool {
+        !matches!(self, Status::NotRunning | Status::Unknown)
+    }
+
+    /// As people and scripts read it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Running => "running",
+            Status::Starting => "starting",
+            Status::Unhealthy => "unhealthy",
+            Status::Suspended => "suspended",
+            Status::Stopping => "stopping",
+            Status::NotRunning => "not running",
+            Status::Unknown => "unknown",
+        }
     }
 }
 
@@ -371,11 +418,7 @@ impl Files {
     /// When a check was last made, or `state`, which is what there is, was last written. The file's time is by the
     /// wall clock as it was then, and nothing is made of that as it is now.
     pub fn checked(&self, state: &State) -> Time {
-        let (now, about) = (crate::time::now(), self.about_state());
-        let touched = about.map(|about| {
-            let nanos = i64::try_from(about.st_mtime_nsec).unwrap_or_default();
-            about.st_mtime.saturating_mul(1000).saturating_add(nanos / 1_000_000)
-        });
+        let (now, touched) = (crate::time::now(), self.about_state().map(|about| written_ms(&about)));
         match (touched, state.clocks_ms) {
             (Some(touched), Some(clocks)) => {
                 let touched = u64::try_from(touched.saturating_sub(clocks)).map(Time::from_millis);
@@ -384,7 +427,7 @@ impl Files {
             }
             // Of a version that did not note how the clocks were.
             (Some(touched), None) => {
-                let age = crate::time::clocks_ms().saturating_add(crate::time::millis::signed(now)) - touched;
+                let age = crate::time::wall_ms().saturating_sub(touched);
                 now.saturating_sub(Time::from_millis(u64::try_from(age).unwrap_or_default()))
             }
             (None, _) => state.written_ms.min(now),

@@ -16,10 +16,8 @@ use crate::state::held::{Held, Hold};
 use crate::state::history::{Deaths, LastExit, Tally};
 use crate::state::said::{Notice, Told};
 use crate::state::{Files, Sight, State, Unread, VERSION};
-use crate::time::{Time, clocks_ms, millis, now};
+use crate::time::{Time, clocks_ms, have_been_set_since, millis, now};
 
-/// By how many milliseconds the clocks differ from before when one of them has been set; a leap second does no harm.
-const STEP_MS: u64 = 1000;
 /// A hold that ends by the wall clock ends a little later or earlier each time that this is counted.
 const SAME_END: Time = Time::from_secs(1);
 /// How many other settings are kept in mind.
@@ -178,7 +176,7 @@ impl Store {
     /// Whether the wall clock has been set since the file was written, whose time would say something else then: it
     /// is to be written anew.
     fn has_other_clocks(&mut self) -> bool {
-        let is_other = self.state.clocks_ms.unwrap_or_default().abs_diff(clocks_ms()) > STEP_MS;
+        let is_other = have_been_set_since(self.state.clocks_ms.unwrap_or_default());
         if is_other {
             self.written = None;
         }

@@ -17,6 +17,9 @@ pub mod millis;
 const ZONES: [&str; 4] =
     ["/usr/share/zoneinfo", "/share/zoneinfo", "/etc/zoneinfo", "/usr/share/lib/zoneinfo"];
 
+/// By how many milliseconds the clocks differ from before when one of them has been set; a leap second does no harm.
+const STEP_MS: u64 = 1000;
+
 /// No clock that is right shows an earlier date: this version was made then.
 const MADE: Option<NaiveDate> = NaiveDate::from_ymd_opt(2026, 11, 26);
 
@@ -38,9 +41,18 @@ pub fn awake() -> Duration {
 
 /// What the wall clock is ahead of the clock of [`Time`], in milliseconds. Whoever sets the clock changes it.
 pub fn clocks_ms() -> i64 {
+    wall_ms().saturating_sub(millis::signed(now()))
+}
+
+/// Whether one of the clocks has been set since the wall clock was ahead so much.
+pub fn have_been_set_since(ahead_ms: i64) -> bool {
+    ahead_ms.abs_diff(clocks_ms()) > STEP_MS
+}
+
+/// What the wall clock shows, in milliseconds since 1970.
+pub fn wall_ms() -> i64 {
     let wall = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
-    let wall = wall.tv_sec.saturating_mul(1000).saturating_add(wall.tv_nsec / 1_000_000);
-    wall.saturating_sub(millis::signed(now()))
+    wall.tv_sec.saturating_mul(1000).saturating_add(wall.tv_nsec / 1_000_000)
 }
 
 /// When the machine was booted, by the wall clock, since 1970, in whole seconds. The kernel tells the same each time until
