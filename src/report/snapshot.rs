@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::hold::{Held, Hold};
 use crate::policy::Life;
-use crate::state::said::Notice;
 pub use crate::state::Status;
+use crate::state::said::Notice;
 use crate::state::{Sight, State};
 use crate::sys::Pid;
 use crate::time::Time;

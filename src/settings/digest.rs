@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use serde::{Deserialize, Serialize};
+
 use crate::settings::Settings;
 use crate::settings::name::fnv;
 use crate::settings::table;
@@ -10,12 +12,14 @@ use crate::settings::table;
 const VERSION: u32 = 1;
 
 /// What the state file keeps of a fingerprint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digest {
-    /// The version of the fingerprint; 0 for one that says none.
-    pub version: u32,
     /// A number that changes with it.
+    #[serde(rename = "settings")]
     pub number: u64,
+    /// The version of the fingerprint; 0 for one that says none.
+    #[serde(rename = "settings_version", default)]
+    pub version: u32,
 }
 
 impl Settings {

@@ -57,11 +57,9 @@ pub struct State {
     /// The version of the program that watches.
     #[serde(default)]
     pub program_version: String,
-    /// A number that changes with the settings that decide.
-    pub settings: u64,
-    /// The version of that.
-    #[serde(default)]
-    pub settings_version: u32,
+    /// What is kept of the settings that decide.
+    #[serde(flatten)]
+    pub digest: Digest,
     /// Each run is one check (`--once`).
     pub once: bool,
     /// Time between two checks of a long-running watch.
@@ -130,7 +128,7 @@ pub struct State {
     /// By how much the wall clock was ahead of the clock of all times here when this was written.
     pub clocks_ms: Option<i64>,
     /// The other settings that were tried since the process was last seen to run: each the number of
-    /// `settings`, the last one at the end.
+    /// `settings` in the file, the last one at the end.
     #[serde(default)]
     pub seen: Vec<u64>,
     /// Where its log is, unless that is no text.
@@ -140,11 +138,6 @@ pub struct State {
 }
 
 impl State {
-    /// What is kept of the settings.
-    pub fn digest(&self) -> Digest {
-        Digest { version: self.settings_version, number: self.settings }
-    }
-
     /// How the process is that runs.
     pub fn up(&self, process: ProcessId) -> Status {
         let series = self.memory.health.series.filter(|series| series.process.is_same(process));
@@ -532,8 +525,7 @@ mod tests {
             boot_id: "this".into(),
             process_name: "^x".into(),
             program_version: "1.2.3".into(),
-            settings: 7,
-            settings_version: 1,
+            digest: Digest { number: 7, version: 1 },
             once: false,
             interval_ms: ms(1000),
             watchdog: Some(ProcessId { pid: 4, started: ms(40) }),

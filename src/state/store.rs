@@ -10,7 +10,6 @@ use crate::process::scan::Proc;
 use crate::process::termination::{Exit, Predecessor, Termination};
 use crate::process::{ProcessId, ProcessInfo, StoredProcess, own_start};
 use crate::settings::Settings;
-use crate::settings::digest::Digest;
 use crate::state::counters::{self, Counters};
 use crate::state::held::{Held, Hold};
 use crate::state::history::{Deaths, LastExit, Tally};
@@ -75,9 +74,9 @@ impl Store {
             Err(Unread::Failed(error)) => (None, Some(Unusable::Unreadable(error))),
         };
         let (state, ended) = next(written.clone(), &files, settings, proc);
-        let is_same = written.as_ref().is_some_and(|old| old.digest().is_same(state.digest()));
+        let is_same = written.as_ref().is_some_and(|old| old.digest.is_same(state.digest));
         let followed_before = state.process.clone().filter(|_| is_same);
-        let in_turn = written.as_ref().is_some_and(|old| old.seen.contains(&state.settings));
+        let in_turn = written.as_ref().is_some_and(|old| old.seen.contains(&state.digest.number));
         let (has_counted, before_launcher) = (false, None);
         let store = Store { files, state, written, has_counted, before_launcher, followed_before };
         (store, Recalled { unusable, ended, in_turn })
@@ -356,10 +355,10 @@ fn next(
 fn kept(old: State, settings: &Settings) -> State {
     let (now, digest) = (now(), settings.digest());
     let is_same_process = old.process_name == settings.criteria.pattern.text();
-    let is_same = old.digest().is_same(digest);
+    let is_same = old.digest.is_same(digest);
     // Two lines in turn are no new beginning each time.
     let is_known = is_same || old.seen.contains(&digest.number);
-    let others = old.seen.iter().copied().chain((!is_same).then_some(old.settings));
+    let others = old.seen.iter().copied().chain((!is_same).then_some(old.digest.number));
     let mut seen: Vec<_> = others.filter(|seen| *seen != digest.number).collect();
     seen.drain(..seen.len().saturating_sub(MOST_SEEN));
     let memory = match (is_known, is_same_process) {
@@ -396,7 +395,6 @@ fn kept(old: State, settings: &Settings) -> State {
 fn begun(old: Option<State>, files: &Files, settings: &Settings) -> State {
     let Settings { criteria, limits, dirs, name, .. } = settings;
     let text = |path: PathBuf| path.into_os_string().into_string().ok();
-    let Digest { version: settings_version, number } = settings.digest();
     let (pid, started) = (crate::sys::own_pid(), own_start().unwrap_or_default());
     let new = || State { since_ms: now(), ..State::default() };
     State {
@@ -405,8 +403,7 @@ fn begun(old: Option<State>, files: &Files, settings: &Settings) -> State {
         boot_id: files.boot_id(),
         process_name: criteria.pattern.text().to_owned(),
         program_version: env!("CARGO_PKG_VERSION").to_owned(),
-        settings: number,
-        settings_version,
+        digest: settings.digest(),
         once: limits.once,
         interval_ms: limits.health_check_interval,
         watchdog: Some(ProcessId { pid, started }),
@@ -423,6 +420,7 @@ mod tests {
     use super::*;
     use crate::policy::{HealthMemory, Stopping, Then, Why};
     use crate::process::Signature;
+    use crate::settings::digest::Digest;
     use crate::settings::dirs::User;
     use crate::settings::given::{Given, Source};
     use std::path::Path;
@@ -485,7 +483,8 @@ mod tests {
         for (number, version, is_same) in
             [(7, None, true), (7, Some(1), false), (ours, Some(1), true), (7, Some(2), true)]
         {
-            let state = State { settings: number, memory, ..begun(None, &files, &settings) };
+            let digest = Digest { number, ..settings.digest() };
+            let state = State { digest, memory, ..begun(None, &files, &settings) };
             let mut state = serde_json::to_value(&state).unwrap();
             match version {
                 Some(version) => state["settings_version"] = version.into(),
@@ -494,7 +493,7 @@ mod tests {
             std::fs::write(folder.path().join("x.json"), state.to_string()).unwrap();
             let next = preview(&files, &settings, &proc);
             assert_eq!(next.memory.failures == 2, is_same, "{number}, {version:?}");
-            assert_eq!(next.digest(), settings.digest());
+            assert_eq!(next.digest, settings.digest());
         }
     }
 
@@ -518,7 +517,8 @@ mod tests {
         };
         let lasts = |memory: Memory| (memory.ours, memory.stopping, memory.version, memory.window_stopped);
         for (number, is_known) in [(settings.digest().number, true), (7, false)] {
-            let state = State { settings: number, memory, noted: vec![id], ..begun(None, &files, &settings) };
+            let digest = Digest { number, ..settings.digest() };
+            let state = State { digest, memory, noted: vec![id], ..begun(None, &files, &settings) };
             files.write_state(&state).unwrap();
             let (mut record, _) = Store::recall(files.clone(), &settings, &proc);
             record.forget_give_up();

@@ -169,7 +169,7 @@ impl Other {
     /// watchdog that begins just then.
     pub fn running(state: &State, settings: &Settings, proc: &Proc) -> Option<Self> {
         let it = state.watchdog.filter(|it| proc.is_alive(*it))?;
-        let has_same_settings = state.digest().is_same(settings.digest());
+        let has_same_settings = state.digest.is_same(settings.digest());
         Some(Other { pid: Some(it.pid), has_same_settings, is_once: state.once })
     }
 }
