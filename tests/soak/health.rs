@@ -265,7 +265,7 @@ impl World {
 
     /// Requests that have an answer, and those that should.
     pub fn look_at_requests(&mut self, at: usize) {
-        let now = self.clock.now();
+        let (now, blind) = (self.clock.now(), self.was_blind);
         for (pid, word, since) in std::mem::take(&mut self.instances[at].known.health.requests) {
             let name = self.instances[at].name.clone();
             let is_late = now > since + ANSWER + self.leniency(since);
@@ -284,7 +284,7 @@ impl World {
                         "start" if is_done => known.health.owed_start = None,
                         _ => {}
                     }
-                    let is_lost = known.forgetful || known.unheeded;
+                    let is_lost = known.forgetful || known.unheeded || blind;
                     self.tell(&format!("watchdog {word} {name}: {status}"));
                     self.summary.checked("a request ends, done or not");
                     if !(matches!(status.code(), Some(0 | 1)) || is_lost && status.code().is_some()) {
