@@ -61,11 +61,11 @@ pub fn run(job: &Job, stderr: &mut Stderr) -> ExitCode {
 
 /// What the start command's environment has besides, and why it is not known who that is of.
 fn environment(profile: &Profile) -> (Vec<Vec<String>>, Option<String>) {
-    let mut added = Login::look_up(now()).completed(now());
+    let mut added = Login::look_up().completed();
     let mut unknown = None;
     if let Some(run_as) = &profile.run_as {
-        let mut account = Account::look_up(run_as, now());
-        account.wait(now());
+        let mut account = Account::look_up(run_as);
+        account.wait();
         added.retain(|(name, _)| *name == "PATH");
         match account.identity() {
             Ok(identity) => added.splice(0..0, identity.environment.clone()).for_each(drop),
@@ -152,7 +152,7 @@ impl Page {
         let (start_command, place) =
             (&settings.criteria.start_command, Place::new(&settings.profile, Path::new("")));
         warnings.extend(program::doubt("start command", start_command, &place));
-        warnings.extend(Doubts::begin(start_command, &place, now()).wait(now()));
+        warnings.extend(Doubts::begin(start_command, &place).wait());
         warnings.extend(settings.doubt_other_programs(Path::new("")));
         warnings.extend(unknown);
         warnings.extend(not_passed_on(settings));

@@ -13,7 +13,6 @@ use crate::settings::dirs::User;
 use crate::settings::given::{Given, ON, Source};
 use crate::state::owed::Report;
 use crate::supervise::hooks;
-use crate::task::Ended;
 use crate::task::account::Login;
 use crate::text::{escaped, span};
 use crate::time::now;
@@ -35,19 +34,16 @@ pub fn run(config: &OsStr, user: &User, stderr: &mut Stderr) -> Result<ExitCode,
         )
         .into());
     };
-    let login = Login::look_up(now()).completed(now());
+    let login = Login::look_up().completed();
     let report = Report { output: OutputLog::of(&settings).end(), ..hook::test(&settings, now()) };
-    let mut task = hooks::run(command, &report, &settings, &user.cwd, &login, now())
+    let mut task = hooks::run(command, &report, &settings, &user.cwd, &login)
         .map_err(|error| format!("the hook cannot be run: {error}"))?;
-    let Some(Ended(status)) = task.wait() else {
+    if task.wait().is_none() {
         return Err(Failure::new(ExitCode::Usage, "the hook was killed, and is still there"));
-    };
-    let end = hooks::end(&task, status, now());
-    let how = if end.took >= hooks::TIMEOUT {
-        format!("was killed after {}, which is how long a hook may take", span(hooks::TIMEOUT))
-    } else {
-        ended(&end)
-    };
+    }
+    let end = hooks::end(&task);
+    let killed = |time| format!("was killed after {}, which is how long a hook may take", span(time));
+    let how = end.timeout.map_or_else(|| ended(&end), killed);
     let output = task.output();
     let wrote = if output.trim().is_empty() {
         "nothing".to_owned()

@@ -6,8 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::hold::{Held, Hold};
-use crate::task::{Output, Task, environment};
-use crate::time::Time;
+use crate::task::{self, Output, Task, environment};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -23,30 +22,25 @@ pub struct Shutdown {
 
 impl Shutdown {
     /// Asks, where systemd runs.
-    pub fn ask(&mut self, now: Time) {
+    pub fn ask(&mut self) {
         if self.systemctl.is_none() && Path::new(SYSTEMD).is_dir() {
-            self.run("systemctl", now);
+            self.run("systemctl");
         }
     }
 
-    fn run(&mut self, systemctl: impl AsRef<Path>, now: Time) {
+    fn run(&mut self, systemctl: impl AsRef<Path>) {
         let mut command = Command::new(systemctl.as_ref());
         environment::complete(&mut command);
         command.arg("is-system-running");
-        self.systemctl = Task::run(command, Output::Captured, Some(PATIENCE), now).ok();
+        self.systemctl = Task::run(command, Output::Captured, Some(PATIENCE)).ok();
     }
 
     /// Takes note of the answer, if it is there. One that nobody gives changes nothing.
-    pub fn hear(&mut self, now: Time) {
-        let Some(systemctl) = &mut self.systemctl else { return };
-        if systemctl.ended(now, |_| false).is_none() {
-            return;
+    pub fn hear(&mut self) {
+        match task::answer(&mut self.systemctl).as_deref().map(str::trim) {
+            None | Some("" | "unknown") => {}
+            Some(answer) => self.is_under_way = answer == "stopping",
         }
-        match systemctl.output().trim() {
-            "" | "unknown" => {}
-            answer => self.is_under_way = answer == "stopping",
-        }
-        self.systemctl = None;
     }
 
     /// What was asked, while there is no answer.
@@ -55,12 +49,12 @@ impl Shutdown {
     }
 
     /// The hold, if the last answer was that. Then it is asked again, for the next time.
-    pub fn hold(&mut self, now: Time) -> Option<Held> {
-        self.hear(now);
+    pub fn hold(&mut self) -> Option<Held> {
+        self.hear();
         if !self.is_under_way {
             return None;
         }
-        self.ask(now);
+        self.ask();
         Some(Held::new(Hold::Shutdown, None))
     }
 
@@ -73,7 +67,6 @@ impl Shutdown {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::now;
 
     /// What comes of an answer, after one that was `stopping`.
     fn after(shutdown: &mut Shutdown, script: &str) -> bool {
@@ -82,10 +75,10 @@ mod tests {
         // Written by a process of its own: children of other tests may hold open what this one writes.
         let write = r#"printf '#!/bin/sh\n%s\n' "$1" > "$0"; chmod +x "$0""#;
         assert!(Command::new("sh").args(["-c", write]).arg(&path).arg(script).status().unwrap().success());
-        shutdown.run(&path, now());
+        shutdown.run(&path);
         while shutdown.question().is_some() {
             std::thread::sleep(Duration::from_millis(5));
-            shutdown.hear(now());
+            shutdown.hear();
         }
         shutdown.is_under_way
     }
@@ -104,7 +97,7 @@ mod tests {
         ] {
             assert_eq!(after(&mut shutdown, script), is_under_way, "{script}");
         }
-        shutdown.run("/none/systemctl", now());
-        assert!(shutdown.question().is_none() && shutdown.hold(now()).is_none());
+        shutdown.run("/none/systemctl");
+        assert!(shutdown.question().is_none() && shutdown.hold().is_none());
     }
 }

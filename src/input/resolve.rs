@@ -15,7 +15,7 @@ use crate::settings::{Autorestart, SettingError, Settings};
 use crate::state::Files;
 use crate::supervise::Reload;
 use crate::sys::PROC;
-use crate::time::{boot_id, now};
+use crate::time::boot_id;
 
 /// What there is to do.
 pub struct Job {
@@ -109,7 +109,7 @@ fn ask(given: &mut Given, user: &User, stderr: &mut Stderr) -> Result<(), Vec<St
     let place = Place::new(&settings.profile, Path::new(""));
     let doubt = |start_command: &str| {
         let program = program::doubt("start command", start_command, &place);
-        program.or_else(|| Doubts::begin(start_command, &place, now()).wait(now()))
+        program.or_else(|| Doubts::begin(start_command, &place).wait())
     };
     prompt::ask(given, settings, answers, stderr, at_terminal, look_up, doubt)
         .map_err(|wrong| said(&wrong))?;

@@ -14,9 +14,8 @@ use crate::process::ProcessId;
 use crate::process::termination::signal_name;
 use crate::settings::check::{Builtin, Check};
 use crate::settings::name::Name;
-use crate::task::{self, Ended, Output, Surroundings, Task, environment};
+use crate::task::{self, Ended, KILL_PATIENCE, Output, Surroundings, Task, environment};
 use crate::text::span;
-use crate::time::{Time, now};
 
 /// This program, whatever has become of its file.
 pub const OWN_PROGRAM: &str = "/proc/self/exe";
@@ -27,8 +26,6 @@ const BY_SIGNAL: i32 = 128;
 const SIGNALS: RangeInclusive<i32> = 1..=64;
 /// A machine is overloaded whose processes wait for so many percent of ten seconds.
 const OVERLOAD: f32 = 60.0;
-/// What is killed has ended by then, unless it hangs in the kernel.
-const KILL_PATIENCE: Duration = Duration::from_secs(1);
 /// How much is quoted of what a probe wrote.
 const LONGEST_QUOTE: usize = 300;
 
@@ -37,10 +34,7 @@ const LONGEST_QUOTE: usize = 300;
 pub struct Probe {
     pub process: ProcessId,
     pub task: Task,
-    timeout: Duration,
     check: Check,
-    /// Its time was up.
-    overran: bool,
 }
 
 /// What runs a check. One that is built in has a limit of its own, which must not come first: it would hide that
@@ -71,31 +65,24 @@ impl Probe {
     ) -> io::Result<Self> {
         let mut command = command_of(check, timeout);
         command.env("WATCHDOG_NAME", name.to_string()).env("WATCHDOG_PROCESS_PID", process.pid.to_string());
-        let task = surroundings.run(command, Output::CapturedWithErrors, Some(timeout), now(), || ())?;
-        Ok(Probe { process, task, timeout, check: check.clone(), overran: false })
-    }
-
-    /// It was killed a while ago and is still there.
-    pub fn is_stuck(&self, now: Time) -> bool {
-        self.overran && now >= self.task.began() + self.timeout + KILL_PATIENCE
+        let task = surroundings.run(command, Output::CapturedWithErrors, Some(timeout), || ())?;
+        Ok(Probe { process, task, check: check.clone() })
     }
 
     /// What it has found, once it has ended. `previous` is the heartbeat that the last one saw, and `proc` tells
     /// whether the machine is overloaded.
-    pub fn ended(&mut self, now: Time, previous: Option<&Heartbeat>, proc: &Path) -> Option<Finding> {
-        self.overran |= self.task.deadline().is_some_and(|deadline| now >= deadline);
-        let Ended(status) = self.task.ended(now, |_| false)?;
+    pub fn ended(&mut self, previous: Option<&Heartbeat>, proc: &Path) -> Option<Finding> {
+        let Ended(status) = self.task.ended()?;
         let output = self.task.output();
         if matches!(self.check, Check::Builtin(Builtin::File(_))) {
             if let Some(beat) = Heartbeat::in_output(&output) {
                 return Some(heartbeat(beat, previous));
             }
         }
-        let was_killed = status.is_some_and(|status| status.signal() == Some(libc::SIGKILL));
-        let (result, how) = if self.overran && was_killed {
+        let (result, how) = if let Some(timeout) = self.task.overran() {
             let overloaded = is_overloaded(&proc.join("pressure"));
             let load = if overloaded { " on an overloaded machine" } else { "" };
-            let how = format!("did not end within {} (probe_timeout){load}", span(self.timeout));
+            let how = format!("did not end within {} (probe_timeout){load}", span(timeout));
             (ProbeResult::TimedOut { overloaded }, how)
         } else {
             self.judged(status)
@@ -166,6 +153,7 @@ fn is_overloaded(pressure: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::{Time, now};
 
     #[test]
     fn a_built_in_check_has_more_time_than_the_watch_gives_it() {
@@ -184,7 +172,7 @@ mod tests {
         let mut probe = Probe::begin(&check, process, &name, timeout, surroundings).unwrap();
         let deadline = now() + Duration::from_secs(30);
         while now() < deadline {
-            if let Some(finding) = probe.ended(now(), None, Path::new("/nowhere")) {
+            if let Some(finding) = probe.ended(None, Path::new("/nowhere")) {
                 return finding;
             }
             std::thread::sleep(Duration::from_millis(1));

@@ -16,7 +16,7 @@ use crate::process::stat::Stat;
 use crate::sys::{PROC, Pid};
 use crate::task::{Output, Task};
 use crate::text::{plural, span};
-use crate::time::Time;
+use crate::time::{Time, now};
 
 /// The word by which this program knows that it is that child.
 const WORD: &str = "evidence";
@@ -37,14 +37,14 @@ pub struct CpuTime {
 ///
 /// # Errors
 /// No child could be created.
-pub fn gather(process: ProcessId, since: Option<CpuTime>, now: Time) -> io::Result<Task> {
+pub fn gather(process: ProcessId, since: Option<CpuTime>) -> io::Result<Task> {
     let mut command = own_program();
     command.arg(WORD).arg(process.pid.to_string());
     if let Some(since) = since {
         command.arg(since.used.as_millis().to_string());
-        command.arg(now.saturating_sub(since.at).as_millis().to_string());
+        command.arg(now().saturating_sub(since.at).as_millis().to_string());
     }
-    Task::run(command, Output::Captured, Some(PATIENCE), now)
+    Task::run(command, Output::Captured, Some(PATIENCE))
 }
 
 /// If this program was run by [`gather`]: prints what it asks for.

@@ -147,8 +147,8 @@ pub enum WatchEvent<'a> {
 /// Why people were not told of an event.
 #[derive(Debug)]
 pub enum HookFailure<'a> {
-    /// The hook did not succeed; or it was killed when this time was up.
-    Ended { event: HookEvent, end: &'a CommandEnd, timeout: Option<Duration> },
+    /// The hook did not succeed.
+    Ended { event: HookEvent, end: &'a CommandEnd },
     /// It could not be created; for want of resources, that is tried again.
     NotRun { event: HookEvent, error: &'a io::Error, is_shortage: bool },
     /// Too many events wait, or the runs before are still at it.

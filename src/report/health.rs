@@ -47,7 +47,7 @@ pub enum StopEvent<'a> {
     /// The stop command begins.
     Command { process: &'a str, why: Why, command: &'a str },
     /// The stop command did not do it.
-    CommandFailed { end: &'a CommandEnd, timeout: Option<Duration> },
+    CommandFailed(&'a CommandEnd),
     /// The stop signal was sent.
     Signal { process: &'a str, why: Why, signal: i32 },
     /// The process is killed, since it did not heed the signal for so long.
@@ -170,10 +170,10 @@ impl StopEvent<'_> {
             StopEvent::Command { process, why, command } => {
                 info(format!("stopping {process}, {}: {}", because(why), escaped(command)))
             }
-            StopEvent::CommandFailed { end, timeout } => {
+            StopEvent::CommandFailed(end) => {
                 let killed =
                     |timeout| format!("still ran after {} (stop_timeout) and was killed", span(timeout));
-                let how = timeout.map_or_else(|| ended(end), killed);
+                let how = end.timeout.map_or_else(|| ended(end), killed);
                 warn(format!("the stop command {how}{}", wrote(end)))
             }
             StopEvent::Signal { process, why, signal } => {

@@ -521,9 +521,9 @@ fn over(notice: Notice) -> Option<&'static str> {
 /// Why people were not told.
 fn hook_failure(failure: &HookFailure<'_>) -> Line {
     warn(match failure {
-        HookFailure::Ended { event, end, timeout } => {
+        HookFailure::Ended { event, end } => {
             let killed = |timeout| format!("still ran after {} and was killed", span(timeout));
-            let how = timeout.map_or_else(|| ended(end), killed);
+            let how = end.timeout.map_or_else(|| ended(end), killed);
             format!("the hook, run for '{}', {how}{}", event.name(), wrote(end))
         }
         HookFailure::NotRun { event, error, is_shortage } => {

@@ -7,7 +7,6 @@ use crate::settings::executable;
 use crate::settings::program::Place;
 use crate::settings::shell::{BOTH, command_words};
 use crate::task::{self, Ended, Output, Task};
-use crate::time::Time;
 
 /// How long the shell may take.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -34,13 +33,13 @@ pub struct Doubts {
 }
 
 impl Doubts {
-    pub fn begin(start_command: &str, place: &Place, now: Time) -> Self {
+    pub fn begin(start_command: &str, place: &Place) -> Self {
         let of_program = place.file(start_command).and_then(|file| executable::doubt(&file, place));
         let mut shell = task::shell(QUESTION);
         shell.args(["sh", start_command]).args(foreign_words(start_command));
         // Files that a shell would read first.
         shell.env_remove("ENV").env_remove("BASH_ENV");
-        let shell = Task::run(shell, Output::Captured, Some(PATIENCE), now).ok();
+        let shell = Task::run(shell, Output::Captured, Some(PATIENCE)).ok();
         Doubts { of_program, shell, is_answered: false }
     }
 
@@ -63,13 +62,13 @@ impl Doubts {
 
     /// All that is doubtful, when that is known for the first time. A shell that cannot tell in time has no doubts.
     #[expect(clippy::option_option)] // no answer yet, and an answer without a doubt
-    pub fn answer(&mut self, now: Time) -> Option<Option<String>> {
+    pub fn answer(&mut self) -> Option<Option<String>> {
         if self.is_answered {
             return None;
         }
         let said = match &mut self.shell {
             Some(shell) => {
-                let Ended(status) = shell.ended(now, |_| false)?;
+                let Ended(status) = shell.ended()?;
                 of_shell(status.and_then(|status| status.code()), &shell.output())
             }
             None => None,
@@ -80,9 +79,9 @@ impl Doubts {
     }
 
     /// The same, waited for.
-    pub fn wait(mut self, now: Time) -> Option<String> {
+    pub fn wait(mut self) -> Option<String> {
         self.shell.as_mut().and_then(Task::wait);
-        self.answer(now).flatten()
+        self.answer().flatten()
     }
 }
 
@@ -113,7 +112,6 @@ fn foreign_words(text: &str) -> Vec<&'static str> {
 mod tests {
     use super::*;
     use crate::task::Profile;
-    use crate::time::now;
     use proptest::prelude::*;
     use std::path::Path;
 
@@ -158,7 +156,7 @@ mod tests {
     #[test]
     fn the_shell_is_asked() {
         let place = Place::new(&Profile::default(), Path::new(""));
-        let doubt = |text: &str| Doubts::begin(text, &place, now()).wait(now());
+        let doubt = |text: &str| Doubts::begin(text, &place).wait();
         assert_eq!(doubt("true; . /dev/null; A=1 true"), None);
         assert!(
             doubt("true; echo 'x").unwrap().starts_with("start command: /bin/sh cannot read it: /bin/sh: ")

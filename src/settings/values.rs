@@ -180,8 +180,8 @@ pub fn run_as(text: &str) -> Reading<RunAs> {
         return wrong(NO_RUN_AS, INSTEAD);
     }
     let run_as = RunAs { user: user.to_owned(), group: group.map(ToOwned::to_owned) };
-    let mut account = Account::look_up(&run_as, now());
-    account.wait(now());
+    let mut account = Account::look_up(&run_as);
+    account.wait();
     match account.identity() {
         Err(why) if !is_early_in_boot() => wrong(why, INSTEAD),
         _ => Ok(run_as),

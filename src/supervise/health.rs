@@ -89,17 +89,15 @@ impl Supervisor {
 
     /// Begins a probe.
     pub(super) fn probe(&mut self, process: ProcessId) -> Seen {
-        let now = now();
         // One that cannot be killed is not to be one of many.
-        let is_stuck = self.health.killed.as_mut().is_some_and(|task| task.ended(now, |_| false).is_none());
-        if is_stuck {
+        self.health.killed.take_if(|task| task.ended().is_some());
+        if self.health.killed.is_some() {
             return self.cannot_tell(process, "before it cannot be killed");
         }
-        self.health.killed = None;
         let settings = Rc::clone(&self.parts.settings);
         let Some(check) = &settings.probe else { return Seen::Probed(process, ProbeResult::Unknown) };
         let used = self.followed.as_ref().map(Handle::cpu_time);
-        self.health.cpu_time = used.map(|used| CpuTime { at: now, used });
+        self.health.cpu_time = used.map(|used| CpuTime { at: now(), used });
         match Probe::begin(check, process, &settings.name, settings.probe_timeout, self.surroundings()) {
             Ok(probe) => {
                 self.health.probe = Some(probe);
@@ -124,15 +122,14 @@ impl Supervisor {
 
     /// What the probe has found, once it has ended.
     pub(super) fn probe_ended(&mut self) -> Option<Seen> {
-        let now = now();
-        self.health.killed.take_if(|killed| killed.ended(now, |_| false).is_some());
+        self.health.killed.take_if(|killed| killed.ended().is_some());
         let probe = self.health.probe.as_mut()?;
         let process = probe.process;
         let previous = self.parts.record.state.heartbeat.as_ref();
-        let found = match probe.ended(now, previous, self.parts.proc.root()) {
+        let found = match probe.ended(previous, self.parts.proc.root()) {
             Some(found) => found,
             // What cannot be killed has no result.
-            None if probe.is_stuck(now) => {
+            None if probe.task.is_stuck() => {
                 self.health.kill_probe();
                 return Some(self.cannot_tell(process, "cannot be killed"));
             }

@@ -29,7 +29,7 @@ impl Supervisor {
             self.holds.extend(of_the_calendar(settings, WallClock::now(), started));
         }
         if would_start {
-            self.holds.extend(self.questions.shutdown.hold(now()));
+            self.holds.extend(self.questions.shutdown.hold());
         }
         if would_start && self.holds.is_empty() {
             let dependency = self.dependency();

@@ -3,7 +3,6 @@
 use std::ffi::CString;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,7 +18,7 @@ use crate::state::owed::{Heard, Owed, Position, Report, Telling, hook_at_work};
 use crate::supervise::Supervisor;
 use crate::sys::is_shortage;
 use crate::task::account::Login;
-use crate::task::{self, CommandEnd, Ended, Output, Task};
+use crate::task::{self, CommandEnd, Output, Task};
 use crate::time::{Time, now};
 
 /// How long a hook may take.
@@ -87,13 +86,12 @@ pub fn run(
     settings: &Settings,
     directory: &Path,
     added: &[(&'static str, std::ffi::OsString)],
-    now: Time,
 ) -> io::Result<Task> {
     let directory = CString::new(directory.as_os_str().as_bytes())?;
     let mut command = task::shell(hook);
     command.envs(added.iter().map(|(name, value)| (name, value))).envs(environment(report, settings));
     let input = task::input(&message(report, settings))?;
-    Task::run_with(input, command, Output::CapturedWithErrors, Some(TIMEOUT), now, move || {
+    Task::run_with(input, command, Output::CapturedWithErrors, Some(TIMEOUT), move || {
         // If it is gone, people are to be told all the same.
         let _ = rustix::process::chdir(&directory);
         Ok(())
@@ -101,18 +99,17 @@ pub fn run(
 }
 
 /// How a hook ended.
-pub fn end(task: &Task, status: Option<std::process::ExitStatus>, now: Time) -> CommandEnd {
+pub fn end(task: &Task) -> CommandEnd {
     let output = task.output();
     let lines: Vec<_> = output.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let said = lines.iter().skip(lines.len().saturating_sub(QUOTED)).map(|&line| line.to_owned()).collect();
-    CommandEnd { status, took: now.saturating_sub(task.began()), said }
+    task.end(lines.iter().skip(lines.len().saturating_sub(QUOTED)).map(|&line| line.to_owned()).collect())
 }
 
 impl Supervisor {
     /// Takes up what was heard, and sees to the hook.
     pub(super) fn tend_hook(&mut self) {
         let now = now();
-        self.hook_ended(now);
+        self.hook_ended();
         if self.hear(now) {
             self.run_hook(now);
             self.write_owed();
@@ -191,17 +188,12 @@ impl Supervisor {
     }
 
     /// Whether the hook has ended, and how.
-    fn hook_ended(&mut self, now: Time) {
-        let Some(task) = &mut self.hooks.task else { return };
-        let Some(Ended(status)) = task.ended(now, |_| false) else { return };
-        let end = end(task, status, now);
-        let is_killed = status.is_some_and(|status| status.signal() == Some(libc::SIGKILL));
-        let timeout = (end.took >= TIMEOUT && is_killed).then_some(TIMEOUT);
-        self.hooks.task = None;
-        let told = self.hooks.owed.is_told();
+    fn hook_ended(&mut self) {
+        let Some(task) = self.hooks.task.take_if(|task| task.ended().is_some()) else { return };
+        let (end, told) = (end(&task), self.hooks.owed.is_told());
         if let Some(Report { event, .. }) = told.filter(|_| !end.is_well()) {
             self.hooks.owed.failed = self.hooks.owed.failed.saturating_add(1);
-            self.parts.emit(HookFailure::Ended { event, end: &end, timeout });
+            self.parts.emit(HookFailure::Ended { event, end: &end });
         }
     }
 
@@ -218,8 +210,8 @@ impl Supervisor {
         }
         let settings = Rc::clone(&self.parts.settings);
         let (Some(hook), Some(report)) = (&settings.hook, self.hooks.owed.next()) else { return };
-        let login = self.questions.login.get_or_insert_with(|| Login::look_up(now));
-        match run(hook, report, &settings, &self.parts.directory, login.added(), now) {
+        let login = self.questions.login.get_or_insert_with(Login::look_up);
+        match run(hook, report, &settings, &self.parts.directory, login.added()) {
             Ok(task) => {
                 self.hooks.refused = false;
                 self.hooks.owed.hook = self.parts.proc.id(task.pid());

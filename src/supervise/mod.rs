@@ -313,7 +313,7 @@ impl Supervisor {
             self.doubt_unit();
             self.doubt_start_command();
             self.hear_of_users();
-            self.questions.shutdown.hear(now());
+            self.questions.shutdown.hear();
             // Children first: what is waited for here may be what is followed.
             let ended = self.command_ended().or_else(|| self.how_it_died()).or_else(|| self.probe_ended());
             if let Some(seen) = ended.or_else(|| self.stage_ended()) {

@@ -381,7 +381,7 @@ impl Supervisor {
         };
         // Whoever has stopped it may be the machine that shuts down.
         if let (Then::Start(_), Cause::Finished | Cause::Stopped | Cause::Unknown) = (&then, cause) {
-            self.questions.shutdown.ask(now);
+            self.questions.shutdown.ask();
         }
         // The kernel will not change meanwhile.
         let explains =

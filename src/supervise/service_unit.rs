@@ -13,7 +13,6 @@ use crate::state::said::Notice;
 use crate::supervise::Supervisor;
 use crate::sys::own_pid;
 use crate::task::{Output, Task, environment};
-use crate::time::{Time, now};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -21,26 +20,23 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The unit, and what is asked about it.
 #[derive(Debug)]
 pub struct Unit {
-    /// What the kernel calls its control group; `None` outside of a service.
+    /// What the kernel calls its control group, until it is asked about; `None` outside of a service.
     group: Option<String>,
     /// The program to ask.
     systemctl: PathBuf,
-    question: Question,
+    /// The watch never ends: whether it may be in this unit is asked when there is time.
+    is_endless: bool,
+    question: Option<Question>,
 }
 
 #[derive(Debug)]
-enum Question {
-    /// None yet, and none ever unless something happens.
-    None,
-    /// Whether a watch that never ends may be in this unit, to be asked when there is time.
-    Endless,
-    /// It was asked, which is enough.
-    Answered,
-    /// Something was asked.
-    Asked { about: About, systemctl: Task },
+struct Question {
+    about: About,
+    unit: String,
+    systemctl: Task,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 enum About {
     /// A watch that never ends.
     Endless,
@@ -58,57 +54,48 @@ impl Unit {
         let is_main = std::env::var("SYSTEMD_EXEC_PID").map_or(true, |pid| {
             [std::process::id(), std::os::unix::process::parent_id()].iter().any(|own| own.to_string() == pid)
         });
-        let is_endless = !once && group.is_some() && is_main && !is_given("NOTIFY_SOCKET");
+        let is_endless = !once && is_main && !is_given("NOTIFY_SOCKET");
         Self::new(group, is_endless, "systemctl".into())
     }
 
     fn new(group: Option<String>, is_endless: bool, systemctl: PathBuf) -> Self {
-        let question = if is_endless { Question::Endless } else { Question::None };
-        Unit { group, systemctl, question }
+        Unit { group, systemctl, is_endless, question: None }
     }
 
     /// A run that ends soon has started this process: asks what becomes of it then, if it is the unit's.
-    pub fn ask_about(&mut self, proc: &Path, process: &ProcessInfo, name: &str, now: Time) {
+    pub fn ask_about(&mut self, proc: &Path, process: &ProcessInfo, name: &str) {
         let is_in = |group: &String| ControlGroups::of(proc, process.pid).service().as_ref() == Some(group);
-        if matches!(self.question, Question::None) && self.group.as_ref().is_some_and(is_in) {
-            self.ask(About::Started { process: process.to_string(), name: name.to_owned() }, now);
+        if self.group.as_ref().is_some_and(is_in) {
+            self.ask(About::Started { process: process.to_string(), name: name.to_owned() });
         }
     }
 
-    fn ask(&mut self, about: About, now: Time) {
-        self.question = Question::Answered;
-        let Some(group) = &self.group else { return };
+    fn ask(&mut self, about: About) {
+        let Some(group) = self.group.take() else { return };
         let mut command = Command::new(&self.systemctl);
         environment::complete(&mut command);
         if group.contains("/user@") {
             command.arg("--user");
         }
-        command.args(["show", "--property=Type,KillMode,RemainAfterExit", "--", last_part(group)]);
-        if let Ok(systemctl) = Task::run(command, Output::Captured, Some(PATIENCE), now) {
-            self.question = Question::Asked { about, systemctl };
-        }
+        let unit = last_part(&group).to_owned();
+        command.args(["show", "--property=Type,KillMode,RemainAfterExit", "--", &unit]);
+        let systemctl = Task::run(command, Output::Captured, Some(PATIENCE)).ok();
+        self.question = systemctl.map(|systemctl| Question { about, unit, systemctl });
     }
 
     /// What there is to warn of, once that is known. Waits for nothing.
-    pub fn doubt(&mut self, now: Time) -> Option<String> {
-        let Question::Asked { about, systemctl } = &mut self.question else {
-            if matches!(self.question, Question::Endless) {
-                self.ask(About::Endless, now);
-            }
-            return None;
-        };
-        systemctl.ended(now, |_| false)?;
-        let (about, answer) = (about.clone(), systemctl.output());
-        self.question = Question::Answered;
-        doubt(&about, last_part(self.group.as_ref()?), &answer)
+    pub fn doubt(&mut self) -> Option<String> {
+        if self.is_endless {
+            self.ask(About::Endless);
+        }
+        let answered = |question: &mut Question| question.systemctl.ended().is_some();
+        let Question { about, unit, systemctl } = self.question.take_if(answered)?;
+        doubt(&about, &unit, &systemctl.output())
     }
 
     /// What was asked, while there is no answer.
     pub fn question(&mut self) -> Option<&mut Task> {
-        match &mut self.question {
-            Question::Asked { systemctl, .. } => Some(systemctl),
-            Question::None | Question::Endless | Question::Answered => None,
-        }
+        self.question.as_mut().map(|question| &mut question.systemctl)
     }
 }
 
@@ -121,13 +108,13 @@ impl Supervisor {
             parts.settings.limits.once && parts.record.state.said.last(Notice::Unit).is_none();
         if let Some(followed) = self.followed.as_ref().filter(|_| is_to_be_asked) {
             let name = parts.settings.name.to_string();
-            questions.unit.ask_about(parts.proc.root(), followed.info(), &name, now());
+            questions.unit.ask_about(parts.proc.root(), followed.info(), &name);
         }
     }
 
     /// Says what is known by now.
     pub(super) fn doubt_unit(&mut self) {
-        if let Some(doubt) = self.questions.unit.doubt(now()) {
+        if let Some(doubt) = self.questions.unit.doubt() {
             self.parts.emit(Lasting::Doubt(Notice::Unit, &doubt));
             self.parts.report.flush(Worth::All);
         }
@@ -181,10 +168,9 @@ mod tests {
     fn hear(unit: &mut Unit) -> (Option<String>, Duration) {
         let begin = now();
         loop {
-            let now = now();
-            let doubt = unit.doubt(now);
-            if doubt.is_some() || matches!(unit.question, Question::None | Question::Answered) {
-                return (doubt, now.saturating_sub(begin));
+            let doubt = unit.doubt();
+            if doubt.is_some() || unit.question.is_none() {
+                return (doubt, now().saturating_sub(begin));
             }
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -220,7 +206,7 @@ mod tests {
         {
             std::fs::write(folder.path().join("7/cgroup"), format!("0::{group}\n")).unwrap();
             let mut unit = Unit::new(Some(GROUP.into()), false, systemctl.clone());
-            unit.ask_about(folder.path(), &process, "web", now());
+            unit.ask_about(folder.path(), &process, "web");
             let doubt = hear(&mut unit).0.unwrap_or_default();
             assert_eq!(
                 doubt.starts_with("systemd will kill nginx (pid 7) when x.service ends ("),

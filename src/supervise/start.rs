@@ -102,14 +102,14 @@ impl Supervisor {
     /// Those of the start command, the stop command and probes.
     pub(super) fn surroundings(&mut self) -> Surroundings<'_> {
         self.ask_for_user(|account| {
-            account.wait(now());
+            account.wait();
             // By the next time it may be known.
             if account.identity().is_err() {
-                account.ask_again(now());
+                account.ask_again();
             }
         });
         let profile = &self.parts.settings.profile;
-        let login = self.questions.login.get_or_insert_with(|| Login::look_up(now()));
+        let login = self.questions.login.get_or_insert_with(Login::look_up);
         let account = self.questions.account.as_ref();
         Surroundings { directory: &self.parts.directory, added: login.added(), profile, account }
     }
@@ -120,19 +120,19 @@ impl Supervisor {
         let account = self.questions.account.take();
         self.questions.account = account.filter(|account| Some(&account.run_as) == run_as);
         if let Some(run_as) = run_as {
-            then(self.questions.account.get_or_insert_with(|| Account::look_up(run_as, now())));
+            then(self.questions.account.get_or_insert_with(|| Account::look_up(run_as)));
         }
     }
 
     /// What is to be known before a start command runs: what is doubtful about it, who it runs as, and whether
     /// all is there that it is given.
     fn prepare_start(&mut self) {
-        self.questions.login.get_or_insert_with(|| Login::look_up(now()));
+        self.questions.login.get_or_insert_with(Login::look_up);
         // The groups of a user may be others by now.
-        self.ask_for_user(|account| account.ask_again(now()));
+        self.ask_for_user(Account::ask_again);
         self.wait_for(now() + LONGEST_PREPARATION, |watch| {
-            let is_known = watch.questions.login.as_mut().is_none_or(|login| login.is_known(now()))
-                && watch.questions.account.as_mut().is_none_or(|account| account.is_known(now()));
+            let is_known = watch.questions.login.as_mut().is_none_or(Login::is_known)
+                && watch.questions.account.as_mut().is_none_or(Account::is_known);
             watch.tell_doubts() && is_known
         });
         match File::open(NULL) {
@@ -152,8 +152,8 @@ impl Supervisor {
 
     /// Takes what was asked about users, and is answered.
     pub(super) fn hear_of_users(&mut self) {
-        self.questions.login.as_mut().map(|login| login.is_known(now()));
-        self.questions.account.as_mut().map(|account| account.is_known(now()));
+        self.questions.login.as_mut().map(Login::is_known);
+        self.questions.account.as_mut().map(Account::is_known);
     }
 
     /// Tells what is doubtful about the start command in time, but for a run that perhaps never needs it.
@@ -173,11 +173,11 @@ impl Supervisor {
             let place = Place::new(&settings.profile, directory);
             let doubt = program::doubt("start command", start_command, &place);
             let of_others = settings.doubt_other_programs(directory);
-            self.questions.doubts = Some(Doubts::begin(start_command, &place, now()));
+            self.questions.doubts = Some(Doubts::begin(start_command, &place));
             self.parts.emit(Event::of_doubt(Notice::Program, doubt.as_deref()));
             self.parts.emit(Event::of_doubt(Notice::OtherPrograms, of_others.as_deref()));
         }
-        if let Some(doubt) = self.questions.doubts.as_mut().and_then(|doubts| doubts.answer(now())) {
+        if let Some(doubt) = self.questions.doubts.as_mut().and_then(Doubts::answer) {
             self.parts.emit(Event::of_doubt(Notice::StartCommand, doubt.as_deref()));
         }
         self.questions.doubts.as_ref().is_none_or(Doubts::is_answered)
@@ -201,7 +201,7 @@ impl Supervisor {
         if !std::mem::take(&mut self.child_changed) && !self.command.as_ref().is_some_and(is_untold) {
             return None;
         }
-        let end = self.command.as_mut()?.end(now(), &self.parts.output, &self.parts.proc)?;
+        let end = self.command.as_mut()?.end(&self.parts.output, &self.parts.proc)?;
         // What stayed with its shell, or in its place, has a record of its own.
         let pid = self.command.take().map_or(0, |command| command.pid());
         let is_process = match end.status {

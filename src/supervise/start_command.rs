@@ -73,8 +73,7 @@ impl StartCommand {
             // Without the note, the next watchdog may not find this command: no reason not to start.
             let _ = record.as_ref().map(note_start);
         };
-        let process =
-            Process::Own(surroundings.run(task::shell(text), Output::File(output), None, now, note)?);
+        let process = Process::Own(surroundings.run(task::shell(text), Output::File(output), None, note)?);
         Ok(StartCommand { process, began: now, output_from })
     }
 
@@ -130,17 +129,17 @@ impl StartCommand {
 
     /// How it ended, if it has: then nothing is left of it but what it left behind. While it is being
     /// terminated, that is not before all of its process group has.
-    pub fn end(&mut self, now: Time, output: &OutputLog, proc: &Proc) -> Option<CommandEnd> {
+    pub fn end(&mut self, output: &OutputLog, proc: &Proc) -> Option<CommandEnd> {
+        if self.is_terminating() && proc.is_group_alive(self.pid()) {
+            return None;
+        }
         let status = match &mut self.process {
-            Process::Own(task) => task.ended(now, |group| proc.is_group_alive(group))?.0,
-            Process::Adopted { held, is_terminating: true } if proc.is_group_alive(held.id().pid) => {
-                return None;
-            }
+            Process::Own(task) => task.ended()?.0,
             Process::Adopted { held, .. } if held.is_alive() => return None,
             Process::Adopted { .. } => None,
         };
         let said = self.output_from.map(|from| output.last_lines_since(from)).unwrap_or_default();
-        Some(CommandEnd { status, took: now.saturating_sub(self.began), said })
+        Some(CommandEnd { status, took: now().saturating_sub(self.began), timeout: None, said })
     }
 
     /// Asks its process group to end.

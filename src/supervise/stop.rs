@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::mem;
-use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, OFlags, flock};
@@ -125,7 +124,7 @@ impl Supervisor {
         if !self.take_slot() {
             return self.not_now("the process of another watchdog is being restarted");
         }
-        match evidence::gather(process, self.health.cpu_time, now()) {
+        match evidence::gather(process, self.health.cpu_time) {
             Ok(task) => {
                 self.stops.evidence = Some(task);
                 self.tell_restart(None);
@@ -246,14 +245,15 @@ impl Supervisor {
         let output = Output::File(self.parts.output.open().ok());
         self.stops.output_from = self.parts.output.length();
         let timeout = Some(self.stage_length());
-        match self.surroundings().run(command, output, timeout, now(), || ()) {
+        match self.surroundings().run(command, output, timeout, || ()) {
             Ok(task) => {
                 self.stops.command = Some(task);
                 Seen::Nothing
             }
             Err(error) => {
-                let end = CommandEnd { status: None, took: Duration::ZERO, said: vec![error.to_string()] };
-                self.parts.emit(StopEvent::CommandFailed { end: &end, timeout: None });
+                let (took, said) = (Duration::ZERO, vec![error.to_string()]);
+                let end = CommandEnd { status: None, took, timeout: None, said };
+                self.parts.emit(StopEvent::CommandFailed(&end));
                 Seen::StageEnded { well: false }
             }
         }
@@ -284,17 +284,15 @@ impl Supervisor {
 
     /// What a stage of the stop has come to.
     pub(super) fn stage_ended(&mut self) -> Option<Seen> {
-        let now = now();
-        self.stops.slot.take_if(|slot| now >= slot.until);
+        self.stops.slot.take_if(|slot| now() >= slot.until);
         let stage = self.stopping().map(|stop| stop.stage);
-        if let Some(evidence) = self.stops.evidence.take_if(|task| task.ended(now, |_| false).is_some()) {
-            let known = evidence.output();
+        if let Some(known) = task::answer(&mut self.stops.evidence) {
             if !known.is_empty() {
                 self.parts.emit(HealthEvent::Evidence { known: known.trim_end() });
             }
             return (stage == Some(Stage::Evidence)).then_some(Seen::StageEnded { well: true });
         }
-        if let Some(well) = self.stop_command_ended(now) {
+        if let Some(well) = self.stop_command_ended() {
             let stage_ended = (stage == Some(Stage::Command)).then_some(Seen::StageEnded { well });
             return self.stops.gone.take().map(|id| Seen::Gone { id }).or(stage_ended);
         }
@@ -306,18 +304,12 @@ impl Supervisor {
     }
 
     /// Whether the stop command did well, once it has ended.
-    fn stop_command_ended(&mut self, now: Time) -> Option<bool> {
-        let task = self.stops.command.as_mut()?;
-        let is_late = task.deadline().is_none_or(|deadline| now >= deadline);
-        let status = task.ended(now, |_| false)?.0;
-        let took = now.saturating_sub(task.began());
-        self.stops.command = None;
-        let well = status.is_some_and(|status| status.success());
+    fn stop_command_ended(&mut self) -> Option<bool> {
+        let command = self.stops.command.take_if(|command| command.ended().is_some())?;
+        let end = command.end(self.parts.output.last_lines_since(self.stops.output_from));
+        let well = end.status.is_some_and(|status| status.success());
         if !well {
-            let said = self.parts.output.last_lines_since(self.stops.output_from);
-            let is_killed = status.is_some_and(|status| status.signal() == Some(libc::SIGKILL));
-            let timeout = (is_late && is_killed).then(|| self.stage_length());
-            self.parts.emit(StopEvent::CommandFailed { end: &CommandEnd { status, took, said }, timeout });
+            self.parts.emit(StopEvent::CommandFailed(&end));
         }
         Some(well)
     }

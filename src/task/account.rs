@@ -15,7 +15,6 @@ use crate::fs::read_file;
 use crate::task::environment::{self, OF_A_LOGIN, complete_path};
 use crate::task::{self, Ended, Output, Task};
 use crate::text::span;
-use crate::time::{Time, now};
 
 /// How long the user database may take. It may be somewhere on the network.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -34,7 +33,7 @@ pub struct Login {
 
 impl Login {
     /// Looks the user up, as far as the environment does not say it.
-    pub fn look_up(now: Time) -> Self {
+    pub fn look_up() -> Self {
         let uid = nix::unistd::geteuid().as_raw();
         let get = |name: &str| std::env::var_os(name);
         let added = environment::of_a_session(&format!("/run/user/{uid}"), uid, get);
@@ -43,7 +42,7 @@ impl Login {
             let uid = uid.to_string();
             match with(&users(), 2, &uid) {
                 Some(line) => login.add(line),
-                None => login.question = getent(&uid, now).ok(),
+                None => login.question = getent(&uid).ok(),
             }
         }
         login
@@ -59,8 +58,8 @@ impl Login {
     }
 
     /// Whether all is known that can be.
-    pub fn is_known(&mut self, now: Time) -> bool {
-        if let Some(answer) = answer(&mut self.question, now) {
+    pub fn is_known(&mut self) -> bool {
+        if let Some(answer) = task::answer(&mut self.question) {
             self.add(answer.lines().next().unwrap_or_default());
         }
         self.question.is_none()
@@ -72,9 +71,9 @@ impl Login {
     }
 
     /// All that tasks have and this program has not, or has otherwise.
-    pub fn completed(mut self, now: Time) -> Vec<(&'static str, OsString)> {
+    pub fn completed(mut self) -> Vec<(&'static str, OsString)> {
         self.question.as_mut().and_then(Task::wait);
-        self.is_known(now);
+        self.is_known();
         let path = std::env::var_os("PATH");
         let complete =
             Some(complete_path(path.as_deref())).filter(|complete| Some(complete) != path.as_ref());
@@ -117,21 +116,21 @@ pub struct Identity {
 
 impl Account {
     /// Asks who that is.
-    pub fn look_up(run_as: &RunAs, now: Time) -> Self {
+    pub fn look_up(run_as: &RunAs) -> Self {
         let mut account = Account { run_as: run_as.clone(), found: None, question: None };
-        account.ask_again(now);
+        account.ask_again();
         account
     }
 
     /// Asks anew, unless that is being asked. What was found holds until there is an answer.
-    pub fn ask_again(&mut self, now: Time) {
+    pub fn ask_again(&mut self) {
         if self.question.is_some() {
             return;
         }
         let RunAs { user, group } = &self.run_as;
         let mut getent = task::shell(QUESTION);
         getent.args(["sh", user, group.as_deref().unwrap_or_default()]);
-        self.question = Task::run(getent, Output::Captured, Some(PATIENCE), now).ok();
+        self.question = Task::run(getent, Output::Captured, Some(PATIENCE)).ok();
         if self.question.is_none() {
             self.learn("");
         }
@@ -143,18 +142,18 @@ impl Account {
     }
 
     /// Whether all is known that can be.
-    pub fn is_known(&mut self, now: Time) -> bool {
-        if let Some(answer) = answer(&mut self.question, now) {
+    pub fn is_known(&mut self) -> bool {
+        if let Some(answer) = task::answer(&mut self.question) {
             self.learn(&answer);
         }
         self.question.is_none()
     }
 
     /// Waits for the first answer, as long as there may be one.
-    pub fn wait(&mut self, now: Time) {
+    pub fn wait(&mut self) {
         if self.found.is_none() {
             self.question.as_mut().and_then(Task::wait);
-            self.is_known(now);
+            self.is_known();
         }
     }
 
@@ -236,7 +235,7 @@ pub fn uid(user: &str) -> io::Result<Option<u32>> {
     if let Some(line) = entry(&users(), user) {
         return Ok(number(line, 2));
     }
-    let mut getent = match getent(user, now()) {
+    let mut getent = match getent(user) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         getent => getent?,
     };
@@ -255,17 +254,11 @@ fn users() -> String {
     read_file(Path::new(USERS)).unwrap_or_default()
 }
 
-fn getent(user: &str, now: Time) -> io::Result<Task> {
+fn getent(user: &str) -> io::Result<Task> {
     let mut getent = Command::new("getent");
     getent.args(["passwd", user]);
     environment::complete(&mut getent);
-    Task::run(getent, Output::Captured, Some(PATIENCE), now)
-}
-
-/// What a question is answered, once it is; then it is none any more.
-fn answer(question: &mut Option<Task>, now: Time) -> Option<String> {
-    question.as_mut()?.ended(now, |_| false)?;
-    Some(question.take()?.output())
+    Task::run(getent, Output::Captured, Some(PATIENCE))
 }
 
 /// The line of a name, or else of a number, in a file of users or groups.

@@ -34,17 +34,20 @@ const TAIL: usize = 4096;
 const MOST_READS: usize = 64;
 /// How often it is asked after an end that nothing else tells of.
 const LOOK_AGAIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
-/// How long a task that was killed is waited for.
-const LAST_WAIT: Duration = Duration::from_secs(1);
+/// What is killed has ended by then, unless it hangs in the kernel.
+pub const KILL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A child that runs.
 #[derive(Debug)]
 pub struct Task {
     pid: Pid,
     began: Time,
+    timeout: Option<Duration>,
     /// From then on it is killed.
     deadline: Option<Time>,
     stage: Stage,
+    /// Once it has been reaped.
+    ended: Option<Ended>,
     captured: Option<Capture>,
 }
 
@@ -55,7 +58,6 @@ enum Stage {
     /// no stranger's.
     Terminating,
     Killed,
-    Reaped(Ended),
 }
 
 /// The status of a task that has ended, if nobody else has taken that.
@@ -73,13 +75,15 @@ pub enum Output {
     CapturedWithErrors,
 }
 
-/// How a start command ended.
+/// How a command ended that people have given.
 #[derive(Debug)]
 pub struct CommandEnd {
     /// Its status, unless it was another watchdog's.
     pub status: Option<ExitStatus>,
     /// How long it ran.
     pub took: Duration,
+    /// The time that it had, if it was killed when that was up.
+    pub timeout: Option<Duration>,
     /// The last lines that it wrote.
     pub said: Vec<String>,
 }
@@ -136,7 +140,6 @@ impl Surroundings<'_> {
         mut command: Command,
         output: Output,
         timeout: Option<Duration>,
-        now: Time,
         mut before_exec: impl FnMut() + Send + Sync + 'static,
     ) -> io::Result<Task> {
         let Profile { env, directory, umask, run_as } = self.profile;
@@ -159,7 +162,7 @@ impl Surroundings<'_> {
         let path = CString::new(directory.as_os_str().as_bytes())?;
         let umask = umask.map(Mode::from_bits_truncate);
         let program = PathBuf::from(command.get_program());
-        let run = Task::run_with(nothing()?, command, output, timeout, now, move || {
+        let run = Task::run_with(nothing()?, command, output, timeout, move || {
             before_exec();
             let marked = |number: i32, mark| Err(io::Error::from_raw_os_error(number | mark));
             if let Err(error) = identity.as_ref().map_or(Ok(()), Identity::assume) {
@@ -192,8 +195,8 @@ impl Task {
     ///
     /// # Errors
     /// No child could be made, or there is no such program.
-    pub fn run(command: Command, output: Output, timeout: Option<Duration>, now: Time) -> io::Result<Self> {
-        Task::run_with(nothing()?, command, output, timeout, now, || Ok(()))
+    pub fn run(command: Command, output: Output, timeout: Option<Duration>) -> io::Result<Self> {
+        Task::run_with(nothing()?, command, output, timeout, || Ok(()))
     }
 
     /// The same with this to read. `before_exec` is called in the child just before, and may only make system calls
@@ -206,7 +209,6 @@ impl Task {
         mut command: Command,
         output: Output,
         timeout: Option<Duration>,
-        now: Time,
         mut before_exec: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
     ) -> io::Result<Self> {
         command.stdin(input);
@@ -224,20 +226,17 @@ impl Task {
             }
             before_exec()
         });
+        let began = now();
         let mut child = command.spawn()?;
         let captured = child.stdout.take().and_then(Capture::new);
         let pid = Pid::try_from(child.id()).unwrap_or_default();
-        let deadline = timeout.map(|timeout| now + timeout);
-        Ok(Task { pid, began: now, deadline, stage: Stage::Running, captured })
+        let deadline = timeout.map(|timeout| began + timeout);
+        Ok(Task { pid, began, timeout, deadline, stage: Stage::Running, ended: None, captured })
     }
 
     /// Its number, which is also its session's and its process group's.
     pub fn pid(&self) -> Pid {
         self.pid
-    }
-
-    pub fn began(&self) -> Time {
-        self.began
     }
 
     /// Gives it time until then, if that is later than its deadline.
@@ -247,7 +246,7 @@ impl Task {
 
     /// When it is to be looked at, if nothing happens before.
     pub fn deadline(&self) -> Option<Time> {
-        self.deadline.filter(|_| self.stage == Stage::Running)
+        self.deadline.filter(|_| self.stage == Stage::Running && self.ended.is_none())
     }
 
     /// What becomes readable while it writes.
@@ -270,45 +269,57 @@ impl Task {
     /// Kills its process group.
     pub fn kill(&mut self) {
         self.signal(libc::SIGKILL);
-        if !matches!(self.stage, Stage::Reaped(_)) {
+        if self.ended.is_none() {
             self.stage = Stage::Killed;
         }
     }
 
     /// Sends a signal to its process group, unless its number may be a stranger's by now.
     pub fn signal(&self, signal: i32) {
-        if !matches!(self.stage, Stage::Reaped(_)) {
+        if self.ended.is_none() {
             // The group may be empty but for the unreaped leader.
             sys::kill(-self.pid, signal);
         }
     }
 
-    /// How it has ended, if it has. Beyond its deadline it is killed. While
-    /// it is terminating it has not ended before its whole group has, of which `group_lives` tells.
-    pub fn ended(&mut self, now: Time, group_lives: impl FnOnce(Pid) -> bool) -> Option<Ended> {
+    /// How it has ended, if it has. Beyond its deadline it is killed.
+    pub fn ended(&mut self) -> Option<Ended> {
         self.drain();
-        if self.deadline().is_some_and(|deadline| now >= deadline) {
+        if self.deadline().is_some_and(|deadline| now() >= deadline) {
             self.kill();
         }
-        match self.stage {
-            Stage::Reaped(ended) => return Some(ended),
-            Stage::Terminating if group_lives(self.pid) => return None,
-            Stage::Running | Stage::Terminating | Stage::Killed => {}
+        if self.ended.is_none() {
+            self.was_reaped(wait(self.pid)?);
         }
-        let ended = wait(self.pid)?;
-        self.was_reaped(ended);
-        Some(ended)
+        self.ended
+    }
+
+    /// The time that it had, if it was killed when that was up.
+    pub fn overran(&self) -> Option<Duration> {
+        let Ended(status) = self.ended?;
+        let is_killed = status.is_some_and(|status| status.signal() == Some(libc::SIGKILL));
+        self.timeout.filter(|_| is_killed && self.stage == Stage::Killed)
+    }
+
+    /// What there is to tell of its end, with what it `said`.
+    pub fn end(&self, said: Vec<String>) -> CommandEnd {
+        let status = self.ended.and_then(|ended| ended.0);
+        CommandEnd { status, took: now().saturating_sub(self.began), timeout: self.overran(), said }
+    }
+
+    /// It was killed a while ago and is still there, since it hangs in the kernel.
+    pub fn is_stuck(&self) -> bool {
+        self.ended.is_none() && self.deadline.is_some_and(|deadline| now() >= deadline + KILL_PATIENCE)
     }
 
     /// Waits for its end, as those may who have nothing else to wait for. `None` if it has none even when it is
     /// killed.
     pub fn wait(&mut self) -> Option<Ended> {
         loop {
-            let now = now();
-            if let Some(ended) = self.ended(now, |_| false) {
+            if let Some(ended) = self.ended() {
                 return Some(ended);
             }
-            if self.deadline.is_some_and(|deadline| now > deadline + LAST_WAIT) {
+            if self.is_stuck() {
                 return None;
             }
             let output = self.output_fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
@@ -318,7 +329,7 @@ impl Task {
 
     fn was_reaped(&mut self, ended: Ended) {
         self.drain();
-        self.stage = Stage::Reaped(ended);
+        self.ended = Some(ended);
     }
 
     /// Reads what it has written, so that it can go on.
@@ -381,6 +392,12 @@ pub fn reap_all(tasks: &mut [&mut Task]) -> Vec<(Pid, ExitStatus)> {
     orphans
 }
 
+/// What a task that was asked something has answered, once it has; then it is no question any more.
+pub fn answer(question: &mut Option<Task>) -> Option<String> {
+    question.as_mut()?.ended()?;
+    Some(question.take()?.output())
+}
+
 /// Reaps a child, if it has ended.
 fn wait(pid: Pid) -> Option<Ended> {
     match waitpid(rustix::process::Pid::from_raw(pid), WaitOptions::NOHANG) {
@@ -427,7 +444,7 @@ mod tests {
     use super::*;
 
     fn run(text: &str, timeout: Option<Duration>) -> Task {
-        Task::run(shell(text), Output::Captured, timeout, now()).unwrap()
+        Task::run(shell(text), Output::Captured, timeout).unwrap()
     }
 
     fn end(task: &mut Task) -> Option<ExitStatus> {
@@ -446,7 +463,7 @@ mod tests {
     #[test]
     fn its_errors_are_captured_with_its_output_where_that_is_asked_for() {
         for (output, expected) in [(Output::Captured, "1\n"), (Output::CapturedWithErrors, "1\n2\n")] {
-            let mut task = Task::run(shell("echo 1; echo 2 >&2"), output, None, now()).unwrap();
+            let mut task = Task::run(shell("echo 1; echo 2 >&2"), output, None).unwrap();
             end(&mut task);
             assert_eq!(task.output(), expected);
         }
@@ -462,16 +479,22 @@ mod tests {
 
     #[test]
     fn its_group_is_killed_when_its_time_is_up() {
-        let mut task = run("sleep 60; true", Some(Duration::from_millis(50)));
+        let time = Duration::from_millis(50);
+        let mut task = run("sleep 60; true", Some(time));
         assert_eq!(end(&mut task).unwrap().signal(), Some(libc::SIGKILL));
-        assert!(now().abs_diff(task.began()) >= Duration::from_millis(50));
+        let end = task.end(Vec::new());
+        assert!(end.took >= time && end.timeout == Some(time) && !task.is_stuck(), "{end:?}");
+        // It was killed, but not by us.
+        let mut task = run("kill -9 $$", Some(Duration::from_secs(60)));
+        assert_eq!(task.wait(), Some(Ended(Some(ExitStatus::from_raw(libc::SIGKILL)))));
+        assert_eq!(task.overran(), None);
     }
 
     #[test]
-    fn while_it_terminates_it_has_ended_when_its_group_has() {
+    fn what_has_ended_is_not_signalled_any_more() {
         let mut task = run("exec sleep 60", None);
         task.terminate();
-        assert_eq!(task.ended(now(), |_| true), None);
+        assert!(task.is_terminating());
         assert_eq!(end(&mut task).unwrap().signal(), Some(libc::SIGTERM));
         // Its number may be a stranger's from here on.
         task.kill();
