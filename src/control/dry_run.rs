@@ -20,8 +20,8 @@ use crate::report::words::{ambiguity, held, held_until, list, user_name, why_not
 use crate::settings::doubts::Doubts;
 use crate::settings::program::{self, Place};
 use crate::settings::{Settings, shell, versions};
-use crate::state::{Files, State, followed_by_others, store};
-use crate::supervise::admission::{Admission, Facts, Forgets, Other, is_resumed};
+use crate::state::{Files, Origin, State, followed_by_others, store};
+use crate::supervise::admission::{Beside, Forgets, Other, is_resumed};
 use crate::supervise::start_command::{StartCommand, StartRecord};
 use crate::sys::PROC;
 use crate::task::Profile;
@@ -234,17 +234,12 @@ fn would(
     let (now, name, once) = (now(), &settings.name, settings.limits.once);
     let before = files.state_of_this_boot().ok().flatten();
     let other = before.as_ref().and_then(|state| Other::running(state, settings, proc));
-    let facts = Facts {
-        was_cut_off: before.is_some_and(|state| state.watchdog.is_some()),
-        is_resumed: is_resumed(files, next),
-        gave_up_until: next.memory.gave_up_until,
-        ..Facts::now(once, other)
-    };
-    let admission = Admission::decide(&facts);
+    let origin = Origin::current();
+    let beside = other.map(|other| other.beside(once, origin));
     let watched = other.and_then(|other| other.pid).map(|by| format!("pid {by} already watches '{name}'"));
-    match (&watched, admission, found.as_ref().map(|found| &*found.counting)) {
-        (Some(watched), Admission::Repeated(_), _) => return format!("exit at once: {watched}"),
-        (Some(watched), Admission::Refused(_), _) => {
+    match (&watched, beside, found.as_ref().map(|found| &*found.counting)) {
+        (Some(watched), Some(Beside::IsRepeated), _) => return format!("exit at once: {watched}"),
+        (Some(watched), Some(Beside::IsRefused), _) => {
             return format!("exit with status 4: {watched}; for another process, add --name {name}-2");
         }
         (_, _, Err(Unknown(why))) => {
@@ -262,8 +257,10 @@ fn would(
         let pid = command.pid();
         return format!("wait: not running, and the start command runs already (pid {pid})");
     }
-    let forgets = matches!(admission, Admission::Watch { forgets: Forgets::GiveUp | Forgets::All });
-    let until = next.memory.gave_up_until.filter(|until| now < *until && !facts.is_resumed && !forgets);
+    let was_cut_off = before.is_some_and(|state| state.watchdog.is_some());
+    let is_resumed = is_resumed(files, next);
+    let forgets = is_resumed || !once && origin.forgets(was_cut_off, is_resumed) != Forgets::Nothing;
+    let until = next.memory.gave_up_until.filter(|until| now < *until && !forgets);
     match until.map(|until| span(until.saturating_sub(now))) {
         Some(left) => {
             format!("{NOTHING} gave up; next try in {left}; to try now: {}", settings.order("resume"))

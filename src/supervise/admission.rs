@@ -1,7 +1,6 @@
-//! Whether this run may watch: it depends on who else does, on what is remembered, and on who began it.
+//! What depends on who began this run: whether it may watch beside another, and what it forgets.
 
 use std::io::IsTerminal;
-use std::time::Duration;
 
 use crate::log;
 use crate::process::ProcessId;
@@ -12,7 +11,7 @@ use crate::settings::name::Name;
 use crate::state::lock::Holder;
 use crate::state::{Files, Origin, State};
 use crate::sys::Pid;
-use crate::time::{Time, now};
+use crate::time::now;
 
 /// The watchdog of the same name that is running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,19 +22,14 @@ pub struct Other {
     pub is_once: bool,
 }
 
-/// What the decision depends on.
+/// What a run does beside another watchdog of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facts {
-    pub once: bool,
-    pub origin: Origin,
-    pub other: Option<Other>,
-    /// The watchdog before this one did not say that it ended.
-    pub was_cut_off: bool,
-    /// Somebody has said `resume` since.
-    pub is_resumed: bool,
-    /// It gave up, and a fresh round begins then.
-    pub gave_up_until: Option<Time>,
-    pub now: Time,
+pub enum Beside {
+    /// It only looks.
+    Looks,
+    /// The same line again: nothing is to be done or said.
+    IsRepeated,
+    IsRefused,
 }
 
 /// What a run forgets of what was counted before it.
@@ -45,21 +39,6 @@ pub enum Forgets {
     GiveUp,
     /// Failures and the attempt that is not judged, too.
     All,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Admission {
-    /// It watches.
-    Watch {
-        forgets: Forgets,
-    },
-    /// It only looks, since another one watches.
-    LookBeside(Other),
-    /// It only looks, since the process was given up; unless that runs.
-    LookGivenUp,
-    /// The same line again: nothing is to be done or said.
-    Repeated(Other),
-    Refused(Other),
 }
 
 impl Origin {
@@ -77,17 +56,18 @@ impl Origin {
 
     /// Whether a plain start forgets a give-up.
     pub fn starts_anew(self) -> bool {
-        self.forgets(false) != Forgets::Nothing
+        self.forgets(false, false) != Forgets::Nothing
     }
 
-    /// Whoever begins a run after a give-up has decided so; by hand, that it begins afresh. The service manager
-    /// begins it after a crash too, which nobody has decided.
-    fn forgets(self, was_cut_off: bool) -> Forgets {
+    /// What a watch that goes on forgets. Whoever begins one after a give-up has decided so; by hand, that it begins
+    /// afresh, as has who said `resume`. The service manager begins it after a crash too (`was_cut_off`), which nobody
+    /// has decided.
+    pub fn forgets(self, was_cut_off: bool, is_resumed: bool) -> Forgets {
         match self {
+            _ if is_resumed => Forgets::All,
             Origin::Terminal | Origin::Container => Forgets::All,
-            Origin::ServiceManager if was_cut_off => Forgets::Nothing,
-            Origin::ServiceManager => Forgets::GiveUp,
-            Origin::Line => Forgets::Nothing,
+            Origin::ServiceManager if !was_cut_off => Forgets::GiveUp,
+            Origin::ServiceManager | Origin::Line => Forgets::Nothing,
         }
     }
 }
@@ -98,50 +78,23 @@ pub fn has_terminal() -> bool {
     rustix::stdio::stdin().is_terminal()
 }
 
-impl Facts {
-    /// A run that begins now.
-    pub fn now(once: bool, other: Option<Other>) -> Self {
-        let origin = Origin::current();
-        Facts { once, origin, other, was_cut_off: false, is_resumed: false, gave_up_until: None, now: now() }
-    }
-
-    /// The time to the next round of a watch that goes on and was given up.
-    pub fn round_in(&self) -> Option<Duration> {
-        let until = self.gave_up_until.filter(|until| !self.once && self.now < *until);
-        until.map(|until| until.saturating_sub(self.now))
-    }
-}
-
 /// Whether somebody has said `resume` since that was last heeded.
 pub fn is_resumed(files: &Files, state: &State) -> bool {
     files.resumed(now()).is_some_and(|at| at > state.resumed_ms)
 }
 
-impl Admission {
-    pub fn decide(facts: &Facts) -> Self {
-        match facts.other {
-            Some(other) if facts.once => Admission::LookBeside(other),
-            Some(other) if facts.origin == Origin::Line && other.has_same_settings => {
-                Admission::Repeated(other)
-            }
-            Some(other) => Admission::Refused(other),
-            None if facts.once => Admission::Watch { forgets: Forgets::Nothing },
-            None => {
-                let forgets =
-                    if facts.is_resumed { Forgets::All } else { facts.origin.forgets(facts.was_cut_off) };
-                let is_given_up = facts.round_in().is_some();
-                // A crontab line that begins a long-running watch: given up is given up, for a while.
-                if is_given_up && forgets == Forgets::Nothing && facts.origin == Origin::Line {
-                    Admission::LookGivenUp
-                } else {
-                    Admission::Watch { forgets }
-                }
-            }
+impl Other {
+    /// What a run of this origin does beside it.
+    pub fn beside(&self, once: bool, origin: Origin) -> Beside {
+        if once {
+            Beside::Looks
+        } else if origin == Origin::Line && self.has_same_settings {
+            Beside::IsRepeated
+        } else {
+            Beside::IsRefused
         }
     }
-}
 
-impl Other {
     /// What a second watchdog of the `name` is told.
     pub fn refusal(&self, name: &Name) -> String {
         let pid = self.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
@@ -178,42 +131,34 @@ impl Other {
 mod tests {
     use super::*;
 
-    const OTHER: Other = Other { pid: Some(7), has_same_settings: true, is_once: false };
-    const FACTS: Facts = Facts {
-        once: false,
-        origin: Origin::Line,
-        other: None,
-        was_cut_off: false,
-        is_resumed: false,
-        gave_up_until: None,
-        now: Time::from_secs(10),
-    };
+    #[test]
+    fn who_may_watch_beside_another_depends_on_both() {
+        let same = Other { pid: Some(7), has_same_settings: true, is_once: false };
+        let stranger = Other { has_same_settings: false, ..same };
+        for (other, once, origin, expected) in [
+            (same, true, Origin::Line, Beside::Looks),
+            (stranger, true, Origin::Terminal, Beside::Looks),
+            (same, false, Origin::Line, Beside::IsRepeated),
+            (stranger, false, Origin::Line, Beside::IsRefused),
+            (same, false, Origin::Terminal, Beside::IsRefused),
+            (same, false, Origin::ServiceManager, Beside::IsRefused),
+        ] {
+            assert_eq!(other.beside(once, origin), expected, "{other:?} {once} {origin:?}");
+        }
+    }
 
     #[test]
-    fn who_may_watch_depends_on_the_others_and_on_who_began_it() {
-        let stranger = Other { has_same_settings: false, ..OTHER };
-        let given_up = Facts { gave_up_until: Some(Time::from_secs(11)), ..FACTS };
-        let watch = |forgets| Admission::Watch { forgets };
-        for (facts, expected) in [
-            (FACTS, watch(Forgets::Nothing)),
-            (Facts { origin: Origin::Container, ..FACTS }, watch(Forgets::All)),
-            (Facts { once: true, other: Some(OTHER), ..FACTS }, Admission::LookBeside(OTHER)),
-            (Facts { other: Some(OTHER), ..FACTS }, Admission::Repeated(OTHER)),
-            (Facts { other: Some(stranger), ..FACTS }, Admission::Refused(stranger)),
-            (Facts { other: Some(OTHER), origin: Origin::Terminal, ..FACTS }, Admission::Refused(OTHER)),
-            (given_up, Admission::LookGivenUp),
-            (Facts { once: true, ..given_up }, watch(Forgets::Nothing)),
-            (Facts { once: true, origin: Origin::Terminal, ..FACTS }, watch(Forgets::Nothing)),
-            (Facts { is_resumed: true, ..given_up }, watch(Forgets::All)),
-            (Facts { now: Time::from_secs(11), ..given_up }, watch(Forgets::Nothing)),
-            (Facts { origin: Origin::Terminal, was_cut_off: true, ..given_up }, watch(Forgets::All)),
-            (Facts { origin: Origin::ServiceManager, ..given_up }, watch(Forgets::GiveUp)),
-            (
-                Facts { origin: Origin::ServiceManager, was_cut_off: true, ..given_up },
-                watch(Forgets::Nothing),
-            ),
+    fn what_is_forgotten_depends_on_who_begins() {
+        for (origin, was_cut_off, is_resumed, expected) in [
+            (Origin::Line, false, false, Forgets::Nothing),
+            (Origin::Line, false, true, Forgets::All),
+            (Origin::Container, false, false, Forgets::All),
+            (Origin::Terminal, true, false, Forgets::All),
+            (Origin::ServiceManager, false, false, Forgets::GiveUp),
+            (Origin::ServiceManager, true, false, Forgets::Nothing),
+            (Origin::ServiceManager, true, true, Forgets::All),
         ] {
-            assert_eq!(Admission::decide(&facts), expected, "{facts:?}");
+            assert_eq!(origin.forgets(was_cut_off, is_resumed), expected, "{origin:?} {was_cut_off}");
         }
     }
 }

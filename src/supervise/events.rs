@@ -16,9 +16,8 @@ use crate::report::event::{
     Attempt, AttemptEvent, Event, GaveUp, Lasting, Look, ProcessEvent, Row, WatchEvent,
 };
 use crate::report::health::StopEvent;
-use crate::report::log_lines::LogLines;
 use crate::report::words::{self, Wrote};
-use crate::settings::{Autorestart, Limits, Settings};
+use crate::settings::{Autorestart, Limits};
 use crate::state::history::LastStart;
 use crate::state::said::Notice;
 use crate::state::store::Store;
@@ -26,15 +25,6 @@ use crate::state::{Origin, Sight, State};
 use crate::supervise::{Parts, Supervisor};
 use crate::sys::{self, Pid, own_pid};
 use crate::time::{Time, now};
-
-/// Tells an event to all who keep or say it, unless it has been told.
-pub(super) fn emit<'a>(event: impl Into<Event<'a>>, record: &mut Store, report: &mut LogLines) {
-    let event = event.into();
-    if record.is_news(event.told()) {
-        keep(&event, record);
-        report.on(&event);
-    }
-}
 
 /// What the state keeps of an event. A death is counted with how it ended, which a launcher's may not be.
 fn keep(event: &Event<'_>, record: &mut Store) {
@@ -68,19 +58,6 @@ fn keep(event: &Event<'_>, record: &mut Store) {
     }
 }
 
-/// Tells what about the settings, and the file that they come from, is probably not what was meant. Of the start
-/// command that is told when one is needed.
-pub(super) fn doubt_settings(settings: &Settings, record: &mut Store, report: &mut LogLines) {
-    for (notice, doubt) in [
-        (Notice::Doubt, settings.criteria.doubt()),
-        (Notice::File, settings.doubt.clone()),
-        (Notice::Autorestart, doubt_autorestart(&settings.limits)),
-        (Notice::UnknownDependency, depends::doubt(settings, &record.files)),
-    ] {
-        emit(Event::of_doubt(notice, doubt.as_deref()), record, report);
-    }
-}
-
 /// Where it depends on how the process ends, and the kernel does not tell that of a process that is no child.
 fn doubt_autorestart(limits: &Limits) -> Option<String> {
     if limits.once || limits.autorestart != Autorestart::Unexpected || own_pid() == 1 {
@@ -95,8 +72,27 @@ fn doubt_autorestart(limits: &Limits) -> Option<String> {
 }
 
 impl Parts {
+    /// Tells an event to all who keep or say it, unless it has been told.
     pub(super) fn emit<'a>(&mut self, event: impl Into<Event<'a>>) {
-        emit(event, &mut self.record, &mut self.report);
+        let event = event.into();
+        if self.record.is_news(event.told()) {
+            keep(&event, &mut self.record);
+            self.report.on(&event);
+        }
+    }
+
+    /// Tells what about the settings, and the file that they come from, is probably not what was meant. Of the start
+    /// command that is told when one is needed.
+    pub(super) fn doubt_settings(&mut self) {
+        let settings = &self.settings;
+        for (notice, doubt) in [
+            (Notice::Doubt, settings.criteria.doubt()),
+            (Notice::File, settings.doubt.clone()),
+            (Notice::Autorestart, doubt_autorestart(&settings.limits)),
+            (Notice::UnknownDependency, depends::doubt(settings, &self.record.files)),
+        ] {
+            self.emit(Event::of_doubt(notice, doubt.as_deref()));
+        }
     }
 
     /// The process was seen to run, or to be suspended.

@@ -40,11 +40,12 @@ use crate::report::snapshot::{Live, Snapshot, Watcher};
 use crate::report::words;
 use crate::settings::doubts::Doubts;
 use crate::settings::{Settings, Verbosity};
-use crate::state::Sight;
 use crate::state::lock::Lock;
 use crate::state::said::{Notice, Said};
 use crate::state::store::Store;
-use crate::supervise::events::{Facts, doubt_settings};
+use crate::state::{Origin, Sight};
+use crate::supervise::admission::Forgets;
+use crate::supervise::events::Facts;
 use crate::supervise::health::Health;
 use crate::supervise::holds::Calendar;
 use crate::supervise::hooks::Hooks;
@@ -94,10 +95,6 @@ pub struct Parts {
     pub service_manager: Rc<RefCell<ServiceManager>>,
     /// Where start commands run: where this program was started, while it works in `/` itself.
     pub directory: PathBuf,
-    /// Nothing that was counted before holds.
-    pub afresh: bool,
-    /// What is remembered is of the same series of runs.
-    pub is_of_series: bool,
     /// Standard input was a terminal at the start, so that SIGHUP means that it is gone.
     pub has_terminal: bool,
 }
@@ -181,7 +178,7 @@ struct Dying {
 
 impl Supervisor {
     /// A watch that begins, or goes on where the one before it stopped.
-    pub fn new(mut parts: Parts) -> Self {
+    pub fn new(mut parts: Parts, origin: Origin, forgets: Forgets) -> Self {
         let files = &parts.record.files;
         // One of a time to come is of a clock that has been set back.
         let noted = StartRecord::read(files).filter(|noted| noted.attempt <= now());
@@ -195,7 +192,7 @@ impl Supervisor {
             Some(noted) => parts.record.state.memory.with_attempt(noted.attempt, command.is_some()),
             None => parts.record.state.memory,
         };
-        let memory = if parts.afresh { memory.afresh() } else { memory };
+        let memory = if forgets == Forgets::All { memory.afresh() } else { memory };
         let mut facts = Facts::default();
         facts.attempt.began = match (&command, memory.last_attempt) {
             (_, Some(began)) if memory.judging => began,
@@ -203,7 +200,7 @@ impl Supervisor {
         };
         let mut policy =
             Policy::recall(parts.settings.limits, memory, command.as_ref().map(StartCommand::began));
-        if !parts.is_of_series {
+        if parts.record.state.begun_by.replace(origin).is_some_and(|before| before != origin) {
             policy.begin_series();
         }
         Supervisor {
@@ -463,8 +460,8 @@ impl Supervisor {
                     lock.note(&self.parts.record.files, &settings.fingerprint());
                 }
                 self.parts.emit(WatchEvent::Reloaded(&settings));
-                doubt_settings(&settings, &mut self.parts.record, &mut self.parts.report);
                 self.parts.settings = settings;
+                self.parts.doubt_settings();
                 self.questions.withdraw_doubts();
             }
             Err(wrong) => self.parts.emit(WatchEvent::ReloadRefused(&wrong)),

@@ -1,6 +1,5 @@
 //! Begins a watch: puts together what it works with; unless somebody else does its work already.
 
-use crate::time::{boot_id, now};
 use std::cell::RefCell;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -11,7 +10,6 @@ use crate::exit::ExitCode;
 use crate::log::output::OutputLog;
 use crate::log::{self, Stderr, cannot_tell};
 use crate::policy::KILL_AFTER;
-
 use crate::process::scan::{Proc, Tasks};
 use crate::process::termination::Predecessor;
 use crate::process::{ProcessId, StoredProcess, own_start};
@@ -23,12 +21,12 @@ use crate::state::lock::{Lock, NoLock, holder_before};
 use crate::state::said::Notice;
 use crate::state::store::{Recalled, Store};
 use crate::state::{Files, Origin, Sight, followed_by_others};
-use crate::supervise::admission::{self, Admission, Facts, Forgets, Other, is_resumed};
-use crate::supervise::events::{doubt_settings, emit};
+use crate::supervise::admission::{self, Beside, Forgets, Other, is_resumed};
 use crate::supervise::poll::pause;
 use crate::supervise::signals::{self, Signals};
 use crate::supervise::{Parts, Reload, Supervisor};
 use crate::sys::{self, PROC};
+use crate::time::{boot_id, now};
 
 /// How often the lock of a watchdog that is gone is asked for, which its start command has until its exec.
 const EXEC_PATIENCE: u32 = 200;
@@ -62,47 +60,60 @@ fn prepare(settings: Settings, reload: Reload, stderr: &mut Stderr) -> Result<Bo
         let other = Other::holding(holder, &settings, &files);
         return Err(beside(&settings, other, &files, &proc, stderr));
     }
-    let (mut record, found) = Store::recall(files, &settings, &proc);
-    let facts = facts(&settings, lock.as_ref().ok(), &record);
-    let admission = Admission::decide(&facts);
+    let (record, found) = Store::recall(files, &settings, &proc);
+    let (lock, no_lock) = match lock {
+        Ok(lock) => (Some(lock), None),
+        Err(error) => (None, Some(error)),
+    };
+    let (once, origin) = (settings.limits.once, Origin::current());
+    let forgets = if once {
+        Forgets::Nothing
+    } else {
+        let was_cut_off = lock.as_ref().is_some_and(|lock| lock.cut_off.is_some());
+        origin.forgets(was_cut_off, is_resumed(&record.files, &record.state))
+    };
+    let given_up = record.state.memory.gave_up_until.filter(|until| !once && now() < *until);
     let output = OutputLog::of(&settings);
-    if admission == Admission::LookGivenUp {
+    // A crontab line that begins a long-running watch: given up is given up, for a while.
+    if given_up.is_some() && forgets == Forgets::Nothing && origin == Origin::Line {
         let exit = look_only(&settings, &proc, record.state.predecessor.as_ref());
         if exit != ExitCode::Success {
             // What the process has left may still write.
             let _ = output.keep_to_limit();
             // It has ended in order, as the next one is to know.
-            let _ = lock.map(Lock::release);
+            lock.map(Lock::release);
             return Err(exit);
         }
     }
-    let mut report = LogLines::new(&settings);
-    say_what_was_found(&settings, &found, &lock, &mut record, &mut report);
-    take_up(admission, &facts, &mut record, &mut report);
     let signals = match Signals::catch() {
         Ok(signals) => signals,
         Err(error) => return Err(cannot_tell(&format!("signals cannot be caught: {error}"), stderr)),
     };
     start_log(&settings, record.state.told);
-    let service_manager = Rc::new(RefCell::new(ServiceManager::of_watch(settings.limits.once)));
+    let service_manager = Rc::new(RefCell::new(ServiceManager::of_watch(once)));
     proc.pulse = pulse_of(&service_manager);
-    let parts = Parts {
+    let mut parts = Parts {
         reload,
-        afresh: admission == (Admission::Watch { forgets: Forgets::All }),
-        is_of_series: record.state.begun_by.replace(facts.origin).is_none_or(|before| before == facts.origin),
-        lock: lock.ok(),
+        lock,
         record,
         signals,
         output,
-        report,
-        ended_unseen: found.ended.map(|(end, _)| end),
+        report: LogLines::new(&settings),
+        ended_unseen: None,
         service_manager,
         directory: leave_directory(),
         has_terminal: admission::has_terminal(),
         settings,
         proc,
     };
-    Ok(Box::new(Supervisor::new(parts)))
+    parts.say_what_was_found(found, no_lock.as_ref());
+    end_holds_of_older_containers(&parts.record.files);
+    if forgets != Forgets::Nothing {
+        parts.record.forget_give_up();
+    } else if let Some(until) = given_up.filter(|_| origin != Origin::Line) {
+        parts.emit(WatchEvent::RemainsGivenUp { retry: until.saturating_sub(now()) });
+    }
+    Ok(Box::new(Supervisor::new(parts, origin, forgets)))
 }
 
 /// What tells a service manager during a look that the watch lives.
@@ -146,27 +157,6 @@ fn acquire(files: &mut Files, settings: &Settings, proc: &Proc) -> Result<Lock, 
     Ok(lock)
 }
 
-/// What it depends on whether this run watches, where no other does.
-fn facts(settings: &Settings, lock: Option<&Lock>, record: &Store) -> Facts {
-    Facts {
-        was_cut_off: lock.is_some_and(|lock| lock.cut_off.is_some()),
-        is_resumed: is_resumed(&record.files, &record.state),
-        gave_up_until: record.state.memory.gave_up_until,
-        ..Facts::now(settings.limits.once, None)
-    }
-}
-
-/// Takes up what the watch before this one has left, as far as it still holds.
-fn take_up(admission: Admission, facts: &Facts, record: &mut Store, report: &mut LogLines) {
-    end_holds_of_older_containers(&record.files);
-    let Admission::Watch { forgets } = admission else { return };
-    if forgets != Forgets::Nothing {
-        record.forget_give_up();
-    } else if let Some(retry) = facts.round_in() {
-        emit(WatchEvent::RemainsGivenUp { retry }, record, report);
-    }
-}
-
 /// As process 1: what people have said was said to the container that was here before.
 fn end_holds_of_older_containers(files: &Files) {
     if std::process::id() == 1 && !files.holds(now()).is_empty() {
@@ -182,14 +172,13 @@ fn beside(
     proc: &Proc,
     stderr: &mut Stderr,
 ) -> ExitCode {
-    match Admission::decide(&Facts::now(settings.limits.once, Some(other))) {
-        Admission::Repeated(_) => ExitCode::Success,
-        Admission::Refused(other) => {
-            let text = other.refusal(&settings.name);
-            stderr.complain(&text);
+    match other.beside(settings.limits.once, Origin::current()) {
+        Beside::IsRepeated => ExitCode::Success,
+        Beside::IsRefused => {
+            stderr.complain(&other.refusal(&settings.name));
             ExitCode::Busy
         }
-        Admission::LookBeside(_) | Admission::LookGivenUp | Admission::Watch { .. } => {
+        Beside::Looks => {
             if let Some(stuck) = stuck_run(settings, files, proc).filter(|stuck| files.note_stuck(*stuck)) {
                 start_log(settings, false);
                 let mut report = LogLines::new(settings);
@@ -218,39 +207,34 @@ fn start_log(settings: &Settings, give_up_was_told: bool) {
     log::start(settings, Stderr::new(verbosity(settings, give_up_was_told)));
 }
 
-fn say_what_was_found(
-    settings: &Settings,
-    found: &Recalled,
-    lock: &Result<Lock, NoLock>,
-    record: &mut Store,
-    report: &mut LogLines,
-) {
-    if let Some(unusable) = &found.unusable {
-        emit(Lasting::StateUnusable(unusable), record, report);
-    }
-    if let Some((end, deaths)) = &found.ended {
-        emit(ProcessEvent::EndedUnseen { end, deaths: *deaths }, record, report);
-    }
-    if found.in_turn {
-        emit(Lasting::InTurn, record, report);
-    }
-    match lock {
-        Ok(lock) => {
-            emit(Event::Over(Notice::Lock), record, report);
-            if let Some(pid) = lock.cut_off {
-                emit(WatchEvent::CutOff(pid), record, report);
-            }
+impl Parts {
+    fn say_what_was_found(&mut self, found: Recalled, no_lock: Option<&NoLock>) {
+        if let Some(unusable) = &found.unusable {
+            self.emit(Lasting::StateUnusable(unusable));
         }
-        Err(error) => emit(Lasting::NoLock(error), record, report),
-    }
-    // To somebody who can do something about it; to others when it matters.
-    let useless = record.files.usable().err().filter(|_| Origin::current() != Origin::Line);
-    if let Some(error) = useless {
-        emit(Lasting::StateUnwritable(&error), record, report);
-    }
-    doubt_settings(settings, record, report);
-    if let Err(error) = sys::keep_inherited_descriptors() {
-        emit(Lasting::Inherits(&error), record, report);
+        if let Some((end, deaths)) = found.ended {
+            self.emit(ProcessEvent::EndedUnseen { end: &end, deaths });
+            self.ended_unseen = Some(end);
+        }
+        if found.in_turn {
+            self.emit(Lasting::InTurn);
+        }
+        match no_lock {
+            Some(error) => self.emit(Lasting::NoLock(error)),
+            None => self.emit(Event::Over(Notice::Lock)),
+        }
+        if let Some(pid) = self.lock.as_ref().and_then(|lock| lock.cut_off) {
+            self.emit(WatchEvent::CutOff(pid));
+        }
+        // To somebody who can do something about it; to others when it matters.
+        let useless = self.record.files.usable().err().filter(|_| Origin::current() != Origin::Line);
+        if let Some(error) = useless {
+            self.emit(Lasting::StateUnwritable(&error));
+        }
+        self.doubt_settings();
+        if let Err(error) = sys::keep_inherited_descriptors() {
+            self.emit(Lasting::Inherits(&error));
+        }
     }
 }
 
