@@ -40,6 +40,12 @@ pub fn beginning(text: &str, most: usize) -> &str {
     text.get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
+/// The last lines of `text` that are not empty, at most so many.
+pub fn last_lines(text: &str, most: usize) -> Vec<&str> {
+    let mut lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.split_off(lines.len().saturating_sub(most))
+}
+
 /// A word for so many things.
 pub fn plural<N: Copy + PartialEq + From<u8>>(count: N, word: &str) -> String {
     if count == N::from(1) { word.to_owned() } else { format!("{word}s") }

@@ -11,7 +11,7 @@ use crate::exit::ExitCode;
 use crate::hold::versions::in_force;
 use crate::hold::{Held, Hold, depends, of_the_calendar};
 use crate::input::resolve::Job;
-use crate::log::{Stderr, cannot_tell, print};
+use crate::log::{Stderr, print};
 use crate::policy::Life;
 use crate::process::ProcessInfo;
 use crate::process::scan::{Candidate, Matches, Proc, Tasks, Unknown};
@@ -20,27 +20,23 @@ use crate::report::words::{ambiguity, held, held_until, list, user_name, why_not
 use crate::settings::doubts::Doubts;
 use crate::settings::program::{self, Place};
 use crate::settings::{Settings, shell, versions};
-use crate::state::{Files, Origin, State, followed_by_others, store};
+use crate::state::{Files, Origin, State, store};
 use crate::supervise::admission::{Beside, Forgets, Other, is_resumed};
+use crate::supervise::setup;
 use crate::supervise::start_command::{StartCommand, StartRecord};
-use crate::sys::PROC;
 use crate::task::Profile;
 use crate::task::account::{Account, Login};
 use crate::text::{escaped, span};
-use crate::time::{SecondsFormat, WallClock, boot_id, local, now};
+use crate::time::{SecondsFormat, WallClock, local, now};
 
 /// Says what this watch would do now, on standard output.
 pub fn run(job: &Job, stderr: &mut Stderr) -> ExitCode {
-    let mut proc = match Proc::new(Path::new(PROC)) {
-        Ok(proc) => proc,
-        Err(unknown) => return cannot_tell(&unknown.0, stderr),
-    };
     let mut settings = job.settings.clone();
-    let files = Files::of(&settings.dirs, &settings.name, &boot_id(proc.root()));
-    let own = files.clone();
-    proc.neighbours = Box::new(move |proc| followed_by_others(&own, proc));
-    let proc = &proc;
-    let state = store::preview(&files, &settings, proc);
+    let (proc, files) = match setup::places(&settings, stderr) {
+        Ok(places) => places,
+        Err(exit) => return exit,
+    };
+    let state = store::preview(&files, &settings, &proc);
     let version = take_version(&mut settings, state.memory.version);
     let settings = &settings;
     let survey = proc.survey(&settings.criteria);
@@ -49,7 +45,7 @@ pub fn run(job: &Job, stderr: &mut Stderr) -> ExitCode {
     let doubts = [proc.doubt_pid_file(&settings.criteria), depends::doubt(settings, &files)];
     let rows = job.settings.in_force(&job.given, !page.aligned);
     let would =
-        [Some(would(settings, &files, &state, proc, &found)), version].into_iter().flatten().collect();
+        [Some(would(settings, &files, &state, &proc, &found)), version].into_iter().flatten().collect();
     let text = page.write(settings, &rows, survey.as_deref().unwrap_or_default(), &found, doubts, would);
     print(&text);
     match found {

@@ -12,6 +12,7 @@ use rustix::fs::OFlags;
 use crate::fs::{Dir, Trust};
 use crate::settings::Settings;
 use crate::state::owed::Position;
+use crate::text::last_lines;
 
 /// How much of the end of a command's output is looked at for its last lines.
 const TAIL: u64 = 4096;
@@ -128,13 +129,8 @@ impl OutputLog {
     pub fn last_lines_since(&self, from: u64) -> Vec<String> {
         let tail = self.place(Dir::open).and_then(|(dir, name)| tail(&dir, name, from, TAIL));
         let tail = tail.unwrap_or_default();
-        let text = String::from_utf8_lossy(&tail);
-        let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        lines
-            .iter()
-            .skip(lines.len().saturating_sub(LINES))
-            .map(|line| line.chars().take(LINE_LENGTH).collect())
-            .collect()
+        let beginning = |line: &str| line.chars().take(LINE_LENGTH).collect();
+        last_lines(&String::from_utf8_lossy(&tail), LINES).into_iter().map(beginning).collect()
     }
 
     /// Brings it back under its limit: its end is copied to the first of the older files, and it is

@@ -15,7 +15,7 @@ use crate::process::termination::signal_name;
 use crate::settings::check::{Builtin, Check};
 use crate::settings::name::Name;
 use crate::task::{self, Ended, KILL_PATIENCE, Output, Surroundings, Task, environment};
-use crate::text::span;
+use crate::text::{last_lines, span};
 
 /// This program, whatever has become of its file.
 pub const OWN_PROGRAM: &str = "/proc/self/exe";
@@ -103,13 +103,7 @@ impl Probe {
             (code, None) => {
                 let code = code.unwrap_or_default();
                 let is_unknown = CANNOT_TELL.contains(&code);
-                let result = if is_unknown { ProbeResult::Unknown } else { ProbeResult::Unhealthy };
-                let how = match code {
-                    126 => " (not executable)",
-                    127 => " (command not found)",
-                    _ => "",
-                };
-                (result, format!("exited with status {code}{how}"))
+                (if is_unknown { ProbeResult::Unknown } else { ProbeResult::Unhealthy }, task::exited(code))
             }
         }
     }
@@ -136,9 +130,8 @@ fn heartbeat(beat: Heartbeat, previous: Option<&Heartbeat>) -> Finding {
 
 /// The end of what it wrote.
 fn said(output: &str) -> String {
-    let last = output.lines().rev().map(str::trim).find(|line| !line.is_empty());
-    let quote = |line: &str| line.chars().take(LONGEST_QUOTE).collect::<String>();
-    last.map(|line| format!(": '{}'", quote(line))).unwrap_or_default()
+    let quote = |line: &&str| format!(": '{}'", line.chars().take(LONGEST_QUOTE).collect::<String>());
+    last_lines(output, 1).first().map(quote).unwrap_or_default()
 }
 
 /// Whether processes have waited lately rather than run: for a processor, or for memory. Where the kernel does

@@ -22,7 +22,7 @@ use crate::settings::{Limits, Reach};
 use crate::state::history::Tally;
 use crate::state::lock::NoLock;
 use crate::state::store::Unusable;
-use crate::task::{CommandEnd, account};
+use crate::task::{CommandEnd, account, exited};
 use crate::text::{plural, quoted, span};
 use crate::time::by_the_clock;
 
@@ -63,9 +63,7 @@ pub fn ended(end: &CommandEnd) -> String {
     use std::os::unix::process::ExitStatusExt;
     let Some(status) = end.status else { return format!("ended after {}", span(end.took)) };
     let how = match (status.code(), status.signal()) {
-        (Some(127), _) => "exited with status 127 (command not found)".to_owned(),
-        (Some(126), _) => "exited with status 126 (not executable)".to_owned(),
-        (Some(code), _) => format!("exited with status {code}"),
+        (Some(code), _) => exited(code),
         (None, signal) => format!("was ended by {}", signal_name(signal.unwrap_or_default())),
     };
     format!("{how} after {}", span(end.took))

@@ -16,7 +16,6 @@ use crate::report::health::{HealthEvent, LEFT, Then};
 use crate::settings::OnUnhealthy;
 use crate::state::said::{Notice, Told};
 use crate::supervise::Supervisor;
-use crate::supervise::observe::id;
 use crate::task::Task;
 use crate::time::now;
 
@@ -198,7 +197,7 @@ impl Supervisor {
         }
         let Some(followed) = &self.followed else { return };
         let process = followed.info();
-        if self.health.looked_at.replace(id(process)) == Some(id(process)) {
+        if self.health.looked_at.replace(process.id()) == Some(process.id()) {
             return;
         }
         let why = match followed.send(0) {

@@ -19,6 +19,7 @@ use crate::supervise::Supervisor;
 use crate::sys::is_shortage;
 use crate::task::account::Login;
 use crate::task::{self, CommandEnd, Output, Task};
+use crate::text::last_lines;
 use crate::time::{Time, now};
 
 /// How long a hook may take.
@@ -100,9 +101,7 @@ pub fn run(
 
 /// How a hook ended.
 pub fn end(task: &Task) -> CommandEnd {
-    let output = task.output();
-    let lines: Vec<_> = output.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    task.end(lines.iter().skip(lines.len().saturating_sub(QUOTED)).map(|&line| line.to_owned()).collect())
+    task.end(last_lines(&task.output(), QUOTED).into_iter().map(str::to_owned).collect())
 }
 
 impl Supervisor {

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use crate::hold::Hold;
 use crate::policy::{Ended, Life, Memory, REAP_GRACE, Seen, Still};
+use crate::process::ProcessInfo;
 use crate::process::handle::{Check, Handle};
 use crate::process::scan::{Tasks, Unknown};
 use crate::process::stat::tick;
 use crate::process::termination::{Cause, Exit, Predecessor, Termination};
-use crate::process::{ProcessId, ProcessInfo};
 use crate::report::event::{AttemptEvent, Event, Lasting, Look, ProcessEvent, Then};
 use crate::report::log_lines::oddity;
 use crate::report::words::{ambiguity, near};
@@ -19,7 +19,7 @@ use crate::state::said::{Notice, Told};
 use crate::supervise::start_command::StartCommand;
 use crate::supervise::{Dying, Parts, REAP_PATIENCE, Supervisor};
 use crate::sys;
-use crate::time::{Time, millis, now};
+use crate::time::{Time, now};
 
 /// For so long after a start nothing else is looked at.
 const FIRST_LOOKS: Duration = Duration::from_millis(150);
@@ -62,7 +62,7 @@ impl Supervisor {
     }
 
     fn look_at(&mut self, mut followed: Handle) -> Result<Seen, Unknown> {
-        let id = id(followed.info());
+        let id = followed.info().id();
         let check = followed.check(&self.parts.settings.criteria, &self.parts.proc);
         let seen = match check {
             Ok(Check::Alive { stopped }) => {
@@ -108,11 +108,11 @@ impl Supervisor {
         let others = matches.counting.len().saturating_sub(1);
         let mut counting = matches.counting;
         let first = self.stopping().map(|stop| stop.process);
-        counting.sort_by_key(|process| first.is_some_and(|first| id(process) != first));
+        counting.sort_by_key(|process| first.is_some_and(|first| process.id() != first));
         for process in counting {
             if let Some(followed) = Handle::hold(&self.parts.proc, process, criteria)? {
                 let known = self.parts.record.state.process.as_ref().map(|process| process.id);
-                let was_followed = known.is_some_and(|known| known.is_same(id(followed.info())));
+                let was_followed = known.is_some_and(|known| known.is_same(followed.info().id()));
                 let is_first = !self.facts.has_looked;
                 let seen = self.follow(followed, others);
                 if is_first && !was_followed {
@@ -172,7 +172,7 @@ impl Supervisor {
     /// The process that the pid file names by now, while the one lives that is followed; unless that is being stopped.
     fn named_instead(&mut self, followed: &Handle) -> Option<Handle> {
         let settings = Rc::clone(&self.parts.settings);
-        if settings.criteria.pid_file.is_none() || self.stop_of(id(followed.info())).is_some() {
+        if settings.criteria.pid_file.is_none() || self.stop_of(followed.info().id()).is_some() {
             return None;
         }
         let tasks = self.own_tasks();
@@ -221,7 +221,7 @@ impl Supervisor {
         if !parts.settings.limits.once && parts.record.state.told {
             parts.emit(AttemptEvent::Recovered(followed.info()));
         }
-        let (id, still) = (id(followed.info()), self.still(&followed, stopped));
+        let (id, still) = (followed.info().id(), self.still(&followed, stopped));
         self.followed = Some(followed);
         self.doubt_stop();
         Seen::Running { id, still }
@@ -424,9 +424,4 @@ impl Supervisor {
             self.parts.record.note_life();
         }
     }
-}
-
-/// The process as the state file tells it from others.
-pub(super) fn id(process: &ProcessInfo) -> ProcessId {
-    ProcessId { pid: process.pid, started: Time::from_millis(millis::of(process.started)) }
 }

@@ -47,14 +47,8 @@ pub fn watch(settings: Settings, reload: Reload, stderr: &mut Stderr) -> ExitCod
 #[inline(never)]
 fn prepare(settings: Settings, reload: Reload, stderr: &mut Stderr) -> Result<Box<Supervisor>, ExitCode> {
     signals::ignore_those_of_writes();
-    let mut proc = match Proc::new(Path::new(PROC)) {
-        Ok(proc) => proc,
-        Err(unknown) => return Err(cannot_tell(&unknown.0, stderr)),
-    };
     let settings = Rc::new(settings);
-    let mut files = Files::of(&settings.dirs, &settings.name, &boot_id(Path::new(PROC)));
-    let own = files.clone();
-    proc.neighbours = Box::new(move |proc| followed_by_others(&own, proc));
+    let (mut proc, mut files) = places(&settings, stderr)?;
     let lock = acquire(&mut files, &settings, &proc);
     if let Err(NoLock::Busy(holder)) = &lock {
         let other = Other::holding(holder, &settings, &files);
@@ -81,14 +75,14 @@ fn prepare(settings: Settings, reload: Reload, stderr: &mut Stderr) -> Result<Bo
             // What the process has left may still write.
             let _ = output.keep_to_limit();
             // It has ended in order, as the next one is to know.
-            lock.map(Lock::release);
+            if let Some(lock) = lock {
+                lock.release();
+            }
             return Err(exit);
         }
     }
-    let signals = match Signals::catch() {
-        Ok(signals) => signals,
-        Err(error) => return Err(cannot_tell(&format!("signals cannot be caught: {error}"), stderr)),
-    };
+    let signals = Signals::catch()
+        .map_err(|error| cannot_tell(&format!("signals cannot be caught: {error}"), stderr))?;
     start_log(&settings, record.state.told);
     let service_manager = Rc::new(RefCell::new(ServiceManager::of_watch(once)));
     proc.pulse = pulse_of(&service_manager);
@@ -114,6 +108,18 @@ fn prepare(settings: Settings, reload: Reload, stderr: &mut Stderr) -> Result<Bo
         parts.emit(WatchEvent::RemainsGivenUp { retry: until.saturating_sub(now()) });
     }
     Ok(Box::new(Supervisor::new(parts, origin, forgets)))
+}
+
+/// Where the processes and the files of this instance are.
+///
+/// # Errors
+/// /proc cannot be read.
+pub fn places(settings: &Settings, stderr: &mut Stderr) -> Result<(Proc, Files), ExitCode> {
+    let mut proc = Proc::new(Path::new(PROC)).map_err(|unknown| cannot_tell(&unknown.0, stderr))?;
+    let files = Files::of(&settings.dirs, &settings.name, &boot_id(proc.root()));
+    let own = files.clone();
+    proc.neighbours = Box::new(move |proc| followed_by_others(&own, proc));
+    Ok((proc, files))
 }
 
 /// What tells a service manager during a look that the watch lives.

@@ -20,7 +20,7 @@ use crate::settings::program::{self, Place};
 use crate::state::lock::NoLock;
 use crate::state::said::Notice;
 use crate::supervise::start_command::StartCommand;
-use crate::supervise::{Parts, REAP_PATIENCE, Supervisor};
+use crate::supervise::{Parts, Questions, REAP_PATIENCE, Supervisor};
 use crate::sys::is_shortage;
 use crate::task::account::{Account, Login};
 use crate::task::{NULL, Surroundings};
@@ -131,8 +131,7 @@ impl Supervisor {
         // The groups of a user may be others by now.
         self.ask_for_user(Account::ask_again);
         self.wait_for(now() + LONGEST_PREPARATION, |watch| {
-            let is_known = watch.questions.login.as_mut().is_none_or(Login::is_known)
-                && watch.questions.account.as_mut().is_none_or(Account::is_known);
+            let is_known = watch.hear_of_users();
             watch.tell_doubts() && is_known
         });
         match File::open(NULL) {
@@ -150,10 +149,11 @@ impl Supervisor {
         }
     }
 
-    /// Takes what was asked about users, and is answered.
-    pub(super) fn hear_of_users(&mut self) {
-        self.questions.login.as_mut().map(Login::is_known);
-        self.questions.account.as_mut().map(Account::is_known);
+    /// Takes what was asked about users, and is answered. Whether that is all.
+    pub(super) fn hear_of_users(&mut self) -> bool {
+        let Questions { login, account, .. } = &mut self.questions;
+        let is_known = login.as_mut().is_none_or(Login::is_known);
+        account.as_mut().is_none_or(Account::is_known) && is_known
     }
 
     /// Tells what is doubtful about the start command in time, but for a run that perhaps never needs it.

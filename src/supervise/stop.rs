@@ -15,7 +15,6 @@ use crate::process::termination::Predecessor;
 use crate::report::health::{HealthEvent, StopEvent};
 use crate::report::words::ambiguity;
 use crate::settings::KillMode;
-use crate::supervise::observe::id;
 use crate::supervise::{Parts, Supervisor};
 use crate::task::{self, CommandEnd, Output, Task};
 use crate::time::{Time, now};
@@ -69,7 +68,7 @@ impl Stops {
     /// A stop of this process, which may be under way.
     fn begin(&mut self, process: &Handle, now: Time) {
         self.process = process.info().to_string();
-        if self.id.replace(id(process.info())) != self.id {
+        if self.id.replace(process.info().id()) != self.id {
             (self.began, self.noted, self.gone) = (now, Vec::new(), None);
         }
     }
@@ -168,7 +167,7 @@ impl Supervisor {
 
     /// The process that is to be stopped, while it is held.
     fn follows(&self, process: ProcessId) -> Option<&Handle> {
-        self.followed.as_ref().filter(|it| id(it.info()) == process)
+        self.followed.as_ref().filter(|it| it.info().id() == process)
     }
 
     /// A stage begins: what descends from the process by now is noted. What is seen instead, if the process is gone by
@@ -180,7 +179,7 @@ impl Supervisor {
             slot.until = until;
         }
         let sessions = self.own_tasks().others;
-        if let Some(followed) = self.followed.as_ref().filter(|it| id(it.info()) == process) {
+        if let Some(followed) = self.followed.as_ref().filter(|it| it.info().id() == process) {
             self.stops.begin(followed, now);
             for id in self.parts.proc.descendants(process.pid, &sessions) {
                 if !self.stops.noted.contains(&id) {
@@ -316,7 +315,7 @@ impl Supervisor {
 
     /// The process is dead; if it was stopped, that is no death of its own.
     pub(super) fn was_stopped(&mut self, followed: &Handle) -> Option<Seen> {
-        let stop = self.stop_of(id(followed.info()))?;
+        let stop = self.stop_of(followed.info().id())?;
         let at = now();
         self.lose(Predecessor::new(followed.info(), at));
         self.facts.missing_since.get_or_insert(at);

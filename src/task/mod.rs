@@ -103,6 +103,16 @@ pub fn shell(text: &str) -> Command {
     command
 }
 
+/// How a command of the shell exited, by its status (POSIX.1-2017, XCU 2.8.2).
+pub fn exited(status: i32) -> String {
+    let why = match status {
+        126 => " (not executable)",
+        127 => " (command not found)",
+        _ => "",
+    };
+    format!("exited with status {status}{why}")
+}
+
 /// What people give start command, stop command and probes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Profile {
