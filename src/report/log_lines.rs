@@ -85,16 +85,15 @@ impl LogLines {
         if let Event::Watch(WatchEvent::Reloaded(settings)) = event {
             self.settings = Rc::clone(settings);
         }
-        let Some(line) = self.line(event) else { return };
-        let level = line.level;
+        let lines = self.lines_of(event);
+        let Some(first) = lines.first() else { return };
+        if self.settings.hook.is_some() {
+            let texts: Vec<_> = lines.iter().map(|line| line.text.as_str()).collect();
+            self.heard.extend(hook::hear(event, first.level, &texts, &self.settings, now()));
+        }
         // What there was to say before the first record is said after it.
         let is_first = matches!(event, Event::Watch(WatchEvent::Opened(_)));
         let at = if is_first { 0 } else { self.lines.len() };
-        let lines: Vec<_> = [line].into_iter().chain(self.second(event)).collect();
-        if self.settings.hook.is_some() {
-            let texts: Vec<_> = lines.iter().map(|line| line.text.as_str()).collect();
-            self.heard.extend(hook::hear(event, level, &texts, &self.settings, now()));
-        }
         self.lines.splice(at..at, lines);
     }
 
@@ -108,36 +107,24 @@ impl LogLines {
         self.settings.dirs.output_log(&self.settings.name).display().to_string()
     }
 
-    fn line(&self, event: &Event<'_>) -> Option<Line> {
-        Some(match event {
+    /// What is said of an event: mostly one record.
+    fn lines_of(&self, event: &Event<'_>) -> Vec<Line> {
+        vec![match event {
             Event::Process(event) => self.process(event),
             // The end of the process is an event of its own, and so is what probes come to.
             Event::Attempt(AttemptEvent::CommandEnded { is_process: true, .. }) | Event::Probed(_) => {
-                return None;
+                return Vec::new();
             }
             Event::Attempt(event) => self.attempt(event),
-            Event::GaveUp(it) => self.gave_up(it),
+            Event::GaveUp(it) => return self.gave_up(it),
+            Event::Watch(WatchEvent::Opened(first)) => return vec![self.opened(first), self.all_settings()],
             Event::Watch(event) => self.watch(event),
             Event::Health(event) => event.line(&self.settings),
             Event::Stop(event) => event.line(&self.settings),
             Event::Hook(failure) => hook_failure(failure),
             Event::Lasting(lasting) => self.lasting(lasting),
-            Event::Over(notice) => info(over(*notice)?),
-        })
-    }
-
-    /// What a second record says of an event: one has all settings, one says what to do.
-    fn second(&self, event: &Event<'_>) -> Option<Line> {
-        match event {
-            Event::Watch(WatchEvent::Opened(_)) => {
-                let (version, pid) = (env!("CARGO_PKG_VERSION"), std::process::id());
-                let settings = self.settings.for_the_log();
-                let text = format!("settings: watchdog {version}, pid {pid}; {settings}");
-                Some(Line { reach: Reach::File, ..info(text) })
-            }
-            Event::GaveUp(it) => self.what_to_do(it),
-            _ => None,
-        }
+            Event::Over(notice) => return over(*notice).map(info).into_iter().collect(),
+        }]
     }
 
     fn process(&self, event: &ProcessEvent<'_>) -> Line {
@@ -268,42 +255,46 @@ impl LogLines {
         }
     }
 
-    fn gave_up(&self, it: &GaveUp<'_>) -> Line {
-        let (log, output) = (self.log(), self.output());
-        let then = match it.retry {
-            // The one record of its run says what to do too.
-            Some(pause) if self.settings.limits.once && it.is_kept => {
-                let (pause, resume) = (span(pause), self.settings.order("resume"));
-                format!("; trying again in {pause}; to try now: {resume}; details in {log} and {output}")
+    fn gave_up(&self, it: &GaveUp<'_>) -> Vec<Line> {
+        let (log, output, resume) = (self.log(), self.output(), self.settings.order("resume"));
+        let once = self.settings.limits.once;
+        let then = match it.retry.map(span) {
+            Some(pause) if once && it.is_kept => {
+                format!("trying again in {pause}; to try now: {resume}; details in {log} and {output}")
             }
-            Some(_) if self.settings.limits.once => format!(
-                "; the next run tries again, because state cannot be saved; details in {log} and {output}"
-            ),
-            _ => String::new(),
-        };
-        let (failures, looks) = (plural(it.failures, "failure"), looks(it.row));
-        let text = format!("gave up after {} {failures} in a row{then}. {looks}", it.failures);
-        it.line(text + &it.suspect.map(is_it).unwrap_or_default())
-    }
-
-    /// What to do after a give-up, where the record of it does not say so.
-    fn what_to_do(&self, it: &GaveUp<'_>) -> Option<Line> {
-        let (resume, output) = (self.settings.order("resume"), self.output());
-        let output = format!("(output of the start command: {output})");
-        Some(it.line(match it.retry {
-            Some(_) if self.settings.limits.once => return None,
+            Some(_) if once => {
+                format!(
+                    "the next run tries again, because state cannot be saved; details in {log} and {output}"
+                )
+            }
             Some(pause) => format!(
-                "trying again in {}, or following the process as soon as somebody starts it; to try now: {resume}",
-                span(pause)
+                "trying again in {pause}, or following the process as soon as somebody starts it; to try now: {resume}"
             ),
-            None if it.starts_anew => {
-                format!("NOT watching any more; fix the cause, then start this watchdog again {output}")
-            }
+            None if it.starts_anew => format!(
+                "NOT watching any more; fix the cause, then start this watchdog again (output of the start command: \
+                 {output})"
+            ),
             None => format!(
                 "NOT watching any more; fix the cause, then run: {resume}, and start this watchdog again if cron does \
-                 not {output}"
+                 not (output of the start command: {output})"
             ),
-        }))
+        };
+        let what = format!("gave up after {} {} in a row", it.failures, plural(it.failures, "failure"));
+        let looks = looks(it.row) + &it.suspect.map(is_it).unwrap_or_default();
+        // Rounds between the first give-up and the recovery are for the log alone.
+        let line = |text| if it.was_told { info(text) } else { bad_outcome(text) };
+        // A --once run has one record, which says what to do too.
+        if once {
+            vec![line(format!("{what}; {then}. {looks}"))]
+        } else {
+            vec![line(format!("{what}. {looks}")), line(then)]
+        }
+    }
+
+    fn all_settings(&self) -> Line {
+        let (version, pid) = (env!("CARGO_PKG_VERSION"), std::process::id());
+        let text = format!("settings: watchdog {version}, pid {pid}; {}", self.settings.for_the_log());
+        Line { reach: Reach::File, ..info(text) }
     }
 
     fn opened(&self, first: &Look<'_>) -> Line {
@@ -484,13 +475,6 @@ fn left_near(left: &Candidate, pattern: &str) -> String {
     format!(
         "the start command left {left} running{but}; no second copy is started while it runs; is {doubt} right?"
     )
-}
-
-impl GaveUp<'_> {
-    /// Rounds between the first give-up and the recovery are for the log alone.
-    fn line(&self, text: String) -> Line {
-        if self.was_told { info(text) } else { bad_outcome(text) }
-    }
 }
 
 /// What was meant, perhaps.
