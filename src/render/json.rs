@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::remark;
-use crate::hold::Held;
 use crate::process::oom::OutOfMemory;
 use crate::report::snapshot::{Remark, Snapshot, Watcher};
 use crate::settings::versions::date;
@@ -43,10 +42,6 @@ impl Serialize for Instance<'_> {
         let series = state.and_then(|state| state.memory.health.series.as_ref());
         let deaths = state.map(|state| state.deaths.tally(at.at));
         let (remark, held) = (at.remarks.last(), at.held());
-        let until = match remark {
-            Some(Remark::GivenUp { until } | Remark::Held(Held { until, .. })) => *until,
-            _ => None,
-        };
         let left = |until| at.left(until).as_secs();
         let watchdog = if let Watcher::At(pid) = at.watcher { Some(pid) } else { None };
         let mut map = to.serialize_map(None)?;
@@ -59,7 +54,7 @@ impl Serialize for Instance<'_> {
         map.serialize_entry("failures", &state.map(|state| state.memory.failures))?;
         map.serialize_entry("max_fail_count", &state.and_then(|state| state.max_fail_count))?;
         map.serialize_entry("standing", &remark.map(remark::for_scripts))?;
-        map.serialize_entry("standing_seconds", &until.map(left))?;
+        map.serialize_entry("standing_seconds", &remark.and_then(Remark::until).map(left))?;
         map.serialize_entry("hold", &held.map(|held| held.hold.name()))?;
         map.serialize_entry("hold_seconds", &held.and_then(|held| held.until).map(left))?;
         map.serialize_entry("checked_seconds", &at.checked.map(|time| time.as_secs()))?;

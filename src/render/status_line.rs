@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use super::remark;
-use crate::hold::Held;
 use crate::report::snapshot::{Remark, Snapshot, Status};
 use crate::time::Time;
 
@@ -28,14 +27,11 @@ pub fn line(snapshot: &Snapshot, by_the_clock: impl Fn(Time) -> String) -> Strin
     }
     // Of a process that runs it does not matter why nothing would be started.
     for remark in snapshot.remarks.iter().filter(|_| !snapshot.status.is_up()) {
-        let _ = match remark {
-            Remark::GivenUp { until: Some(until) } => {
-                write!(text, "; {}, retry at {}", remark::words(remark), by_the_clock(*until))
-            }
-            Remark::Held(Held { until: Some(until), .. }) => {
-                write!(text, "; {} until {}", remark::words(remark), by_the_clock(*until))
-            }
-            _ => write!(text, "; {}", remark::words(remark)),
+        let words = remark::words(remark);
+        let _ = match (remark, remark.until().map(&by_the_clock)) {
+            (Remark::GivenUp { .. }, Some(time)) => write!(text, "; {words}, retry at {time}"),
+            (_, Some(time)) => write!(text, "; {words} until {time}"),
+            (_, None) => write!(text, "; {words}"),
         };
     }
     text

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::{remark, table};
-use crate::hold::Held;
 use crate::report::snapshot::{Remark, Snapshot, Watcher};
 use crate::settings::versions::date;
 use crate::text::span;
@@ -84,14 +83,11 @@ fn note(snapshot: &Snapshot, has_last_exit: bool) -> Option<String> {
         return version.or_else(|| exit.map(|exit| format!("last exit {exit}")));
     };
     let words = remark::words(remark);
-    Some(match remark {
-        Remark::GivenUp { until: Some(until) } => {
-            format!("{words}, retry in {}", seconds(snapshot.left(*until)))
-        }
-        Remark::Held(Held { until: Some(until), .. }) => {
-            format!("{words}, {} left", seconds(snapshot.left(*until)))
-        }
-        _ => words,
+    let left = remark.until().map(|until| seconds(snapshot.left(until)));
+    Some(match (remark, left) {
+        (Remark::GivenUp { .. }, Some(left)) => format!("{words}, retry in {left}"),
+        (_, Some(left)) => format!("{words}, {left} left"),
+        (_, None) => words,
     })
 }
 

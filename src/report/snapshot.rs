@@ -68,6 +68,16 @@ pub enum Remark {
     Held(Held),
 }
 
+impl Remark {
+    /// When it ends, if that is known.
+    pub fn until(&self) -> Option<Time> {
+        match self {
+            Remark::GivenUp { until } | Remark::Held(Held { until, .. }) => *until,
+            _ => None,
+        }
+    }
+}
+
 /// What a state file cannot know of the present.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Live {
