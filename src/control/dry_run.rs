@@ -39,15 +39,22 @@ pub fn run(job: &Job, stderr: &mut Stderr) -> ExitCode {
     let state = store::preview(&files, &settings, &proc);
     let version = take_version(&mut settings, state.memory.version);
     let settings = &settings;
-    let survey = proc.survey(&settings.criteria);
+    // What decides is shown as it was found: the near ones were looked for before, and processes change.
+    let survey = proc.survey(&settings.criteria).unwrap_or_default();
     let found = proc.find(&settings.criteria, state.predecessor.as_ref(), &Tasks::default());
-    let page = Page { aligned: io::stdout().is_terminal(), boot: SystemTime::now() - now() };
-    let doubts = [proc.doubt_pid_file(&settings.criteria), depends::doubt(settings, &files)];
+    let none = Matches::default();
+    let matches = found.as_ref().unwrap_or(&none);
+    let (environment, unknown) = environment(&settings.profile);
+    let would = [would(settings, &files, &state, &proc, &found)].into_iter().chain(version);
+
+    let mut page = Page { aligned: io::stdout().is_terminal(), text: String::new() };
     let rows = job.settings.in_force(&job.given, !page.aligned);
-    let would =
-        [Some(would(settings, &files, &state, &proc, &found)), version].into_iter().flatten().collect();
-    let text = page.write(settings, &rows, survey.as_deref().unwrap_or_default(), &found, doubts, would);
-    print(&text);
+    page.table("setting", "Settings, and where each comes from", &[], rows);
+    page.processes(matches, &survey);
+    page.table("environment", "Environment that the start command gets besides", &[], environment);
+    page.lines("warning", "Warnings", warnings(settings, &files, &proc, matches, unknown));
+    page.lines("would", "What this command would do now", would);
+    print(&page.text);
     match found {
         Ok(found) if found.counting.is_empty() => ExitCode::GaveUp,
         Ok(_) => ExitCode::Success,
@@ -106,90 +113,86 @@ const WIDEST: usize = 28;
 /// Why what is left over does not count.
 const LEFT_OVER: &str = "left over from the dead process";
 
-/// How it is written: in columns for people, or with tabs and the kind of row in front for scripts.
+/// What may not be as it was meant; `unknown` is why it is not known whom the start command runs as.
+fn warnings(
+    settings: &Settings,
+    files: &Files,
+    proc: &Proc,
+    matches: &Matches,
+    unknown: Option<String>,
+) -> impl Iterator<Item = String> {
+    let start_command = &settings.criteria.start_command;
+    let place = Place::new(&settings.profile, Path::new(""));
+    let all = [
+        settings.criteria.doubt(),
+        program::doubt("start command", start_command, &place),
+        Doubts::begin(start_command, &place).wait(),
+        settings.doubt_other_programs(Path::new("")),
+        unknown,
+        not_passed_on(settings),
+        only_filters(settings),
+        settings.doubt.clone(),
+        proc.doubt_pid_file(&settings.criteria),
+        depends::doubt(settings, files),
+        ambiguity(&matches.counting),
+    ];
+    all.into_iter().flatten()
+}
+
+/// What is written: in columns for people, or with tabs and the kind of row in front for scripts.
 struct Page {
     aligned: bool,
-    /// When the machine was booted, by its clock of now.
-    boot: SystemTime,
+    text: String,
 }
 
 impl Page {
-    fn write(
-        &self,
-        settings: &Settings,
-        rows: &[Vec<String>],
-        candidates: &[Candidate],
-        found: &Result<Matches, Unknown>,
-        doubts: [Option<String>; 2],
-        would: Vec<String>,
-    ) -> String {
-        let mut text = String::new();
-        self.table(&mut text, "setting", "Settings, and where each comes from", &[], rows);
-
-        // What decides is shown as it was found: the near ones were looked for before, and processes change.
-        let (counting, left_over) =
-            found.as_ref().map_or((&[][..], &[][..]), |found| (&found.counting, &found.left_over));
+    /// Those that were found, and of the `survey` those that nearly count.
+    fn processes(&mut self, Matches { counting, left_over }: &Matches, survey: &[Candidate]) {
+        let boot = SystemTime::now() - now();
+        let row = |process: &ProcessInfo, why: Option<String>| {
+            let started = local(boot + process.started, SecondsFormat::Secs);
+            let user = user_name(process.signature.user);
+            let mut row = vec![process.pid.to_string(), user, started, process.name.clone()];
+            row.extend(why);
+            row.push(process.command_line.clone());
+            row
+        };
         let head = ["PID", "USER", "STARTED", "NAME", "COMMAND LINE"];
-        let rows: Vec<_> = counting.iter().map(|process| self.process(process, None)).collect();
-        self.table(&mut text, "match", "Processes that match; the first one is followed", &head, &rows);
+        let rows = counting.iter().map(|process| row(process, None)).collect();
+        self.table("match", "Processes that match; the first one is followed", &head, rows);
 
         let is_found = |pid| counting.iter().chain(left_over).any(|process| process.pid == pid);
-        let near = candidates.iter().filter(|candidate| !is_found(candidate.process.pid));
+        let near = survey.iter().filter(|candidate| !is_found(candidate.process.pid));
         let near = near.filter_map(|candidate| Some((&candidate.process, why_not(candidate)?)));
         let near = left_over.iter().map(|process| (process, LEFT_OVER.to_owned())).chain(near);
         let head = ["PID", "USER", "STARTED", "NAME", "WHY NOT", "COMMAND LINE"];
-        let rows: Vec<_> = near.map(|(process, why)| self.process(process, Some(why))).collect();
-        self.table(&mut text, "near", "Processes that nearly match, and do not count", &head, &rows);
-
-        let (rows, unknown) = environment(&settings.profile);
-        self.table(&mut text, "environment", "Environment that the start command gets besides", &[], &rows);
-
-        let mut warnings = Vec::from_iter(settings.criteria.doubt());
-        let (start_command, place) =
-            (&settings.criteria.start_command, Place::new(&settings.profile, Path::new("")));
-        warnings.extend(program::doubt("start command", start_command, &place));
-        warnings.extend(Doubts::begin(start_command, &place).wait());
-        warnings.extend(settings.doubt_other_programs(Path::new("")));
-        warnings.extend(unknown);
-        warnings.extend(not_passed_on(settings));
-        warnings.extend(only_filters(settings));
-        warnings.extend(settings.doubt.clone());
-        warnings.extend(doubts.into_iter().flatten());
-        warnings.extend(found.as_ref().ok().and_then(|found| ambiguity(&found.counting)));
-        let rows: Vec<_> = warnings.into_iter().map(|warning| vec![warning]).collect();
-        self.table(&mut text, "warning", "Warnings", &[], &rows);
-        let rows: Vec<_> = would.into_iter().map(|line| vec![line]).collect();
-        self.table(&mut text, "would", "What this command would do now", &[], &rows);
-        text
+        let rows = near.map(|(process, why)| row(process, Some(why))).collect();
+        self.table("near", "Processes that nearly match, and do not count", &head, rows);
     }
 
-    fn process(&self, process: &ProcessInfo, why: Option<String>) -> Vec<String> {
-        let started = local(self.boot + process.started, SecondsFormat::Secs);
-        let mut row =
-            vec![process.pid.to_string(), user_name(process.signature.user), started, process.name.clone()];
-        row.extend(why);
-        row.push(process.command_line.clone());
-        row
+    fn lines(&mut self, kind: &str, title: &str, lines: impl Iterator<Item = String>) {
+        self.table(kind, title, &[], lines.map(|line| vec![line]).collect());
     }
 
-    fn table(&self, text: &mut String, kind: &str, title: &str, head: &[&str], rows: &[Vec<String>]) {
+    fn table(&mut self, kind: &str, title: &str, head: &[&str], mut rows: Vec<Vec<String>>) {
         if rows.is_empty() {
             return;
         }
         if !self.aligned {
             for row in rows {
                 let cells: Vec<_> = row.iter().map(|cell| escaped(cell)).collect();
-                let _ = writeln!(text, "{kind}\t{}", cells.join("\t"));
+                let _ = writeln!(self.text, "{kind}\t{}", cells.join("\t"));
             }
             return;
         }
-        let _ = writeln!(text, "{title}");
-        let head: Vec<_> = head.iter().map(|&cell| cell.to_owned()).collect();
-        let all: Vec<_> = std::iter::once(&head).filter(|head| !head.is_empty()).chain(rows).collect();
-        for line in table::lines(&all, " ", WIDEST) {
-            let _ = writeln!(text, "  {line}");
+        if !head.is_empty() {
+            rows.insert(0, head.iter().map(|&cell| cell.to_owned()).collect());
         }
-        text.push('\n');
+        let _ = writeln!(self.text, "{title}");
+        for line in table::lines(&rows, " ", WIDEST) {
+            let _ = writeln!(self.text, "  {line}");
+        }
+        self.text.push('\n');
     }
 }
 

@@ -8,9 +8,8 @@ pub const WIDEST: usize = 200;
 
 /// A line for each of the `rows`, with `between` between its cells. Control characters are escaped. What is longer than
 /// `widest` makes no column wide.
-pub fn lines<R: AsRef<[String]>>(rows: &[R], between: &str, widest: usize) -> Vec<String> {
-    let rows: Vec<Vec<_>> =
-        rows.iter().map(|row| row.as_ref().iter().map(|cell| escaped(cell)).collect()).collect();
+pub fn lines(rows: &[Vec<String>], between: &str, widest: usize) -> Vec<String> {
+    let rows: Vec<Vec<_>> = rows.iter().map(|row| row.iter().map(|cell| escaped(cell)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         let lengths = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
@@ -32,7 +31,7 @@ mod tests {
 
     #[test]
     fn a_cell_of_any_length_and_content_is_one_of_its_column() {
-        let row = |cells: [&str; 3]| cells.map(str::to_owned);
+        let row = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
         let long = "x".repeat(70_000);
         for (rows, expected) in [
             ([row(["A", "B", "C"]), row(["long", "", ""])], ["A     B  C".to_owned(), "long".to_owned()]),
@@ -47,6 +46,6 @@ mod tests {
         ] {
             assert_eq!(lines(&rows, "  ", WIDEST), expected);
         }
-        assert_eq!(lines::<Vec<String>>(&[], " ", WIDEST), Vec::<String>::new());
+        assert_eq!(lines(&[], " ", WIDEST), Vec::<String>::new());
     }
 }
