@@ -1,5 +1,6 @@
 //! `clean`: removes what is left of watchdogs that nobody runs.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -7,10 +8,9 @@ use super::Failure;
 use super::instances::{Asked, Known};
 use crate::exit::ExitCode;
 use crate::fs::{Dir, Trust};
-use crate::input::cli::Clean;
 use crate::log::Stderr;
 use crate::process::scan::Proc;
-use crate::settings::dirs::{Dirs, User};
+use crate::settings::dirs::Dirs;
 use crate::settings::name::Name;
 use crate::state::Files;
 use crate::state::lock::{Lock, NoLock, holder_before};
@@ -21,15 +21,18 @@ use crate::time::boot_id;
 /// The endings of an instance's files in the state directory. The lock comes last: until then it keeps others away.
 const STATE: [&str; 8] = ["json", "json.damaged", "pause", "request", "start", "stuck", "hook", "lock"];
 
-pub fn clean(what: &Clean, user: &User, stderr: &mut Stderr) -> Result<ExitCode, Failure> {
-    let Clean { which, logs, log_dir } = what;
-    let asked = Asked { which, user };
-    if *logs && which.state_dir.is_some() && log_dir.is_none() {
-        let line = "--logs beside --state-dir needs --log-dir DIR: where are the logs?";
-        return Err(Failure::new(ExitCode::Usage, line));
+pub fn clean(
+    asked: Asked,
+    logs: bool,
+    log_dir: Option<&OsStr>,
+    stderr: &mut Stderr,
+) -> Result<ExitCode, Failure> {
+    if logs && asked.which.state_dir.is_some() && log_dir.is_none() {
+        return Err("--logs beside --state-dir needs --log-dir DIR: where are the logs?".to_owned().into());
     }
-    let folder = log_dir.as_ref().map_or(Dirs::of(user).logs, |given| user.path(given));
-    let logs_of = |name: &Name| if *logs { left_in(&folder, |file| is_log(file, name)) } else { Vec::new() };
+    let user = asked.user;
+    let folder = log_dir.map_or(Dirs::of(user).logs, |given| user.path(given));
+    let logs_of = |name: &Name| if logs { left_in(&folder, |file| is_log(file, name)) } else { Vec::new() };
     let mut known = asked.known();
     for name in asked.names() {
         // After a boot, logs may be all that there is.

@@ -1,5 +1,6 @@
 //! `logs`: the end of a log, by `tail`.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -12,7 +13,6 @@ use rustix::fs::OFlags;
 use super::instances::Asked;
 use super::{Failure, value};
 use crate::exit::ExitCode;
-use crate::input::cli::Logs;
 use crate::input::{config_file, resolve};
 use crate::log::Stderr;
 use crate::settings::dirs::{Dirs, ROOTS_STATE, User};
@@ -25,14 +25,18 @@ use crate::text::quoted;
 ///
 /// # Errors
 /// A name is not known, or a number is none.
-pub fn show(what: &Logs, user: &User, stderr: &mut Stderr) -> Result<ExitCode, Failure> {
-    let Logs { which, lines, follow, output } = what;
-    let asked = Asked { which, user };
-    let lines = value("lines", lines.as_deref(), values::lines)?;
+pub fn show(
+    asked: Asked,
+    lines: Option<&OsStr>,
+    follow: bool,
+    output: bool,
+    stderr: &mut Stderr,
+) -> Result<ExitCode, Failure> {
+    let lines = value("lines", lines, values::lines)?;
     let known = asked.known();
     let (mut logs, mut exit) = (Vec::new(), ExitCode::NotDone);
     for known in asked.select(&known, None)? {
-        let log = log_of(&known.files, *output, user);
+        let log = log_of(&known.files, output, asked.user);
         match openable(&log) {
             Ok(()) => logs.push(log),
             Err(error) => {
@@ -42,7 +46,7 @@ pub fn show(what: &Logs, user: &User, stderr: &mut Stderr) -> Result<ExitCode, F
                 stderr.complain(&format!(
                     "{}: {}",
                     known.files.name,
-                    unreadable(&log, &error, *output, || asked.order("status", &known.files.name))
+                    unreadable(&log, &error, output, || asked.order("status", &known.files.name))
                 ));
             }
         }

@@ -77,7 +77,9 @@ pub fn run(command: &Command, words: &[OsString], user: &User, stderr: &mut Stde
             Ok(ExitCode::Success)
         }
         Command::Status(which, form) => status::status(asked(which), form),
-        Command::Logs(logs) => logs::show(logs, user, stderr),
+        Command::Logs { which, lines, follow, output } => {
+            logs::show(asked(which), lines.as_deref(), *follow, *output, stderr)
+        }
         Command::Pause(which, time) => pause::pause(asked(which), time.as_deref(), stderr),
         Command::Ask(request, which) => request::ask(*request, asked(which), stderr),
         Command::TestHook(config) => test_hook::run(config, user, stderr),
@@ -85,7 +87,9 @@ pub fn run(command: &Command, words: &[OsString], user: &User, stderr: &mut Stde
         Command::Probe(check, timeout) => probe::run(check, timeout.as_deref()),
         Command::Resume(which) if which.upgrade => pause::resume_after_upgrade(asked(which)),
         Command::Resume(which) => pause::say(asked(which), None, now(), stderr),
-        Command::Clean(what) => clean::clean(what, user, stderr),
+        Command::Clean { which, logs, log_dir } => {
+            clean::clean(asked(which), *logs, log_dir.as_deref(), stderr)
+        }
     };
     done.unwrap_or_else(|failure| {
         for line in &failure.lines {

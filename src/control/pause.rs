@@ -30,10 +30,8 @@ pub fn pause(asked: Asked, given: Option<&OsStr>, stderr: &mut Stderr) -> Result
         return say(asked, Some(&Held::new(Hold::Paused, until)), now, stderr);
     }
     let (Some(until), Some(time)) = (until, time) else {
-        return Err(Failure::new(
-            ExitCode::Usage,
-            "--upgrade needs --for TIME, such as --for 30m, so that the pause ends even if the upgrade is interrupted",
-        ));
+        let why = "so that the pause ends even if the upgrade is interrupted";
+        return Err(format!("--upgrade needs --for TIME, such as --for 30m, {why}").into());
     };
     let folder = asked.folder();
     begin_upgrade(&folder, &boot_id(Path::new(PROC)), until, now)

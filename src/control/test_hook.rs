@@ -39,7 +39,7 @@ pub fn run(config: &OsStr, user: &User, stderr: &mut Stderr) -> Result<ExitCode,
     let mut task = hooks::run(command, &report, &settings, &user.cwd, &login)
         .map_err(|error| format!("the hook cannot be run: {error}"))?;
     if task.wait().is_none() {
-        return Err(Failure::new(ExitCode::Usage, "the hook was killed, and is still there"));
+        return Err("the hook was killed, and is still there".to_owned().into());
     }
     let end = hooks::end(&task);
     let killed = |time| format!("was killed after {}, which is how long a hook may take", span(time));

@@ -30,7 +30,7 @@ pub fn run(asked: Asked, proc: &Proc) -> Result<ExitCode, Failure> {
     let is_dumb = std::env::var_os("TERM").is_none_or(|kind| kind == "dumb");
     if is_dumb || !io::stdout().is_terminal() {
         let line = "--watch needs a terminal; elsewhere: watchdog status, or --json for scripts";
-        return Err(Failure::new(ExitCode::Usage, line));
+        return Err(line.to_owned().into());
     }
     status::snapshots(asked, false, proc)?;
     let mut signals = Signals::of(&[SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGWINCH])

@@ -27,13 +27,27 @@ pub enum Command {
     /// Show what each watchdog sees: those that are of interest, if none is named.
     Status(Which, Form),
     /// Show the end of logs.
-    Logs(Logs),
+    Logs {
+        which: Which,
+        /// How many lines.
+        lines: Option<OsString>,
+        /// What comes, too.
+        follow: bool,
+        /// Those of the start commands.
+        output: bool,
+    },
     /// Leave a process alone, for this time.
     Pause(Which, Option<OsString>),
     /// End a pause, and forget failures and a give-up.
     Resume(Which),
     /// Remove what is left of watchdogs that nobody runs.
-    Clean(Clean),
+    Clean {
+        which: Which,
+        /// Their logs, too.
+        logs: bool,
+        /// Where the logs are, if not in the usual place.
+        log_dir: Option<OsString>,
+    },
     /// Start, stop or restart a process.
     Ask(Request, Which),
     /// Say what is wrong with configurations, by name or file: with all, if there is none.
@@ -71,28 +85,6 @@ pub struct Which {
     pub upgrade: bool,
     /// The directory of their state, if it is not the usual one.
     pub state_dir: Option<OsString>,
-}
-
-/// Which logs are to be shown, and how.
-#[derive(Debug)]
-pub struct Logs {
-    pub which: Which,
-    /// How many lines.
-    pub lines: Option<OsString>,
-    /// What comes, too.
-    pub follow: bool,
-    /// Those of the start commands.
-    pub output: bool,
-}
-
-/// What is to be removed.
-#[derive(Debug)]
-pub struct Clean {
-    pub which: Which,
-    /// Their logs, too.
-    pub logs: bool,
-    /// Where the logs are, if not in the usual place.
-    pub log_dir: Option<OsString>,
 }
 
 const ABOUT: &str = "Keeps one named process running: starts it when missing, and says how it died";
@@ -321,13 +313,13 @@ impl Command {
         let (follow, output, logs) = (is_given("follow"), is_given("output"), is_given("logs"));
         Some(match name {
             "status" => Command::Status(which, textfile.or(form).unwrap_or(Form::Table)),
-            "logs" => Command::Logs(Logs { which, lines, follow, output }),
+            "logs" => Command::Logs { which, lines, follow, output },
             "start" => Command::Ask(Request::Start, which),
             "stop" => Command::Ask(Request::Stop, which),
             "restart" => Command::Ask(Request::Restart, which),
             "pause" => Command::Pause(which, time),
             "resume" => Command::Resume(which),
-            "clean" => Command::Clean(Clean { which, logs, log_dir }),
+            "clean" => Command::Clean { which, logs, log_dir },
             "validate" => Command::Validate(files),
             "probe" => Command::Probe(check?, timeout),
             "test-hook" => Command::TestHook(config?),

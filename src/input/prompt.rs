@@ -29,8 +29,8 @@ fn is_open(row: &Row, given: &Given) -> bool {
 }
 
 /// Asks for each setting of the main job that was not given; what was comes to `settings` so far. Somebody who
-/// `can_answer_again` is told what is wrong with an answer and asked again. `look_up` says what matches now,
-/// `doubt` what is odd about a start command.
+/// `can_answer_again` is told what is wrong with an answer and asked again. `remark` is what there is to say to an
+/// answer, with which the settings are these.
 ///
 /// # Errors
 /// An answer that is wrong, where nobody is there to be asked again; or all that is missing at the end of the input.
@@ -40,8 +40,7 @@ pub fn ask(
     mut answers: impl BufRead,
     to: &mut impl Write,
     can_answer_again: bool,
-    look_up: impl Fn(&Criteria) -> String,
-    doubt: impl Fn(&str) -> Option<String>,
+    remark: impl Fn(&Row, &Settings) -> Option<String>,
 ) -> Result<(), Vec<SettingError>> {
     for row in ROWS {
         let Some(question) = row.question.filter(|_| is_open(row, given)) else { continue };
@@ -65,15 +64,8 @@ pub fn ask(
                 Err(wrong) => return Err(vec![wrong]),
             }
         };
-        let remark = match row.key {
-            "process_name" => Some(look_up(&settings.criteria)),
-            "start_command" => {
-                settings.start_command.as_deref().and_then(&doubt).map(|doubt| escaped(&doubt))
-            }
-            _ => None,
-        };
-        if let Some(remark) = remark {
-            say(to, &format!("  {remark}\n"));
+        if let Some(remark) = remark(row, &settings) {
+            say(to, &format!("  {}\n", escaped(&remark)));
         }
         given.add(row.key, answer, Source::Answer);
     }
@@ -97,10 +89,10 @@ pub fn matches_now(proc: Result<&Proc, &Unknown>, criteria: &Criteria) -> String
     let near = || proc.ok().and_then(|proc| words::near(&proc.survey(criteria).ok()?));
     match proc.map_err(Clone::clone).and_then(|proc| proc.find(criteria, None, &Tasks::default())) {
         Ok(matches) if matches.counting.is_empty() => match near() {
-            Some(near) => format!("nothing matches now; similar: {}", escaped(&near)),
+            Some(near) => format!("nothing matches now; similar: {near}"),
             None => "nothing matches now".to_owned(),
         },
-        Ok(matches) => format!("matches now: {}", escaped(&words::list(&matches.counting))),
+        Ok(matches) => format!("matches now: {}", words::list(&matches.counting)),
         Err(unknown) => format!("cannot tell what matches now: {}", unknown.0),
     }
 }
@@ -166,9 +158,12 @@ mod tests {
         let mut given = Cli::parse([&["watchdog"], line].concat()).unwrap().given;
         let (settings, _) = Settings::read(&given, Dirs::of(&User::current()));
         let mut said = Vec::new();
-        let look_up = |criteria: &Criteria| format!("looked up {}", criteria.pattern.text());
-        let doubt = |command: &str| command.starts_with("odd").then(|| format!("{command}?\n"));
-        let result = ask(&mut given, settings, answers, &mut said, again, look_up, doubt);
+        let remark = |row: &Row, settings: &Settings| match row.key {
+            "process_name" => Some(format!("looked up {}", settings.criteria.pattern.text())),
+            "start_command" => settings.start_command.clone().filter(|command| command.starts_with("odd")),
+            _ => None,
+        };
+        let result = ask(&mut given, settings, answers, &mut said, again, remark);
         let line = result.map(|()| cli::command_line(&given, Path::new("watchdog")));
         (line, String::from_utf8(said).unwrap())
     }
@@ -190,9 +185,9 @@ mod tests {
 
     #[test]
     fn an_odd_start_command_is_explained_and_taken() {
-        let (line, said) = ask_with(&["-p", "x", "-i", "1", "-w", "1", "-m", "1"], b"odd\n", true);
+        let (line, said) = ask_with(&["-p", "x", "-i", "1", "-w", "1", "-m", "1"], b"odd\t?\n", true);
         assert!(line.is_ok());
-        assert_eq!(said, "Start command:   odd?\\n\n");
+        assert_eq!(said, "Start command:   odd\\t?\n");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::settings::dirs::{Dirs, User};
 use crate::settings::doubts::Doubts;
 use crate::settings::given::{Given, Source};
 use crate::settings::program::{self, Place};
+use crate::settings::table::Row;
 use crate::settings::{Autorestart, SettingError, Settings};
 use crate::state::Files;
 use crate::supervise::Reload;
@@ -103,16 +104,19 @@ fn with_file(mut given: Given, user: &User) -> Result<Given, Vec<String>> {
 fn ask(given: &mut Given, user: &User, stderr: &mut Stderr) -> Result<(), Vec<String>> {
     let at_terminal = io::stdin().is_terminal();
     let proc = Proc::new(Path::new(PROC));
-    let look_up = |criteria: &_| prompt::matches_now(proc.as_ref(), criteria);
     let answers = BufReader::new(prompt::Patient(io::stdin()));
     let (settings, _) = Settings::read(given, Dirs::of(user));
     let place = Place::new(&settings.profile, Path::new(""));
-    let doubt = |start_command: &str| {
-        let program = program::doubt("start command", start_command, &place);
-        program.or_else(|| Doubts::begin(start_command, &place).wait())
+    let remark = |row: &Row, settings: &Settings| match row.key {
+        "process_name" => Some(prompt::matches_now(proc.as_ref(), &settings.criteria)),
+        "start_command" => {
+            let start_command = settings.start_command.as_deref()?;
+            let program = program::doubt("start command", start_command, &place);
+            program.or_else(|| Doubts::begin(start_command, &place).wait())
+        }
+        _ => None,
     };
-    prompt::ask(given, settings, answers, stderr, at_terminal, look_up, doubt)
-        .map_err(|wrong| said(&wrong))?;
+    prompt::ask(given, settings, answers, stderr, at_terminal, remark).map_err(|wrong| said(&wrong))?;
     prompt::show_equivalent(given, stderr);
     Ok(())
 }
