@@ -127,9 +127,18 @@ pub fn load(given: &mut Given, path: &Path, instance: Option<&str>, user: &User)
     read(given, path, instance, &text, user)
 }
 
-/// The text of a file, and why it is to be doubted, perhaps. What is wrong with it follows its path.
+/// The text of a file, which may be anybody's, and without an end; and why it is to be doubted, perhaps. What is wrong
+/// with it follows its path.
 fn read_trusted(path: &Path, user: &User) -> Result<(String, Option<String>), String> {
-    let (text, file) = read_file(path)?;
+    const NONE: &str = ": not a configuration file";
+    let cannot = |error: io::Error| format!(": cannot read it: {error}");
+    let file = open_regular(path).map_err(cannot)?.ok_or(NONE)?;
+    let mut bytes = Vec::new();
+    let length = (&file).take(LARGEST + 1).read_to_end(&mut bytes).map_err(cannot)?;
+    if length as u64 > LARGEST {
+        return Err(NONE.to_owned());
+    }
+    let text = decode(bytes)?;
     let doubt = if user.uid == 0 { doubt(path, &file) } else { Ok(None) };
     Ok((text, doubt.map_err(|why| format!(": not read: {why}"))?))
 }
@@ -179,16 +188,6 @@ fn nearest(given: &OsStr, at: &Path, user: &User) -> Option<String> {
     let names = names.map(|name| if name.ends_with('@') { name + "1" } else { name });
     let names: Vec<_> = names.filter(|name| template::is_there(&path(&instead(name), user))).collect();
     meant(typed, names.iter().map(String::as_str)).map(|nearest| instead_of_it(&instead(nearest)))
-}
-
-/// Reads a file that may be anybody's, and without an end. What is wrong with it follows its path.
-fn read_file(path: &Path) -> Result<(String, File), String> {
-    const NONE: &str = ": not a configuration file";
-    let cannot = |error: io::Error| format!(": cannot read it: {error}");
-    let file = open_regular(path).map_err(cannot)?.ok_or(NONE)?;
-    let mut bytes = Vec::new();
-    let length = (&file).take(LARGEST + 1).read_to_end(&mut bytes).map_err(cannot)?;
-    if length as u64 > LARGEST { Err(NONE.to_owned()) } else { Ok((decode(bytes)?, file)) }
 }
 
 /// The text of a file. An end of line as Windows has it is one, within strings too: a shell would take the rest of

@@ -437,11 +437,11 @@ impl Settings {
             Unset::Required(_) => self.differs(row, &default),
             Unset::Is(_) | Unset::Nothing(..) => all || self.differs(row, &default),
         };
-        let value = |row: &Row| match given.value(row.key) {
+        let value = |row: &Row| match (given.value(row.key), row.unset) {
             // It is carried as a list of texts.
-            Some(_) if row.key == "exit_codes" => (row.field.show)(self),
-            Some(given) => given.to_string_lossy().into_owned(),
-            None => row.default_in(self),
+            (Some(given), _) if row.key != "exit_codes" => given.to_string_lossy().into_owned(),
+            (None, Unset::Is(default) | Unset::Nothing(default, _)) => default.to_owned(),
+            _ => (row.field.show)(self),
         };
         let rows = table::settings().filter(is_shown);
         rows.map(|row| vec![row.key.to_owned(), value(row), given.source(row.key)]).collect()

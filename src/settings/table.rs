@@ -499,14 +499,6 @@ impl Row {
             Required(_) => None,
         }
     }
-
-    /// The value of this setting in force where nobody gives it.
-    pub fn default_in(&self, settings: &Settings) -> String {
-        match self.unset {
-            Is(default) | Nothing(default, _) => default.to_owned(),
-            Required(_) | Derived(_) => (self.field.show)(settings),
-        }
-    }
 }
 
 /// The option of a key, as it is typed.
