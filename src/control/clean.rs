@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::Failure;
 use super::instances::{Asked, Known};
@@ -13,7 +13,7 @@ use crate::process::scan::Proc;
 use crate::settings::dirs::Dirs;
 use crate::settings::name::Name;
 use crate::state::Files;
-use crate::state::lock::{Lock, NoLock, holder_before};
+use crate::state::lock::{Lock, NoLock};
 use crate::supervise::start_command::{StartCommand, StartRecord};
 use crate::sys::PROC;
 use crate::time::boot_id;
@@ -37,7 +37,7 @@ pub fn clean(
     for name in asked.names() {
         // After a boot, logs may be all that there is.
         if !logs_of(&name).is_empty() {
-            let files = Files::new(&asked.folder(), &name, &boot_id(Path::new(PROC))).after(asked.before());
+            let files = Files::new(&asked.folder(), &name, &boot_id(Path::new(PROC)));
             known.push(Known { files, has_state: false, is_configured: false });
         }
     }
@@ -58,17 +58,13 @@ pub fn clean(
     removed.map_err(|none| none.lines.into())
 }
 
-/// Removes the state of an instance, wherever it is. Whether there was any.
+/// Removes the state of an instance. Whether there was any.
 fn remove_state(files: &Files) -> Result<bool, String> {
     let state = STATE.map(|ending| files.file(ending));
-    let folders = || [Some(&files.folder), files.old.as_ref()].into_iter().flatten();
-    let is_left = |folder: &PathBuf| !left_in(folder, |file| state.iter().any(|it| it == file)).is_empty();
-    let has_state = folders().any(is_left);
+    let has_state = !left_in(&files.folder, |file| state.iter().any(|it| it == file)).is_empty();
     if has_state {
         let _lock = lock(files)?;
-        for folder in folders() {
-            remove_all(folder, &state)?;
-        }
+        remove_all(&files.folder, &state)?;
     }
     Ok(has_state)
 }
@@ -87,16 +83,10 @@ fn lock(files: &Files) -> Result<Lock, String> {
     // Without its record, the next watchdog would run another start command beside it.
     let command = Proc::new(Path::new(PROC)).ok().zip(StartRecord::read(files));
     let command = command.and_then(|(proc, noted)| StartCommand::adopt(noted, &proc));
-    let why = if let Some(command) = command {
-        let pid = command.pid();
-        format!("its start command is still running (pid {pid}); try again when it has ended")
-    } else if let Some(holder) = holder_before(files) {
-        running(holder.in_brackets())
-    } else {
-        return Ok(lock);
-    };
+    let Some(command) = command else { return Ok(lock) };
     lock.release();
-    Err(why)
+    let pid = command.pid();
+    Err(format!("its start command is still running (pid {pid}); try again when it has ended"))
 }
 
 fn remove_all(folder: &Path, files: &[String]) -> Result<(), String> {
