@@ -64,9 +64,9 @@ fn check(place: &Place, which: u8, content: &[u8]) {
     let files = place.files();
     match which {
         0 => {
-            if let Ok(state) = files.state() {
+            if let Ok(Some(state)) = files.state() {
                 files.write_state(&state).unwrap();
-                assert_eq!(files.state().unwrap(), state, "what is written is what was read");
+                assert_eq!(files.state().unwrap().as_ref(), Some(&state), "what is written is what was read");
                 go_on(&state, place);
             }
             shown(place);
@@ -200,7 +200,7 @@ fn recalled(place: &Place) {
     if record.has_news(memory) {
         record.write().unwrap();
     }
-    let kept = place.files().state().unwrap();
+    let kept = place.files().state().unwrap().unwrap();
     assert_eq!((kept.version, kept.boot_id.as_str()), (1, place.boot_id.as_str()));
     record.end(memory).unwrap();
 }
