@@ -336,6 +336,27 @@ impl Dir {
     }
 }
 
+/// A file that is held open, and its place.
+#[derive(Debug)]
+pub struct Placed {
+    pub file: File,
+    pub dir: Dir,
+    pub name: String,
+}
+
+impl Placed {
+    /// Whether what is in its place is this file; `None` if nothing is. Takes no descriptor, of which there may be none left.
+    pub fn is_it(&self) -> Option<bool> {
+        let (there, own) = (self.dir.about(&self.name).ok()?, fstat(&self.file).ok()?);
+        Some(identity(&there) == identity(&own))
+    }
+
+    /// Whether whoever looks for it finds it.
+    pub fn is_in_place(&self) -> bool {
+        self.dir.is_in_place() && self.is_it() == Some(true)
+    }
+}
+
 /// Device and inode.
 pub fn identity(about: &Stat) -> (u64, u64) {
     (about.st_dev, about.st_ino)

@@ -13,7 +13,7 @@ use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept, bind, connect, listen, socket_with,
 };
 
-use crate::fs::{Dir, identity};
+use crate::fs::{Dir, Placed};
 use crate::settings::name::fnv;
 use crate::state::Files;
 use crate::sys::{self, PROC, Pid};
@@ -28,20 +28,12 @@ const MOST_ANSWERS: usize = 64;
 /// The lock of an instance, held as long as this lives.
 #[derive(Debug)]
 pub struct Lock {
-    file: Option<InFile>,
+    file: Option<Placed>,
     socket: Option<OwnedFd>,
     /// The watchdog that held it before and did not say that it ended.
     pub cut_off: Option<Pid>,
     /// Another machine has the lock in the directory.
     pub is_elsewhere: bool,
-}
-
-/// A lock in a file.
-#[derive(Debug)]
-struct InFile {
-    file: File,
-    name: String,
-    dir: Dir,
 }
 
 /// Who holds a lock, as far as that is known.
@@ -100,7 +92,7 @@ impl Lock {
     /// Another watchdog has it by now, or there is none to be had.
     pub fn keep(&mut self, files: &Files, settings: &str) -> Result<(), NoLock> {
         let is_unneeded = self.file.is_none() && self.socket.is_none();
-        if is_unneeded || self.file.as_ref().is_some_and(InFile::is_in_place) {
+        if is_unneeded || self.file.as_ref().is_some_and(Placed::is_in_place) {
             return Ok(());
         }
         match in_file(files, settings) {
@@ -141,7 +133,7 @@ impl Lock {
 }
 
 /// Takes the lock of the file in the state directory. The watchdog that did not say that it ended, if any.
-fn in_file(files: &Files, settings: &str) -> Result<(InFile, Option<Pid>), NoLock> {
+fn in_file(files: &Files, settings: &str) -> Result<(Placed, Option<Pid>), NoLock> {
     for _ in 0..MOST_TRIES {
         let (name, dir) = (files.file("lock"), Dir::make(&files.folder, files.trust)?);
         // Mode 0600: whoever can open a file can lock it.
@@ -156,7 +148,7 @@ fn in_file(files: &Files, settings: &str) -> Result<(InFile, Option<Pid>), NoLoc
             Err(Errno::WOULDBLOCK) => return Err(NoLock::Busy(Holder::read(&file))),
             locked => locked?,
         }
-        let mut lock = InFile { file, name, dir };
+        let mut lock = Placed { file, dir, name };
         // Somebody may have put another file in its place, and locked that.
         if !lock.is_in_place() {
             continue;
@@ -170,15 +162,6 @@ fn in_file(files: &Files, settings: &str) -> Result<(InFile, Option<Pid>), NoLoc
         return Ok((lock, before.pid));
     }
     Err(NoLock::Failed(Errno::AGAIN.into()))
-}
-
-impl InFile {
-    /// Whether whoever looks for it finds it. Takes no descriptor, of which there may be none left.
-    fn is_in_place(&self) -> bool {
-        let there = self.dir.about(&self.name).ok().map(|there| identity(&there));
-        let opened = rustix::fs::fstat(&self.file).ok().map(|opened| identity(&opened));
-        self.dir.is_in_place() && opened.is_some() && opened == there
-    }
 }
 
 fn note(file: &mut File, files: &Files, settings: &str) -> io::Result<()> {

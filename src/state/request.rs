@@ -9,11 +9,11 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, fchown};
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, OFlags, flock, fstat};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use crate::fs::{Dir, identity};
+use crate::fs::Placed;
 use crate::policy::{Answer, Request};
 use crate::state::{Files, VERSION};
 use crate::time::millis;
@@ -59,11 +59,7 @@ pub enum Progress {
 
 /// A request that somebody has made. It is void once this is gone.
 #[derive(Debug)]
-pub struct MadeRequest {
-    file: File,
-    dir: Dir,
-    name: String,
-}
+pub struct MadeRequest(Placed);
 
 /// A request that this watchdog has taken, and is to answer.
 #[derive(Debug)]
@@ -104,7 +100,7 @@ impl Files {
         make().inspect_err(|_| {
             let _ = dir.remove(&new);
         })?;
-        Ok(MadeRequest { file, dir, name })
+        Ok(MadeRequest(Placed { file, dir, name }))
     }
 
     /// Takes the newest request, if there is one that nobody has taken and somebody waits for. It is answered
@@ -136,22 +132,17 @@ impl Files {
 impl MadeRequest {
     /// How far it is.
     pub fn progress(&self) -> Progress {
-        let text = read(&self.file).unwrap_or_default();
+        let text = read(&self.0.file).unwrap_or_default();
         let mut lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).skip(1);
         let taken = lines.next().and_then(|line| serde_json::from_str::<TakenLine>(line).ok());
         let reply = lines.next().and_then(|line| serde_json::from_str::<Reply>(line).ok());
         match (taken, reply) {
             (_, Some(reply)) => Progress::Answered(reply),
-            _ if self.is_replaced() => Progress::Answered(Answer::Superseded.into()),
+            // If nothing is in its place, somebody has cleared the folder.
+            _ if self.0.is_it() == Some(false) => Progress::Answered(Answer::Superseded.into()),
             (Some(TakenLine { within }), None) => Progress::Taken(within),
             (None, None) => Progress::Made,
         }
-    }
-
-    /// Whether another is in its place. If none is, somebody has cleared the folder.
-    fn is_replaced(&self) -> bool {
-        let there = self.dir.about(&self.name).ok().zip(fstat(&self.file).ok());
-        there.is_some_and(|(there, own)| identity(&there) != identity(&own))
     }
 }
 
