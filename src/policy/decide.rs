@@ -87,8 +87,7 @@ impl Policy {
             Seen::Gone { id } if id.is_same(up.id) => {
                 let decision = self.lost(now, id.started, up);
                 self.memory.on_probation = false;
-                let until = self.earliest_start(now + self.limits.after_stop);
-                self.state = State::Down { until, cause: DownCause::Known };
+                self.state = State::down(self.earliest_start(now + self.limits.after_stop));
                 decision
             }
             Seen::Nothing | Seen::Request(_) => Action::Look.into(),
@@ -352,7 +351,7 @@ impl Policy {
             return self.failed_at(now, until, Failure::Unstable);
         }
         self.memory.on_probation = false;
-        self.state = State::Down { until, cause: DownCause::Known };
+        self.state = State::down(until);
         look_or_wait(now, until)
     }
 

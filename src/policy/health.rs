@@ -48,10 +48,7 @@ impl Policy {
 
     /// What comes next for a process that has just been found: a stop that is due, perhaps.
     pub(super) fn attend_or_stop(&mut self, now: Time, up: Up) -> Decision {
-        match self.due_stop(now, up) {
-            Some(decision) => decision,
-            None => self.attend(now, up),
-        }
+        self.due_stop(now, up).unwrap_or_else(|| self.attend(now, up))
     }
 
     /// What comes next for a process that runs: a probe, or a wait.

@@ -1,6 +1,6 @@
 //! What somebody asks for, and what is answered.
 
-use super::state::{DownCause, Policy, Since, State};
+use super::state::{Policy, Since, State};
 use super::{Action, Answer, BACK_GRACE, Decision, EVIDENCE, KILL_AFTER, LOOK_PATIENCE};
 use super::{MayStart, NotDone, Outcome, Request, Seen};
 use crate::time::Time;
@@ -75,8 +75,7 @@ impl Policy {
             self.memory.on_probation = false;
             // A finished one stays so, and one that was given up.
             if let State::Fresh | State::Down { .. } = self.state {
-                let until = now + self.limits.health_check_interval;
-                self.state = State::Down { until, cause: DownCause::Known };
+                self.state = State::down(now + self.limits.health_check_interval);
             }
             return self.end_or_check(now, Outcome::LeftAlone);
         }

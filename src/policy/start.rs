@@ -1,7 +1,7 @@
 //! A start: the attempt, its verdict, and what enough failures come to.
 
 use super::health::pause;
-use super::state::{DownCause, Policy, Sight, State};
+use super::state::{Policy, Sight, State};
 use super::{Action, Answer, DEFAULT_RETRY, Decision, Ended, FIRST_LOOK, Failure, News, NotDone, Outcome};
 use super::{Request, SETTLE, Since, Still, Then};
 use crate::process::ProcessId;
@@ -26,7 +26,7 @@ impl Policy {
         // Whoever asks has no attempt in mind that was made before.
         let until = if is_asked { now } else { self.earliest_start(now) };
         if is_held || until > now {
-            self.state = State::Down { until: until.max(now), cause: DownCause::Known };
+            self.state = State::down(until.max(now));
             return if is_held { self.next_check(now) } else { Action::Wait(until).into() };
         }
         if self.command.is_some() {
@@ -50,8 +50,7 @@ impl Policy {
         self.command = None;
         self.memory.last_attempt = None;
         self.refuse(NotDone::NotStarted);
-        let until = now + self.limits.health_check_interval;
-        self.state = State::Down { until, cause: DownCause::Known };
+        self.state = State::down(now + self.limits.health_check_interval);
         self.next_check(now)
     }
 
@@ -103,7 +102,7 @@ impl Policy {
             } if !self.limits.once => {
                 self.refuse(NotDone::NotStarted);
                 let until = now.max(died + self.delay(cause));
-                self.state = State::Down { until, cause: DownCause::Known };
+                self.state = State::down(until);
                 Action::Wait(until).with(News::Undone)
             }
             Sight::Gone { .. } => self.failed(now, Failure::Ended),
@@ -157,7 +156,7 @@ impl Policy {
         self.refuse(if is_held { NotDone::Held } else { NotDone::NotStarted });
         self.memory.on_probation = false;
         if is_held {
-            self.state = State::Down { until, cause: DownCause::Known };
+            self.state = State::down(until);
             return look_or_wait(now, until).with(News::Undone);
         }
         self.memory.failures = self.memory.failures.saturating_add(1);
@@ -167,7 +166,7 @@ impl Policy {
             // One more of its own is enough.
             let most = self.limits.max_fail_count.map(|max| max.saturating_sub(1));
             self.memory.failures = most.map_or(failures, |most| failures.min(most));
-            self.state = State::Down { until, cause: DownCause::Known };
+            self.state = State::down(until);
             return look_or_wait(now, until).with(News::Failed { failures, why });
         };
         let pause = pause(self.limits.retry_after.unwrap_or(DEFAULT_RETRY), self.memory.rounds);

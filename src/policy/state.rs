@@ -32,6 +32,13 @@ pub(super) enum State {
     GaveUp { until: Time },
 }
 
+impl State {
+    /// It is gone, and nothing more is to be known of that.
+    pub(super) fn down(until: Time) -> Self {
+        State::Down { until, cause: DownCause::Known }
+    }
+}
+
 /// What is known of why it is down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DownCause {
@@ -194,9 +201,7 @@ impl Policy {
     pub fn forget(&mut self, now: Time) {
         self.memory = self.memory.afresh();
         match self.state {
-            State::GaveUp { .. } => {
-                self.state = State::Down { until: self.earliest_start(now), cause: DownCause::Known };
-            }
+            State::GaveUp { .. } => self.state = State::down(self.earliest_start(now)),
             // The attempt is not judged any more.
             State::Starting { .. } => self.state = State::Fresh,
             State::Fresh

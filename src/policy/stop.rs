@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::health::{Probing, Up};
 use super::request::Asked;
-use super::state::{DownCause, Policy, State};
+use super::state::{Policy, State};
 use super::{Action, Answer, Decision, END_LOOK, EVIDENCE, KILL_AFTER, MayStart, News, NotDone};
 use super::{Outcome, Request, Seen, Since, Stage, Still, StopBy, Stopping, Then, Why};
 use crate::process::ProcessId;
@@ -281,9 +281,7 @@ impl Policy {
         self.state = match then {
             Then::Start => State::Fresh,
             // What holds it has a moment to be in force.
-            Then::Rest => {
-                State::Down { until: now + self.limits.health_check_interval, cause: DownCause::Known }
-            }
+            Then::Rest => State::down(now + self.limits.health_check_interval),
         };
         Action::Look.into()
     }
