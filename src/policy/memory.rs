@@ -9,6 +9,7 @@ use crate::time::{Time, millis};
 
 /// What a watch knows beyond its own run, so that the next one goes on where it stopped.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Memory {
     /// Failed attempts in a row.
     pub failures: u32,
@@ -25,22 +26,16 @@ pub struct Memory {
     #[serde(rename = "gave_up_until_ms", with = "millis::optional")]
     pub gave_up_until: Option<Time>,
     /// The process that came from an attempt, if that matters.
-    #[serde(default)]
     pub ours: Option<ProcessId>,
     /// What is known of health.
-    #[serde(default)]
     pub health: HealthMemory,
     /// The stop that is under way.
-    #[serde(default)]
     pub stopping: Option<Stopping>,
     /// What `autorestart` makes of it.
-    #[serde(default)]
     pub life: Life,
     /// The version that the process was started with, if there are versions.
-    #[serde(default)]
     pub version: Option<u64>,
     /// The last time window at whose end the process was stopped.
-    #[serde(default)]
     pub window_stopped: Option<u64>,
 }
 

@@ -44,6 +44,7 @@ pub const VERSION: u32 = 1;
 
 /// What an instance sees and remembers: the state file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 #[expect(clippy::struct_excessive_bools)] // the file's form stays
 pub struct State {
     /// [`VERSION`].
@@ -55,7 +56,6 @@ pub struct State {
     /// What is looked for, as it was given.
     pub process_name: String,
     /// The version of the program that watches.
-    #[serde(default)]
     pub program_version: String,
     /// What is kept of the settings that decide.
     #[serde(flatten)]
@@ -97,39 +97,33 @@ pub struct State {
     /// How the process ended last.
     pub last_exit: Option<LastExit>,
     /// When it died lately.
-    #[serde(default, rename = "deaths_ms")]
+    #[serde(rename = "deaths_ms")]
     pub deaths: Deaths,
     /// How the last start command ended.
     pub last_start: Option<LastStart>,
     /// What has happened so often.
-    #[serde(default)]
     pub counters: Counters,
     /// What the OOM killer had done while the process lived.
-    #[serde(default)]
     pub oom_kills: OomKills,
     /// What the last probe saw of the file that is to change.
     pub heartbeat: Option<Heartbeat>,
     /// The watchdog takes [requests](request).
-    #[serde(default)]
     pub takes_requests: bool,
     /// Something has been seen that these settings mean.
-    #[serde(default)]
     pub ever_seen: bool,
     /// What an attempt left running and is called otherwise. While it lives, nothing is started.
     pub left_near: Option<ProcessId>,
     /// What held it when a start would have come, beside what people say.
     pub held: Option<Held>,
     /// What descends from the process that is being stopped, as far as it may have to be ended with it.
-    #[serde(default)]
     pub noted: Vec<ProcessId>,
     /// When this was written.
-    #[serde(default, with = "millis")]
+    #[serde(with = "millis")]
     pub written_ms: Time,
     /// By how much the wall clock was ahead of the clock of all times here when this was written.
     pub clocks_ms: Option<i64>,
     /// The other settings that were tried since the process was last seen to run: each the number of
     /// `settings` in the file, the last one at the end.
-    #[serde(default)]
     pub seen: Vec<u64>,
     /// Where its log is, unless that is no text.
     pub log: Option<String>,
