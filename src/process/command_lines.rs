@@ -14,8 +14,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{WaitOptions, waitpid};
 
-use crate::process::scan::{Glimpse, Proc, Unknown};
-use crate::process::stat::Stat;
+use crate::process::scan::{Glimpse, Proc, Unknown, read_stat_of};
 use crate::process::{ProcessId, ReadError, path_of};
 use crate::sys::{self, PROC, Pid};
 use crate::time::{Time, now};
@@ -200,8 +199,7 @@ impl Child {
     }
 
     fn hangs(&self) -> bool {
-        let stat = std::fs::read(Path::new(PROC).join(self.pid.to_string()).join("stat")).unwrap_or_default();
-        Stat::parse(&stat).is_none_or(|stat| stat.state == b'D')
+        read_stat_of(Path::new(PROC), self.pid, |stat| stat.state == b'D').unwrap_or(true)
     }
 
     /// Ends it. Its number, if it is still there after a while.

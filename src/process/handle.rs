@@ -123,10 +123,12 @@ impl ProcessFd {
         self.pidfd.as_ref().map(AsFd::as_fd)
     }
 
-    /// Sends a signal to this process and to no other; without a pidfd, to none.
-    pub fn send(&self, signal: i32) {
-        // It may have ended a moment ago.
-        let _ = self.pidfd().map(|pidfd| pidfd_send_signal(pidfd, signal));
+    /// Sends a signal, whichever, to this process and to no other: `None` without a pidfd.
+    ///
+    /// # Errors
+    /// It is gone, or not for us to signal.
+    pub fn send(&self, signal: i32) -> Option<Result<(), Errno>> {
+        self.pidfd().map(|pidfd| pidfd_send_signal(pidfd, signal))
     }
 
     #[expect(clippy::redundant_closure_for_method_calls)] // the method is of one lifetime, the closure of all
@@ -309,12 +311,12 @@ impl Handle {
         Exit::ask(self.pidfd(), &self.line)
     }
 
-    /// Sends a signal, whichever, to this process and to no other: `None` without a pidfd.
+    /// As [`ProcessFd::send`].
     ///
     /// # Errors
-    /// It is gone, or not for us to signal.
+    /// There too.
     pub fn send(&self, signal: i32) -> Option<Result<(), Errno>> {
-        self.pidfd().map(|pidfd| pidfd_send_signal(pidfd, signal))
+        self.process.send(signal)
     }
 
     /// Processor time that it had used at the last check.

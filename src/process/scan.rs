@@ -517,7 +517,11 @@ pub(super) fn unreadable(pid: Pid, error: &io::Error) -> Unknown {
     Unknown(format!("cannot read /proc/{pid}: {error}"))
 }
 
-fn read_stat_of<T>(root: &Path, pid: Pid, wanted: impl FnOnce(&Stat<'_>) -> T) -> Result<T, ReadError> {
+pub(super) fn read_stat_of<T>(
+    root: &Path,
+    pid: Pid,
+    wanted: impl FnOnce(&Stat<'_>) -> T,
+) -> Result<T, ReadError> {
     read_stat(&open_entry(root, pid)?.open_relative("stat")?, wanted)
 }
 

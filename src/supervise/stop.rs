@@ -277,7 +277,10 @@ impl Supervisor {
         }
         self.parts.emit(StopEvent::EndsLeft { count, kill });
         let signal = if kill { libc::SIGKILL } else { libc::SIGTERM };
-        self.stops.left.iter().for_each(|process| process.send(signal));
+        for process in &self.stops.left {
+            // It may have ended a moment ago.
+            let _ = process.send(signal);
+        }
         Seen::Nothing
     }
 
