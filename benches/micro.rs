@@ -61,7 +61,7 @@ fn fake_proc(processes: usize) -> TempDir {
 fn scan(bencher: Bencher, processes: usize) {
     let folder = fake_proc(processes);
     let proc = Proc::new(folder.path()).expect("a proc");
-    let criteria = Criteria::name(pattern("looked-for", Extent::Whole));
+    let criteria = Criteria { pattern: pattern("looked-for", Extent::Whole), ..Criteria::default() };
     let find = || {
         let matches = proc.find(black_box(&criteria), None, &Tasks::default()).expect("a look");
         assert_eq!(matches.counting.len(), 1);

@@ -104,7 +104,7 @@ struct Looker<'a> {
 
 impl<'a> Looker<'a> {
     fn new(machine: &'a Machine) -> Result<Self> {
-        let exactly = |name| Ok::<_, String>(Criteria::name(pattern(name)?));
+        let exactly = |name| Ok::<_, String>(Criteria { pattern: pattern(name)?, ..Criteria::default() });
         let scan = Command::new(machine.path("scan"))
             .arg(NAME)
             .stdin(Stdio::piped())

@@ -37,8 +37,11 @@ fuzz_target!(|data: &[u8]| {
     let command_line = shown_command_line(comm, line);
     assert!(!command_line.contains(char::is_control));
     let found = |text: &str, subject, extent| {
-        let criteria =
-            Criteria { subject, ..Criteria::name(Pattern::new(&regex::escape(text), extent).unwrap()) };
+        let criteria = Criteria {
+            subject,
+            pattern: Pattern::new(&regex::escape(text), extent).unwrap(),
+            ..Criteria::default()
+        };
         criteria.may_match(comm) && criteria.matches(comm, &full_names, line)
     };
     assert!(found(&shown, Subject::Name, Extent::Part) && found(&shown, Subject::Name, Extent::Whole));

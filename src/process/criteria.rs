@@ -4,8 +4,8 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::settings::pattern::{Pattern, printable};
-use crate::settings::{Criteria, Namespace, Subject};
+use crate::settings::pattern::printable;
+use crate::settings::{Criteria, Subject};
 
 /// The kernel cuts a process's name to this (`TASK_COMM_LEN` - 1, `include/linux/sched.h`).
 pub const CUT_NAME: usize = 15;
@@ -62,19 +62,6 @@ impl fmt::Display for Mismatch {
 }
 
 impl Criteria {
-    /// Criteria that are a pattern for the name and nothing else.
-    pub fn name(pattern: Pattern) -> Self {
-        Criteria {
-            pattern,
-            subject: Subject::Name,
-            user: None,
-            unknown_user: None,
-            namespace: Namespace::Own,
-            pid_file: None,
-            start_command: String::new(),
-        }
-    }
-
     /// Whether the same processes meet these criteria and others.
     pub fn are_as(&self, others: &Criteria) -> bool {
         let sides = [self, others].map(|side| {
@@ -151,7 +138,7 @@ pub fn full_names<'a>(comm: &[u8], command_line: &'a [u8], program: Option<&'a [
     if comm.len() != CUT_NAME {
         return Vec::new();
     }
-    let arguments = command_line.split(|byte| *byte == 0).take(3);
+    let arguments = arguments(command_line).take(3);
     let names = arguments.flat_map(|argument| [last_part(argument), last_part_of_any(argument)]);
     let names = names.filter(|name| !name.contains(&b' ')).chain(program);
     // Longer than a file's name it is none, and would fill logs and the state file.
@@ -181,10 +168,22 @@ pub fn last_part_of_any(argument: &[u8]) -> &[u8] {
     last_part(argument).rsplit(|byte| *byte == b'\\').next().unwrap_or_default()
 }
 
+/// The arguments of a command line as `/proc/PID/cmdline` has it, the name that it was called by first.
+pub fn arguments(command_line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    command_line.split(|byte| *byte == 0)
+}
+
+/// The first of them; empty, if there is none.
+pub fn first_argument(command_line: &[u8]) -> &[u8] {
+    arguments(command_line).next().unwrap_or_default()
+}
+
 /// What an interpreter runs, as a command line has it: the first argument after its own name that is no option.
 pub fn script(command_line: &[u8]) -> &[u8] {
-    let mut arguments = command_line.split(|byte| *byte == 0).skip(1);
-    arguments.find(|argument| !argument.is_empty() && !argument.starts_with(b"-")).unwrap_or_default()
+    arguments(command_line)
+        .skip(1)
+        .find(|argument| !argument.is_empty() && !argument.starts_with(b"-"))
+        .unwrap_or_default()
 }
 
 /// Whether a program of this name is a bare interpreter, in whatever version.
@@ -213,7 +212,7 @@ pub fn shown_command_line(comm: &[u8], command_line: &[u8]) -> String {
 /// folders for them): it has the name of the service that it starts.
 pub fn is_init_script(command_line: &[u8]) -> bool {
     // The interpreter, perhaps an option of its own, and the script.
-    command_line.split(|byte| *byte == 0).take(3).any(|argument| {
+    arguments(command_line).take(3).any(|argument| {
         argument.starts_with(b"/var/lib/dpkg/info/")
             || argument.starts_with(b"/var/lib/dpkg/tmp.ci/")
             || argument.strip_prefix(b"/etc/").is_some_and(|rest| {
@@ -233,7 +232,7 @@ pub fn runs(command_line: &[u8], start_command: &str) -> bool {
 /// Whether a command line is an invocation of a program called `program` as a watchdog of ours.
 pub fn is_invocation(command_line: &[u8], program: &[u8]) -> bool {
     const OPTIONS: [&str; 5] = ["process-name", "process_name", "start-command", "start_command", "config"];
-    let mut arguments = command_line.split(|byte| *byte == 0);
+    let mut arguments = arguments(command_line);
     arguments.next().map(last_part) == Some(program)
         && arguments.any(|argument| match argument {
             [b'-', b'-', long @ ..] => {
@@ -249,10 +248,10 @@ pub fn is_invocation(command_line: &[u8], program: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::pattern::Extent;
+    use crate::settings::pattern::{Extent, Pattern};
 
     fn criteria(text: &str, extent: Extent, subject: Subject) -> Criteria {
-        Criteria { subject, ..Criteria::name(Pattern::new(text, extent).unwrap()) }
+        Criteria { subject, pattern: Pattern::new(text, extent).unwrap(), ..Criteria::default() }
     }
 
     #[test]

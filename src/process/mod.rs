@@ -12,7 +12,7 @@ use procfs::process::Process;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::process::command_lines::Reading;
-use crate::process::criteria::script;
+use crate::process::criteria::{first_argument, script};
 use crate::process::stat::{LONGEST_LINE, Stat, tick};
 use crate::settings::pattern::printable;
 use crate::settings::{Criteria, Subject};
@@ -153,7 +153,7 @@ pub struct Executable {
 
 impl Signature {
     pub fn new(user: u32, command_line: &[u8]) -> Self {
-        let first = command_line.split(|byte| *byte == 0).next().unwrap_or_default();
+        let first = first_argument(command_line);
         let script = (!command_line.is_empty()).then(|| without_digits(script(command_line)));
         Signature { user, argument: without_digits(first), script, executable: None }
     }

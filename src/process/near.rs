@@ -4,7 +4,8 @@ use procfs::process::Process;
 
 use crate::process::cgroup::ControlGroups;
 use crate::process::criteria::{
-    Mismatch, is_init_script, is_interpreter, last_part, last_part_of_any, script, shown_command_line,
+    Mismatch, first_argument, is_init_script, is_interpreter, last_part, last_part_of_any, script,
+    shown_command_line,
 };
 use crate::process::remedy::Remedy;
 use crate::process::scan::{Candidate, Glimpse, Judge, Proc, Tasks, Unknown};
@@ -174,7 +175,7 @@ impl<'a> Nearness<'a> {
         if stat.is_bare() || is_init_script(line) {
             return None;
         }
-        let first = line.split(|byte| *byte == 0).next().unwrap_or_default();
+        let first = first_argument(line);
         // A title has more after the name.
         let word = first.split(|byte| *byte == b' ').next().unwrap_or_default();
         let word = word.strip_suffix(b":").unwrap_or(word);
@@ -229,7 +230,7 @@ impl<'a> Nearness<'a> {
             return false;
         }
         let shown = shown_command_line(stat.comm, line);
-        let first = line.split(|byte| *byte == 0).next().unwrap_or_default();
+        let first = first_argument(line);
         let cut = first.len() - last_part_of_any(first).len();
         let bare = line.get(cut..).map(|line| shown_command_line(stat.comm, line)).unwrap_or_default();
         let matches = |pattern: &Pattern| pattern.matches(bare.as_bytes());

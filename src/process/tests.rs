@@ -12,7 +12,7 @@ use crate::time::Time;
 pub(super) struct FakeProc(pub(super) tempfile::TempDir);
 
 pub(super) fn named(text: &str) -> Criteria {
-    Criteria::name(Pattern::new(text, Extent::Part).unwrap())
+    Criteria { pattern: Pattern::new(text, Extent::Part).unwrap(), ..Criteria::default() }
 }
 
 impl FakeProc {
