@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::settings::executable;
 use crate::settings::program::Place;
 use crate::settings::shell::{BOTH, command_words};
 use crate::task::{self, Ended, Output, Task};
@@ -34,7 +33,7 @@ pub struct Doubts {
 
 impl Doubts {
     pub fn begin(start_command: &str, place: &Place) -> Self {
-        let of_program = place.file(start_command).and_then(|file| executable::doubt(&file, place));
+        let of_program = place.doubt_file(start_command);
         let mut shell = task::shell(QUESTION);
         shell.args(["sh", start_command]).args(foreign_words(start_command));
         // Files that a shell would read first.

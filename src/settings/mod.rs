@@ -4,7 +4,6 @@ pub mod check;
 pub mod digest;
 pub mod dirs;
 pub mod doubts;
-pub mod executable;
 pub mod given;
 pub mod hook;
 pub mod hours;

@@ -1,12 +1,14 @@
-//! The program that a start command begins with, and whether there is one.
+//! The program that a command begins with: whether there is one, and whether the kernel would execute it.
 
-use std::ffi::OsString;
-use std::io::ErrorKind;
+use std::ffi::{OsStr, OsString};
+use std::io::{ErrorKind, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, StatVfsMountFlags, accessat, statvfs};
 use rustix::io::Errno;
 
+use crate::fs::open_regular;
 use crate::settings::shell::first_program;
 use crate::task::Profile;
 use crate::task::environment::complete_path;
@@ -15,6 +17,10 @@ use crate::text::quoted;
 /// A name that is so many slips of the finger from another may be meant for it.
 const MOST_SLIPS: usize = 2;
 const NOT_EXECUTABLE: &str = "is not executable";
+/// How much of a file is read: more than the kernel does for `#!`, and where linkers put the loader's name.
+const HEAD: u64 = 1024;
+/// `PT_INTERP` (elf(5)).
+const LOADER: usize = 3;
 
 /// Where the program of a command is looked for.
 #[derive(Debug)]
@@ -37,20 +43,35 @@ impl Place {
     }
 
     /// A file that is named there.
-    pub(super) fn at(&self, file: &Path) -> PathBuf {
+    fn at(&self, file: &Path) -> PathBuf {
         self.folder.join(file)
     }
 
     /// The file of a program that is in PATH, in which an empty directory is the one where it runs.
-    pub(super) fn find(&self, program: &str) -> Option<PathBuf> {
+    fn find(&self, program: &str) -> Option<PathBuf> {
         let mut files = std::env::split_paths(&self.path).map(|folder| self.at(&folder).join(program));
         files.find(|file| cannot_run(file).is_none())
     }
 
     /// The file that a shell would execute for the program that `start_command` begins with.
-    pub(super) fn file(&self, start_command: &str) -> Option<PathBuf> {
+    fn file(&self, start_command: &str) -> Option<PathBuf> {
         let program = first_program(start_command)?;
         if program.contains('/') { Some(self.at(program.as_ref())) } else { self.find(&program) }
+    }
+
+    /// Why the kernel would not execute the file of the program that `start_command` begins with, where that is certain.
+    /// It says `not found` of all of this.
+    pub(super) fn doubt_file(&self, start_command: &str) -> Option<String> {
+        let path = self.file(start_command)?;
+        let head = head(&path)?;
+        let doubt = if let Some(script_head) = head.strip_prefix(b"#!") {
+            script(&path, script_head.split(|byte| *byte == b'\n').next()?, self)?
+        } else {
+            let loader = Path::new(OsStr::from_bytes(loader(&head)?));
+            let name = Some(loader.display()).filter(|_| is_missing(loader))?;
+            format!("needs the loader {name}, which does not exist; install it, or a build for this system")
+        };
+        Some(format!("{} {doubt}", path.display()))
     }
 
     /// Why nothing can run there, where that is certain.
@@ -111,14 +132,68 @@ fn cannot_run(path: &Path) -> Option<&'static str> {
 }
 
 /// Whether it is certain that there is no file at `path`.
-pub(super) fn is_missing(path: &Path) -> bool {
+fn is_missing(path: &Path) -> bool {
     let is_missing = |kind| matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory);
     path.metadata().is_err_and(|error| is_missing(error.kind()))
+}
+
+/// The first bytes of a file.
+fn head(path: &Path) -> Option<Vec<u8>> {
+    let mut head = Vec::new();
+    open_regular(path).ok()??.take(HEAD).read_to_end(&mut head).ok()?;
+    Some(head)
+}
+
+/// What is wrong with the first `line` of a script, after its `#!`.
+fn script(path: &Path, line: &[u8], place: &Place) -> Option<String> {
+    if line.ends_with(b"\r") {
+        let file = quoted(path.as_os_str());
+        return Some(format!(
+            "has Windows line ends, so that its interpreter is not found; convert it: sed -i 's/\\r$//' {file}"
+        ));
+    }
+    let mut words = line.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty());
+    let interpreter = Path::new(OsStr::from_bytes(words.next()?));
+    let missing = if is_missing(&place.at(interpreter)) {
+        format!("{}, which does not exist", interpreter.display())
+    } else {
+        // What env(1) is to find, unless it is told more.
+        let name = OsStr::from_bytes(words.next().filter(|_| interpreter.ends_with("env"))?).to_str()?;
+        if name.starts_with('-') || name.contains('=') || place.find(name).is_some() {
+            return None;
+        }
+        format!("'{name}', which is not in PATH")
+    };
+    Some(format!("needs {missing}; install it, or correct the first line of {}", path.display()))
+}
+
+/// The loader that a program names (elf(5)), if it begins with `head` and is of a machine that counts as most do.
+fn loader(head: &[u8]) -> Option<&[u8]> {
+    let [class, 1, ..] = head.strip_prefix(b"\x7fELF")? else { return None };
+    let number = |at: usize, length: usize| {
+        let mut bytes = [0; 8];
+        bytes.get_mut(..length)?.copy_from_slice(head.get(at..at.checked_add(length)?)?);
+        usize::try_from(u64::from_le_bytes(bytes)).ok()
+    };
+    // How long an address is; where e_phoff and e_phentsize are, and in a program header p_offset and p_filesz.
+    let (address, table, size, offset, length) = match class {
+        1 => (4, 28, 42, 4, 16),
+        2 => (8, 32, 54, 8, 32),
+        _ => return None,
+    };
+    let (table, size, count) = (number(table, address)?, number(size, 2)?, number(size + 2, 2)?);
+    let mut headers = (0..count).map_while(|index| table.checked_add(size.checked_mul(index)?));
+    let header = headers.find(|at| number(*at, 4) == Some(LOADER))?;
+    let start = number(header.checked_add(offset)?, address)?;
+    let end = start.checked_add(number(header.checked_add(length)?, address)?)?;
+    head.get(start..end)?.strip_suffix(b"\0")
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -152,5 +227,47 @@ mod tests {
                  front"
             )
         );
+    }
+
+    /// The head of a program of this class, whose one program header names `name`.
+    fn program(class: u8, name: &[u8]) -> Vec<u8> {
+        let (address, table, size, offset, length) =
+            if class == 1 { (4, 28, 42, 4, 16) } else { (8, 32, 54, 8, 32) };
+        let mut head = vec![0; 192];
+        head[..6].copy_from_slice(&[0x7f, b'E', b'L', b'F', class, 1]);
+        let mut put = |at: usize, value: usize, length: usize| {
+            head[at..at + length].copy_from_slice(&value.to_le_bytes()[..length]);
+        };
+        put(table, 64, address);
+        put(size, 56, 2);
+        put(size + 2, 1, 2);
+        put(64, LOADER, 4);
+        put(64 + offset, 128, address);
+        put(64 + length, name.len(), address);
+        head[128..128 + name.len()].copy_from_slice(name);
+        head
+    }
+
+    #[test]
+    fn the_loader_is_what_a_program_names() {
+        for class in [1, 2] {
+            let head = program(class, b"/lib/ld.so\0");
+            assert_eq!(loader(&head), Some(b"/lib/ld.so".as_slice()), "{class}");
+            // Not all of it is there.
+            for length in 0..138 {
+                assert_eq!(loader(&head[..length]), None, "{class} {length}");
+            }
+            assert_eq!(loader(&program(class, b"/lib/ld.so")), None);
+        }
+        assert_eq!(loader(&program(3, b"/lib/ld.so\0")), None);
+        assert_eq!(loader(b"#!/bin/sh"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_too_odd(class in 1_u8..3, bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
+            let _ = loader(&[&[0x7f, b'E', b'L', b'F', class, 1], bytes.as_slice()].concat());
+            let _ = script(Path::new("/x"), &bytes, &Place::new(&Profile::default(), Path::new("")));
+        }
     }
 }
