@@ -180,7 +180,7 @@ impl Drop for Looker<'_> {
 }
 
 fn pattern(name: &str) -> std::result::Result<Pattern, String> {
-    Pattern::new(name, Extent::Whole).map_err(|error| error.to_string())
+    Pattern::new(name, Extent::Whole)
 }
 
 fn whole_run(way: Way, command: &mut Command) -> Result<Duration> {
