@@ -33,7 +33,7 @@ pub(super) fn status(asked: Asked, form: &Form) -> Result<ExitCode, Failure> {
     };
     let (text, exit) = match (shown, form) {
         // It takes nothing else for an answer.
-        (Err(wrong), Form::Nagios) => for_nagios(nagios::unknown(&wrong.lines.join("; "))),
+        (Err(wrong), Form::Nagios) => nagios::unknown(&wrong.lines.join("; ")),
         (shown, _) => shown?,
     };
     let (written, to) = match form {
@@ -58,10 +58,6 @@ fn replace(file: &Path, text: &str) -> io::Result<()> {
     Dir::open(folder, Trust::Anyone)?.replace_text(name, text.as_bytes(), WaitFor::Nothing)
 }
 
-fn for_nagios((line, status): (String, u8)) -> (String, ExitCode) {
-    (line, ExitCode::Nagios(status))
-}
-
 /// What `status` shows, and how it ends.
 ///
 /// # Errors
@@ -82,7 +78,7 @@ pub fn show(asked: Asked, form: &Form, proc: &Proc) -> Result<(String, ExitCode)
         Form::Prometheus | Form::Textfile(_) => {
             (prometheus::page(&snapshots, booted(proc.root())), ExitCode::Success)
         }
-        Form::Nagios => for_nagios(nagios::line(&snapshots)),
+        Form::Nagios => nagios::line(&snapshots),
     })
 }
 

@@ -1,6 +1,7 @@
 //! `status --nagios`: one line, as a plugin of Nagios or Icinga writes it.
 
 use super::remark;
+use crate::exit::ExitCode;
 use crate::hold::Hold;
 use crate::report::snapshot::{Snapshot, Status, Watcher};
 use crate::text::{beginning, escaped, plural, span};
@@ -32,7 +33,7 @@ impl Level {
 }
 
 /// The line, and the exit status. Of several instances, the worst counts.
-pub fn line(snapshots: &[Snapshot]) -> (String, u8) {
+pub fn line(snapshots: &[Snapshot]) -> (String, ExitCode) {
     let mut judged: Vec<_> = snapshots.iter().map(judged).collect();
     judged.sort_by_key(|(level, _)| std::cmp::Reverse(*level));
     match (&*judged, snapshots) {
@@ -51,18 +52,18 @@ pub fn line(snapshots: &[Snapshot]) -> (String, u8) {
 }
 
 /// The line of whoever cannot tell.
-pub fn unknown(why: &str) -> (String, u8) {
+pub fn unknown(why: &str) -> (String, ExitCode) {
     written(Level::Unknown, why, "")
 }
 
-fn written(level: Level, text: &str, figures: &str) -> (String, u8) {
+fn written(level: Level, text: &str, figures: &str) -> (String, ExitCode) {
     // What follows a bar is figures.
     let text = escaped(text).replace('|', "/");
     let short = beginning(&text, LONGEST_TEXT);
     let dots = if short.len() < text.len() { "..." } else { "" };
     let figures = if figures.is_empty() { String::new() } else { format!(" | {figures}") };
     let (word, status) = level.known_as();
-    (format!("WATCHDOG {word} - {short}{dots}{figures}\n"), status)
+    (format!("WATCHDOG {word} - {short}{dots}{figures}\n"), ExitCode::Nagios(status))
 }
 
 /// How an instance is, in words.
@@ -190,7 +191,7 @@ mod tests {
             (down(&[Hold::Dependency]), 1, "WARNING - "),
         ] {
             let (line, ends_with) = line(std::slice::from_ref(&at));
-            assert_eq!(ends_with, status, "{line}");
+            assert_eq!(ends_with, ExitCode::Nagios(status), "{line}");
             assert!(line.starts_with(&format!("WATCHDOG {said}")), "{line}");
         }
     }
