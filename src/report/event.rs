@@ -171,8 +171,8 @@ pub enum Look<'a> {
 pub enum Lasting<'a> {
     /// Looks cannot tell.
     Unknown(&'a Unknown),
-    /// It is missing, and this holds it, which it does for so long, if that is known.
-    Held { held: &'a Held, left: Option<Duration> },
+    /// It is missing, and this holds it.
+    Held(&'a Held),
     /// The process is suspended, by a signal or a debugger.
     Suspended(&'a ProcessInfo),
     /// Several processes match that are not one family.
@@ -293,7 +293,7 @@ impl Lasting<'_> {
     fn told(&self) -> Told {
         let (notice, facts) = match self {
             Lasting::Unknown(why) => (Notice::Unknown, why.0.clone()),
-            Lasting::Held { held, .. } => (held.hold.notice(), held.detail.clone().unwrap_or_default()),
+            Lasting::Held(held) => (held.hold.notice(), held.detail.clone().unwrap_or_default()),
             Lasting::Suspended(process) => (Notice::Stopped, process.to_string()),
             Lasting::Ambiguous { .. } => (Notice::Ambiguous, String::new()),
             Lasting::Renamed { process, .. } => (Notice::Renamed, process.to_string()),

@@ -366,8 +366,8 @@ impl LogLines {
         }
     }
 
-    fn held(&self, it: &Held, left: Option<Duration>) -> Line {
-        let until = match (it.hold, left) {
+    fn held(&self, it: &Held) -> Line {
+        let until = match (it.hold, it.until) {
             (Hold::Paused | Hold::Upgrading, None) => {
                 format!(" until '{}' or a reboot", self.settings.order("resume"))
             }
@@ -375,10 +375,8 @@ impl LogLines {
                 let start = self.settings.order("start");
                 return info(format!("finished; left alone until it runs again, '{start}' or a reboot"));
             }
-            (Hold::Hours | Hold::Version, Some(_)) => {
-                it.until.map(|until| format!(" until {}", by_the_clock(until))).unwrap_or_default()
-            }
-            (_, Some(left)) => format!(" for another {}", span(left)),
+            (Hold::Hours | Hold::Version, Some(until)) => format!(" until {}", by_the_clock(until)),
+            (_, Some(until)) => format!(" for another {}", span(until.saturating_sub(now()))),
             (_, None) => String::new(),
         };
         let text = format!("not running; {}{until}, so it is not started", held(it));
@@ -393,7 +391,7 @@ impl LogLines {
             Lasting::Unknown(why) => {
                 format!("cannot tell whether it is running: {}; starting nothing until that is known", why.0)
             }
-            Lasting::Held { held, left } => return self.held(held, *left),
+            Lasting::Held(held) => return self.held(held),
             Lasting::Suspended(process) => format!(
                 "{process} is suspended by a signal, a debugger or its control group; it counts as running"
             ),

@@ -224,7 +224,7 @@ impl Supervisor {
             (News::Found { .. } | News::Appeared { .. } | News::Succeeded { .. }, _) => {}
             (News::Finished, _) => {
                 self.facts.missing_since = None;
-                self.parts.emit(Lasting::Held { held: &Held::new(Hold::Finished, None), left: None });
+                self.parts.emit(Lasting::Held(&Held::new(Hold::Finished, None)));
             }
             (News::Healthy { .. } | News::Unhealthy { .. }, _) => self.tell_health(news),
             (News::Stopped { .. } | News::StopFailed { .. } | News::StopAbandoned { .. }, _) => {

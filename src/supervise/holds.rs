@@ -114,9 +114,8 @@ impl Supervisor {
             }
         };
         for held in told {
-            let left = held.until.map(|until| until.saturating_sub(now()));
             self.facts.is_held_news |= self.parts.record.state.said.last(held.hold.notice()).is_none();
-            self.parts.emit(Lasting::Held { held, left });
+            self.parts.emit(Lasting::Held(held));
         }
     }
 
