@@ -336,6 +336,43 @@ fn a_lock_of_another_boot_keeps_nobody_away() {
     );
 }
 
+/// Until the next boot it goes on with what there is in the old place.
+#[test]
+fn what_was_kept_in_a_home_is_read_from_where_it_was() {
+    let scene = Scene::new();
+    scene.open_to_all();
+    if is_root() {
+        scene.folder("home", (ALICE, ALICE), 0o755);
+    }
+    let old = scene.path("home/.local/state/watchdog");
+    let line = || by_alice(scene.watchdog()).with("--max-fail-count", "1").starting("$ACTOR sleep &");
+    let (before, after) = (line().with("--state-dir", &old), line().without("--state-dir"));
+    // A lock that is held there.
+    let first = before.clone().spawn();
+    scene.wait_for("attempt 1 succeeded");
+    let second = after.clone().run();
+    assert_eq!((second.code(), &*second.stderr, scene.starts()), (Some(0), "", 1), "{second}");
+    first.terminate();
+    // A pause.
+    send(scene.wait_running(), SIGKILL);
+    scene.wait_until("it is gone", || scene.all().is_empty().then_some(()));
+    let say = |words: &[&str]| {
+        let alice = alice();
+        let mut command = program(&alice[0]);
+        command.args(&alice[1..]).arg(WATCHDOG).args(words).env("HOME", scene.path("home"));
+        scene.spawn(command, Captured::All).ends()
+    };
+    let place = ["--state-dir", old.to_str().unwrap()];
+    assert_eq!(say(&[&["pause", scene.name()][..], &place].concat()).code(), Some(0));
+    let paused = after.clone().flag("--once").run();
+    assert_eq!((paused.code(), scene.starts()), (Some(5), 1), "{paused}");
+    // A stop, which only a start ends.
+    assert_eq!(say(&[&["stop", scene.name()][..], &place].concat()).code(), Some(0));
+    let resumed = say(&["resume", scene.name()]);
+    assert_eq!(resumed.code(), Some(2), "{resumed}");
+    assert!(resumed.stderr.contains("it is stopped, not paused"), "{resumed}");
+}
+
 // Paths
 
 /// A directory to begin it in, by a command that has been made ready.

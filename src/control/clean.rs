@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Failure;
 use super::instances::{Asked, Known};
@@ -13,7 +13,7 @@ use crate::process::scan::Proc;
 use crate::settings::dirs::Dirs;
 use crate::settings::name::Name;
 use crate::state::Files;
-use crate::state::lock::{Lock, NoLock};
+use crate::state::lock::{Lock, NoLock, holder_before};
 use crate::supervise::start_command::{StartCommand, StartRecord};
 use crate::sys::PROC;
 use crate::time::boot_id;
@@ -37,7 +37,7 @@ pub fn clean(
     for name in asked.names() {
         // After a boot, logs may be all that there is.
         if !logs_of(&name).is_empty() {
-            let files = Files::new(&asked.folder(), &name, &boot_id(Path::new(PROC)));
+            let files = Files::new(&asked.folder(), &name, &boot_id(Path::new(PROC))).after(asked.before());
             known.push(Known { files, has_state: false, is_configured: false });
         }
     }
@@ -58,13 +58,17 @@ pub fn clean(
     removed.map_err(|none| none.lines.into())
 }
 
-/// Removes the state of an instance. Whether there was any.
+/// Removes the state of an instance, wherever it is. Whether there was any.
 fn remove_state(files: &Files) -> Result<bool, String> {
     let state = STATE.map(|ending| files.file(ending));
-    let has_state = !left_in(&files.folder, |file| state.iter().any(|it| it == file)).is_empty();
+    let folders = || [Some(&files.folder), files.old.as_ref()].into_iter().flatten();
+    let is_left = |folder: &PathBuf| !left_in(folder, |file| state.iter().any(|it| it == file)).is_empty();
+    let has_state = folders().any(is_left);
     if has_state {
         let _lock = lock(files)?;
-        remove_all(&files.folder, &state)?;
+        for folder in folders() {
+            remove_all(folder, &state)?;
+        }
     }
     Ok(has_state)
 }
@@ -83,10 +87,16 @@ fn lock(files: &Files) -> Result<Lock, String> {
     // Without its record, the next watchdog would run another start command beside it.
     let command = Proc::new(Path::new(PROC)).ok().zip(StartRecord::read(files));
     let command = command.and_then(|(proc, noted)| StartCommand::adopt(noted, &proc));
-    let Some(command) = command else { return Ok(lock) };
+    let why = if let Some(command) = command {
+        let pid = command.pid();
+        format!("its start command is still running (pid {pid}); try again when it has ended")
+    } else if let Some(holder) = holder_before(files) {
+        running(holder.in_brackets())
+    } else {
+        return Ok(lock);
+    };
     lock.release();
-    let pid = command.pid();
-    Err(format!("its start command is still running (pid {pid}); try again when it has ended"))
+    Err(why)
 }
 
 fn remove_all(folder: &Path, files: &[String]) -> Result<(), String> {

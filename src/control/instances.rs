@@ -9,7 +9,7 @@ use crate::exit::ExitCode;
 use crate::input::cli::Which;
 use crate::input::config_file;
 use crate::log::Stderr;
-use crate::settings::dirs::{ROOTS_STATE, SYSTEM_CONFIG, User};
+use crate::settings::dirs::{Dirs, ROOTS_STATE, SYSTEM_CONFIG, User};
 use crate::settings::name::{Name, name};
 use crate::settings::pattern::{Extent, Pattern};
 use crate::settings::{self, template};
@@ -48,6 +48,11 @@ impl Asked<'_> {
         self.user.state_folder(self.which.state_dir.as_ref())
     }
 
+    /// Where the states were before there was a place for each machine.
+    pub fn before(self) -> Option<PathBuf> {
+        Dirs::of(self.user).old_state.filter(|_| self.which.state_dir.is_none())
+    }
+
     /// The names that are asked for, but for globs.
     pub fn names(self) -> impl Iterator<Item = Name> {
         self.which.names.iter().filter_map(|asked| name(asked.to_str()?).ok())
@@ -67,16 +72,18 @@ impl Asked<'_> {
     /// All watchdogs that the commands know: those of the user, and root's; and those of a template that are meant.
     pub fn known(self) -> Vec<Known> {
         let Asked { which, user } = self;
-        let (own, boot_id) = (self.folder(), boot_id(Path::new(PROC)));
+        let (own, before, boot_id) = (self.folder(), self.before(), boot_id(Path::new(PROC)));
         let is_there = |name: &Name| template::is_there(&config_file::of(name.to_string().as_ref(), user));
-        let of = |folder: &PathBuf, name: Name, has_state| Known {
-            files: Files::new(folder, &name, &boot_id),
-            has_state,
-            is_configured: is_there(&name),
+        let of = |folder: &PathBuf, name: Name, has_state| {
+            let before = before.clone().filter(|_| *folder == own);
+            let files = Files::new(folder, &name, &boot_id).after(before);
+            Known { files, has_state, is_configured: is_there(&name) }
         };
         let mut known: Vec<Known> = Vec::new();
         for folder in &self.directories() {
-            known.extend(state::names(folder).into_iter().map(|name| of(folder, name, true)));
+            let before = before.iter().filter(|_| *folder == own);
+            let names = state::names(before.chain([folder]));
+            known.extend(names.into_iter().map(|name| of(folder, name, true)));
         }
         // Where the state is elsewhere, it alone says which there are.
         if which.state_dir.is_some() {

@@ -58,8 +58,10 @@ fn stray_time(asked: Asked, given: Option<Duration>) -> Option<String> {
 }
 
 pub fn resume_after_upgrade(asked: Asked) -> Result<ExitCode, Failure> {
-    let folder = asked.folder();
-    end_upgrade(&folder).map_err(|error| format!("cannot end the pause in {}: {error}", folder.display()))?;
+    for folder in [Some(asked.folder()), asked.before()].into_iter().flatten() {
+        end_upgrade(&folder)
+            .map_err(|error| format!("cannot end the pause in {}: {error}", folder.display()))?;
+    }
     tell_somebody("upgrade pause ended");
     Ok(ExitCode::Success)
 }

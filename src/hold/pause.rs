@@ -104,7 +104,9 @@ impl Files {
 
     /// The pause file that counts, if there is one of this boot.
     fn pause(&self) -> Result<Option<Pause>, Unread> {
-        self.pause_in(&self.file("pause"))
+        let here = self.pause_in(&self.file("pause"))?;
+        let before = self.before().and_then(|before| before.pause().ok()).flatten();
+        Ok(before.into_iter().chain(here).max_by_key(|pause| pause.said_ms))
     }
 
     fn pause_in(&self, file: &str) -> Result<Option<Pause>, Unread> {
@@ -114,7 +116,8 @@ impl Files {
 
     /// The pause while packages are upgraded. One that cannot be read does not count: nobody would end it.
     fn upgrade(&self, now: Time) -> Option<Pause> {
-        self.pause_in(UPGRADE).ok().flatten().filter(|pause| pause.is_in_force(now))
+        let here = self.pause_in(UPGRADE).ok().flatten().filter(|pause| pause.is_in_force(now));
+        here.or_else(|| self.before()?.upgrade(now))
     }
 
     /// Says that people want this to hold the process, a pause or a stop; or that they want nothing to, any more.
@@ -270,6 +273,21 @@ mod tests {
             this.say(Some(&held), at(9)).unwrap();
             this.end_holds_before(at(7)).unwrap();
             assert_eq!(names(), [hold.name(), "upgrading"]);
+        }
+    }
+
+    #[test]
+    fn of_what_was_said_in_two_folders_the_newer_counts() {
+        let (folder, old) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let at = Duration::from_secs;
+        let before = files(old.path(), "this");
+        let this = files(folder.path(), "this").after(Some(old.path().into()));
+        before.say(Some(&pause(None)), at(5)).unwrap();
+        assert_eq!(leave(&this, at(9)), Leave::Paused(None));
+        for (said, resumed) in [(6, Some(at(6))), (4, None)] {
+            this.say(None, at(said)).unwrap();
+            let expected = resumed.map_or(Leave::Paused(None), |_| Leave::Given(resumed));
+            assert_eq!(leave(&this, at(9)), expected, "said at {said}");
         }
     }
 

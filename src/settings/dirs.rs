@@ -89,6 +89,8 @@ pub struct Dirs {
     pub logs: PathBuf,
     /// Where its state and lock are.
     pub state: PathBuf,
+    /// Where they were before there was a place for each machine.
+    pub old_state: Option<PathBuf>,
     /// The state is where it is looked for unless something else is said.
     pub is_usual: bool,
     /// Whose they are to be.
@@ -104,7 +106,7 @@ impl Dirs {
         }
         let state = user.xdg_state_home.clone().unwrap_or_else(|| user.home.join(".local/state"));
         let logs = state.join("watchdog");
-        Dirs { state: logs.join(&user.machine), logs, ..common }
+        Dirs { state: logs.join(&user.machine), old_state: Some(logs.clone()), logs, ..common }
     }
 
     /// The log of instance `name`.
@@ -138,6 +140,7 @@ mod tests {
         ] {
             let dirs = Dirs::of(&user);
             assert_eq!((dirs.logs, dirs.state), (logs.into(), state.into()));
+            assert!(dirs.old_state.is_none_or(|old| old == Path::new(logs)));
             let given = |given: &str| user.state_folder(Some(&given.into()));
             assert_eq!((given("kept"), given("~/kept")), ("/srv/kept".into(), "/home/a/kept".into()));
         }

@@ -365,7 +365,9 @@ impl Settings {
         settings.limits.has_probe = settings.probe.is_some();
         settings.limits.has_stop_command = settings.stop_command.is_some();
         settings.gives_stop_timeout = !given.lacks("stop_timeout");
-        settings.dirs.is_usual &= given.lacks("state_dir");
+        if !given.lacks("state_dir") {
+            (settings.dirs.old_state, settings.dirs.is_usual) = (None, false);
+        }
         if given.lacks("name") {
             // An instance with a file of its own is called as the file is.
             let from_pattern = || Name::from_pattern(settings.criteria.pattern.text());

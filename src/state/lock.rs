@@ -207,6 +207,15 @@ fn in_no_directory(files: &Files) -> Result<OwnedFd, NoLock> {
     }
 }
 
+/// Who holds the lock in the place where it was before there was a place for each machine.
+pub fn holder_before(files: &Files) -> Option<Holder> {
+    let before = files.before()?;
+    let dir = Dir::open(&before.folder, before.trust).ok()?;
+    let file = dir.open_file(before.file("lock"), OFlags::RDONLY).ok()?;
+    let is_held = flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK);
+    is_held.then(|| Holder::read(&file))
+}
+
 impl Holder {
     /// ` (pid 812)`, if it is known.
     pub fn in_brackets(&self) -> String {

@@ -223,6 +223,8 @@ pub enum Unread {
 #[derive(Debug, Clone)]
 pub struct Files {
     pub folder: PathBuf,
+    /// Where they were before there was a place for each machine.
+    pub old: Option<PathBuf>,
     pub trust: Trust,
     pub name: Name,
     boot_id: String,
@@ -240,17 +242,29 @@ impl Files {
     /// Those of instance `name` in `folder`, in the boot `boot_id`, whoever has put them there.
     pub fn new(folder: &Path, name: &Name, boot_id: &str) -> Self {
         let (folder, name, boot_id) = (folder.to_owned(), name.clone(), boot_id.to_owned());
-        Files { folder, trust: Trust::Anyone, name, boot_id, useless: None }
+        Files { folder, old: None, trust: Trust::Anyone, name, boot_id, useless: None }
     }
 
     /// Those of instance `name`, for a watch.
     pub fn of(dirs: &Dirs, name: &Name, boot_id: &str) -> Self {
-        Files { trust: dirs.trust, ..Files::new(&dirs.state, name, boot_id) }
+        let old = dirs.old_state.clone();
+        Files { old, trust: dirs.trust, ..Files::new(&dirs.state, name, boot_id) }
+    }
+
+    /// Those that were kept in `old` before.
+    pub fn after(self, old: Option<PathBuf>) -> Self {
+        Files { old, ..self }
     }
 
     /// Those of another instance in the same place.
     pub fn of_another(&self, name: &Name) -> Self {
         Files { name: name.clone(), ..self.clone() }
+    }
+
+    /// Those in the place where they were before.
+    pub(crate) fn before(&self) -> Option<Self> {
+        let folder = self.old.clone()?;
+        Some(Files { folder, old: None, ..self.clone() })
     }
 
     pub(crate) fn file(&self, ending: &str) -> String {
@@ -294,7 +308,8 @@ impl Files {
 
     /// What the last start command has noted: its number and start, after the boot and the time of the attempt.
     pub fn start_note(&self) -> Option<String> {
-        self.dir().and_then(|dir| dir.read(self.file("start"))).ok()
+        let here = self.dir().and_then(|dir| dir.read(self.file("start"))).ok();
+        here.or_else(|| self.before()?.start_note())
     }
 
     /// The file for the next start command to note its number and start in: the boot and the time of the
@@ -338,7 +353,13 @@ impl Files {
     /// # Errors
     /// It cannot be read.
     pub fn state(&self) -> Result<Option<State>, Unread> {
-        self.read(&self.file("json"), |state: &State| state.version)
+        let here = self.read(&self.file("json"), |state: &State| state.version)?;
+        Ok(here.or_else(|| self.state_before()))
+    }
+
+    /// The state in the place where it was before, if it is of this boot.
+    pub fn state_before(&self) -> Option<State> {
+        self.before()?.state_of_this_boot().ok().flatten()
     }
 
     /// The state as it was left, if there is one of this boot.
@@ -453,9 +474,9 @@ impl Files {
 
 /// What the other instances of this folder follow, as far as somebody watches them.
 pub fn followed_by_others(own: &Files, proc: &Proc) -> Vec<ProcessId> {
-    let others = names(&own.folder).into_iter().filter(|name| *name != own.name);
+    let others = names([&own.folder]).into_iter().filter(|name| *name != own.name);
     let followed = others.filter_map(|name| {
-        let files = own.of_another(&name);
+        let files = Files { name, old: None, ..own.clone() };
         let state = files.state_of_this_boot().ok()??;
         let is_recent = |state: &State| crate::time::now().saturating_sub(files.checked(state)) < LATELY;
         let is_watched =
@@ -465,14 +486,14 @@ pub fn followed_by_others(own: &Files, proc: &Proc) -> Vec<ProcessId> {
     followed.collect()
 }
 
-/// The names of all instances that have left something in this `folder`.
-pub fn names(folder: &Path) -> Vec<Name> {
-    let files = Dir::open(folder, Trust::Anyone).map(|dir| dir.names()).unwrap_or_default();
+/// The names of all instances that have left something in these `folders`.
+pub fn names<'a>(folders: impl IntoIterator<Item = &'a PathBuf>) -> Vec<Name> {
+    let dirs = folders.into_iter().filter_map(|folder| Dir::open(folder, Trust::Anyone).ok());
     let stem = |file: String| {
         let stem = file.strip_suffix(".json").or_else(|| file.strip_suffix(".lock"))?;
         crate::settings::name::name(stem).ok()
     };
-    let mut names: Vec<_> = files.into_iter().filter_map(stem).collect();
+    let mut names: Vec<_> = dirs.flat_map(|dir| dir.names()).filter_map(stem).collect();
     names.sort_by_key(Name::to_string);
     names.dedup();
     names
@@ -559,7 +580,7 @@ mod tests {
         let path = folder.path().join("made/x.json");
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o644);
         assert_eq!(std::fs::read_dir(folder.path().join("made")).unwrap().count(), 1, "nothing else is left");
-        assert_eq!(names(&folder.path().join("made")), [crate::settings::name::name("x").unwrap()]);
+        assert_eq!(names([&folder.path().join("made")]), [crate::settings::name::name("x").unwrap()]);
         files.say(Some(&Held::new(Hold::Paused, None)), Duration::ZERO).unwrap();
         assert!(files.note_stuck(ProcessId { pid: 7, started: Duration::ZERO }));
         files.new_start_note(Duration::ZERO).unwrap();

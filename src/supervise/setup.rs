@@ -17,7 +17,7 @@ use crate::report::event::{Event, Lasting, ProcessEvent, WatchEvent};
 use crate::report::log_lines::{LogLines, Worth};
 use crate::report::service_manager::ServiceManager;
 use crate::settings::{Settings, Verbosity};
-use crate::state::lock::{Lock, NoLock};
+use crate::state::lock::{Lock, NoLock, holder_before};
 use crate::state::said::Notice;
 use crate::state::store::{Recalled, Store};
 use crate::state::{Files, Origin, Sight, followed_by_others};
@@ -136,7 +136,7 @@ fn pulse_of(service_manager: &Rc<RefCell<ServiceManager>>) -> Box<dyn Fn()> {
 }
 
 /// The lock of the instance. A watchdog that was killed between fork and exec of its start command has left it to
-/// that, which is waited for.
+/// that, which is waited for; and one that began before there was a place for each machine has it in the old one.
 fn acquire(files: &mut Files, settings: &Settings, proc: &Proc) -> Result<Lock, NoLock> {
     let mut patience = EXEC_PATIENCE;
     let lock = loop {
@@ -150,6 +150,12 @@ fn acquire(files: &mut Files, settings: &Settings, proc: &Proc) -> Result<Lock, 
             taken => break taken?,
         }
     };
+    let before = files.state_before().and_then(|state| state.watchdog);
+    let is_running = before.is_some_and(|it| proc.is_alive(it));
+    if let Some(holder) = holder_before(files).filter(|_| is_running) {
+        lock.release();
+        return Err(NoLock::Busy(holder));
+    }
     if lock.is_elsewhere {
         files.useless = Some("another machine has the lock there");
     }
