@@ -172,7 +172,7 @@ impl Child {
             let ready = self.wait(PollFlags::IN)?;
             pulse();
             if !ready.is_empty() {
-                heard.reserve(16 * LONGEST);
+                heard.reserve(4 * LONGEST);
                 if rustix::io::read(&self.answers, rustix::buffer::spare_capacity(&mut heard))? == 0 {
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }
