@@ -11,9 +11,7 @@ use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
 use watchdog::parts::{OutputLog, Trust};
 
-/// A line of which at least so much is there is a long one, though its end is not.
-const LONG: usize = 64 * 1024;
-/// How much of a line is looked at.
+/// How much of a line is looked at: one of which so much is there is a long one, though its end is not.
 const LONGEST_LINE: usize = 4096;
 const MAX_SIZE: u64 = 4096;
 
@@ -36,7 +34,7 @@ impl Unread {
             see(&self.bytes[..end], std::mem::take(&mut self.is_in_long_line));
             self.bytes.drain(..=end);
         }
-        if self.is_in_long_line || self.bytes.len() >= LONG {
+        if self.is_in_long_line || self.bytes.len() >= LONGEST_LINE {
             see(&self.bytes, std::mem::replace(&mut self.is_in_long_line, true));
             self.bytes.clear();
         }

@@ -118,11 +118,11 @@ fn requested(path: &Path, files: &Files) {
 fn owed(files: &Files, place: &Place) {
     // Files have whole milliseconds.
     let now = Duration::from_millis(u64::try_from(now().as_millis()).unwrap());
-    let telling = Telling::ask(files);
+    let telling = Telling::ask(files).unwrap();
     let mut owed = telling.read(files, now);
     telling.write(&owed).unwrap();
     drop(telling);
-    assert_eq!(Telling::ask(files).read(files, now), owed, "what is written is what was read");
+    assert_eq!(Telling::ask(files).unwrap().read(files, now), owed, "what is written is what was read");
     for _ in 0..3 {
         let Some(due) = owed.due() else { break };
         assert!(due <= now + Duration::from_secs(600), "nothing is told for {due:?}");

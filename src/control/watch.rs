@@ -33,7 +33,7 @@ pub fn run(asked: Asked, proc: &Proc) -> Result<ExitCode, Failure> {
         return Err(line.to_owned().into());
     }
     status::snapshots(asked, false, proc)?;
-    let mut signals = Signals::of(&[SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGWINCH])
+    let mut signals = Signals::catch(&[SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGWINCH])
         .map_err(|error| format!("signals cannot be caught: {error}"))?;
     let mut screen = Screen::enter();
     loop {

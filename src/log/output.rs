@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -19,11 +19,11 @@ const TAIL: u64 = 4096;
 /// How many of these lines are quoted, and how long each may be.
 const LINES: usize = 3;
 const LINE_LENGTH: usize = 300;
-/// How much is read for new lines at a time, and how often: what writes without end must not hold up the watch.
+/// How much is read for new lines by a system call, and in all: what writes without end must not hold up the watch.
 const CHUNK: usize = 64 * 1024;
-const MOST_CHUNKS: usize = 16;
+const MOST_AT_ONCE: u64 = 1 << 20;
 /// How much of a line is looked at.
-const LONGEST_LINE: usize = 4096;
+const LONGEST_LINE: u64 = 4096;
 
 /// The output log of one instance.
 #[derive(Debug, Clone)]
@@ -92,34 +92,27 @@ impl OutputLog {
             return;
         }
         let file = self.place(Dir::open).and_then(|(dir, name)| dir.open_file(name, OFlags::RDONLY));
-        let Ok(file) = file else { return };
+        let Ok(mut file) = file else { return };
         let Ok(about) = file.metadata() else { return };
         if begin(&about).file != from.file || about.len() < from.at {
             *from = begin(&about);
         }
-        let mut buffer = vec![0; CHUNK];
-        for _ in 0..MOST_CHUNKS {
-            let length = file.read_at(&mut buffer, from.at).unwrap_or(0);
-            let chunk = buffer.get(..length).unwrap_or_default();
-            let is_full = length == CHUNK;
-            let mut taken = 0;
-            for line in chunk.split_inclusive(|byte| *byte == b'\n') {
-                let is_whole = line.ends_with(b"\n");
-                // Half a line is read again when it is whole; but of a long one there is no more to see.
-                let is_long = !is_whole && (from.is_in_long_line || is_full && taken == 0);
-                if !is_whole && !is_long {
-                    break;
-                }
-                taken += line.len();
-                let is_known = std::mem::replace(&mut from.is_in_long_line, is_long);
-                let seen = line.strip_suffix(b"\n").unwrap_or(line);
-                if !is_known && !read(seen.get(..LONGEST_LINE).unwrap_or(seen)) {
-                    from.at += taken as u64;
-                    return;
-                }
+        if file.seek(SeekFrom::Start(from.at)).is_err() {
+            return;
+        }
+        let mut file = BufReader::with_capacity(CHUNK, file.take(MOST_AT_ONCE));
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let Ok(length) = file.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line) else { return };
+            let (length, is_whole) = (length as u64, line.ends_with(b"\n"));
+            // Half a line is read again when it is whole; but of a long one there is no more to see.
+            if !is_whole && length < LONGEST_LINE {
+                return;
             }
-            from.at += taken as u64;
-            if !is_full {
+            from.at += length;
+            let is_known = std::mem::replace(&mut from.is_in_long_line, !is_whole);
+            if !is_known && !read(line.strip_suffix(b"\n").unwrap_or(&line)) {
                 return;
             }
         }
@@ -299,7 +292,7 @@ mod tests {
         assert_eq!([new(), new()].concat(), ["half", "1", "2", "3"]);
         // A long line counts once, as soon as it is known to be one, and its end is no line of its own.
         daemon.write_all("x".repeat(1 << 20).as_bytes()).unwrap();
-        assert_eq!(new(), ["x".repeat(LONGEST_LINE)]);
+        assert_eq!(new(), ["x".repeat(4096)]);
         daemon.write_all(b"end\nnext\n").unwrap();
         assert_eq!(new(), ["next"]);
         // Cut under its writer, and replaced.

@@ -345,39 +345,31 @@ impl Owed {
     }
 }
 
-/// Whether a run may tell.
+/// This run tells, in this file; where there is no place for one, nothing outlives the run.
 #[derive(Debug)]
-pub enum Telling {
-    /// It has this file.
-    Here(File),
-    /// Another run is at it.
-    Busy,
-    /// There is no place for one: nothing outlives the run.
-    Nowhere,
-}
+pub struct Telling(Option<File>);
 
 impl Telling {
-    /// Asks for the file, without waiting.
-    pub fn ask(files: &Files) -> Self {
+    /// Asks for the file, without waiting. `None` if another run is at it.
+    pub fn ask(files: &Files) -> Option<Self> {
         let file = files.usable().and_then(|dir| dir.make_file(files.file("hook"), OFlags::RDWR, 0o600));
         match file.map(|file| (flock(&file, FlockOperation::NonBlockingLockExclusive), file)) {
-            Ok((Ok(()), file)) => Telling::Here(file),
-            Ok((Err(Errno::WOULDBLOCK), _)) => Telling::Busy,
-            Ok((Err(_), _)) | Err(_) => Telling::Nowhere,
+            Ok((Ok(()), file)) => Some(Telling(Some(file))),
+            Ok((Err(Errno::WOULDBLOCK), _)) => None,
+            Ok((Err(_), _)) | Err(_) => Some(Telling(None)),
         }
     }
 
     /// What was written last, if it is of this boot.
     pub fn read(&self, files: &Files, now: Time) -> Owed {
         let begun = || Owed { version: VERSION, boot_id: files.boot_id(), ..Owed::default() };
-        let Telling::Here(file) = self else { return begun() };
-        read(file, files).map_or_else(begun, |owed| owed.until(now))
+        let file = self.0.as_ref();
+        file.and_then(|file| read(file, files)).map_or_else(begun, |owed| owed.until(now))
     }
 
     /// The file has been removed.
     pub fn is_gone(&self) -> bool {
-        let Telling::Here(file) = self else { return false };
-        file.metadata().is_ok_and(|about| about.nlink() == 0)
+        self.0.as_ref().is_some_and(|file| file.metadata().is_ok_and(|about| about.nlink() == 0))
     }
 
     /// Writes it, in place: whoever else asks for it asks for this file.
@@ -385,7 +377,7 @@ impl Telling {
     /// # Errors
     /// It could not be written.
     pub fn write(&self, owed: &Owed) -> io::Result<()> {
-        let Telling::Here(file) = self else { return Ok(()) };
+        let Some(file) = &self.0 else { return Ok(()) };
         let text = serde_json::to_vec(owed)?;
         file.write_all_at(&text, 0)?;
         file.set_len(text.len() as u64)
@@ -635,7 +627,7 @@ mod tests {
     fn who_tells_is_alone_and_the_next_one_goes_on() {
         let folder = tempfile::tempdir().unwrap();
         let files = Files::new(folder.path(), &crate::settings::name::name("x").unwrap(), "this");
-        let telling = Telling::ask(&files);
+        let telling = Telling::ask(&files).unwrap();
         let mut owed = telling.read(&files, Time::from_secs(1));
         let wanted = HookEvents::default();
         let dies = |owed: &mut Owed| {
@@ -644,9 +636,9 @@ mod tests {
         };
         dies(&mut owed);
         telling.write(&owed).unwrap();
-        assert!(matches!(Telling::ask(&files), Telling::Busy));
+        assert!(Telling::ask(&files).is_none(), "another run is at it");
         drop(telling);
-        let again = Telling::ask(&files);
+        let again = Telling::ask(&files).unwrap();
         let mut read = again.read(&files, Time::from_secs(2));
         assert_eq!(read.next(), owed.next());
         assert_eq!(read.told_ms[&HookEvent::Died], 2000, "of a time to come");
@@ -658,19 +650,19 @@ mod tests {
         let short = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, format!("{short}{}", long.get(short.len()..).unwrap())).unwrap();
         drop(again);
-        assert_eq!(Telling::ask(&files).read(&files, Time::from_secs(5)).next(), None);
+        assert_eq!(Telling::ask(&files).unwrap().read(&files, Time::from_secs(5)).next(), None);
         let mode = std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions());
         assert_eq!(mode & 0o777, 0o600, "it has lines of the output log");
         for foreign in ["", "{", "null", "\u{0}", &short.replace("this", "that")] {
             std::fs::write(&path, foreign).unwrap();
-            let begun = Telling::ask(&files).read(&files, Time::from_secs(5));
+            let begun = Telling::ask(&files).unwrap().read(&files, Time::from_secs(5));
             assert_eq!((begun.next(), begun.told_ms.len()), (None, 0), "{foreign}");
         }
-        let telling = Telling::ask(&files);
+        let telling = Telling::ask(&files).unwrap();
         assert!(!telling.is_gone());
         std::fs::remove_file(&path).unwrap();
         assert!(telling.is_gone());
         std::fs::create_dir(&path).unwrap();
-        assert!(matches!(Telling::ask(&files), Telling::Nowhere));
+        assert!(Telling::ask(&files).unwrap().0.is_none(), "there is no place for it");
     }
 }

@@ -41,7 +41,7 @@ pub(super) struct Hooks {
     pub(super) owed: Owed,
     /// As it was written last.
     written: Owed,
-    /// Whether this run may tell, once that is asked.
+    /// Once this run may tell.
     telling: Option<Telling>,
     /// What was heard while another run tells, and whether something held the instance then.
     kept: Vec<(Heard, bool)>,
@@ -50,8 +50,6 @@ pub(super) struct Hooks {
     again: Option<Time>,
     /// There was no room for a hook.
     refused: bool,
-    /// A hook that a run before this one has left.
-    left: Option<ProcessId>,
     /// How far the output log has been read.
     read: Option<Position>,
     /// Nothing but the hook is waited for.
@@ -66,10 +64,12 @@ impl Hooks {
 
     /// The hook of another run.
     pub(super) fn of_another(&self, files: &Files) -> Option<ProcessId> {
-        match self.telling {
-            Some(Telling::Here(_)) => self.left,
-            Some(Telling::Busy | Telling::Nowhere) | None => hook_at_work(files),
-        }
+        if self.telling.is_some() { self.left() } else { hook_at_work(files) }
+    }
+
+    /// A hook that a run before this one has left.
+    fn left(&self) -> Option<ProcessId> {
+        self.owed.hook.filter(|_| self.task.is_none())
     }
 
     fn has_told_all(&self) -> bool {
@@ -137,7 +137,8 @@ impl Supervisor {
         let Hooks { owed, kept, is_last, .. } = &mut self.hooks;
         let wanted = &settings.hook_events;
         // Without the lock, the state is not this run's any more.
-        for _ in 0..if *is_last { 0 } else { std::mem::take(&mut owed.failed) } {
+        while !*is_last && owed.failed > 0 {
+            owed.failed -= 1;
             self.parts.record.count(|counters| &mut counters.hook_failures);
         }
         for (mut heard, is_held) in std::mem::take(kept) {
@@ -166,23 +167,22 @@ impl Supervisor {
 
     /// Whether this run tells. While another one does, it is asked again.
     fn may_tell(&mut self, now: Time) -> bool {
-        match &self.hooks.telling {
-            Some(Telling::Here(_) | Telling::Nowhere) => return true,
-            Some(Telling::Busy) if self.hooks.again.is_some_and(|again| now < again) => return false,
-            Some(Telling::Busy) | None => {}
+        let (hooks, files) = (&mut self.hooks, &self.parts.record.files);
+        if hooks.telling.is_some() {
+            return true;
         }
-        let files = &self.parts.record.files;
-        let telling = Telling::ask(files);
-        if matches!(telling, Telling::Busy) {
-            (self.hooks.telling, self.hooks.again) = (Some(telling), Some(now + AGAIN));
+        if hooks.again.is_some_and(|again| now < again) {
             return false;
         }
-        self.hooks.owed = telling.read(files, now);
-        self.hooks.written = self.hooks.owed.clone();
-        self.hooks.left = self.hooks.owed.hook;
-        self.hooks.read =
-            self.hooks.read.or(self.hooks.owed.read.filter(|_| self.parts.settings.limits.once));
-        (self.hooks.telling, self.hooks.again) = (Some(telling), None);
+        hooks.telling = Telling::ask(files);
+        let Some(telling) = &hooks.telling else {
+            hooks.again = Some(now + AGAIN);
+            return false;
+        };
+        hooks.owed = telling.read(files, now);
+        hooks.written = hooks.owed.clone();
+        hooks.read = hooks.read.or(hooks.owed.read.filter(|_| self.parts.settings.limits.once));
+        hooks.again = None;
         true
     }
 
@@ -203,7 +203,7 @@ impl Supervisor {
         self.hooks.again = None;
         // That of a watchdog that was killed has its time too: there is one at a time.
         let is_at_work = |left: ProcessId| now < left.started + TIMEOUT && self.parts.proc.is_alive(left);
-        if self.hooks.owed.next().is_some() && self.hooks.left.is_some_and(is_at_work) {
+        if self.hooks.owed.next().is_some() && self.hooks.left().is_some_and(is_at_work) {
             self.hooks.again = Some(now + AGAIN);
             return;
         }
@@ -232,15 +232,15 @@ impl Supervisor {
 
     /// What is owed is written before the next wait. Where that cannot be, no other run will know of it.
     fn write_owed(&mut self) {
-        let Hooks { owed, written, telling: Some(telling), .. } = &mut self.hooks else { return };
+        let Hooks { owed, written, telling, .. } = &mut self.hooks;
         if owed == written {
             return;
         }
         // Somebody has cleared the state folder.
-        if telling.is_gone() {
+        if telling.as_ref().is_some_and(Telling::is_gone) {
             *telling = Telling::ask(&self.parts.record.files);
         }
-        if telling.write(owed).is_ok() {
+        if telling.as_ref().is_some_and(|telling| telling.write(owed).is_ok()) {
             written.clone_from(owed);
         }
     }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
+use libc::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+
 use crate::exit::ExitCode;
 use crate::log::output::OutputLog;
 use crate::log::{self, Stderr, cannot_tell};
@@ -81,7 +83,7 @@ fn prepare(settings: Settings, reload: Reload, stderr: &mut Stderr) -> Result<Bo
             return Err(exit);
         }
     }
-    let signals = Signals::catch()
+    let signals = Signals::catch(&[SIGTERM, SIGUSR1, SIGCHLD, SIGHUP, SIGINT])
         .map_err(|error| cannot_tell(&format!("signals cannot be caught: {error}"), stderr))?;
     start_log(&settings, record.state.told);
     let service_manager = Rc::new(RefCell::new(ServiceManager::of_watch(once)));

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
-use libc::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGTTOU, SIGUSR1, SIGXFSZ};
+use libc::{SIGHUP, SIGINT, SIGTTOU, SIGXFSZ};
 use nix::sys::signal::{SigSet, Signal};
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
@@ -19,7 +19,7 @@ pub fn ignore_those_of_writes() {
     sys::ignore(SIGXFSZ);
 }
 
-/// The signals that mean something to a watch.
+/// The signals that mean something.
 #[derive(Debug)]
 pub struct Signals(SignalDelivery<UnixStream, SignalOnly>);
 
@@ -28,15 +28,7 @@ impl Signals {
     ///
     /// # Errors
     /// No descriptors left.
-    pub fn catch() -> io::Result<Self> {
-        Self::of(&[SIGTERM, SIGUSR1, SIGCHLD, SIGHUP, SIGINT])
-    }
-
-    /// The same, of other signals.
-    ///
-    /// # Errors
-    /// No descriptors left.
-    pub fn of(signals: &[i32]) -> io::Result<Self> {
+    pub fn catch(signals: &[i32]) -> io::Result<Self> {
         let (read, write) = UnixStream::pair()?;
         // Whoever ignored these before starting us (nohup, or a shell for what it puts in the background)
         // wants us to live on.

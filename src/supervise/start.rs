@@ -196,12 +196,9 @@ impl Supervisor {
 
     /// Whether the start command has ended.
     pub(super) fn command_ended(&mut self) -> Option<Seen> {
-        // Nobody tells when one ends that is no child, nor when the rest of a process group has.
-        let is_untold = |command: &StartCommand| command.is_adopted() || command.is_terminating();
-        if !std::mem::take(&mut self.child_changed) && !self.command.as_ref().is_some_and(is_untold) {
-            return None;
-        }
-        let end = self.command.as_mut()?.end(&self.parts.output, &self.parts.proc)?;
+        let has_changed = std::mem::take(&mut self.child_changed);
+        let command = self.command.as_mut().filter(|command| has_changed || command.ends_untold())?;
+        let end = command.end(&self.parts.output, &self.parts.proc)?;
         // What stayed with its shell, or in its place, has a record of its own.
         let pid = self.command.take().map_or(0, |command| command.pid());
         let is_process = match end.status {

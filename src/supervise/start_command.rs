@@ -95,16 +95,16 @@ impl StartCommand {
         }
     }
 
-    pub fn is_terminating(&self) -> bool {
+    fn is_terminating(&self) -> bool {
         match &self.process {
             Process::Own(task) => task.is_terminating(),
             Process::Adopted { is_terminating, .. } => *is_terminating,
         }
     }
 
-    /// Whether it is another watchdog's.
-    pub fn is_adopted(&self) -> bool {
-        matches!(self.process, Process::Adopted { .. })
+    /// Nobody tells when one ends that is no child, nor when the rest of a process group has.
+    pub fn ends_untold(&self) -> bool {
+        self.is_terminating() || matches!(self.process, Process::Adopted { .. })
     }
 
     pub fn began(&self) -> Time {
