@@ -8,7 +8,9 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat, flock, fstat, openat, readlinkat, statat,
+};
 use rustix::io::Errno;
 use serde::Serialize;
 
@@ -196,6 +198,19 @@ impl Dir {
                 self.file(name, flags | create, mode)
             }
             new => new,
+        }
+    }
+
+    /// Opens or makes a file that its owner alone can open, and locks it. `None` if somebody else has it locked.
+    ///
+    /// # Errors
+    /// As [`Dir::make_file`], or there are no locks here.
+    pub fn lock_file(&self, name: impl AsRef<OsStr>) -> io::Result<Option<File>> {
+        let file = self.make_file(name, OFlags::RDWR, 0o600)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(file)),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 

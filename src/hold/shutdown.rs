@@ -3,13 +3,10 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use crate::hold::{Held, Hold};
-use crate::task::{self, Output, Task, environment};
+use crate::task::{self, Task};
 
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(2);
 /// It is there where systemd runs (`sd_booted(3)`).
 const SYSTEMD: &str = "/run/systemd/system";
 
@@ -30,9 +27,8 @@ impl Shutdown {
 
     fn run(&mut self, systemctl: impl AsRef<Path>) {
         let mut command = Command::new(systemctl.as_ref());
-        environment::complete(&mut command);
         command.arg("is-system-running");
-        self.systemctl = Task::run(command, Output::Captured, Some(PATIENCE)).ok();
+        self.systemctl = task::ask(command).ok();
     }
 
     /// Takes note of the answer, if it is there. One that nobody gives changes nothing.
@@ -67,6 +63,7 @@ impl Shutdown {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     /// What comes of an answer, after one that was `stopping`.
     fn after(shutdown: &mut Shutdown, script: &str) -> bool {

@@ -14,14 +14,12 @@ use crate::probe::command::own_program;
 use crate::process::ProcessId;
 use crate::process::stat::Stat;
 use crate::sys::{PROC, Pid};
-use crate::task::{Output, Task};
+use crate::task::{self, Task};
 use crate::text::{plural, span};
 use crate::time::{Time, now};
 
 /// The word by which this program knows that it is that child.
 const WORD: &str = "evidence";
-/// How long it may take.
-const PATIENCE: Duration = Duration::from_secs(2);
 /// How many threads are looked at, and how many kinds of them are told.
 const MOST_THREADS: usize = 1000;
 const MOST_KINDS: usize = 5;
@@ -44,7 +42,7 @@ pub fn gather(process: ProcessId, since: Option<CpuTime>) -> io::Result<Task> {
         command.arg(since.used.as_millis().to_string());
         command.arg(now().saturating_sub(since.at).as_millis().to_string());
     }
-    Task::run(command, Output::Captured, Some(PATIENCE))
+    task::ask(command)
 }
 
 /// If this program was run by [`gather`]: prints what it asks for.

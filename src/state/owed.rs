@@ -10,8 +10,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, OFlags, flock};
-use rustix::io::Errno;
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::process::ProcessId;
@@ -352,11 +351,9 @@ pub struct Telling(Option<File>);
 impl Telling {
     /// Asks for the file, without waiting. `None` if another run is at it.
     pub fn ask(files: &Files) -> Option<Self> {
-        let file = files.usable().and_then(|dir| dir.make_file(files.file("hook"), OFlags::RDWR, 0o600));
-        match file.map(|file| (flock(&file, FlockOperation::NonBlockingLockExclusive), file)) {
-            Ok((Ok(()), file)) => Some(Telling(Some(file))),
-            Ok((Err(Errno::WOULDBLOCK), _)) => None,
-            Ok((Err(_), _)) | Err(_) => Some(Telling(None)),
+        match files.usable().and_then(|dir| dir.lock_file(files.file("hook"))) {
+            Ok(file) => file.map(|file| Telling(Some(file))),
+            Err(_) => Some(Telling(None)),
         }
     }
 

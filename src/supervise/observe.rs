@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use crate::hold::Hold;
 use crate::policy::{Ended, Life, Memory, REAP_GRACE, Seen, Still};
-use crate::process::ProcessInfo;
 use crate::process::handle::{Check, Handle};
 use crate::process::scan::{Tasks, Unknown};
 use crate::process::stat::tick;
 use crate::process::termination::{Cause, Exit, Predecessor, Termination};
+use crate::process::{ProcessId, ProcessInfo};
 use crate::report::event::{AttemptEvent, Event, Lasting, Look, ProcessEvent, Then};
 use crate::report::log_lines::oddity;
 use crate::report::words::{ambiguity, near};
@@ -114,11 +114,11 @@ impl Supervisor {
                 let known = self.parts.record.state.process.as_ref().map(|process| process.id);
                 let was_followed = known.is_some_and(|known| known.is_same(followed.info().id()));
                 let is_first = !self.facts.has_looked;
-                let seen = self.follow(followed, others);
+                let (id, still) = self.follow(followed, others);
                 if is_first && !was_followed {
                     self.doubt_successor(criteria.subject);
                 }
-                return Ok(seen);
+                return Ok(Seen::Running { id, still });
             }
         }
         if let Some(id) = first.filter(|id| self.parts.proc.is_alive(*id)) {
@@ -164,7 +164,10 @@ impl Supervisor {
             self.parts.emit(Event::Over(Notice::Unknown));
             match self.named_instead(&followed) {
                 Some(next) => self.hand_over(&followed, next),
-                None => self.follow(followed, 0),
+                None => {
+                    let (id, still) = self.follow(followed, 0);
+                    Seen::Running { id, still }
+                }
             }
         }))
     }
@@ -184,14 +187,11 @@ impl Supervisor {
     /// Follows another process from here on. The one before has not died.
     fn hand_over(&mut self, from: &Handle, to: Handle) -> Seen {
         let (predecessor, process) = (Predecessor::new(from.info(), now()), to.info().clone());
-        let seen = self.follow(to, 0);
+        let (id, still) = self.follow(to, 0);
         let age = now().saturating_sub(process.started);
         let (process, predecessor) = (&process, Some(&predecessor));
         self.parts.emit(ProcessEvent::Found { process, predecessor, age });
-        match seen {
-            Seen::Running { id, still } => Seen::Handed { id, still },
-            seen => seen,
-        }
+        Seen::Handed { id, still }
     }
 
     fn may_be_about_to_write_its_pid(&self) -> bool {
@@ -201,7 +201,7 @@ impl Supervisor {
     }
 
     /// Follows it from here on.
-    fn follow(&mut self, mut followed: Handle, others: usize) -> Seen {
+    fn follow(&mut self, mut followed: Handle, others: usize) -> (ProcessId, Still) {
         let parts = &mut self.parts;
         self.last_alive = now();
         let ran = self.last_alive.saturating_sub(followed.info().started);
@@ -224,7 +224,7 @@ impl Supervisor {
         let (id, still) = (followed.info().id(), self.still(&followed, stopped));
         self.followed = Some(followed);
         self.doubt_stop();
-        Seen::Running { id, still }
+        (id, still)
     }
 
     /// What this watchdog runs itself.

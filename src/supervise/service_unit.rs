@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use crate::process::ProcessInfo;
 use crate::process::cgroup::{ControlGroups, last_part};
@@ -12,10 +11,7 @@ use crate::report::log_lines::Worth;
 use crate::state::said::Notice;
 use crate::supervise::Supervisor;
 use crate::sys::own_pid;
-use crate::task::{Output, Task, environment};
-
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+use crate::task::{self, Task};
 
 /// The unit, and what is asked about it.
 #[derive(Debug)]
@@ -73,14 +69,12 @@ impl Unit {
     fn ask(&mut self, about: About) {
         let Some(group) = self.group.take() else { return };
         let mut command = Command::new(&self.systemctl);
-        environment::complete(&mut command);
         if group.contains("/user@") {
             command.arg("--user");
         }
         let unit = last_part(&group).to_owned();
         command.args(["show", "--property=Type,KillMode,RemainAfterExit", "--", &unit]);
-        let systemctl = Task::run(command, Output::Captured, Some(PATIENCE)).ok();
-        self.question = systemctl.map(|systemctl| Question { about, unit, systemctl });
+        self.question = task::ask(command).ok().map(|systemctl| Question { about, unit, systemctl });
     }
 
     /// What there is to warn of, once that is known. Waits for nothing.
@@ -152,7 +146,9 @@ fn doubt(about: &About, unit: &str, answer: &str) -> Option<String> {
 mod tests {
     use super::*;
     use crate::process::Signature;
+    use crate::task::PATIENCE;
     use crate::time::now;
+    use std::time::Duration;
 
     /// A program that stands in for systemctl. It is written by a process of its own: this one may have
     /// children at any time that hold open for a moment what it writes.

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::mem;
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
 use crate::policy::{News, Seen, Stage, StopBy, Stopping, Why};
@@ -144,12 +143,10 @@ impl Supervisor {
     /// Whether this instance may restart its process now: without a lock nobody is kept from it.
     fn take_slot(&mut self) -> bool {
         self.stops.slot = None;
-        let dir = self.parts.record.files.usable();
-        let lock = dir.and_then(|dir| dir.make_file(SLOT, OFlags::RDWR, 0o600)).ok();
-        let locked = lock.as_ref().map(|lock| flock(lock, FlockOperation::NonBlockingLockExclusive));
-        if locked == Some(Err(Errno::WOULDBLOCK)) {
-            return false;
-        }
+        let lock = match self.parts.record.files.usable().and_then(|dir| dir.lock_file(SLOT)) {
+            Ok(None) => return false,
+            locked => locked.ok().flatten(),
+        };
         self.stops.slot = Some(Slot { _lock: lock, until: now() + self.stage_length() });
         true
     }

@@ -7,17 +7,14 @@ use std::io;
 use std::path::Path;
 use std::process::Command;
 use std::str::FromStr;
-use std::time::Duration;
 
 use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 
 use crate::fs::read_file;
 use crate::task::environment::{self, OF_A_LOGIN, complete_path};
-use crate::task::{self, Ended, Output, Task};
+use crate::task::{self, Ended, PATIENCE, Task};
 use crate::text::span;
 
-/// How long the user database may take. It may be somewhere on the network.
-const PATIENCE: Duration = Duration::from_secs(2);
 const USERS: &str = "/etc/passwd";
 /// Asks for a user, his groups, and the group that was given.
 const QUESTION: &str = "said=$(getent passwd \"$1\") &&\n\
@@ -130,7 +127,7 @@ impl Account {
         let RunAs { user, group } = &self.run_as;
         let mut getent = task::shell(QUESTION);
         getent.args(["sh", user, group.as_deref().unwrap_or_default()]);
-        self.question = Task::run(getent, Output::Captured, Some(PATIENCE)).ok();
+        self.question = task::ask(getent).ok();
         if self.question.is_none() {
             self.learn("");
         }
@@ -257,8 +254,7 @@ fn users() -> String {
 fn getent(user: &str) -> io::Result<Task> {
     let mut getent = Command::new("getent");
     getent.args(["passwd", user]);
-    environment::complete(&mut getent);
-    Task::run(getent, Output::Captured, Some(PATIENCE))
+    task::ask(getent)
 }
 
 /// The line of a name, or else of a number, in a file of users or groups.

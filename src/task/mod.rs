@@ -34,6 +34,8 @@ const TAIL: usize = 4096;
 const MOST_READS: usize = 64;
 /// How often it is asked after an end that nothing else tells of.
 const LOOK_AGAIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+/// How long an answer may take. It may come over the network.
+pub const PATIENCE: Duration = Duration::from_secs(2);
 /// What is killed has ended by then, unless it hangs in the kernel.
 pub const KILL_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -400,6 +402,15 @@ pub fn reap_all(tasks: &mut [&mut Task]) -> Vec<(Pid, ExitStatus)> {
         }
     }
     orphans
+}
+
+/// Asks a program something: what it writes is the answer.
+///
+/// # Errors
+/// As [`Task::run`].
+pub fn ask(mut program: Command) -> io::Result<Task> {
+    environment::complete(&mut program);
+    Task::run(program, Output::Captured, Some(PATIENCE))
 }
 
 /// What a task that was asked something has answered, once it has; then it is no question any more.
