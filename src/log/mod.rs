@@ -7,7 +7,7 @@ pub mod output;
 mod stderr;
 
 use std::io::{self, Write as _};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use log::kv::Key;
@@ -22,10 +22,11 @@ pub use stderr::{Stderr, cannot_tell, is_terminal, stderr_is_journal};
 
 /// Starts the log of the instance with these settings. Called once.
 pub fn start(settings: &Settings, stderr: Stderr) {
-    let in_file = Arc::new(Mutex::new(InFile::default()));
-    let file = ToFile { file: RotatingFile::of(settings), in_file: Arc::clone(&in_file) };
+    let places = Places { file: RotatingFile::of(settings), stderr, is_refused: false, notice: None };
+    let places = Arc::new(Mutex::new(places));
+    let logger = |write| -> Box<dyn SharedLogger> { Box::new(Logger { places: Arc::clone(&places), write }) };
     // In this order: what the file did not take goes to standard error.
-    let _ = CombinedLogger::init(vec![Logger::of(file), Logger::of(ToStderr { stderr, in_file })]);
+    let _ = CombinedLogger::init(vec![logger(Places::write_to_file), logger(Places::write_to_stderr)]);
 }
 
 /// Prints on standard output what nobody is told of if it is lost.
@@ -45,71 +46,50 @@ pub fn deliver(text: &str) -> io::Result<()> {
     }
 }
 
-/// What became of a record in the file: the two places share it.
-#[derive(Debug, Default)]
-struct InFile {
+/// The places that records go to.
+struct Places {
+    file: RotatingFile,
+    stderr: Stderr,
+    /// The file has not taken the last record.
     is_refused: bool,
-    /// What is to be said of it when this has changed.
+    /// What is to be said of the file when this has changed.
     notice: Option<String>,
 }
 
-/// A place that records go to.
-trait Place: Send + 'static {
-    /// Writes a record.
-    fn write(&mut self, level: Level, text: &str, reach: Reach);
-}
-
-struct ToFile {
-    file: RotatingFile,
-    in_file: Arc<Mutex<InFile>>,
-}
-
-impl Place for ToFile {
-    fn write(&mut self, level: Level, text: &str, _: Reach) {
-        let mut in_file = lock(&self.in_file);
+impl Places {
+    fn write_to_file(&mut self, level: Level, text: &str, _: Reach) {
         let written = self.file.write_record(&line(level, text));
         let (name, path) = (&self.file.name, self.file.path.display());
-        let notice = match (&written, in_file.is_refused) {
+        let notice = match (&written, self.is_refused) {
             (Ok(()), true) => Some(format!("{name}: the log {path} is written again")),
             (Err(error), false) => Some(format!(
                 "{name}: cannot write the log {path} ({error}); records go here until that works again"
             )),
             (Ok(()), false) | (Err(_), true) => None,
         };
-        *in_file = InFile { is_refused: written.is_err(), notice: notice.map(|notice| escaped(&notice)) };
-        if let (Ok(()), Some(notice)) = (written, &in_file.notice) {
+        (self.is_refused, self.notice) = (written.is_err(), notice.map(|notice| escaped(&notice)));
+        if let (Ok(()), Some(notice)) = (written, &self.notice) {
             let _ = self.file.write_record(&line(Level::Warn, notice));
         }
     }
-}
 
-struct ToStderr {
-    stderr: Stderr,
-    in_file: Arc<Mutex<InFile>>,
-}
-
-impl Place for ToStderr {
-    fn write(&mut self, level: Level, text: &str, reach: Reach) {
-        let mut in_file = lock(&self.in_file);
-        if let Some(notice) = in_file.notice.take() {
+    fn write_to_stderr(&mut self, level: Level, text: &str, reach: Reach) {
+        if let Some(notice) = self.notice.take() {
             self.stderr.write_record(Level::Warn, &notice);
         }
-        if in_file.is_refused || self.stderr.shows(level, reach) {
+        if self.is_refused || self.stderr.shows(level, reach) {
             self.stderr.write_record(level, text);
         }
     }
 }
 
-/// A place, as a logger among others.
-struct Logger<P>(Mutex<P>);
-
-impl<P: Place> Logger<P> {
-    fn of(place: P) -> Box<dyn SharedLogger> {
-        Box::new(Logger(Mutex::new(place)))
-    }
+/// One of the places, as a logger among others.
+struct Logger {
+    places: Arc<Mutex<Places>>,
+    write: fn(&mut Places, Level, &str, Reach),
 }
 
-impl<P: Place> Log for Logger<P> {
+impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.level() <= self.level()
     }
@@ -120,13 +100,14 @@ impl<P: Place> Log for Logger<P> {
         let reach = all.into_iter().find(|it| reach == Some(*it as u64)).unwrap_or(Reach::Usual);
         // One line, whatever is quoted in it.
         let text = escaped(&record.args().to_string());
-        lock(&self.0).write(record.level(), &text, reach);
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.write)(&mut places, record.level(), &text, reach);
     }
 
     fn flush(&self) {}
 }
 
-impl<P: Place> SharedLogger for Logger<P> {
+impl SharedLogger for Logger {
     fn level(&self) -> LevelFilter {
         LevelFilter::Info
     }
@@ -138,10 +119,6 @@ impl<P: Place> SharedLogger for Logger<P> {
     fn as_log(self: Box<Self>) -> Box<dyn Log> {
         self
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A record as it stands in the file.
@@ -157,6 +134,7 @@ fn stamp() -> String {
 mod tests {
     use super::*;
     use crate::fs::Trust;
+    use crate::settings::Verbosity;
 
     #[test]
     fn nothing_quoted_forges_a_record() {
@@ -169,12 +147,13 @@ mod tests {
         let path = folder.path().join("made/x.log");
         std::fs::write(folder.path().join("made"), "in the way").unwrap();
         let file = RotatingFile::new("x", path.clone(), Trust::Anyone, (1000, 1));
-        let in_file = Arc::new(Mutex::new(InFile::default()));
-        let place = Logger(Mutex::new(ToFile { file, in_file: Arc::clone(&in_file) }));
+        let stderr = Stderr::new(Verbosity::Quiet);
+        let places = Arc::new(Mutex::new(Places { file, stderr, is_refused: false, notice: None }));
+        let logger = Logger { places: Arc::clone(&places), write: Places::write_to_file };
         let write = |text: &str| {
-            place.log(&Record::builder().level(Level::Info).args(format_args!("{text}")).build());
-            let mut in_file = lock(&in_file);
-            (in_file.is_refused, in_file.notice.take())
+            logger.log(&Record::builder().level(Level::Info).args(format_args!("{text}")).build());
+            let mut places = places.lock().unwrap();
+            (places.is_refused, places.notice.take())
         };
         let (is_refused, notice) = write("one");
         assert!(is_refused && notice.is_some_and(|notice| notice.contains("cannot write the log ")));

@@ -241,7 +241,7 @@ impl Supervisor {
     pub fn run(mut self: Box<Self>) -> ExitCode {
         if !self.parts.settings.limits.once {
             // So that no probe has to wait for it.
-            self.ask_for_user(|_| ());
+            self.account();
         }
         // One that was made just before.
         let mut seen = self.request().unwrap_or(Seen::Nothing);

@@ -162,13 +162,11 @@ impl Supervisor {
         let held = Handle::resume(&self.parts.proc, &process, criteria)?;
         Ok(held.map(|followed| {
             self.parts.emit(Event::Over(Notice::Unknown));
-            match self.named_instead(&followed) {
-                Some(next) => self.hand_over(&followed, next),
-                None => {
-                    let (id, still) = self.follow(followed, 0);
-                    Seen::Running { id, still }
-                }
+            if let Some(next) = self.named_instead(&followed) {
+                return self.hand_over(&followed, next);
             }
+            let (id, still) = self.follow(followed, 0);
+            Seen::Running { id, still }
         }))
     }
 

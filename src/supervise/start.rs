@@ -101,27 +101,24 @@ impl Supervisor {
 
     /// Those of the start command, the stop command and probes.
     pub(super) fn surroundings(&mut self) -> Surroundings<'_> {
-        self.ask_for_user(|account| {
+        if let Some(account) = self.account() {
             account.wait();
             // By the next time it may be known.
             if account.identity().is_err() {
                 account.ask_again();
             }
-        });
+        }
         let profile = &self.parts.settings.profile;
         let login = self.questions.login.get_or_insert_with(Login::look_up);
         let account = self.questions.account.as_ref();
         Surroundings { directory: &self.parts.directory, added: login.added(), profile, account }
     }
 
-    /// Asks whom `run_as` means, unless that was asked, and does `then` what is to be done about it.
-    pub(super) fn ask_for_user(&mut self, then: fn(&mut Account)) {
-        let run_as = self.parts.settings.profile.run_as.as_ref();
-        let account = self.questions.account.take();
-        self.questions.account = account.filter(|account| Some(&account.run_as) == run_as);
-        if let Some(run_as) = run_as {
-            then(self.questions.account.get_or_insert_with(|| Account::look_up(run_as)));
-        }
+    /// Whom `run_as` means: that is asked here, unless it was before.
+    pub(super) fn account(&mut self) -> Option<&mut Account> {
+        let (run_as, account) = (self.parts.settings.profile.run_as.as_ref(), &mut self.questions.account);
+        account.take_if(|account| Some(&account.run_as) != run_as);
+        run_as.map(|run_as| account.get_or_insert_with(|| Account::look_up(run_as)))
     }
 
     /// What is to be known before a start command runs: what is doubtful about it, who it runs as, and whether
@@ -129,7 +126,7 @@ impl Supervisor {
     fn prepare_start(&mut self) {
         self.questions.login.get_or_insert_with(Login::look_up);
         // The groups of a user may be others by now.
-        self.ask_for_user(Account::ask_again);
+        self.account().map(Account::ask_again);
         self.wait_for(now() + LONGEST_PREPARATION, |watch| {
             let is_known = watch.hear_of_users();
             watch.tell_doubts() && is_known
