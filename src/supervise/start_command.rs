@@ -57,7 +57,8 @@ impl StartRecord {
 }
 
 impl StartCommand {
-    /// Runs `text` in a shell in these surroundings, with its output appended to `output`. The shell notes its number and start in `record` before it does anything.
+    /// Runs `text` in a shell in these surroundings, with its output appended to `output`. The shell notes its number
+    /// and start in `record` before it does anything.
     ///
     /// # Errors
     /// The shell could not be started.
