@@ -611,7 +611,8 @@ fn the_lock_of_a_watchdog_before_an_upgrade_is_that_of_the_same_line() {
     let scene = Scene::new();
     fs::create_dir(scene.path("state")).unwrap();
     let pid = std::process::id();
-    fs::write(scene.kept("lock"), format!("{pid}\nv0 process_name=\"x\"\n")).unwrap();
+    fs::write(scene.kept("lock"), format!("{pid}\n((\"x\", Part, Name), Limits {{ once: false }})\n"))
+        .unwrap();
     let mut holder = program("flock");
     holder.arg(scene.kept("lock")).args(["sh", "-c", "echo it is locked; exec sleep 100"]);
     let holder = scene.spawn(holder, Captured::All);

@@ -17,7 +17,7 @@ pub struct Digest {
     /// A number that changes with it.
     #[serde(rename = "settings")]
     pub number: u64,
-    /// The version of the fingerprint.
+    /// The version of the fingerprint; 0 for one that says none.
     #[serde(rename = "settings_version", default)]
     pub version: u32,
 }
@@ -46,7 +46,9 @@ impl Digest {
     /// Of a line that [`Settings::fingerprint`] made, in this version of the program or another.
     pub fn of(fingerprint: &str) -> Self {
         let version = fingerprint.strip_prefix('v').and_then(|rest| rest.split(' ').next()?.parse().ok());
-        Digest { version: version.unwrap_or(VERSION), number: fnv(fingerprint.as_bytes()) }
+        // Once it was what Rust shows of a tuple.
+        let unversioned = if fingerprint.starts_with('(') { 0 } else { VERSION };
+        Digest { version: version.unwrap_or(unversioned), number: fnv(fingerprint.as_bytes()) }
     }
 
     /// Whether it is of the same settings, as far as that can be told: an upgrade makes none of them another.
@@ -109,8 +111,11 @@ mod tests {
     fn what_another_version_has_written_is_the_same() {
         let (one, two) = (with(&[]).digest(), with(&[("health_check_interval", "2")]).digest());
         assert!(one.is_same(one) && !one.is_same(two));
-        let other = Digest::of("v2 something=\"else\"");
-        assert!(one.is_same(other) && other.is_same(two));
+        // As it was written before there was a version.
+        let old = Digest::of(r#"(("x", Part, Name, None, Own, "y"), Limits { once: false }, 1048576, 5)"#);
+        assert_eq!(old.version, 0);
+        assert!(one.is_same(old) && old.is_same(two));
+        assert!(one.is_same(Digest::of("v2 something=\"else\"")));
         // Of a lock that says nothing, nothing is known.
         assert!(!one.is_same(Digest::of("")) && !one.is_same(Digest::of("these")));
     }
