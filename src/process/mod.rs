@@ -136,9 +136,7 @@ pub struct Signature {
     /// The first argument without its digits, which may be a worker's number or a version.
     pub argument: Bytes,
     /// The first argument after it that is no option, without digits: what an interpreter runs.
-    #[serde(default)]
     pub script: Option<Bytes>,
-    #[serde(default)]
     pub executable: Option<Executable>,
 }
 

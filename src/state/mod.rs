@@ -609,6 +609,41 @@ mod tests {
     }
 
     #[test]
+    fn what_an_older_version_did_not_write_is_as_in_a_new_state() {
+        let mut written = serde_json::to_value(state()).unwrap();
+        for (of, words) in [
+            (
+                "",
+                "program_version settings_version begun_by counters noted ever_seen written_ms clocks_ms seen log",
+            ),
+            ("/memory", "ours health stopping life version window_stopped"),
+            ("/process", "session has_terminal script executable"),
+        ] {
+            let object = written.pointer_mut(of).and_then(serde_json::Value::as_object_mut).unwrap();
+            assert!(words.split(' ').all(|word| object.remove(word).is_some()), "{of}");
+        }
+        let expected = State {
+            program_version: String::new(),
+            digest: Digest { number: 7, version: 0 },
+            begun_by: None,
+            counters: Counters::default(),
+            noted: vec![],
+            ever_seen: false,
+            written_ms: Duration::ZERO,
+            clocks_ms: None,
+            seen: vec![],
+            log: None,
+            process: state().process.map(|process| StoredProcess {
+                session: 0,
+                signature: Signature { script: None, ..process.signature },
+                ..process
+            }),
+            ..state()
+        };
+        assert_eq!(serde_json::from_value::<State>(written).unwrap(), expected);
+    }
+
+    #[test]
     fn damaged_and_foreign_files_are_told_and_put_aside() {
         let folder = tempfile::tempdir().unwrap();
         let files = files(folder.path(), "this");
