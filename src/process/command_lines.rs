@@ -113,11 +113,8 @@ impl Hangs {
         self.processes.retain(|(_, until)| began < *until);
         let hangs = |asked: &&Glimpse| self.processes.iter().any(|(id, _)| id.is_same(asked.id));
         let (mut unread, mut left): (Vec<_>, Vec<_>) = asked.iter().partition(hangs);
-        let mut is_asked = true;
-        for number in 1.. {
-            if left.is_empty() {
-                break;
-            }
+        let (mut is_asked, mut hung) = (true, 0);
+        while !left.is_empty() && hung < MOST_HANGS && now().saturating_sub(began) < LONGEST_HANGS {
             self.reap();
             // Where no child can be made either, all is judged by the rest.
             let child = if self.lost.is_none() { fork(&left).ok() } else { None };
@@ -128,16 +125,13 @@ impl Hangs {
             let answered = child.hear(&left, pulse, visit);
             self.lost = child.end();
             left.drain(..answered?);
-            if left.is_empty() {
-                break;
-            }
-            // The next one let it hang. What its user has besides comes last: it may be more of that.
-            let hung = left.remove(0);
-            unread.push(hung);
-            self.processes.push((hung.id, now() + ASK_AGAIN));
-            left.sort_by_key(|asked| asked.user == hung.user);
-            if number >= MOST_HANGS || now().saturating_sub(began) >= LONGEST_HANGS {
-                break;
+            if !left.is_empty() {
+                // The next one let it hang. What its user has besides comes last: it may be more of that.
+                let next = left.remove(0);
+                unread.push(next);
+                self.processes.push((next.id, now() + ASK_AGAIN));
+                left.sort_by_key(|asked| asked.user == next.user);
+                hung += 1;
             }
         }
         for asked in unread.into_iter().chain(left) {

@@ -28,7 +28,7 @@ use crate::process::{
 };
 use crate::settings::pattern::{Extent, LONGEST_NAME};
 use crate::settings::{Criteria, Namespace, Subject};
-use crate::sys::Pid;
+use crate::sys::{Pid, own_pid};
 
 /// How much of `/proc/PID/status` is read: before `NSpid` come the groups, 65536 of up to ten digits at most.
 pub(super) const LONGEST_STATUS: usize = 1 << 20;
@@ -149,7 +149,7 @@ impl Proc {
     /// The /proc mounted at `root`; unless there is none, or it shows another PID namespace than this process
     /// lives in.
     pub fn new(root: &Path) -> Result<Self, Unknown> {
-        let me = rustix::process::getpid().as_raw_nonzero().get();
+        let me = own_pid();
         let shown = root.join("self");
         let target = std::fs::read_link(&shown)
             .map_err(|error| Unknown(format!("cannot read {}: {error}", shown.display())))?;
