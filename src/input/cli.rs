@@ -271,7 +271,7 @@ impl Cli {
     pub fn parse<W: Into<OsString> + Clone>(words: impl IntoIterator<Item = W>) -> Result<Self, clap::Error> {
         let mut typed = definition().try_get_matches_from(words)?;
         let command = match typed.remove_subcommand() {
-            Some((name, typed)) => Command::read(&name, typed),
+            Some((name, typed)) => Command::read(&name, &typed),
             None => typed.get_flag(HELP).then_some(Command::Help),
         };
         let mut given = Given::default();
@@ -291,38 +291,39 @@ impl Cli {
 }
 
 impl Command {
-    fn read(name: &str, mut typed: ArgMatches) -> Option<Self> {
-        let mut all = |id: &str| -> Vec<OsString> {
-            typed.try_remove_many(id).ok().flatten().map(Iterator::collect).unwrap_or_default()
+    fn read(name: &str, typed: &ArgMatches) -> Option<Self> {
+        let all = |id: &str| -> Vec<OsString> {
+            typed.try_get_many(id).ok().flatten().into_iter().flatten().cloned().collect()
         };
-        let (names, files) = (all("names"), all("files"));
-        let mut one = |id: &str| -> Option<OsString> { typed.try_remove_one(id).ok().flatten() };
-        let state_dir = one("state_dir");
-        let (time, lines, log_dir) = (one("time"), one("lines"), one("log_dir"));
-        let (check, timeout, config) = (one("check"), one("timeout"), one("config"));
-        let textfile = one(TEXTFILE).map(Form::Textfile);
+        let one = |id: &str| -> Option<OsString> { typed.try_get_one(id).ok().flatten().cloned() };
         let is_given = |flag: &str| matches!(typed.try_get_one(flag), Ok(Some(true)));
-        let forms = [
-            (JSON, Form::Json),
-            (WATCH, Form::Watch),
-            (NAGIOS, Form::Nagios),
-            (PROMETHEUS, Form::Prometheus),
-        ];
-        let form = forms.into_iter().find_map(|(flag, form)| is_given(flag).then_some(form));
+        let (names, state_dir) = (all("names"), one("state_dir"));
         let which = Which { names, all: is_given("all"), upgrade: is_given("upgrade"), state_dir };
-        let (follow, output, logs) = (is_given("follow"), is_given("output"), is_given("logs"));
         Some(match name {
-            "status" => Command::Status(which, textfile.or(form).unwrap_or(Form::Table)),
-            "logs" => Command::Logs { which, lines, follow, output },
+            "status" => {
+                let form = match one(TEXTFILE) {
+                    Some(file) => Form::Textfile(file),
+                    None if is_given(JSON) => Form::Json,
+                    None if is_given(WATCH) => Form::Watch,
+                    None if is_given(NAGIOS) => Form::Nagios,
+                    None if is_given(PROMETHEUS) => Form::Prometheus,
+                    None => Form::Table,
+                };
+                Command::Status(which, form)
+            }
+            "logs" => {
+                let (follow, output) = (is_given("follow"), is_given("output"));
+                Command::Logs { which, lines: one("lines"), follow, output }
+            }
             "start" => Command::Ask(Request::Start, which),
             "stop" => Command::Ask(Request::Stop, which),
             "restart" => Command::Ask(Request::Restart, which),
-            "pause" => Command::Pause(which, time),
+            "pause" => Command::Pause(which, one("time")),
             "resume" => Command::Resume(which),
-            "clean" => Command::Clean { which, logs, log_dir },
-            "validate" => Command::Validate(files),
-            "probe" => Command::Probe(check?, timeout),
-            "test-hook" => Command::TestHook(config?),
+            "clean" => Command::Clean { which, logs: is_given("logs"), log_dir: one("log_dir") },
+            "validate" => Command::Validate(all("files")),
+            "probe" => Command::Probe(one("check")?, one("timeout")),
+            "test-hook" => Command::TestHook(one("config")?),
             _ => return None,
         })
     }
