@@ -62,12 +62,9 @@ fn prepare(settings: Settings, reload: Reload, stderr: &mut Stderr) -> Result<Bo
         Err(error) => (None, Some(error)),
     };
     let (once, origin) = (settings.limits.once, Origin::current());
-    let forgets = if once {
-        Forgets::Nothing
-    } else {
-        let was_cut_off = lock.as_ref().is_some_and(|lock| lock.cut_off.is_some());
-        origin.forgets(was_cut_off, is_resumed(&record.files, &record.state))
-    };
+    let was_cut_off = lock.as_ref().is_some_and(|lock| lock.cut_off.is_some());
+    let is_resumed = is_resumed(&record.files, &record.state);
+    let forgets = if once { Forgets::Nothing } else { origin.forgets(was_cut_off, is_resumed) };
     let given_up = record.state.memory.gave_up_until.filter(|until| !once && now() < *until);
     let output = OutputLog::of(&settings);
     // A crontab line that begins a long-running watch: given up is given up, for a while.
