@@ -248,7 +248,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn complain(&mut self, spot: Spot, what: &str) {
-        self.wrong.push((Some(spot), format!("{}: {what}", self.given.shown(spot))));
+        self.wrong.push((Some(spot), format!("{}: {}", self.given.shown(spot), escaped(what))));
     }
 
     /// What the last one of the files says, unless it is no TOML.
@@ -302,7 +302,7 @@ impl Reader<'_> {
         for asked in include.files() {
             match self.included_file(&asked) {
                 Ok(found) => all.push(found),
-                Err(what) => self.complain(include.spot, &format!("{INCLUDE}: {}", escaped(&what))),
+                Err(what) => self.complain(include.spot, &format!("{INCLUDE}: {what}")),
             }
         }
         // As the file's own settings win, so do those of what it includes later.
@@ -345,7 +345,7 @@ impl Reader<'_> {
                 Some(back) => circle([&first, &path, &back]),
                 None => format!("an included file cannot include others; name them in {}", first.display()),
             };
-            self.complain(deeper.spot, &format!("{INCLUDE}: {}", escaped(&what)));
+            self.complain(deeper.spot, &format!("{INCLUDE}: {what}"));
         }
         Ok(found)
     }
@@ -703,10 +703,15 @@ mod tests {
         }
         assert_eq!(given.instance, name("t@2").ok());
         assert_eq!(given.place("process_name").as_deref(), Some("t@.toml:1"));
-        assert_eq!(
-            with_includes("exact = true\nstart_command = 'date +%F'", "", "").unwrap_err(),
-            ["t@.toml:2: start_command: '%F' in a template; write %i for the instance, and %% for %"]
-        );
+        for (letter, shown) in [("F", "F"), ("\u{202e}", "\\u{202e}"), ("\t", "\\t")] {
+            assert_eq!(
+                with_includes(&format!("exact = true\nstart_command = 'date +%{letter}'"), "", "")
+                    .unwrap_err(),
+                [format!(
+                    "t@.toml:2: start_command: '%{shown}' in a template; write %i for the instance, and %% for %"
+                )]
+            );
+        }
     }
 
     #[test]
