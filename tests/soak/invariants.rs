@@ -158,7 +158,9 @@ impl World {
     /// It was told so.
     pub fn begins_anew(&mut self, at: usize) {
         let known = &mut self.instances[at].known;
-        (known.resumed, known.failing, known.attempts) = (Some(self.clock.now()), 0, 0);
+        // The attempt under way counts still.
+        let under_way = known.attempts.min(1);
+        (known.resumed, known.failing, known.attempts) = (Some(self.clock.now()), 0, under_way);
         known.health.restarts = 0;
     }
 
