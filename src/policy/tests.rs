@@ -621,6 +621,7 @@ fn a_give_up_is_remembered_by_later_runs() {
     round.decide(ms(605_000), Seen::CommandEnded, May::ALL);
     let news = round.decide(ms(610_000), Seen::Missing, May::ALL).news;
     assert_eq!(news, gave_up(1, Failure::Missing, Some(1_200_000)));
+    assert_eq!((policy.has_given_up_before(), round.has_given_up_before()), (false, true));
     // Seen running, it is as if nothing had been.
     let mut well = next_run(&round, once);
     assert_eq!(

@@ -1320,6 +1320,20 @@ fn a_state_file_of_an_older_version_is_read() {
 }
 
 #[test]
+fn another_process_in_the_place_of_the_one_that_is_being_stopped_ends_no_stop_but_a_look_does() {
+    let mut policy = Policy::new(PROBED);
+    go("healthy", &mut policy, May::ALL, &healthy_at(100_000, 0));
+    go("hangs", &mut policy, May::ALL, &three_failures(110_000, 0, Action::Evidence(id(0)), RESTARTS));
+    let rows = [
+        (130_000, Seen::StageEnded { well: true }, stop_by(0, StopBy::Signal), None, None),
+        (130_000, Seen::Nothing, Action::Look, None, None),
+        (130_000, handed(70_000), wait(131_000), None, None),
+        (130_500, running(70_000), Action::Look, stopped(Why::Unhealthy), None),
+    ];
+    go("another", &mut policy, May::ALL, &rows);
+}
+
+#[test]
 fn what_was_to_be_killed_is_killed_by_the_next_watch_however_late() {
     let stage = |stage| Stopping::new(id(0), Why::Request, stage, ms(10_000), Then::Start);
     for (was, kill) in [(Stage::Left, false), (Stage::LeftKilled, true)] {
