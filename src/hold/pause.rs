@@ -76,12 +76,11 @@ impl Files {
 
     /// When somebody last said `resume`, which forgets failures before; if nothing of this holds it since.
     pub fn resumed(&self, now: Time) -> Option<Time> {
-        let (holds, resumed) = self.said(now);
-        resumed.filter(|_| holds.is_empty())
+        self.said(now).1
     }
 
-    /// What people have said: what is in force of it, or when they last said `resume`.
-    fn said(&self, now: Time) -> (Vec<Held>, Option<Time>) {
+    /// Both of these, of one look.
+    pub fn said(&self, now: Time) -> (Vec<Held>, Option<Time>) {
         let (hold, resumed) = match self.pause() {
             Ok(Some(pause)) if !pause.paused => (None, Some(pause.said_ms)),
             Ok(Some(pause)) => {
@@ -99,7 +98,9 @@ impl Files {
         let is_newer = |upgrade: &Pause| resumed.is_none_or(|resumed| resumed < upgrade.said_ms);
         let upgrade = self.upgrade(now).filter(is_newer);
         let upgrade = upgrade.map(|upgrade| Held::new(Hold::Upgrading, upgrade.until_ms));
-        (hold.into_iter().chain(upgrade).collect(), resumed)
+        let holds: Vec<_> = hold.into_iter().chain(upgrade).collect();
+        let resumed = resumed.filter(|_| holds.is_empty());
+        (holds, resumed)
     }
 
     /// The pause file that counts, if there is one of this boot.

@@ -62,7 +62,7 @@ impl Supervisor {
         }
         let would_start = is_missing && self.policy.memory().life != Life::Finished;
         // After a probe, it may have to be stopped and started.
-        self.look_for_holds(would_start || matches!(seen, Seen::Probed(..)));
+        let resumed = self.look_for_holds(would_start || matches!(seen, Seen::Probed(..)));
         if would_start {
             self.tell_holds();
         }
@@ -70,7 +70,9 @@ impl Supervisor {
         if may == May::NOTHING {
             return may;
         }
-        self.heed_resume();
+        if let Some(at) = resumed {
+            self.heed_resume(at);
+        }
         if self.is_alone() { may } else { May::NOTHING }
     }
 

@@ -9,7 +9,7 @@ use crate::settings::versions::{date, number};
 use crate::settings::{OutsideHours, Settings};
 use crate::state::said::{Notice, Told};
 use crate::supervise::{Parts, Supervisor};
-use crate::time::{WallClock, now, when};
+use crate::time::{Time, WallClock, now, when};
 
 /// What the policy has been told that comes of the calendar.
 #[derive(Debug, Default)]
@@ -20,10 +20,11 @@ pub(super) struct Calendar {
 
 impl Supervisor {
     /// Looks for the holds that are in force: those of people first. What it depends on is looked for if a start
-    /// would come.
-    pub(super) fn look_for_holds(&mut self, would_start: bool) {
+    /// would come. When somebody has said `resume`, if no one holds it since.
+    pub(super) fn look_for_holds(&mut self, would_start: bool) -> Option<Time> {
         let settings = &self.parts.settings;
-        self.holds = self.parts.record.files.holds(now());
+        let (holds, resumed) = self.parts.record.files.said(now());
+        self.holds = holds;
         if !settings.active_hours.is_empty() || !settings.versions.is_empty() {
             let started = self.policy.memory().version;
             self.holds.extend(of_the_calendar(settings, WallClock::now(), started));
@@ -35,6 +36,7 @@ impl Supervisor {
             let dependency = self.dependency();
             self.holds.extend(dependency);
         }
+        resumed
     }
 
     /// What it depends on is not there, and has not been waited for long enough.
@@ -119,13 +121,11 @@ impl Supervisor {
         }
     }
 
-    /// Somebody may have said that what was is to be forgotten.
-    pub(super) fn heed_resume(&mut self) {
-        let now = now();
-        let resumed = self.parts.record.files.resumed(now);
-        if resumed.is_some_and(|at| self.parts.record.resumed(at)) {
+    /// Somebody has said then that what was is to be forgotten.
+    pub(super) fn heed_resume(&mut self, at: Time) {
+        if self.parts.record.resumed(at) {
             self.parts.emit(WatchEvent::Resumed);
-            self.policy.forget(now);
+            self.policy.forget(now());
         }
     }
 }
