@@ -232,8 +232,7 @@ pub fn keep_inherited_descriptors() -> io::Result<()> {
             continue;
         };
         if number > 2 {
-            // SAFETY: setting this flag touches no memory, and the only owners there are so far, if any,
-            // are of this program, whose descriptors all have it.
+            // SAFETY: setting this flag touches no memory and closes nothing; this program's own descriptors have it.
             unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
         }
     }

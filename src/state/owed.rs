@@ -364,6 +364,11 @@ impl Telling {
         file.and_then(|file| read(file, files)).map_or_else(begun, |owed| owed.until(now))
     }
 
+    /// Whether there is a file, so that it is known what runs before this one have left.
+    pub fn is_kept(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// The file has been removed.
     pub fn is_gone(&self) -> bool {
         self.0.as_ref().is_some_and(|file| file.metadata().is_ok_and(|about| about.nlink() == 0))

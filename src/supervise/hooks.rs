@@ -50,6 +50,8 @@ pub(super) struct Hooks {
     again: Option<Time>,
     /// There was no room for a hook.
     refused: bool,
+    /// A hook that a run before this one has left.
+    left: Option<ProcessId>,
     /// How far the output log has been read.
     read: Option<Position>,
     /// Nothing but the hook is waited for.
@@ -64,12 +66,7 @@ impl Hooks {
 
     /// The hook of another run.
     pub(super) fn of_another(&self, files: &Files) -> Option<ProcessId> {
-        if self.telling.is_some() { self.left() } else { hook_at_work(files) }
-    }
-
-    /// A hook that a run before this one has left.
-    fn left(&self) -> Option<ProcessId> {
-        self.owed.hook.filter(|_| self.task.is_none())
+        if self.telling.as_ref().is_some_and(Telling::is_kept) { self.left } else { hook_at_work(files) }
     }
 
     fn has_told_all(&self) -> bool {
@@ -181,6 +178,7 @@ impl Supervisor {
         };
         hooks.owed = telling.read(files, now);
         hooks.written = hooks.owed.clone();
+        hooks.left = hooks.owed.hook;
         hooks.read = hooks.read.or(hooks.owed.read.filter(|_| self.parts.settings.limits.once));
         hooks.again = None;
         true
@@ -203,7 +201,7 @@ impl Supervisor {
         self.hooks.again = None;
         // That of a watchdog that was killed has its time too: there is one at a time.
         let is_at_work = |left: ProcessId| now < left.started + TIMEOUT && self.parts.proc.is_alive(left);
-        if self.hooks.owed.next().is_some() && self.hooks.left().is_some_and(is_at_work) {
+        if self.hooks.owed.next().is_some() && self.hooks.left.is_some_and(is_at_work) {
             self.hooks.again = Some(now + AGAIN);
             return;
         }

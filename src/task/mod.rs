@@ -266,8 +266,9 @@ impl Task {
         self.captured.as_ref()?.pipe.as_ref().map(AsFd::as_fd)
     }
 
+    /// Whether it was asked to end, and has not been reaped.
     pub fn is_terminating(&self) -> bool {
-        self.stage == Stage::Terminating
+        self.stage == Stage::Terminating && self.ended.is_none()
     }
 
     /// Asks its process group to end.
@@ -319,7 +320,7 @@ impl Task {
         CommandEnd { status, took: now().saturating_sub(self.began), timeout: self.overran(), said }
     }
 
-    /// It was killed a while ago and is still there, since it hangs in the kernel.
+    /// Its time is long over, and it is still there: killed, it hangs in the kernel.
     pub fn is_stuck(&self) -> bool {
         self.ended.is_none() && self.deadline.is_some_and(|deadline| now() >= deadline + KILL_PATIENCE)
     }
@@ -520,5 +521,10 @@ mod tests {
         // Its number may be a stranger's from here on.
         task.kill();
         assert_eq!(end(&mut task).unwrap().signal(), Some(libc::SIGTERM));
+        // Nor is it waited for as what is asked to end.
+        let mut task = run("true", None);
+        assert!(end(&mut task).unwrap().success());
+        task.terminate();
+        assert!(!task.is_terminating());
     }
 }
