@@ -279,8 +279,8 @@ impl World {
                     known.health.asked.push((since, now));
                     let is_done = status.code() == Some(0);
                     match word {
-                        // Nobody starts it until somebody says so.
-                        "stop" if is_done => known.pause = Some((now, None)),
+                        // Nobody starts it until somebody says so, unless the folder has become a stranger's since.
+                        "stop" if is_done && !known.unheeded => known.pause = Some((now, None)),
                         "start" if is_done => known.health.owed_start = None,
                         _ => {}
                     }
