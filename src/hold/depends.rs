@@ -104,6 +104,7 @@ mod tests {
         let db = files.of_another(&name("db").unwrap());
         let ended = |life| State {
             version: 1,
+            name: "db".into(),
             boot_id: "this".into(),
             memory: Memory { life, ..Memory::default() },
             ..State::default()

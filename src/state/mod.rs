@@ -354,6 +354,10 @@ impl Files {
     /// It cannot be read.
     pub fn state(&self) -> Result<Option<State>, Unread> {
         let here = self.read(&self.file("json"), |state: &State| state.version)?;
+        // Older versions left out much, but not these.
+        if here.as_ref().is_some_and(|state| state.name.is_empty() || state.boot_id.is_empty()) {
+            return Err(Unread::Foreign("no name or boot_id".to_owned()));
+        }
         Ok(here.or_else(|| self.state_before()))
     }
 
@@ -648,7 +652,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let files = files(folder.path(), "this");
         let other = serde_json::to_string(&State { version: 2, ..state() }).unwrap();
-        for text in ["", "{", "null", "[1]", "\u{0}", &other, &"[".repeat(100_000)] {
+        let nameless = serde_json::to_string(&State { name: String::new(), ..state() }).unwrap();
+        for text in ["", "{", "null", "[1]", "\u{0}", &other, &nameless, &"[".repeat(100_000)] {
             std::fs::write(folder.path().join("x.json"), text).unwrap();
             assert!(matches!(files.state(), Err(Unread::Foreign(_))));
         }
