@@ -417,6 +417,7 @@ fn habits_and_slips_are_answered_with_what_to_type() {
         (&["pause", "--all", "30m"], "exclude each other; did you mean: watchdog pause --all --for 30m"),
         (&["pause", "web", "--for", "-5m"], "--for '-5m': not a time; give seconds"),
         (&["pause", "--for", "--all"], "--for needs a value: --for TIME"),
+        (&["pause", "--for", "--5m", "--all"], "--for '--5m': not a time"),
         (&["logs", "-n", "--all"], "--lines needs a value: --lines N"),
         (
             &["-p", "x", "-s", "y", "-i", "--once"],
