@@ -183,8 +183,13 @@ impl Policy {
         self.limits = limits;
         self.has_run =
             limits.autorestart == Autorestart::Never && (self.has_run || matches!(self.state, State::Up(_)));
-        if self.state == State::Finished && limits.autorestart == Autorestart::Always {
-            self.state = State::Fresh;
+        if limits.autorestart == Autorestart::Always {
+            if self.state == State::Finished {
+                self.state = State::Fresh;
+            }
+            if let State::Down { until, cause: DownCause::Finishing } = self.state {
+                self.state = State::down(until);
+            }
         }
     }
 

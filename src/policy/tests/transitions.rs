@@ -1166,6 +1166,19 @@ fn what_autorestart_has_made_of_it_holds_as_long_as_that_does() {
 }
 
 #[test]
+fn what_is_finishing_when_it_is_always_to_run_is_started() {
+    let mut policy = Policy::new(Limits { autorestart: Autorestart::Unexpected, ..LIMITS });
+    let rows = [
+        (0, running(0), wait(1000), FOUND, None),
+        (9000, died(9000, 0), wait(12_000), None, None),
+        (9001, ended(Cause::Finished), wait(12_000), None, None),
+    ];
+    go("finishing", &mut policy, May::ALL, &rows);
+    policy.limit(LIMITS);
+    go("always", &mut policy, May::ALL, &[(12_000, Seen::Missing, Action::Start { attempt: 1 }, None, None)]);
+}
+
+#[test]
 fn never_is_once_it_has_run() {
     let limits = Limits { autorestart: Autorestart::Never, ..LIMITS };
     let mut policy = Policy::new(limits);
