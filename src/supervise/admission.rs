@@ -11,7 +11,7 @@ use crate::settings::name::Name;
 use crate::state::lock::Holder;
 use crate::state::{Files, Origin, State};
 use crate::sys::Pid;
-use crate::time::now;
+use crate::time::{Time, now};
 
 /// The watchdog of the same name that is running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +76,11 @@ impl Origin {
 /// first call on.
 pub fn has_terminal() -> bool {
     rustix::stdio::stdin().is_terminal()
+}
+
+/// Until when a run that begins now finds the process given up. `--once` takes part in the rounds itself.
+pub fn given_up(until: Option<Time>, once: bool, now: Time) -> Option<Time> {
+    until.filter(|until| !once && now < *until)
 }
 
 /// Whether somebody has said `resume` since that was last heeded.
@@ -159,6 +164,19 @@ mod tests {
             (Origin::ServiceManager, true, true, Forgets::All),
         ] {
             assert_eq!(origin.forgets(was_cut_off, is_resumed), expected, "{origin:?} {was_cut_off}");
+        }
+    }
+
+    #[test]
+    fn a_give_up_holds_until_its_next_round_and_not_for_once() {
+        let at = Time::from_secs;
+        for (until, once, expected) in [
+            (Some(at(11)), false, Some(at(11))),
+            (Some(at(10)), false, None),
+            (Some(at(11)), true, None),
+            (None, false, None),
+        ] {
+            assert_eq!(given_up(until, once, at(10)), expected);
         }
     }
 }

@@ -65,7 +65,7 @@ fn prepare(settings: Settings, reload: Reload, stderr: &mut Stderr) -> Result<Bo
     let was_cut_off = lock.as_ref().is_some_and(|lock| lock.cut_off.is_some());
     let is_resumed = is_resumed(&record.files, &record.state);
     let forgets = if once { Forgets::Nothing } else { origin.forgets(was_cut_off, is_resumed) };
-    let given_up = record.state.memory.gave_up_until.filter(|until| !once && now() < *until);
+    let given_up = admission::given_up(record.state.memory.gave_up_until, once, now());
     let output = OutputLog::of(&settings);
     // A crontab line that begins a long-running watch: given up is given up, for a while.
     if given_up.is_some() && forgets == Forgets::Nothing && origin == Origin::Line {
