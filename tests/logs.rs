@@ -289,7 +289,9 @@ fn a_full_disk_is_no_reason_to_stop_watching() {
     let starts = || watchdog.stderr().matches("not running; starting it").count();
     scene.wait_until("records go to standard error", || (starts() == 4).then_some(()));
     let stderr = watchdog.stderr();
-    assert_eq!(stderr.lines().filter(|line| line.contains("No space left")).count(), 1, "{stderr}");
+    let count = |what: &str| stderr.lines().filter(|line| line.contains(what)).count();
+    // A shorter record may have found room in the last page.
+    assert_eq!(count("No space left"), 1 + count("is written again"), "{stderr}");
     fs::remove_file(&fill).unwrap();
     let succeeded = said("succeeded");
     scene.assert_watched();
