@@ -266,7 +266,9 @@ impl World {
     /// Requests that have an answer, and those that should.
     pub fn look_at_requests(&mut self, at: usize) {
         let (now, blind) = (self.clock.now(), self.was_blind);
-        for (pid, word, since) in std::mem::take(&mut self.instances[at].known.health.requests) {
+        let requests = std::mem::take(&mut self.instances[at].known.health.requests);
+        let is_one_of_many = requests.len() > 1;
+        for (pid, word, since) in requests {
             let name = self.instances[at].name.clone();
             let is_late = now > since + ANSWER + self.leniency(since);
             let known = &mut self.instances[at].known;
@@ -276,11 +278,14 @@ impl World {
                 }
                 None => known.health.requests.push((pid, word, since)),
                 Some(status) => {
-                    known.health.asked.push((since, now));
+                    // Of requests at the same time, each may have been the last.
+                    let asked = &mut known.health.asked;
+                    let was_alone = !is_one_of_many && asked.iter().all(|(_, until)| *until < since);
+                    asked.push((since, now));
                     let is_done = status.code() == Some(0);
                     match word {
                         // Nobody starts it until somebody says so, unless the folder has become a stranger's since.
-                        "stop" if is_done && !known.unheeded => known.pause = Some((now, None)),
+                        "stop" if is_done && was_alone && !known.unheeded => known.pause = Some((now, None)),
                         "start" if is_done => known.health.owed_start = None,
                         _ => {}
                     }
