@@ -113,9 +113,11 @@ impl Lock {
     }
 
     /// Says that this watch has ended in order.
-    pub fn release(mut self) {
-        if let Some(lock) = &mut self.file {
-            let _ = lock.file.set_len(0);
+    pub fn release(self) {
+        let Some(lock) = self.file else { return };
+        // It was opened to be read alone, if the place could not be written then.
+        if lock.file.set_len(0).is_err() && lock.is_in_place() {
+            let _ = lock.dir.open_file(&lock.name, OFlags::RDWR).and_then(|file| file.set_len(0));
         }
     }
 
@@ -265,6 +267,11 @@ mod tests {
         drop(lock);
         let lock = take().unwrap();
         assert_eq!(lock.cut_off, Some(me), "it did not say that it ended");
+        lock.release();
+        // As it is taken on a file system that is read-only for a while.
+        let mut lock = take().unwrap();
+        assert_eq!(lock.cut_off, None);
+        lock.file.as_mut().unwrap().file = File::open(folder.path().join("made/x.lock")).unwrap();
         lock.release();
         let mut lock = take().unwrap();
         assert_eq!(lock.cut_off, None);
