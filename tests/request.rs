@@ -333,6 +333,29 @@ fn the_newest_request_counts_and_one_whose_maker_is_gone_does_not() {
     assert!(files(&scene).take_request(WITHIN).is_none());
 }
 
+/// Whoever waits for the end of a run has not been the last to say something.
+#[test]
+fn a_restart_that_waits_does_not_end_a_pause_that_is_newer() {
+    let scene = Scene::new();
+    let run = Answering::new(&scene);
+    let mut state = scene.state();
+    state["once"] = json!(true);
+    fs::write(scene.kept("json"), state.to_string()).unwrap();
+    let restart = run.asks(&["restart"]);
+    let fds = format!("/proc/{}/fd", restart.pid());
+    let waits = || {
+        let mut targets = fs::read_dir(&fds).ok()?.flatten().filter_map(|fd| fs::read_link(fd.path()).ok());
+        targets.any(|target| target.to_string_lossy().contains("pidfd")).then_some(())
+    };
+    scene.wait_until("it waits for the run", waits);
+    let pid = scene.wait_running();
+    assert_said(&scene.say(&["pause", scene.name()]), 0, "paused until");
+    send(run.watchdog, SIGKILL);
+    assert_said(&restart.ends(), 1, "another request came after this one");
+    assert_eq!(scene.wait_running(), pid);
+    assert!(fs::read_to_string(scene.kept("pause")).unwrap().contains("\"paused\":true"));
+}
+
 /// Whatever it was that the watchdog had begun.
 #[test]
 fn whoever_asked_carries_it_out_if_the_watchdog_ends() {

@@ -46,7 +46,7 @@ type Outcome = Result<String, Failure>;
 pub fn ask(request: Request, asked: Asked, stderr: &mut Stderr) -> Result<ExitCode, Failure> {
     let proc = Proc::new(Path::new(PROC)).map_err(|unknown| Failure::new(ExitCode::CannotTell, unknown.0))?;
     asked.each(&asked.known(), stderr, |Known { files, .. }| {
-        Asker { request, asked, files, proc: &proc }.carry_out()
+        Asker { request, asked, files, proc: &proc, since: now() }.carry_out()
     })
 }
 
@@ -56,6 +56,8 @@ struct Asker<'a> {
     asked: Asked<'a>,
     files: &'a Files,
     proc: &'a Proc,
+    /// When it was asked for.
+    since: Time,
 }
 
 impl Asker<'_> {
@@ -104,6 +106,9 @@ impl Asker<'_> {
     /// Ends the holds of people, or holds it stopped: before anything is done, so that whoever looks meanwhile
     /// does nothing else.
     fn prepare(&self) -> Result<(), Failure> {
+        if self.files.is_contradicted(self.request == Request::Stop, self.since) {
+            return Err(failed("nothing was done, since another request came after this one"));
+        }
         let now = now();
         let is_named = self.asked.names().any(|name| name == self.files.name);
         let written = match self.request {

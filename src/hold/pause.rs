@@ -79,6 +79,11 @@ impl Files {
         self.said(now).1
     }
 
+    /// Whether somebody has said the opposite after `since`: that it is not to be held, or is.
+    pub fn is_contradicted(&self, is_held: bool, since: Time) -> bool {
+        self.pause().ok().flatten().is_some_and(|pause| pause.paused != is_held && pause.said_ms > since)
+    }
+
     /// Both of these, of one look.
     pub fn said(&self, now: Time) -> (Vec<Held>, Option<Time>) {
         let (hold, resumed) = match self.pause() {
