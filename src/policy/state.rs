@@ -207,7 +207,10 @@ impl Policy {
         self.memory = self.memory.afresh();
         match self.state {
             State::GaveUp { .. } => self.state = State::down(self.earliest_start(now)),
-            // The attempt is not judged any more.
+            // The attempt is not judged any more. How its process died may not be known yet.
+            State::Starting { sight: Sight::Gone { .. }, .. } => {
+                self.state = State::down(self.earliest_start(now));
+            }
             State::Starting { .. } => self.state = State::Fresh,
             State::Fresh
             | State::Up(_)

@@ -646,6 +646,24 @@ fn a_give_up_is_remembered_by_later_runs() {
     assert_eq!(other.memory().failures, 2);
 }
 
+/// It cannot be told for a moment what is there, while nobody has collected how the process died.
+#[test]
+fn a_resume_just_after_a_death_ends_no_single_run() {
+    let mut policy = play(
+        "dies in its attempt",
+        Limits { once: true, ..LIMITS },
+        &[
+            (0, Seen::Missing, Action::Start { attempt: 1 }, None),
+            (0, Seen::CommandEnded, Action::Look, None),
+            (10, running(5), wait(1010), appeared(10)),
+            (4900, died(4900, 5), wait(5000), None),
+        ],
+    );
+    policy.forget(ms(4950));
+    assert_eq!(policy.decide(ms(4950), Seen::Unknown, May::ALL), wait(5950).into());
+    assert_eq!(policy.decide(ms(5950), Seen::Missing, May::ALL).action, Action::Start { attempt: 1 });
+}
+
 #[test]
 fn a_service_that_dies_between_runs_reaches_the_give_up() {
     let once = Limits { once: true, ..LIMITS };
