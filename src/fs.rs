@@ -370,6 +370,14 @@ impl Placed {
     pub fn is_in_place(&self) -> bool {
         self.dir.is_in_place() && self.is_it() == Some(true)
     }
+
+    /// Opens it by its path to be written: the mount that it was opened in may be a read-only one.
+    ///
+    /// # Errors
+    /// As [`Dir::open_file`].
+    pub fn reopen(&self) -> io::Result<File> {
+        Dir::open(&self.dir.path, self.dir.trust)?.open_file(&self.name, OFlags::RDWR)
+    }
 }
 
 /// Device and inode.

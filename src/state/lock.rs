@@ -117,7 +117,7 @@ impl Lock {
         let Some(lock) = self.file else { return };
         // It was opened to be read alone, if the place could not be written then.
         if lock.file.set_len(0).is_err() && lock.is_in_place() {
-            let _ = lock.dir.open_file(&lock.name, OFlags::RDWR).and_then(|file| file.set_len(0));
+            let _ = lock.reopen().and_then(|file| file.set_len(0));
         }
     }
 
