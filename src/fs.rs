@@ -361,14 +361,14 @@ pub struct Placed {
 
 impl Placed {
     /// Whether what is in its place is this file; `None` if nothing is. Takes no descriptor, of which there may be none left.
-    pub fn is_it(&self) -> Option<bool> {
+    pub fn has_its_place(&self) -> Option<bool> {
         let (there, own) = (self.dir.about(&self.name).ok()?, fstat(&self.file).ok()?);
         Some(identity(&there) == identity(&own))
     }
 
     /// Whether whoever looks for it finds it.
     pub fn is_in_place(&self) -> bool {
-        self.dir.is_in_place() && self.is_it() == Some(true)
+        self.dir.is_in_place() && self.has_its_place() == Some(true)
     }
 
     /// Opens it by its path to be written: the mount that it was opened in may be a read-only one.

@@ -106,7 +106,7 @@ impl Asker<'_> {
     /// Ends the holds of people, or holds it stopped: before anything is done, so that whoever looks meanwhile
     /// does nothing else.
     fn prepare(&self) -> Result<(), Failure> {
-        if self.files.is_contradicted(self.request == Request::Stop, self.since) {
+        if self.files.is_overruled(self.request == Request::Stop, self.since) {
             return Err(failed("nothing was done, since another request came after this one"));
         }
         let now = now();

@@ -79,12 +79,12 @@ impl Files {
         self.said(now).1
     }
 
-    /// Whether somebody has said the opposite after `since`: that it is not to be held, or is.
-    pub fn is_contradicted(&self, is_held: bool, since: Time) -> bool {
-        self.pause().ok().flatten().is_some_and(|pause| pause.paused != is_held && pause.said_ms > since)
+    /// Whether somebody has overruled a request since it was made: a stop by a resume, another by a pause or a stop.
+    pub fn is_overruled(&self, is_stop: bool, since: Time) -> bool {
+        self.pause().ok().flatten().is_some_and(|pause| pause.paused != is_stop && pause.said_ms > since)
     }
 
-    /// Both of these, of one look.
+    /// The holds that are in force, and when somebody last said `resume`: both of one look at the files.
     pub fn said(&self, now: Time) -> (Vec<Held>, Option<Time>) {
         let (hold, resumed) = match self.pause() {
             Ok(Some(pause)) if !pause.paused => (None, Some(pause.said_ms)),

@@ -170,15 +170,11 @@ fn argument(row: &Row) -> Arg {
 /// An option that takes a number of something: -1 and --5m are no options, but wrong; and `--all` is one.
 fn number(argument: Arg) -> Arg {
     let is_value = |typed: OsString| {
-        let is_option =
-            typed.as_encoded_bytes().strip_prefix(b"--").is_some_and(|rest| !starts_with_digit(rest));
+        let name = typed.as_encoded_bytes().strip_prefix(b"--");
+        let is_option = name.is_some_and(|name| !name.first().is_some_and(u8::is_ascii_digit));
         if is_option { Err("an option in place of a value") } else { Ok(typed) }
     };
     argument.allow_hyphen_values(true).value_parser(OsStringValueParser::new().try_map(is_value))
-}
-
-fn starts_with_digit(text: &[u8]) -> bool {
-    text.first().is_some_and(u8::is_ascii_digit)
 }
 
 fn flag(name: &'static str, help: &'static str) -> Arg {

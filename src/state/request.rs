@@ -139,7 +139,7 @@ impl MadeRequest {
         match (taken, reply) {
             (_, Some(reply)) => Progress::Answered(reply),
             // If nothing is in its place, somebody has cleared the folder.
-            _ if self.0.is_it() == Some(false) => Progress::Answered(Answer::Superseded.into()),
+            _ if self.0.has_its_place() == Some(false) => Progress::Answered(Answer::Superseded.into()),
             (Some(TakenLine { within }), None) => Progress::Taken(within),
             (None, None) => Progress::Made,
         }
